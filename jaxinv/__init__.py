@@ -1,0 +1,1 @@
+"""Whether, where and why a network respects translation: proved, measured and mended."""
