@@ -1,1 +1,142 @@
-"""Promises of layers that choose from the data, written into the program for the certificate."""
+"""Promises of layers that choose from the data, written into the program for the certificate.
+
+Adaptive polyphase sampling picks the polyphase component with the largest norm. It commutes with
+every shift up to a roll of its output, but no rule about single primitives can see that: the
+proof is an argument about the layer as a whole. Such a layer says what it guarantees by passing
+its output through `declare_equivariance`. That is the identity; it leaves one equation in the
+jaxpr, which `jaxinv.certify` reads. Execution and differentiation are those of the identity, and
+`jaxinv.orbit` ignores the promise (it evaluates what is really there).
+"""
+
+from collections.abc import Sequence
+
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Shaped
+
+declare_p = Primitive("declare_equivariance")
+
+
+@declare_p.def_impl
+def _impl(reference, value, *decision, **_):
+    return value
+
+
+@declare_p.def_abstract_eval
+def _abstract_eval(reference, value, *decision, **_):
+    return value
+
+
+def _jvp(primals, tangents, **params):
+    return declare_p.bind(*primals, **params), tangents[1]
+
+
+def _batch(operands, batch_dims, *, reference_dims, dims, **params):
+    moved = [
+        operand if at is batching.not_mapped else batching.moveaxis(operand, at, 0)
+        for operand, at in zip(operands, batch_dims, strict=True)
+    ]
+    mapped = [at is not batching.not_mapped for at in batch_dims]
+    out = declare_p.bind(
+        *moved,
+        reference_dims=tuple(d + mapped[0] for d in reference_dims),
+        dims=tuple(d + mapped[1] for d in dims),
+        **params,
+    )
+    return out, 0 if mapped[1] else batching.not_mapped
+
+
+def _lower(ctx, reference, value, *decision, **_):
+    return [value]
+
+
+ad.primitive_jvps[declare_p] = _jvp
+batching.primitive_batchers[declare_p] = _batch
+mlir.register_lowering(declare_p, _lower)
+
+
+def declare_equivariance(
+    x: Shaped[Array, "..."],
+    y: Shaped[Array, "..."],
+    *,
+    axes: Sequence[int] = (1, 2),
+    stride: int | Sequence[int] = 1,
+    decision: Shaped[Array, "..."] | None = None,
+    restores: bool = False,
+    assumption: str = "",
+) -> Shaped[Array, "..."]:
+    """Returns `y` unchanged and promises that it commutes with the shifts of `x`.
+
+    Without `decision` the promise is `y(translate(x, t)) = translate(y(x), t / stride)` for every
+    multiple `t` of the stride. With `decision` it is weaker and wider: for *every* shift of `x`,
+    `y` moves by some roll of its own, which may depend on the data.
+
+    The promise is believed by `jaxinv.certify`, which lists `assumption` beside its verdict, and
+    by nothing else. Test it with `jaxinv.assert_translation_equivariant` or by brute force.
+
+    Args:
+      x: the value that `y` is computed from; any shape with the dimensions `axes`.
+      y: the layer's output, the same rank as `x`; dimension `a` of `axes` has
+        `x.shape[a] // stride` positions (`x.shape[a] * stride` with `restores`).
+      axes: the spatial dimensions, the same in `x` and `y`.
+      stride: the subsampling factor, one for all axes or one each.
+      decision: the array that says which phase was chosen. Values declared with the same array
+        move by the same roll, so they can be added (the two branches of a residual block).
+      restores: `y` is `x` up-sampled by `stride`, with its values put back at the phases that
+        `decision` names. It then follows the shift exactly, as the map did that was subsampled.
+      assumption: the condition under which the promise holds, in plain words.
+
+    Returns:
+      `y`.
+
+    Raises:
+      ValueError: if an axis is not a dimension of both, if the sizes do not fit the stride, or if
+        `restores` comes without `decision`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxinv
+      >>> x = jnp.arange(8.0)
+      >>> largest_first = jnp.argmax(jnp.sum(x.reshape(4, 2), axis=0))
+      >>> y = jnp.where(largest_first == 0, x[0::2], x[1::2])
+      >>> jaxinv.declare_equivariance(x, y, axes=(0,), stride=2, decision=largest_first)
+      Array([1., 3., 5., 7.], dtype=float32)
+
+    Reference:
+      Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
+      https://arxiv.org/abs/2011.14214: the lemma behind the first such layer.
+    """
+    axes = tuple(axes)
+    strides = (stride,) * len(axes) if isinstance(stride, int) else tuple(stride)
+    if len(strides) != len(axes):
+        raise ValueError(f"stride {strides} has {len(strides)} entries for {len(axes)} axes")
+    if min(strides, default=1) < 1:
+        raise ValueError(f"stride is {strides}; allowed are whole numbers from 1")
+    if restores and decision is None:
+        raise ValueError("restores=True needs the decision whose phases are put back")
+    dims = tuple(_dimension(axis, x, y) for axis in axes)
+    for dim, factor in zip(dims, strides, strict=True):
+        small, large = (x, y) if restores else (y, x)
+        if small.shape[dim] != large.shape[dim] // factor:
+            raise ValueError(
+                f"dimension {dim} has {x.shape[dim]} positions before and {y.shape[dim]} after, "
+                f"which is no {'up-' if restores else 'sub'}sampling by {factor}"
+            )
+    operands = (x, y) if decision is None else (x, y, decision)
+    return declare_p.bind(
+        *operands,
+        reference_dims=dims,
+        dims=dims,
+        strides=strides,
+        restores=restores,
+        assumption=assumption,
+    )
+
+
+def _dimension(axis, x, y):
+    rank = min(x.ndim, y.ndim)
+    if x.ndim != y.ndim or not -rank <= axis < rank:
+        raise ValueError(
+            f"axis {axis} is not a dimension of both x {x.shape} and y {y.shape}; "
+            "they must have the same rank"
+        )
+    return axis % rank
