@@ -31,7 +31,7 @@ def _jvp(primals, tangents, **params):
     return declare_p.bind(*primals, **params), tangents[1]
 
 
-def _batch(operands, batch_dims, *, reference_dims, dims, **params):
+def _batch(operands, batch_dims, *, reference_dims, value_dims, **params):
     moved = [
         operand if at is batching.not_mapped else batching.moveaxis(operand, at, 0)
         for operand, at in zip(operands, batch_dims, strict=True)
@@ -40,7 +40,7 @@ def _batch(operands, batch_dims, *, reference_dims, dims, **params):
     out = declare_p.bind(
         *moved,
         reference_dims=tuple(d + mapped[0] for d in reference_dims),
-        dims=tuple(d + mapped[1] for d in dims),
+        value_dims=tuple(d + mapped[1] for d in value_dims),
         **params,
     )
     return out, 0 if mapped[1] else batching.not_mapped
@@ -125,7 +125,7 @@ def declare_equivariance(
     return declare_p.bind(
         *operands,
         reference_dims=dims,
-        dims=dims,
+        value_dims=dims,
         strides=strides,
         restores=restores,
         assumption=assumption,
