@@ -10,6 +10,7 @@ jaxpr, which `jaxinv.certify` reads. Execution and differentiation are those of 
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Shaped
@@ -33,17 +34,17 @@ def _jvp(primals, tangents, **params):
 
 def _batch(operands, batch_dims, *, reference_dims, value_dims, **params):
     moved = [
-        operand if at is batching.not_mapped else batching.moveaxis(operand, at, 0)
+        operand if at is None else jnp.moveaxis(operand, at, 0)
         for operand, at in zip(operands, batch_dims, strict=True)
     ]
-    mapped = [at is not batching.not_mapped for at in batch_dims]
+    mapped = [at is not None for at in batch_dims]
     out = declare_p.bind(
         *moved,
         reference_dims=tuple(d + mapped[0] for d in reference_dims),
         value_dims=tuple(d + mapped[1] for d in value_dims),
         **params,
     )
-    return out, 0 if mapped[1] else batching.not_mapped
+    return out, 0 if mapped[1] else None
 
 
 def _lower(ctx, reference, value, *decision, **_):
