@@ -1,0 +1,100 @@
+"""How many shifts to evaluate together: a parameter, chosen from the device's memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import psutil
+from jax.extend import core
+
+# Of the free memory, what a chunk's activations may take; the rest is the caller's.
+SHARE_OF_MEMORY = 0.25
+# Wide chunks do not pay on a CPU: beyond its cache, activations go through main memory.
+CPU_CHUNK_BYTES = 4 * 2**20
+CPU_CHUNK = 32
+
+
+def choose_chunk(at_shift: Callable, shift: Any, count: int) -> int:
+    """Chooses the number of shifts that are evaluated together.
+
+    Args:
+      at_shift: the function of one shift.
+      shift: a shift, for its shape.
+      count: the number of shifts in all.
+
+    Returns:
+      A power of two, or `count`, so that the activations of a chunk take no more than
+      `SHARE_OF_MEMORY` of what the device has free; on a CPU also no more than its caches hold.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> choose_chunk(lambda t: jnp.zeros((4096, 4096)) + t, jnp.zeros(()), 10)
+      1
+    """
+    need = max(1, bytes_of_one_pass(at_shift, shift))
+    room = int(free_bytes() * SHARE_OF_MEMORY) // need
+    if jax.default_backend() == "cpu":
+        room = min(room, CPU_CHUNK_BYTES // need, CPU_CHUNK)
+    if room >= count:
+        return count
+    return 2 ** int(np.log2(max(1, room)))
+
+
+def free_bytes() -> int:
+    """Free memory of the device that computations run on, in bytes.
+
+    Example:
+      >>> free_bytes() > 0
+      True
+    """
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    device = chosen or jax.local_devices()[0]
+    stats = None if isinstance(device, str) else device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return psutil.virtual_memory().available
+
+
+def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
+    """An estimate of the memory for one evaluation, in bytes, from shapes alone.
+
+    Args:
+      fun: the function; it is traced, not run.
+      *args: its arguments, or anything of their shapes and dtypes.
+
+    Returns:
+      The operands and results of the largest equation of its program, and its outputs.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> bytes_of_one_pass(lambda x: jnp.exp(x), jnp.zeros(100, jnp.float32))
+      1200
+    """
+    closed = jax.make_jaxpr(fun)(*args)
+    jaxpr = getattr(closed, "jaxpr", closed)
+    return _largest_equation(jaxpr) + sum(_size(v) for v in jaxpr.outvars)
+
+
+def _largest_equation(jaxpr):
+    largest = 0
+    for eqn in jaxpr.eqns:
+        inner = [p for value in eqn.params.values() for p in _programs(value)]
+        if inner:
+            largest = max(largest, *map(_largest_equation, inner))
+        else:
+            largest = max(largest, sum(map(_size, (*eqn.invars, *eqn.outvars))))
+    return largest
+
+
+def _programs(value):
+    values = value if isinstance(value, tuple | list) else (value,)
+    programs = (getattr(v, "jaxpr", v) for v in values)
+    return [p for p in programs if isinstance(p, core.Jaxpr)]
+
+
+def _size(variable):
+    aval = variable.aval
+    if not hasattr(aval, "shape"):
+        return 0
+    return int(np.prod(aval.shape, dtype=np.int64)) * aval.dtype.itemsize
