@@ -288,7 +288,13 @@ def _check_mode(mode):
 
 def _split_shift(shift, count, whole):
     """One scalar per axis: Python numbers where the shift is known, traced scalars elsewhere."""
-    entries = [shift] if np.ndim(shift) == 0 else [shift[i] for i in range(len(shift))]
+    if isinstance(shift, Sequence):
+        entries = list(shift)
+    elif jnp.ndim(shift) == 0:
+        entries = [shift]
+    else:
+        known = shift if isinstance(shift, jax.core.Tracer) else np.asarray(shift)
+        entries = [known[i] for i in range(known.shape[0])]
     if len(entries) != count:
         raise ValueError(
             f"shift has {len(entries)} entries for {count} axes; it needs one per axis"
@@ -298,8 +304,8 @@ def _split_shift(shift, count, whole):
 
 def _scalar(entry, whole):
     dtype = jnp.result_type(entry)
-    if np.ndim(entry) != 0:
-        raise ValueError(f"a shift's entries must be numbers; one has shape {np.shape(entry)}")
+    if jnp.ndim(entry) != 0:
+        raise ValueError(f"a shift's entries must be numbers; one has shape {jnp.shape(entry)}")
     if whole and not jnp.issubdtype(dtype, jnp.integer):
         raise ValueError(
             f"shift has dtype {dtype}; allowed are whole numbers (subpixel_translate takes others)"

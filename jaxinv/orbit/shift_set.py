@@ -142,7 +142,10 @@ def _window(sizes, limits):
 def _listed(sizes, mode, limits, shifts):
     if limits is not None and mode != "crop":
         raise ValueError("give either max_shift or shifts, not both (but for mode 'crop')")
-    listed = tuple(per_axis(tuple(shift), len(sizes), "shift") for shift in shifts)
+    try:
+        listed = tuple(per_axis(tuple(shift), len(sizes), "shift") for shift in shifts)
+    except TypeError:
+        raise ValueError(f"shifts is {shifts!r}; allowed is a list of shift tuples") from None
     if not listed:
         raise ValueError("shifts is empty; it needs at least one shift")
     rows = tuple(tuple(sorted(set(column))) for column in zip(*listed, strict=True))
