@@ -1,0 +1,182 @@
+"""Convolution in any padding mode: the layer that shares its weights between positions."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxinv.layers.padding import pad, window_padding
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+
+
+def dimension_numbers(rank: int) -> lax.ConvDimensionNumbers:
+    """Channels-last layout of `lax` convolutions: `(n, *spatial, c)` and `(*window, in, out)`.
+
+    Args:
+      rank: the number of spatial axes.
+
+    Returns:
+      The dimension numbers for `lax.conv_general_dilated`.
+
+    Example:
+      >>> dimension_numbers(1).lhs_spec
+      (0, 2, 1)
+    """
+    spatial = tuple(range(1, rank + 1))
+    kernel = (rank + 1, rank, *range(rank))
+    return lax.ConvDimensionNumbers((0, rank + 1, *spatial), kernel, (0, rank + 1, *spatial))
+
+
+def convolve(
+    x: Float[Array, "n *s c"],
+    kernel: Float[Array, "*k d f"],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: str = "SAME",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Float[Array, "n *t f"]:
+    """Cross-correlates `x` with a kernel, as every ConvNet does, in any padding mode.
+
+    `y[n, i, f] = sum_{j, d} kernel[j, d, f] * x[n, i * stride + j * dilation - before, d]` with
+    `before` from `window_padding`. With CIRCULAR padding and stride s it commutes with every
+    circular shift by a multiple of s if s divides the size; with VALID and FULL padding it
+    commutes with shifts of a signal that stays away from the border.
+
+    Args:
+      x: signal `(n, *spatial, c)` with 1 to 3 spatial axes.
+      kernel: `(*window, c / groups, f)`.
+      stride: step of the window, for all axes or one each.
+      padding: one of `PADDINGS`.
+      dilation: distance between the taps of the kernel.
+      groups: number of groups of channels that do not see one another; `c` is depthwise.
+
+    Returns:
+      `(n, *out, f)`: `ceil(size / stride)` positions an axis for SAME, CIRCULAR, REFLECT and EDGE.
+
+    Raises:
+      ValueError: if stride or dilation is below 1, the groups do not divide the channels, the
+        kernel does not fit the input's rank or channels, or it is larger than the padded map.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([1.0, 2.0, 4.0, 8.0]).reshape(1, 4, 1)
+      >>> right_neighbour = jnp.array([0.0, 0.0, 1.0]).reshape(3, 1, 1)
+      >>> convolve(x, right_neighbour, padding="CIRCULAR").ravel()
+      Array([2., 4., 8., 1.], dtype=float32)
+
+    Reference:
+      Kayhan and van Gemert, "On translation invariance in CNNs" (2020),
+      https://arxiv.org/abs/2003.07064, for what the paddings do to the symmetry.
+    """
+    rank = spatial_rank(x)
+    strides = per_axis(stride, rank, "stride")
+    dilations = per_axis(dilation, rank, "dilation")
+    channels, features = x.shape[-1], kernel.shape[-1]
+    if kernel.ndim != rank + 2:
+        raise ValueError(f"kernel has shape {kernel.shape}; {rank} spatial axes need {rank + 2}")
+    if groups < 1 or channels % groups or features % groups:
+        raise ValueError(
+            f"groups is {groups}; allowed are divisors of both {channels} input channels and "
+            f"{features} features"
+        )
+    if kernel.shape[-2] * groups != channels:
+        raise ValueError(
+            f"kernel reads {kernel.shape[-2]} channels in {groups} groups, the input has {channels}"
+        )
+    widths = [
+        window_padding(size, (taps - 1) * apart + 1, stride=step, padding=padding)
+        for size, taps, apart, step in zip(
+            x.shape[1:-1], kernel.shape[:-2], dilations, strides, strict=True
+        )
+    ]
+    dtype = jnp.result_type(x, kernel)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+    if padding not in ("SAME", "FULL", "VALID"):
+        # Zeros are left to the convolution itself; every other border is put there first.
+        x, widths = pad(x, widths, padding=padding), [(0, 0)] * rank
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        widths,
+        rhs_dilation=dilations,
+        dimension_numbers=dimension_numbers(rank),
+        feature_group_count=groups,
+    )
+
+
+class Conv(nn.Module):
+    """`convolve` with learned weights, for signals of 1 to 3 spatial axes.
+
+    Commutes with every circular shift by multiples of `stride` if `padding="CIRCULAR"` and the
+    stride divides the size. SAME (zeros), REFLECT and EDGE padding break that at the border;
+    VALID and FULL do not, for signals that stay away from it.
+
+    Attributes:
+      features: output channels.
+      kernel_size: taps along each spatial axis, or for all of them.
+      stride: step of the window.
+      padding: one of `jaxinv.layers.PADDINGS`.
+      dilation: distance between taps.
+      groups: groups of channels, or `"depthwise"`: one a channel.
+      use_bias: adds a learned constant to each channel.
+      kernel_init: initialiser of the kernel.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> conv = Conv(8, padding="CIRCULAR")
+      >>> variables = conv.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+      >>> conv.apply(variables, jnp.zeros((1, 16, 16, 3))).shape
+      (1, 16, 16, 8)
+    """
+
+    features: int
+    kernel_size: int | Sequence[int] = 3
+    stride: int | Sequence[int] = 1
+    padding: str = "SAME"
+    dilation: int | Sequence[int] = 1
+    groups: int | Literal["depthwise"] = 1
+    use_bias: bool = True
+    kernel_init: jax.nn.initializers.Initializer = jax.nn.initializers.he_normal()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
+        """Applies the convolution.
+
+        Args:
+          x: signal `(n, *spatial, c)`.
+
+        Returns:
+          `(n, *out, features)`.
+
+        Raises:
+          ValueError: as `convolve`, with the layer's name.
+        """
+        with naming(self):
+            window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
+            channels = x.shape[-1]
+            groups = channels if self.groups == "depthwise" else self.groups
+            if groups < 1 or channels % groups or self.features % groups:
+                raise ValueError(
+                    f"groups is {groups}; allowed are divisors of both {channels} input channels "
+                    f"and {self.features} features"
+                )
+            kernel = self.param(
+                "kernel", self.kernel_init, (*window, channels // groups, self.features)
+            )
+            y = convolve(
+                x,
+                kernel,
+                stride=self.stride,
+                padding=self.padding,
+                dilation=self.dilation,
+                groups=groups,
+            )
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,))
+        return y

@@ -1,0 +1,176 @@
+"""The locally connected layer: a convolution whose positions do not share their weights."""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxinv.layers.padding import pad, window_padding
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+
+
+def patches(
+    x: Float[Array, "n *s c"],
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: str = "SAME",
+) -> Float[Array, "n *t kc"]:
+    """The neighbourhood of each position, laid out along the channels.
+
+    `y[n, i, j * c + d] = x[n, i * stride + j - before, d]` with the taps `j` in row-major order.
+
+    Args:
+      x: signal `(n, *spatial, c)`.
+      window: taps along each axis, or for all.
+      stride: step of the window.
+      padding: one of `PADDINGS`.
+
+    Returns:
+      `(n, *out, taps * c)`.
+
+    Raises:
+      ValueError: if the window or stride is below 1 or the window is larger than the padded map.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> patches(jnp.arange(4.0).reshape(1, 4, 1), 2, padding="VALID")[0]
+      Array([[0., 1.],
+             [1., 2.],
+             [2., 3.]], dtype=float32)
+    """
+    rank = spatial_rank(x)
+    taps = per_axis(window, rank, "window")
+    strides = per_axis(stride, rank, "stride")
+    widths = [
+        window_padding(size, k, stride=s, padding=padding)
+        for size, k, s in zip(x.shape[1:-1], taps, strides, strict=True)
+    ]
+    x = pad(x, widths, padding=padding)
+    steps = (1, *strides, 1)
+    spans = [
+        ((size - k) // s) * s + 1 for size, k, s in zip(x.shape[1:-1], taps, strides, strict=True)
+    ]
+    shifted = [
+        lax.slice(
+            x,
+            (0, *offsets, 0),
+            (x.shape[0], *(o + span for o, span in zip(offsets, spans, strict=True)), x.shape[-1]),
+            steps,
+        )
+        for offsets in product(*map(range, taps))
+    ]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def locally_connected(
+    x: Float[Array, "n *s c"],
+    kernel: Float[Array, "*t kc f"],
+    *,
+    window: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    padding: str = "SAME",
+) -> Float[Array, "n *t f"]:
+    """A convolution with a kernel of its own at each position; commutes with no shift.
+
+    `y[n, i, f] = sum_{j, d} kernel[i, j * c + d, f] * x[n, i * stride + j - before, d]`.
+
+    Args:
+      x: signal `(n, *spatial, c)`.
+      kernel: `(*out, taps * c, f)`.
+      window: taps along each axis, or for all.
+      stride: step of the window.
+      padding: one of `PADDINGS`.
+
+    Returns:
+      `(n, *out, f)`.
+
+    Raises:
+      ValueError: as `patches`, or if the kernel belongs to another size of map.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.ones((1, 3, 1))
+      >>> place = jnp.arange(3.0).reshape(3, 1, 1)
+      >>> locally_connected(x, place, window=1).ravel()
+      Array([0., 1., 2.], dtype=float32)
+
+    Reference:
+      LeCun, "Generalization and network design strategies" (1989), for the unshared twin.
+    """
+    seen = patches(x, window, stride=stride, padding=padding)
+    if kernel.shape[:-1] != seen.shape[1:]:
+        raise ValueError(
+            f"kernel has shape {kernel.shape}; this map needs {seen.shape[1:]} and the features"
+        )
+    rank = spatial_rank(x)
+    batch = tuple(range(rank))
+    numbers = (((rank + 1,), (rank,)), (tuple(d + 1 for d in batch), batch))
+    # dot_general puts the positions it maps over first; the batch goes back to the front.
+    return jnp.moveaxis(lax.dot_general(seen, kernel, numbers), rank, 0)
+
+
+class LocallyConnected(nn.Module):
+    """A layer with the local windows of a convolution, but unshared weights and biases.
+
+    It is equivariant to no shift: the twin that shows what weight sharing is good for.
+
+    Attributes:
+      features: output channels.
+      kernel_size: taps along each spatial axis, or for all of them.
+      stride: step of the window.
+      padding: one of `jaxinv.layers.PADDINGS`.
+      use_bias: adds a learned constant to each position and channel.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> layer = LocallyConnected(2)
+      >>> variables = layer.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+      >>> variables["params"]["kernel"].shape
+      (8, 8, 9, 2)
+
+    Reference:
+      LeCun, "Generalization and network design strategies" (1989).
+    """
+
+    features: int
+    kernel_size: int | Sequence[int] = 3
+    stride: int | Sequence[int] = 1
+    padding: str = "SAME"
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
+        """Applies the layer.
+
+        Args:
+          x: signal `(n, *spatial, c)`, the spatial sizes those of the initialisation.
+
+        Returns:
+          `(n, *out, features)`.
+
+        Raises:
+          ValueError: as `locally_connected`, with the layer's name.
+        """
+        with naming(self):
+            rank = spatial_rank(x)
+            taps = per_axis(self.kernel_size, rank, "kernel_size")
+            strides = per_axis(self.stride, rank, "stride")
+            sizes = []
+            for size, k, s in zip(x.shape[1:-1], taps, strides, strict=True):
+                before, after = window_padding(size, k, stride=s, padding=self.padding)
+                sizes.append((size + before + after - k) // s + 1)
+            fan_in = math.prod(taps) * x.shape[-1]
+            # He's initialisation: positions are no part of a unit's fan-in.
+            init = nn.initializers.variance_scaling(
+                2.0, "fan_in", "truncated_normal", in_axis=-2, batch_axis=tuple(range(rank))
+            )
+            kernel = self.param("kernel", init, (*sizes, fan_in, self.features))
+            y = locally_connected(x, kernel, window=taps, stride=strides, padding=self.padding)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (*sizes, self.features))
+        return y

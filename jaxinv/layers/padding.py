@@ -1,0 +1,127 @@
+"""What a filter sees beyond the border: the one place where padding modes are spelt out."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+_NUMPY_MODES = {
+    "SAME": "constant",
+    "FULL": "constant",
+    "VALID": "constant",
+    "CIRCULAR": "wrap",
+    "REFLECT": "reflect",
+    "EDGE": "edge",
+}
+PADDINGS: tuple[str, ...] = ("SAME", "CIRCULAR", "REFLECT", "EDGE", "VALID", "FULL")
+
+
+def check_padding(padding: str) -> None:
+    """Raises if `padding` is not the name of a padding mode.
+
+    Args:
+      padding: the name to check.
+
+    Raises:
+      ValueError: if it is unknown; the message lists the known ones.
+
+    Example:
+      >>> check_padding("circular")
+      Traceback (most recent call last):
+      ValueError: padding is 'circular'; allowed are SAME, CIRCULAR, REFLECT, EDGE, VALID, FULL
+    """
+    if padding not in PADDINGS:
+        raise ValueError(f"padding is {padding!r}; allowed are {', '.join(PADDINGS)}")
+
+
+def window_padding(
+    size: int, window: int, *, stride: int = 1, padding: str = "SAME"
+) -> tuple[int, int]:
+    """How many positions to add before and after one axis for a sliding window.
+
+    With `k = window`: VALID adds none; FULL adds `k - 1` on both sides, so that every position is
+    seen by every tap of the filter (Kayhan and van Gemert 2020, "F-Conv"); all others add
+    `floor((k - 1) / 2)` before and at most `ceil((k - 1) / 2)` after, so that the output has
+    `ceil(size / stride)` positions and output `i` is centred on input `i * stride`. After the
+    border only as many are added as the last window reads.
+
+    Args:
+      size: positions along the axis.
+      window: positions that the window spans, dilation included.
+      stride: step of the window.
+      padding: one of `PADDINGS`.
+
+    Returns:
+      The number of positions before and after.
+
+    Raises:
+      ValueError: if the padding is unknown, the window is larger than the padded axis, or a
+        reflection would need more positions than there are.
+
+    Example:
+      >>> window_padding(32, 3, stride=2, padding="CIRCULAR")
+      (1, 0)
+
+    Reference:
+      Kayhan and van Gemert, "On translation invariance in CNNs" (2020),
+      https://arxiv.org/abs/2003.07064
+    """
+    check_padding(padding)
+    if padding == "VALID":
+        before, after = 0, 0
+    elif padding == "FULL":
+        before, after = window - 1, window - 1
+    else:
+        before = (window - 1) // 2
+        last = (-(-size // stride) - 1) * stride + window
+        after = max(last - size - before, 0)
+    if window > size + before + after:
+        raise ValueError(
+            f"filter of {window} positions is larger than the map of {size} with {padding} "
+            f"padding; allowed are at most {size + before + after}"
+        )
+    if padding == "REFLECT" and max(before, after) > size - 1:
+        raise ValueError(
+            f"filter of {window} positions needs {max(before, after)} reflected positions beside a "
+            f"map of {size}; allowed are at most {size - 1}"
+        )
+    return before, after
+
+
+def pad(
+    x: Shaped[Array, "n *s c"],
+    widths: Sequence[tuple[int, int]],
+    *,
+    padding: str,
+    fill: float = 0.0,
+) -> Shaped[Array, "n *t c"]:
+    """Extends the spatial axes of `x` by positions before and after, in the manner of `padding`.
+
+    Circular padding is periodic extension, also where more than one period is asked for. It is
+    spelt with slices and concatenation, so that `jaxinv.certify` can follow it.
+
+    Args:
+      x: an array `(n, *spatial, c)`.
+      widths: positions before and after, one pair for each spatial axis.
+      padding: one of `PADDINGS`; SAME, FULL and VALID fill with `fill`.
+      fill: the constant of the three modes that fill.
+
+    Returns:
+      The padded array, the same dtype.
+
+    Raises:
+      ValueError: if the padding is unknown.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.arange(4.0).reshape(1, 4, 1)
+      >>> pad(x, [(1, 2)], padding="CIRCULAR").ravel()
+      Array([3., 0., 1., 2., 3., 0., 1.], dtype=float32)
+    """
+    check_padding(padding)
+    full = [(0, 0), *widths, (0, 0)]
+    if all(width == (0, 0) for width in full):
+        return x
+    mode = _NUMPY_MODES[padding]
+    constant = {"constant_values": fill} if mode == "constant" else {}
+    return jnp.pad(x, full, mode=mode, **constant)

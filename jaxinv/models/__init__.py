@@ -1,0 +1,8 @@
+"""Networks as compositions of `jaxinv.layers`; `create` makes one by name."""
+
+from jaxinv.models.convnet import MLP as MLP
+from jaxinv.models.convnet import Classifier as Classifier
+from jaxinv.models.convnet import ConvNet as ConvNet
+from jaxinv.models.registry import create as create
+from jaxinv.models.registry import names as names
+from jaxinv.models.registry import options as options

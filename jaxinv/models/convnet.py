@@ -1,0 +1,180 @@
+"""Plain ConvNets: stages of convolutions, each followed by downsampling, then a head.
+
+LeNet, Simard's net, VGG, the all-convolutional net and the audio net are this one composition
+with other arguments; `jaxinv.models.registry` holds them.
+"""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxinv.layers.activations import Activation
+from jaxinv.layers.convolution import Conv
+from jaxinv.layers.downsample import Downsample
+from jaxinv.layers.heads import Head
+from jaxinv.layers.local import LocallyConnected
+from jaxinv.models.norms import Norm
+
+
+class Classifier(nn.Module):
+    """Dense layers with an activation between them, the last one without: the logits.
+
+    Attributes:
+      num_classes: outputs.
+      hidden: units of the layers before.
+      activation: one of `jaxinv.layers.ACTIVATIONS` that needs no map, or a function.
+      dropout: share of hidden units silenced in training (random stream `"dropout"`).
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> Classifier(10, (32,)).init_with_output(jax.random.key(0), jnp.zeros((2, 8)))[0].shape
+      (2, 10)
+    """
+
+    num_classes: int
+    hidden: Sequence[int] = ()
+    activation: str | Callable[[Array], Array] = "relu"
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n d"], *, train: bool = False) -> Float[Array, "n k"]:
+        """Applies the classifier.
+
+        Args:
+          x: features `(n, d)`.
+          train: whether dropout is active.
+
+        Returns:
+          Logits `(n, num_classes)`.
+        """
+        for index, units in enumerate(self.hidden):
+            x = nn.Dense(units, name=f"dense{index}")(x)
+            x = Activation(self.activation)(x)
+            if self.dropout:
+                x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes, name="logits")(x)
+
+
+class MLP(nn.Module):
+    """Dense layers on the flattened signal: no symmetry at all, the other end of the scale.
+
+    Attributes:
+      num_classes: outputs.
+      dense: units of the hidden layers.
+      activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
+      dropout: share of hidden units silenced in training.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> MLP().init_with_output(jax.random.key(0), jnp.zeros((2, 8, 8, 1)))[0].shape
+      (2, 10)
+    """
+
+    num_classes: int = 10
+    dense: Sequence[int] = (256, 128)
+    activation: str | Callable[[Array], Array] = "relu"
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
+        """Applies the network.
+
+        Args:
+          x: signals `(n, *spatial, c)`.
+          train: whether dropout is active.
+
+        Returns:
+          Logits `(n, num_classes)`.
+        """
+        x = Head("flatten", name="head")(x)
+        return Classifier(
+            self.num_classes, self.dense, self.activation, self.dropout, name="classifier"
+        )(x, train=train)
+
+
+class ConvNet(nn.Module):
+    """Stages of convolutions, each made smaller at its end, then a head and a classifier.
+
+    Which shifts it commutes with is decided by its arguments alone: CIRCULAR padding keeps every
+    shift, `downsample` thins them to multiples of the product of the strides or not at all, and
+    the heads `"gap"`, `"gmp"` and `"attention"` turn what is left into invariance.
+
+    Attributes:
+      widths: features of each convolution, stage by stage.
+      kernels: taps of the filters: one number, or one for each convolution.
+      num_classes: outputs.
+      dense: units of the hidden layers of the classifier.
+      padding: one of `jaxinv.layers.PADDINGS`, for convolutions and filters.
+      downsample: one of `jaxinv.layers.DOWNSAMPLES`, at the end of a stage; `"stride"` is the
+        stride of the stage's last convolution.
+      factor: how many times smaller a stage makes the map.
+      downsamplings: number of stages that downsample, from the first; all of them if `None`.
+      head: one of `jaxinv.layers.HEADS`.
+      activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
+      norm: `"none"` or `"batch"`.
+      stem_stride: stride of the first convolution.
+      local: locally connected layers in place of convolutions, the unshared twin.
+      dropout: share of hidden units of the classifier silenced in training.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> net = ConvNet(widths=((4,), (8,)), padding="CIRCULAR", head="gap")
+      >>> net.init_with_output(jax.random.key(0), jnp.zeros((2, 8, 8, 1)))[0].shape
+      (2, 10)
+    """
+
+    widths: Sequence[Sequence[int]] = ((16,), (32,))
+    kernels: int | Sequence[Sequence[int]] = 5
+    num_classes: int = 10
+    dense: Sequence[int] = (128,)
+    padding: str = "SAME"
+    downsample: str = "max"
+    factor: int = 2
+    downsamplings: int | None = None
+    head: str = "flatten"
+    activation: str | Callable[[Array], Array] = "relu"
+    norm: str = "none"
+    stem_stride: int = 1
+    local: bool = False
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
+        """Applies the network.
+
+        Args:
+          x: signals `(n, *spatial, c)`.
+          train: whether batch statistics are taken from `x` and dropout is active.
+
+        Returns:
+          Logits `(n, num_classes)`.
+
+        Raises:
+          ValueError: if a map gets too small for a filter, with the layer's name.
+        """
+        layer = LocallyConnected if self.local else Conv
+        stages = len(self.widths)
+        downsamplings = stages if self.downsamplings is None else self.downsamplings
+        index = 0
+        for stage, widths in enumerate(self.widths):
+            thins = stage < downsamplings
+            for place, features in enumerate(widths):
+                last = place == len(widths) - 1
+                stride = self.factor if thins and last and self.downsample == "stride" else 1
+                stride *= self.stem_stride if index == 0 else 1
+                window = (
+                    self.kernels if isinstance(self.kernels, int) else self.kernels[stage][place]
+                )
+                x = layer(features, window, stride, padding=self.padding, name=f"conv{index}")(x)
+                x = Norm(self.norm, name=f"norm{index}")(x, train=train)
+                x = Activation(self.activation, name=f"activation{index}")(x)
+                index += 1
+            if thins and self.downsample != "stride":
+                x, _ = Downsample(
+                    self.downsample, self.factor, padding=self.padding, name=f"downsample{stage}"
+                )(x, train=train)
+        x = Head(self.head, name="head")(x)
+        return Classifier(
+            self.num_classes, self.dense, self.activation, self.dropout, name="classifier"
+        )(x, train=train)
