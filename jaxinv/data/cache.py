@@ -1,0 +1,66 @@
+"""A cache on disk of splits as uint8 arrays, so that records are decoded once."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+def default_cache_dir() -> Path:
+    """`$JAXINV_CACHE`, else `$XDG_CACHE_HOME/jaxinv`, else `~/.cache/jaxinv`."""
+    if chosen := os.environ.get("JAXINV_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxinv"
+
+
+def content_hash(arrays: Arrays) -> str:
+    """SHA-256 (hexadecimal) of each image's bytes followed by its label as one byte, in order.
+
+    Examples:
+      >>> import numpy as np
+      >>> arrays = dict(images=np.zeros((1, 2, 2, 1), np.uint8), labels=np.zeros(1, np.int32))
+      >>> content_hash(arrays)[:16]
+      '8855508aade16ec5'
+    """
+    images = arrays["images"].reshape(len(arrays["labels"]), -1)
+    labels = arrays["labels"].astype(np.uint8)[:, None]
+    return hashlib.sha256(np.concatenate([images, labels], axis=1).tobytes()).hexdigest()
+
+
+def cached(path: Path, read: Callable[[], Arrays]) -> Arrays:
+    """What `read()` returns, from `path` where it was stored before.
+
+    A file is written beside its place and moved there, so an interrupted run leaves none that is
+    half written; a damaged one is read anew. A folder that cannot be written costs a warning, not
+    the data.
+
+    Args:
+      path: an `.npz` file.
+      read: reads the arrays from their source.
+    """
+    with contextlib.suppress(Exception), open(path, "rb") as file, np.load(file) as stored:
+        # Whatever is wrong with the file, its source is still there.
+        return {name: stored[name] for name in stored.files}
+    arrays = read()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as new:
+            try:
+                np.savez(new, **arrays)  # type: ignore[arg-type]
+                new.flush()
+                os.replace(new.name, path)
+            except BaseException:
+                os.unlink(new.name)
+                raise
+    except OSError as error:
+        warnings.warn(
+            f"the data set is not cached, {path.parent} cannot be written: {error}", stacklevel=2
+        )
+    return arrays

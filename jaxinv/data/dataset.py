@@ -1,0 +1,171 @@
+"""A split of a data set held in memory, its scale, and the canvas it is shown on."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """One split of an image-classification data set, in memory.
+
+    Attributes:
+      images: (N, H, W, C), uint8.
+      labels: (N,), int32, in `range(num_classes)`.
+      name: the name it was loaded by.
+      split: the split it was loaded as, slice included.
+      num_classes: number of classes.
+      mean: per channel, on the scale 0..1; see `channel_statistics`. That of the training split,
+        whichever split this is.
+      std: likewise.
+
+    Example:
+      >>> from jaxinv import data
+      >>> len(data.load("digits", split="test"))
+      500
+
+    Reference: the names and splits of https://www.tensorflow.org/datasets/catalog.
+    """
+
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int[np.ndarray, " n"]
+    name: str
+    split: str
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def normalise(
+    images: UInt8[np.ndarray, "*n h w c"], *, mean: Sequence[float], std: Sequence[float]
+) -> Float[np.ndarray, "*n h w c"]:
+    """Put uint8 images on the scale a network is trained on: `(images / 255 - mean) / std`.
+
+    Works on NumPy and on JAX arrays, inside `jit` as well.
+
+    Args:
+      images: (..., H, W, C), uint8 (or floats on the same scale, 0 to 255).
+      mean: one number a channel, on the scale 0..1; `Dataset.mean`.
+      std: one number a channel, on the scale 0..1; `Dataset.std`.
+
+    Returns:
+      float32, the shape of `images`.
+
+    Raises:
+      ValueError: `mean` or `std` do not have one number a channel.
+
+    Examples:
+      >>> import numpy as np
+      >>> normalise(np.full((1, 2, 2, 1), 255, np.uint8), mean=(0.5,), std=(0.25,)).ravel()
+      array([2., 2., 2., 2.], dtype=float32)
+    """
+    channels = images.shape[-1]
+    if len(mean) != channels or len(std) != channels:
+        raise ValueError(
+            f"mean and std need one number for each of the {channels} channels, "
+            f"got {len(mean)} and {len(std)}."
+        )
+    scale = 1 / (255 * np.asarray(std, np.float32))
+    offset = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
+    return images.astype(np.float32) * scale - offset
+
+
+def channel_statistics(
+    images: UInt8[np.ndarray, "n h w c"],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, on the scale 0..1, for `normalise`.
+
+    Where the background is black (the median pixel of the outermost rows and columns is 0, as for
+    handwritten digits) the mean is 0 and the deviation is taken about 0. Black then stays 0, so
+    zero padding and a shift that fills with zeros continue the background instead of drawing an
+    edge, and an experiment on translation sees the shift alone.
+
+    Args:
+      images: the training split, (N, H, W, C).
+
+    Returns:
+      `(mean, std)`, a number a channel each; `std` is at least 1/255.
+
+    Examples:
+      >>> import numpy as np
+      >>> channel_statistics(np.array([[[[0], [0]], [[0], [255]]]], np.uint8))
+      ((0.0,), (0.5,))
+    """
+    border = np.concatenate(
+        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
+    )
+    # Sums of uint8 in uint64 are exact, so the scale does not depend on NumPy's summation order.
+    count = images.size // images.shape[-1]
+    mean = images.sum((0, 1, 2), dtype=np.uint64) / count
+    histogram = [
+        np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])
+    ]
+    square = np.array([h @ np.arange(256) ** 2 for h in histogram]) / count
+    if np.median(border) == 0:
+        mean = np.zeros_like(mean)
+    std = np.maximum(np.sqrt(square - mean**2), 1.0)
+    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+def split_slice(split: str) -> tuple[str, str | None, str | None]:
+    """Take `"train[:10%]"` apart into `("train", None, "10%")`.
+
+    Raises:
+      ValueError: `split` is not a name with an optional slice of counts or percents.
+
+    Examples:
+      >>> split_slice("train[5000:]")
+      ('train', '5000', None)
+    """
+    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    if match is None:
+        raise ValueError(
+            f"split {split!r} is not a name such as 'train' with an optional slice such as "
+            "'train[:5000]' or 'train[90%:]'."
+        )
+    name, start, stop = match.groups()
+    return name, start, stop
+
+
+def slice_bounds(start: str | None, stop: str | None, *, size: int) -> slice:
+    """The slice that `start:stop`, counts or percents of `size`, selects.
+
+    Examples:
+      >>> slice_bounds("90%", None, size=50)
+      slice(45, 50, None)
+    """
+
+    def position(text: str | None, default: int) -> int:
+        if text is None:
+            return default
+        at = round(size * int(text[:-1]) / 100) if text.endswith("%") else int(text)
+        return min(max(at + size if at < 0 else at, 0), size)
+
+    return slice(position(start, 0), position(stop, size))
+
+
+def place_on_canvas(
+    images: UInt8[np.ndarray, "n h w c"], size: int
+) -> UInt8[np.ndarray, "n s s c"]:
+    """Centre images on a black `size` x `size` canvas (an odd row or column goes to the end).
+
+    Raises:
+      ValueError: the images are larger than the canvas.
+
+    Examples:
+      >>> import numpy as np
+      >>> place_on_canvas(np.ones((1, 1, 1, 1), np.uint8), 2)[0, :, :, 0]
+      array([[1, 0],
+             [0, 0]], dtype=uint8)
+    """
+    height, width = images.shape[1:3]
+    if max(height, width) > size:
+        raise ValueError(f"images of {height}x{width} do not fit on a canvas of {size}x{size}.")
+    margins = [((size - n) // 2, size - n - (size - n) // 2) for n in (height, width)]
+    return np.pad(images, ((0, 0), *margins, (0, 0)))

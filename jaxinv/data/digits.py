@@ -1,0 +1,50 @@
+"""scikit-learn's handwritten digits, enlarged on a canvas that leaves room to move."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image
+from sklearn import datasets
+
+# The copy in scikit-learn keeps the order of collection, writer after writer. The last images are
+# the test split, so that few writers are in both.
+TEST_SIZE = 500
+ENLARGED = 16
+CANVAS = 32
+SPLITS = ("train", "test")
+
+
+def read_digits(split: str) -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndarray, " n"]]:
+    """Read real 8x8 digits, enlarged to 16x16 in the middle of 32x32: 8 pixels free on each side.
+
+    Enlarged bicubically by Pillow from the 17 grey levels of the original. 1,297 images to train
+    on and 500 to test on.
+
+    Args:
+      split: `"train"` or `"test"`.
+
+    Returns:
+      images (N, 32, 32, 1) and labels (N,).
+
+    Raises:
+      ValueError: another split.
+
+    References:
+      E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, 1998,
+      https://doi.org/10.24432/C50P49.
+
+    Examples:
+      >>> images, labels = read_digits("test")
+      >>> images.shape, labels.shape
+      ((500, 32, 32, 1), (500,))
+    """
+    if split not in SPLITS:
+        raise ValueError(f"data set 'digits' has no split {split!r}; it has {', '.join(SPLITS)}.")
+    bunch = datasets.load_digits()
+    part = slice(-TEST_SIZE) if split == "train" else slice(-TEST_SIZE, None)
+    small = np.round(bunch.images[part] * (255 / 16)).astype(np.uint8)
+    margin = (CANVAS - ENLARGED) // 2
+    images = np.zeros((len(small), CANVAS, CANVAS, 1), np.uint8)
+    for canvas, digit in zip(images, small, strict=True):
+        large = Image.fromarray(digit).resize((ENLARGED, ENLARGED), Image.Resampling.BICUBIC)
+        canvas[margin:-margin, margin:-margin, 0] = np.asarray(large)
+    return images, bunch.target[part].astype(np.int32)

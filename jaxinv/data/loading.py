@@ -1,0 +1,93 @@
+"""`load`: a data set's split by name."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from jaxinv.data import cache, tfds_reader
+from jaxinv.data.dataset import (
+    Dataset,
+    channel_statistics,
+    place_on_canvas,
+    slice_bounds,
+    split_slice,
+)
+from jaxinv.data.digits import read_digits
+
+
+def load(
+    name: str = "digits",
+    *,
+    split: str = "train",
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+    canvas: int | None = None,
+) -> Dataset:
+    """Load one split of an image-classification data set into memory.
+
+    `"digits"`, real handwritten digits that come with scikit-learn, 16x16 in the middle of 32x32,
+    is always there. Any other name is one of TensorFlow Datasets, read without TensorFlow from a
+    prepared copy and kept as arrays in `cache_dir`. A data set that is not prepared is prepared
+    where that is possible: the MNIST family (mnist, fashion_mnist, kmnist, emnist/...) needs a
+    network or `manual_dir`, others TensorFlow as well (the extra `tfds-build`).
+
+    Args:
+      name: `"digits"` or a name of https://www.tensorflow.org/datasets/catalog.
+      split: a split with an optional slice, `"test"`, `"train[:5000]"`, `"train[90%:]"`.
+      data_dir: folder of prepared TFDS data sets; TFDS's own default if None.
+      cache_dir: folder of the cache; by default `$JAXINV_CACHE`, else `~/.cache/jaxinv`.
+      manual_dir: folder with the original files of a data set of the MNIST family, used instead
+        of downloading them.
+      canvas: centre the images on a black square of so many pixels a side (Simard's networks take
+        MNIST's 28x28 on 29).
+
+    Returns:
+      A `Dataset`. Its `mean` and `std` are those of the whole training split.
+
+    Raises:
+      ValueError: unknown name or split; not prepared and not to be prepared here; not images of
+        one size with a class label each; images larger than `canvas`; an empty slice.
+
+    Examples:
+      >>> digits = load(split="test")
+      >>> digits.images.shape, digits.images.dtype, digits.num_classes
+      ((500, 32, 32, 1), dtype('uint8'), 10)
+      >>> load(split="train[:10]").labels
+      array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], dtype=int32)
+    """
+    base, start, stop = split_slice(split)
+    if name == "digits":
+        images, labels = read_digits(base)
+        num_classes = 10
+        mean, std = channel_statistics(read_digits("train")[0])
+    else:
+        builder = tfds_reader.prepared_builder(
+            name,
+            data_dir=None if data_dir is None else Path(data_dir).expanduser(),
+            manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
+        )
+        folder = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+
+        def cached_split(part: str) -> cache.Arrays:
+            def read() -> cache.Arrays:
+                arrays = tfds_reader.read_split(builder, part)
+                scale = channel_statistics(arrays["images"])
+                return arrays | {"scale": np.array(scale)}
+
+            return cache.cached(folder / tfds_reader.cache_name(builder, part), read)
+
+        arrays = cached_split(base)
+        images, labels = arrays["images"], arrays["labels"]
+        num_classes = builder.info.features["label"].num_classes
+        if base != "train" and "train" in builder.info.splits:
+            arrays = cached_split("train")
+        mean, std = (tuple(row) for row in arrays["scale"].tolist())
+    chosen = slice_bounds(start, stop, size=len(labels))
+    images, labels = images[chosen], labels[chosen]
+    if not len(labels):
+        raise ValueError(f"split {split!r} of data set {name!r} is empty.")
+    if canvas is not None:
+        images = place_on_canvas(images, canvas)
+    return Dataset(images, labels, name, split, num_classes, mean, std)
