@@ -1,0 +1,278 @@
+"""What an evaluation found: the one structure that every table, plot and file is made from."""
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Shaped
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95% confidence interval over images.
+
+    Attributes:
+      value: the figure.
+      low: lower end of the interval, None where the figure has none (a maximum, an exact zero).
+      high: upper end.
+      count: number of images behind it.
+      unit: `"share"` (0 to 1), `"dB"`, `"relative"` or another unit in words.
+
+    Example:
+      >>> print(Estimate(0.5, 0.4, 0.6, 100))
+      50.0% (40.0 to 60.0)
+      >>> print(Estimate(3.2e-7, None, None, 100, unit="relative"))
+      3.2e-07
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    count: int
+    unit: str = "share"
+
+    def __str__(self) -> str:
+        if self.unit == "share":
+            text, ends = f"{100 * self.value:.1f}%", (f"{100 * (e or 0):.1f}" for e in self.ends)
+        else:
+            unit = "" if self.unit == "relative" else f" {self.unit}"
+            text, ends = f"{figure(self.value)}{unit}", (figure(e or 0) for e in self.ends)
+        return text if self.low is None else f"{text} ({' to '.join(ends)})"
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """The interval."""
+        return self.low, self.high
+
+
+def figure(value: float) -> str:
+    """A number with two or three digits that matter, however small it is.
+
+    Example:
+      >>> figure(0.0), figure(2.34e-7), figure(0.1234), figure(12.34), figure(1234.5)
+      ('0', '2.3e-07', '0.123', '12.3', '1234')
+    """
+    size = abs(value)
+    if size == 0 or not math.isfinite(value):
+        return f"{value:.0f}"
+    if size < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:.3f}" if size < 1 else f"{value:.1f}" if size < 1000 else f"{value:.0f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A sentence people say, whether it is true, and the figures that decide it."""
+
+    statement: str
+    verdict: str
+    measured: str
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
+    """One layer: what is proved about it and what was measured.
+
+    Attributes:
+      layer: the module's path, or for programs without modules the program line.
+      shape: shape of its output without the images.
+      state: the certificate's state, in words.
+      integer_error: equivariance error at whole-pixel shifts, relative; None where not measured.
+      half_pixel_error: the same for a shift by half an output position.
+      cosine: mean cosine similarity of the layer's outputs on an image and on its translate.
+      aliasing: share of energy above the Nyquist frequency of the next layer.
+    """
+
+    layer: str
+    shape: tuple[int, ...]
+    state: str
+    integer_error: float | None = None
+    half_pixel_error: float | None = None
+    cosine: float | None = None
+    aliasing: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """An image that is classified differently after a small shift."""
+
+    index: int
+    label: int
+    before: int
+    after: int
+    shift: tuple[int, ...]
+    confidence_before: float
+    confidence_after: float
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkResult:
+    """All figures of one network.
+
+    Attributes:
+      name: short name, unique within the results.
+      title: what it is, in a few words.
+      says: one sentence on what the row shows; empty outside the study.
+      origin: where the weights came from.
+      parameters: their number; None if unknown.
+      certificate: `Certificate.to_dict()`, with the keys `verdict` and `first_break` in words.
+      figures: the headline figures by name, see `FIGURES`.
+      protocols: figures of published protocols, by protocol and figure.
+      curve: columns `shift` (pixels), `accuracy`, `consistency` by the size of the shift.
+      radial: columns `radius` (pixels), `sensitivity`: Kauderer-Abrams' radial profile.
+      worst_shift: the shift with the lowest accuracy.
+      layers: the layer table; empty where not asked for.
+      flips: images that flip under the smallest shifts.
+    """
+
+    name: str
+    title: str
+    says: str = ""
+    origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: int | None = None
+    certificate: Mapping[str, Any] | None = None
+    figures: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    protocols: Mapping[str, Mapping[str, Estimate]] = dataclasses.field(default_factory=dict)
+    curve: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
+    radial: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
+    worst_shift: tuple[int, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    flips: tuple[Flip, ...] = ()
+
+
+FIGURES = {
+    "centred": "accuracy on the images as they are",
+    "mean": "accuracy averaged over all shifts",
+    "worst": "images that are right at every shift",
+    "consistency": "chance that two random shifts of an image get the same prediction",
+    "equivariance_error": "largest relative difference of the features from equivariance, "
+    "over the shifts that the stride allows",
+    "invariance_error": "largest relative change of the outputs under any shift",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Everything one command found out.
+
+    Attributes:
+      headline: the verdict, one sentence.
+      networks: one entry a network.
+      claims: the study's claims; empty for other evaluations.
+      comparisons: pairs of networks with the paired test between them.
+      dataset: name, split, number of images, their shape.
+      shifts: mode, max_shift, count, shape.
+      run: command, versions, device, seed, seconds.
+      complete: False if the evaluation was interrupted.
+    """
+
+    headline: str
+    networks: tuple[NetworkResult, ...]
+    claims: tuple[Claim, ...] = ()
+    comparisons: tuple[Mapping[str, Any], ...] = ()
+    dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    shifts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    complete: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of results.json, as docs/results.md describes it."""
+        return {"schema": "jaxinv.results", "version": SCHEMA_VERSION} | _plain(self)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, arrays and tuples as what JSON knows; numbers that JSON lacks as None."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, (np.generic, jax.Array)):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def circumstances(*, seed: int | None, seconds: float) -> dict[str, Any]:
+    """What has to be known to repeat a run: command, versions, device, seed.
+
+    Args:
+      seed: the run's seed.
+      seconds: how long it took.
+
+    Returns:
+      A dictionary for `Results.run`.
+
+    Example:
+      >>> circumstances(seed=0, seconds=1.5)["seed"]
+      0
+    """
+    import flax
+
+    return {
+        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "device": str(jax.devices()[0].device_kind),
+        "devices": jax.device_count(),
+        "processors": os.cpu_count(),
+        "versions": {
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def save(
+    results: Results, maps: Mapping[str, Shaped[np.ndarray, "..."]], directory: str | Path
+) -> None:
+    """Writes results.json and maps.npz, each whole or not at all.
+
+    Args:
+      results: what was found.
+      maps: arrays by the name `network/quantity`.
+      directory: where to; made if missing.
+
+    Raises:
+      ValueError: if the directory cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> folder = tempfile.mkdtemp()
+      >>> save(Results(headline="nothing", networks=()), {}, folder)
+      >>> sorted(path.name for path in Path(folder).iterdir())
+      ['maps.npz', 'results.json']
+    """
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
+        whole(directory / "results.json", lambda path: path.write_text(text + "\n"))
+        whole(directory / "maps.npz", lambda path: np.savez_compressed(path, **maps))
+    except OSError as error:
+        raise ValueError(f"cannot write to {directory}: {error.strerror}") from error
+
+
+def whole(path: Path, write) -> None:
+    """Writes a file beside its place, then moves it there: a reader never sees half of it."""
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Results as tables on the terminal, CSV, pictures and one HTML page."""

@@ -1,0 +1,329 @@
+"""Pictures of results: heat maps over shifts, curves, layers, images that flip.
+
+Colours are Okabe and Ito's for lines and cividis for heat maps: readers with any colour vision tell
+them apart, and in grey they keep their order. Lines differ in dashes and markers as well.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from jaxinv.evaluation.results import Flip, NetworkResult, Results
+
+# Okabe and Ito (2008) without yellow, which is hard to see on white.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+MARKERS = "osD^vPX"
+INK = "#16191d"
+MUTED = "#5c6670"
+HEAT = "cividis"
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": MUTED,
+    "grid.alpha": 0.2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "jaxinv",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ShiftMap:
+    """A number for each shift, laid out with the shift by nothing in the middle.
+
+    Attributes:
+      values: (shifts down, shifts right).
+      down: shifts along the first axis, ascending, in pixels.
+      right: shifts along the second axis.
+    """
+
+    values: Float[np.ndarray, "s1 s2"]
+    down: Shaped[np.ndarray, " s1"]
+    right: Shaped[np.ndarray, " s2"]
+
+    @property
+    def worst(self) -> tuple[int, int]:
+        """The shift with the lowest value, the smallest one among equals."""
+        reach = np.maximum(abs(self.down)[:, None], abs(self.right)[None, :])
+        order = np.lexsort((reach.ravel(), self.values.ravel()))
+        i, j = np.unravel_index(order[0], self.values.shape)
+        return int(self.down[i]), int(self.right[j])
+
+
+def shift_map(
+    values: Float[np.ndarray, "s1 s2"], rows: Sequence[Sequence[int]], *, wrap: bool
+) -> ShiftMap:
+    """Lays a map over shifts out for looking at it.
+
+    Circular shifts `0 .. P - 1` become `-P/2 .. P/2 - 1`: a circular shift by P - 1 is one by -1.
+
+    Args:
+      values: a number for each shift, in an orbit's order.
+      rows: the shifts along each axis.
+      wrap: whether these are all circular shifts.
+
+    Returns:
+      The map.
+
+    Example:
+      >>> shift_map(np.arange(4.0).reshape(1, 4), ((0,), (0, 1, 2, 3)), wrap=True).right
+      array([-2, -1,  0,  1])
+    """
+    axes = [np.asarray(row) for row in rows]
+    if wrap:
+        axes = [np.where(row >= (len(row) + 1) // 2, row - len(row), row) for row in axes]
+    orders = [np.argsort(row) for row in axes]
+    return ShiftMap(values[np.ix_(*orders)], axes[0][orders[0]], axes[1][orders[1]])
+
+
+def heat_map(
+    axes: Axes, shown: ShiftMap, *, title: str, low: float = 0.0, high: float = 1.0
+) -> Any:
+    """Draws one map with the worst shift marked, and returns the drawn image for a colour bar."""
+    down, right = shown.down, shown.right
+    extent = (right[0] - 0.5, right[-1] + 0.5, down[-1] + 0.5, down[0] - 0.5)
+    image = axes.imshow(
+        shown.values, cmap=HEAT, vmin=low, vmax=high, extent=extent, interpolation="none"
+    )
+    if shown.values.min() < shown.values.max():
+        y, x = shown.worst
+        axes.plot(x, y, "x", color="white", markersize=9, markeredgewidth=3.5)
+        axes.plot(x, y, "x", color="black", markersize=8, markeredgewidth=1.5)
+    axes.set_title(title)
+    axes.set_xlabel("shift right (pixels)")
+    axes.set_ylabel("shift down (pixels)")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return image
+
+
+def heat_maps(
+    maps: Mapping[str, ShiftMap], *, titles: Mapping[str, str], label: str, columns: int = 4
+) -> Figure:
+    """All networks' maps side by side on a common scale from 0 to 1.
+
+    Args:
+      maps: a map for each network.
+      titles: a line above each.
+      label: what the colour means.
+      columns: how many stand side by side.
+
+    Returns:
+      The figure.
+
+    Example:
+      >>> one = shift_map(np.eye(4), (range(4), range(4)), wrap=True)
+      >>> len(heat_maps({"a": one}, titles={"a": "net"}, label="accuracy").axes)
+      2
+    """
+    columns = min(columns, len(maps))
+    rows = -(-len(maps) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.45 * columns + 0.9, 2.65 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for place, name in zip(grid.flat, maps, strict=False):
+            image = heat_map(place, maps[name], title=titles[name])
+            place.label_outer()
+        for place in grid.flat[len(maps) :]:
+            place.remove()
+        bar = figure.colorbar(image, ax=grid, shrink=0.9 if rows == 1 else 0.6, aspect=30)
+        bar.set_label(label)
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        bar.outline.set_visible(False)
+    return figure
+
+
+def single_heat_map(shown: ShiftMap, *, title: str) -> Figure:
+    """One map without a colour bar, for the page, which has one for all."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.9, 2.95), layout="constrained")
+        heat_map(figure.subplots(), shown, title=title)
+    return figure
+
+
+def curves(
+    networks: Sequence[NetworkResult],
+    *,
+    column: tuple[str, str] = ("shift", "accuracy"),
+    labels: tuple[str, str] = ("size of the shift (pixels)", "accuracy"),
+    percent: bool = True,
+) -> Figure:
+    """A figure against the size of the shift, a line a network.
+
+    Args:
+      networks: with `curve` or `radial` filled.
+      column: names of the columns across and up.
+      labels: names of the axes, with units.
+      percent: whether the vertical axis runs from 0 to 100%.
+
+    Returns:
+      The figure.
+
+    Example:
+      >>> net = NetworkResult("a", "net", curve={"shift": [0, 1], "accuracy": [1.0, 0.5]})
+      >>> len(curves([net]).axes[0].lines)
+      1
+    """
+    across, up = column
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for number, network in enumerate(networks):
+            table = network.curve if across in network.curve else network.radial
+            axes.plot(table[across], table[up], label=network.name, **line_style(number))
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(left=0)
+        axes.grid(axis="y")
+        if percent:
+            axes.set_ylim(0, 1.02)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        else:
+            axes.set_ylim(bottom=0)
+        figure.legend(loc="outside upper left", frameon=False, ncols=min(4, len(networks)))
+    return figure
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the series with this number; 49 differ."""
+    kind = number + number // len(SERIES)
+    return {
+        "color": SERIES[number % len(SERIES)],
+        "linestyle": DASHES[kind % len(DASHES)],
+        "marker": MARKERS[kind % len(MARKERS)],
+        "markersize": 4,
+        "linewidth": 1.6,
+    }
+
+
+def layer_plot(network: NetworkResult) -> Figure:
+    """Where the symmetry is lost: errors and aliasing at each layer, from input to output.
+
+    Args:
+      network: with `layers` filled.
+
+    Returns:
+      The figure.
+
+    Example:
+      >>> from jaxinv.evaluation.results import LayerRow
+      >>> rows = (LayerRow("conv", (8, 8, 4), "every shift", 0.0, 0.1, 0.9, 0.2),)
+      >>> len(layer_plot(NetworkResult("a", "net", layers=rows)).axes)
+      2
+    """
+    rows = network.layers
+    height = 1.5 + 0.24 * len(rows)
+    places = np.arange(len(rows))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, height), layout="constrained")
+        errors, shares = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        # Rounding leaves 1e-7; what is exactly zero is drawn at the left edge.
+        floor = 1e-8
+        columns = (
+            (errors, "integer_error", "whole pixels"),
+            (errors, "half_pixel_error", "half an output position"),
+            (shares, "cosine", "cosine similarity"),
+            (shares, "aliasing", "energy that aliases next"),
+        )
+        for number, (axes, name, label) in enumerate(columns):
+            values = [getattr(row, name) for row in rows]
+            known = [i for i, value in enumerate(values) if value is not None]
+            xs = [max(values[i], floor) if axes is errors else values[i] for i in known]
+            style = line_style(number) | {"linestyle": "none", "markersize": 5}
+            axes.plot(xs, places[known], label=label, **style)
+        errors.set_xscale("log")
+        errors.set_xlim(floor / 2, 4)
+        errors.set_xlabel("equivariance error (relative)")
+        errors.set_yticks(places, [row.layer for row in rows])
+        errors.invert_yaxis()
+        shares.set_xlim(-0.04, 1.04)
+        shares.set_xlabel("share")
+        shares.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        for axes in (errors, shares):
+            axes.grid(axis="both")
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, ncols=1)
+    return figure
+
+
+def flip_plot(
+    flips: Sequence[Flip],
+    pictures: Sequence[tuple[Shaped[np.ndarray, "h w c"], Shaped[np.ndarray, "h w c"]]],
+    *,
+    classes: Sequence[str] | None = None,
+) -> Figure:
+    """Images that flip under the smallest shift: before above, after below.
+
+    Args:
+      flips: what happened.
+      pictures: each image before and after its shift, uint8.
+      classes: names of the classes; numbers if not given.
+
+    Returns:
+      The figure.
+
+    Example:
+      >>> dot = np.zeros((4, 4, 1), np.uint8)
+      >>> flip = Flip(0, label=1, before=1, after=2, shift=(0, 1), confidence_before=0.9,
+      ...             confidence_after=0.2)
+      >>> len(flip_plot([flip], [(dot, dot)]).axes)
+      2
+    """
+
+    def name(label: int) -> str:
+        return classes[label] if classes else str(label)
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.25 * len(flips) + 0.2, 3.3), layout="constrained")
+        grid = figure.subplots(2, len(flips), squeeze=False)
+        for (above, below), flip, pair in zip(grid.T, flips, pictures, strict=True):
+            down, right = flip.shift
+            above.set_title(f"“{name(flip.before)}”")
+            below.set_title(f"“{name(flip.after)}”")
+            below.set_xlabel(f"{_signed(down)} down\n{_signed(right)} right", fontsize=8)
+            for axes, picture in zip((above, below), pair, strict=True):
+                grey = picture.shape[-1] == 1
+                axes.imshow(
+                    picture[..., 0] if grey else picture,
+                    cmap="gray" if grey else None,
+                    interpolation="none",
+                )
+                axes.set_xticks([])
+                axes.set_yticks([])
+        grid[0, 0].set_ylabel("as it is")
+        grid[1, 0].set_ylabel("shifted")
+    return figure
+
+
+def _signed(number: int) -> str:
+    return f"{number:+d}" if number else "0"
+
+
+def accuracy_titles(results: Results) -> dict[str, str]:
+    """The line above each accuracy map: its network and mean.
+
+    Example:
+      >>> accuracy_titles(Results("", (NetworkResult("a", "net"),)))
+      {'a': 'a'}
+    """
+    titles = {}
+    for network in results.networks:
+        mean = network.figures.get("mean")
+        titles[network.name] = network.name + (f" ({100 * mean.value:.0f}%)" if mean else "")
+    return titles

@@ -1,0 +1,100 @@
+"""Results as tables that fit a terminal."""
+
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jaxinv.evaluation.results import Estimate, Results, figure
+from jaxinv.report.tables import Cell, Sheet, setting, sheets
+
+WIDTH = 100
+VERDICTS = {"true": "bold green", "false": "bold red", "partly": "bold yellow"}
+
+
+def console_for(stream: TextIO | None = None) -> Console:
+    """A console as wide as the terminal, or of 100 columns where there is none.
+
+    Args:
+      stream: where it prints; standard output if not given.
+
+    Returns:
+      The console.
+
+    Example:
+      >>> import io
+      >>> console_for(io.StringIO()).width
+      100
+    """
+    stream = stream or sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else WIDTH, highlight=False)
+
+
+def show(results: Results, console: Console) -> None:
+    """Prints the verdict, then every table.
+
+    Args:
+      results: what was found.
+      console: where to print.
+
+    Example:
+      >>> show(Results(headline="Nothing was measured.", networks=()), console_for())
+      Nothing was measured.
+    """
+    console.print(Text(results.headline, style="bold"))
+    if not results.complete:
+        console.print("partial: the evaluation was interrupted", style="bold yellow")
+    if setting(results):
+        console.print(setting(results), style="dim")
+    for sheet in sheets(results):
+        console.print()
+        console.print(Text(sheet.title, style="bold"))
+        console.print(table_of(sheet))
+
+
+def table_of(sheet: Sheet) -> Table:
+    """A sheet as a table of rich; below each share stands its 95% interval.
+
+    Args:
+      sheet: the table's content.
+
+    Returns:
+      The table.
+
+    Example:
+      >>> sheet = Sheet("a", "title", ("x", "y"), (("one", 2),), frozenset({0}))
+      >>> console_for().print(table_of(sheet))
+      x    y
+      one  2
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    wraps = [i for i in sorted(sheet.prose) if i < len(sheet.columns)]
+    for number, name in enumerate(sheet.columns):
+        prose = number in sheet.prose
+        longest = max(len(str(row[number] or "")) for row in sheet.rows) if prose else 0
+        table.add_column(
+            name,
+            justify="left" if prose else "right",
+            no_wrap=not prose,
+            # A first column of names keeps its width, so that only sentences are folded.
+            min_width=min(longest, 22) if number == wraps[0] and prose else None,
+        )
+    for row in sheet.rows:
+        table.add_row(*map(_shown, row))
+    return table
+
+
+def _shown(cell: Cell) -> Text:
+    if cell is None:
+        return Text("")
+    if not isinstance(cell, Estimate):
+        return Text(str(cell), style=VERDICTS.get(str(cell), ""))
+    if cell.unit != "share":
+        unit = "" if cell.unit == "relative" else f" {cell.unit}"
+        return Text(figure(cell.value) + unit)
+    text = Text(f"{100 * cell.value:.1f}%")
+    if cell.low is not None and cell.high is not None:
+        text.append(f"\n{100 * cell.low:.0f}–{100 * cell.high:.0f}", style="dim")
+    return text
