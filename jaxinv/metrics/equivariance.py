@@ -1,0 +1,190 @@
+"""How far a feature map is from moving with its input, and an output from staying put."""
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+from jaxinv.metrics.predictions import flatten_shifts
+from jaxinv.shifts import per_axis, subpixel_translate, translate
+
+
+def relative_error(
+    actual: Num[Array, "*batch"], expected: Num[Array, "*batch"]
+) -> Float[Array, ""]:
+    r"""The distance of two arrays in units of the second.
+
+    .. math::
+
+      \lVert a - b \rVert_2 / \lVert b \rVert_2
+
+    Args:
+      actual: `a`.
+      expected: `b`, the same shape.
+
+    Returns:
+      A number from 0; of two zero arrays, 0.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(relative_error(jnp.array([3.0, 5.0]), jnp.array([3.0, 4.0])))
+      0.2
+
+    Reference:
+      Lenc and Vedaldi, "Understanding image representations by measuring their equivariance and
+      equivalence" (2015), https://arxiv.org/abs/1411.5908.
+    """
+    actual, expected = jnp.asarray(actual), jnp.asarray(expected)
+    if actual.shape != expected.shape:
+        raise ValueError(f"shapes {actual.shape} and {expected.shape} differ")
+    distance = jnp.sqrt(jnp.sum(jnp.abs(actual - expected) ** 2))
+    scale = jnp.sqrt(jnp.sum(jnp.abs(expected) ** 2))
+    return jnp.where(scale > 0, distance / jnp.where(scale > 0, scale, 1), distance)
+
+
+def equivariance_error(
+    fun: Callable,
+    x: Num[Array, "..."],
+    shift: Sequence[float] | Array,
+    *,
+    axes: Sequence[int] = (1, 2),
+    stride: int | Sequence[int] = 1,
+    method: str = "integer",
+) -> Float[Array, ""]:
+    r"""Relative distance between shifting before and after a function.
+
+    .. math::
+
+      \frac{\lVert f(T_t x) - T_{t / s} f(x) \rVert_2}{\lVert f(x) \rVert_2}
+
+    on the torus. Zero for an equivariant function, and about :math:`\sqrt 2` for one whose output
+    has nothing to do with the shift.
+
+    Args:
+      fun: maps an array with the dimensions `axes` to another.
+      x: its input.
+      shift: `t` in pixels of the input; whole multiples of the stride for `method="integer"`,
+        any numbers (also traced) for the others.
+      axes: the spatial dimensions of input and output.
+      stride: `s`, the ratio of input to output positions.
+      method: `"integer"`, `"fourier"` or `"linear"`: how shifts are interpolated.
+
+    Returns:
+      The relative error.
+
+    Raises:
+      ValueError: if a shift is no multiple of the stride with `method="integer"`, or the method
+        is unknown.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.arange(6.0)
+      >>> print(equivariance_error(jnp.square, x, (2,), axes=(0,)))
+      0.0
+      >>> print(equivariance_error(jnp.cumsum, x, (1,), axes=(0,)).round(2))
+      0.78
+
+    Reference:
+      Lenc and Vedaldi, "Understanding image representations by measuring their equivariance and
+      equivalence" (2015), https://arxiv.org/abs/1411.5908.
+    """
+    axes = tuple(axes)
+    strides = per_axis(stride, len(axes), "stride")
+    if method == "integer":
+        steps = per_axis(shift, len(axes), "shift")
+        if any(t % s for t, s in zip(steps, strides, strict=True)):
+            raise ValueError(f"shift {steps} is no multiple of the stride {strides}")
+        after = tuple(t // s for t, s in zip(steps, strides, strict=True))
+        moved = translate(x, steps, axes=axes)
+        return relative_error(fun(moved), translate(fun(x), after, axes=axes))
+    if method not in ("fourier", "linear"):
+        raise ValueError(f"method is {method!r}; allowed are 'integer', 'fourier', 'linear'")
+    scaled = [shift[i] / s for i, s in enumerate(strides)]
+    moved = subpixel_translate(x, shift, axes=axes, method=method)  # type: ignore[arg-type]
+    expected = subpixel_translate(fun(x), scaled, axes=axes, method=method)  # type: ignore[arg-type]
+    return relative_error(fun(moved), expected)
+
+
+def invariance_error(
+    outputs: Num[Array, "*shifts n features"], *, origin: Sequence[int] | None = None
+) -> Float[Array, "*shifts"]:
+    r"""Relative distance of each shift's outputs from the unshifted ones.
+
+    .. math::
+
+      \frac{\lVert f(T_t x) - f(x) \rVert_2}{\lVert f(x) \rVert_2}
+
+    over all images and features together.
+
+    Args:
+      outputs: an orbit's outputs.
+      origin: index of the zero shift in the leading axes; None means the first of each.
+
+    Returns:
+      One relative error per shift; 0 at the origin.
+
+    Raises:
+      ValueError: if the origin does not index the leading axes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(invariance_error(jnp.array([[[3.0, 4.0]], [[3.0, 3.0]]])))
+      [0.  0.2]
+
+    Reference:
+      Goodfellow et al., "Measuring invariances in deep networks" (2009),
+      https://papers.nips.cc/paper/2009/hash/428fca9bc1921c25c5121f9da7815cde-Abstract.html.
+    """
+    outputs = jnp.asarray(outputs)
+    origin = (0,) * (outputs.ndim - 2) if origin is None else tuple(origin)
+    if not 0 < len(origin) <= outputs.ndim - 1:
+        raise ValueError(
+            f"origin {origin} must index the axes of shifts of outputs {outputs.shape}"
+        )
+    base = outputs[origin]
+    shifts = outputs.shape[: len(origin)]
+    flat = flatten_shifts((outputs - base).reshape(-1, base.size))
+    distance = jnp.linalg.norm(flat, axis=-1).reshape(shifts)
+    scale = jnp.linalg.norm(base.reshape(-1))
+    return jnp.where(scale > 0, distance / jnp.where(scale > 0, scale, 1), distance)
+
+
+def cosine_invariance(
+    before: Num[Array, "n *features"], after: Num[Array, "n *features"]
+) -> Float[Array, " n"]:
+    r"""Cosine of the angle between the activations of an image and of its shifted copy.
+
+    .. math::
+
+      \frac{\langle f(x_n), f(T_t x_n) \rangle}{\lVert f(x_n) \rVert \lVert f(T_t x_n) \rVert}
+
+    Args:
+      before: activations of the images.
+      after: activations of the shifted images; the same shape.
+
+    Returns:
+      One number between -1 and 1 per image; 1 where both are zero, 0 where one is.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(cosine_invariance(jnp.array([[1.0, 0.0]]), jnp.array([[3.0, 4.0]])))
+      [0.6]
+
+    Reference:
+      Biscione and Bowers, "Convolutional neural networks are not invariant to translation, but
+      they can learn to be" (2021), https://arxiv.org/abs/2110.05861.
+    """
+    before, after = jnp.asarray(before), jnp.asarray(after)
+    if before.shape != after.shape or before.ndim == 0:
+        raise ValueError(f"activations have shapes {before.shape} and {after.shape}; they differ")
+    a, b = (v.reshape(v.shape[0], -1) for v in (before, after))
+    lengths = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
+    cosines = jnp.sum(a * b, axis=-1) / jnp.where(lengths > 0, lengths, 1)
+    both_zero = ~jnp.any(a, axis=-1) & ~jnp.any(b, axis=-1)
+    return jnp.where(both_zero, 1, cosines)

@@ -1,0 +1,128 @@
+"""How far the output moves when the input does: maps over shifts and their radial profiles."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from jaxinv.metrics.predictions import flatten_shifts
+
+
+def sensitivity_map(
+    outputs: Float[Array, "*shifts n features"],
+    *,
+    origin: Sequence[int] | None = None,
+    normalise: bool = True,
+) -> Float[Array, "*shifts"]:
+    r"""Translation-sensitivity map: the distance of each shift's output from the unshifted one.
+
+    .. math::
+
+      d[t] = \frac{1}{N} \sum_n \lVert f(T_t x_n) - f(x_n) \rVert_2
+
+    With `normalise`, divided by the distance of outputs of different images,
+    :math:`\frac{1}{N (N - 1)} \sum_{n \ne m} \lVert f(x_n) - f(x_m) \rVert_2`, so that 0 is
+    perfect invariance and 1 means that a shift changes the output as much as another image does.
+    Maps of networks with outputs of different scale can then be compared.
+
+    Args:
+      outputs: an orbit's outputs; further axes of features are allowed after the images.
+      origin: index of the zero shift in the leading axes. None means the first, which is where a
+        `wrap` orbit has it; with `max_shift=m` it is `(m, m)`.
+      normalise: divide by the distance between images.
+
+    Returns:
+      One distance per shift, zero at the origin.
+
+    Raises:
+      ValueError: if the origin has not one index per axis of shifts, or there are not two images
+        to normalise by.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> outputs = jnp.array([[[0.0], [2.0]], [[1.0], [2.0]]])  # 2 shifts, 2 images, 1 feature
+      >>> print(sensitivity_map(outputs))
+      [0.   0.25]
+
+    Reference:
+      Kauderer-Abrams, "Quantifying translation-invariance in convolutional neural networks"
+      (2017), https://arxiv.org/abs/1801.01450; the scale by the distance between images is ours.
+    """
+    outputs = jnp.asarray(outputs)
+    if origin is None:
+        if outputs.ndim < 3:
+            raise ValueError(
+                f"outputs have shape {outputs.shape}; allowed is (*shifts, n, features)"
+            )
+        origin = (0,) * (outputs.ndim - 2)
+    origin = tuple(origin)
+    if not 0 < len(origin) <= outputs.ndim - 2:
+        raise ValueError(
+            f"origin {origin} must index each axis of shifts in outputs of shape {outputs.shape}"
+        )
+    shifts, images = outputs.shape[: len(origin)], outputs.shape[len(origin)]
+    flat = outputs.reshape(*shifts, images, -1)
+    base = flat[origin]
+    distances = jnp.mean(jnp.linalg.norm(flat - base, axis=-1), axis=-1)
+    if not normalise:
+        return distances
+    if images < 2:
+        raise ValueError("one image has no distance to others; use normalise=False")
+    # Image by image: all pairs at once would take n * n * features numbers.
+    between = jax.lax.map(lambda one: jnp.sum(jnp.linalg.norm(base - one, axis=-1)), base)
+    return distances / (jnp.sum(between) / (images * (images - 1)))
+
+
+def radial_profile(
+    values: Num[Array, "*shifts"],
+    *,
+    origin: Sequence[int] | None = None,
+    periodic: bool = True,
+) -> tuple[Float[Array, " radii"], Float[Array, " radii"]]:
+    r"""The mean of a map over the shifts of each length, rounded to whole pixels.
+
+    .. math::
+
+      r(\rho) = \operatorname{mean}
+      \{ v[t] : \rho - \tfrac12 \le \lVert t \rVert_2 < \rho + \tfrac12 \}
+
+    Args:
+      values: a map over a full grid of shifts, such as `sensitivity_map` or `accuracy_map`.
+      origin: index of the zero shift. None means the first for a torus, else the middle.
+      periodic: the shifts are those of a torus, where `P - 1` is as far as 1.
+
+    Returns:
+      The radii that occur, in pixels from 0, and the mean of the map at each.
+
+    Raises:
+      ValueError: if the map has no axes, or the origin has not one index per axis.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> radii, means = radial_profile(jnp.array([0.0, 1.0, 3.0, 2.0]))
+      >>> print(radii, means)  # shifts 1 and 3 of 4 are both one pixel away
+      [0. 1. 2.] [0.  1.5 3. ]
+
+    Reference:
+      Kauderer-Abrams, "Quantifying translation-invariance in convolutional neural networks"
+      (2017), https://arxiv.org/abs/1801.01450: radial translation-sensitivity functions.
+    """
+    values = jnp.asarray(values)
+    if values.ndim == 0:
+        raise ValueError("a single number has no profile; values must be a map over shifts")
+    if origin is None:
+        origin = [0 if periodic else size // 2 for size in values.shape]
+    if len(origin) != values.ndim:
+        raise ValueError(f"origin {tuple(origin)} must have {values.ndim} entries, one per axis")
+    lengths = []
+    for size, start in zip(values.shape, origin, strict=True):
+        along = np.abs(np.arange(size) - start)
+        lengths.append(np.minimum(along, size - along) if periodic else along)
+    squares = sum(np.meshgrid(*(along**2 for along in lengths), indexing="ij"))
+    radii, ring = np.unique(np.floor(np.sqrt(squares) + 0.5), return_inverse=True)
+    flat = flatten_shifts(values[..., None])[:, 0]
+    sums = jax.ops.segment_sum(flat, ring.reshape(-1), num_segments=len(radii))
+    counts = np.bincount(ring.reshape(-1), minlength=len(radii))
+    return jnp.asarray(radii, float), sums / counts
