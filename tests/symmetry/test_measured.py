@@ -1,0 +1,99 @@
+"""The checker catches false claims and missed symmetries, and passes exact ones."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from tests.symmetry import measured
+
+X = np.random.default_rng(0).normal(size=(1, 8, 6, 2))
+KERNEL = np.random.default_rng(1).normal(size=(3, 3, 2, 2))
+
+
+def convolved(v, *, circular, stride=1):
+    if circular:
+        v = jnp.pad(v, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="wrap")
+    strides = (stride, stride)
+    spec = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(v, KERNEL, strides, "VALID", dimension_numbers=spec)
+
+
+def claim(period, dims, *, moves=(1, 1), whole=(True, True)):
+    return SimpleNamespace(period=period, dims=dims, moves=moves, whole=whole)
+
+
+def orbit_of(fun):
+    with jax.enable_x64(True):
+        return measured.Orbit(fun, X, (1, 2))
+
+
+def repeated(v):
+    return jnp.repeat(convolved(v, circular=True), 2, axis=1)
+
+
+def windowed(v):
+    return convolved(v, circular=False)
+
+
+CASES = {
+    "circular": (lambda v: convolved(v, circular=True), claim((1, 1), (1, 2))),
+    "stride": (lambda v: convolved(v, circular=True, stride=2), claim((2, 2), (1, 2))),
+    "window": (windowed, claim((1, 1), (1, 2), whole=(False, False))),
+    "upsampled": (repeated, claim((1, 1), (1, 2), moves=(2, 1))),
+    "pooled": (lambda v: jnp.mean(jnp.tanh(v), (1, 2)), claim((1, 1), (None, None))),
+    "pooled after stride": (
+        lambda v: jnp.max(convolved(v, circular=True, stride=2), (1, 2)),
+        claim((2, 2), (None, None)),
+    ),
+    "pooled over one axis": (
+        lambda v: jnp.mean(convolved(v, circular=True), 1),
+        claim((1, 1), (None, 1)),
+    ),
+    "dense": (lambda v: v.reshape(1, -1)[:, :3], claim((8, 6), (None, None))),
+}
+FALSE = {
+    "a stride ignored": ("stride", claim((1, 1), (1, 2))),
+    "a window taken for a torus": ("window", claim((1, 1), (1, 2))),
+    "moving taken for still": ("circular", claim((1, 1), (None, 2))),
+    "axes swapped": ("circular", claim((1, 1), (2, 1), whole=(False, False))),
+    "rate ignored": ("upsampled", claim((1, 1), (1, 2))),
+    "dense taken for pooled": ("dense", claim((1, 6), (None, None))),
+    "pooled too early": ("pooled after stride", claim((1, 2), (None, None))),
+}
+COARSE = {
+    "a stride too many": ("circular", claim((2, 1), (1, 2), moves=(2, 1))),
+    "equivariance called broken": ("circular", claim((1, 6), (1, None))),
+    "a window called broken": ("window", claim((8, 1), (None, 2), whole=(True, False))),
+    "invariance called broken": ("pooled", claim((8, 6), (None, None))),
+    "invariance of too long a period": ("pooled after stride", claim((4, 2), (None, None))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exact_claims_pass(name):
+    fun, output = CASES[name]
+    with jax.enable_x64(True):
+        orbit = orbit_of(fun)
+        assert not list(measured.violations(orbit, [output], every=True))
+        assert not list(measured.finer_symmetry(orbit, [output]))
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("name", FALSE)
+def test_false_claims_are_caught(name, every):
+    case, output = FALSE[name]
+    with jax.enable_x64(True):
+        assert list(measured.violations(orbit_of(CASES[case][0]), [output], every=every))
+
+
+@pytest.mark.parametrize("name", COARSE)
+def test_missed_symmetries_are_caught(name):
+    case, output = COARSE[name]
+    with jax.enable_x64(True):
+        orbit = orbit_of(CASES[case][0])
+        assert not list(measured.violations(orbit, [output], every=True))
+        assert list(measured.finer_symmetry(orbit, [output]))
