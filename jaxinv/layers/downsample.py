@@ -4,10 +4,23 @@ import flax.linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jaxinv.layers.adaptive import AdaptivePolyphaseSampling, LearnablePolyphaseSampling
+from jaxinv.layers.blur import blur_pool
+from jaxinv.layers.lowpass import ideal_lowpass
 from jaxinv.layers.pooling import avg_pool, max_pool
 from jaxinv.layers.spatial import naming, per_axis, spatial_rank
 
-DOWNSAMPLES: tuple[str, ...] = ("stride", "max", "avg", "none")
+DOWNSAMPLES: tuple[str, ...] = (
+    "stride",
+    "max",
+    "avg",
+    "blur",
+    "maxblur",
+    "aps",
+    "lps",
+    "ideal",
+    "none",
+)
 
 
 def subsample(x: Float[Array, "n *s c"], stride: int) -> Float[Array, "n *t c"]:
@@ -44,7 +57,9 @@ class Downsample(nn.Module):
 
     Attributes:
       kind: one of `DOWNSAMPLES`. `"stride"` keeps every stride-th position, `"max"` and `"avg"`
-        pool windows of `stride` positions, `"none"` leaves the map as it is.
+        pool windows of `stride` positions, `"blur"` and `"maxblur"` filter before (`BlurPool`,
+        `MaxBlurPool`), `"aps"` and `"lps"` choose the phase from the data (adaptive and learnable
+        polyphase sampling), `"ideal"` filters ideally, `"none"` leaves the map as it is.
       stride: the factor.
       padding: border of the filters that look beyond their own position.
 
@@ -93,4 +108,15 @@ class Downsample(nn.Module):
                 return max_pool(x, self.stride, stride=self.stride, padding=tiling), None
             if self.kind == "avg":
                 return avg_pool(x, self.stride, stride=self.stride, padding=tiling), None
+            if self.kind == "blur":
+                return blur_pool(x, self.stride, padding=self.padding), None
+            if self.kind == "maxblur":
+                x = max_pool(x, self.stride, padding=self.padding)
+                return blur_pool(x, self.stride, padding=self.padding), None
+            if self.kind == "ideal":
+                return ideal_lowpass(x, self.stride, subsample=True), None
+            if self.kind == "aps":
+                return AdaptivePolyphaseSampling(self.stride, name="aps")(x, phase)
+            if self.kind == "lps":
+                return LearnablePolyphaseSampling(self.stride, name="lps")(x, phase, train=train)
             raise ValueError(f"downsample is {self.kind!r}; allowed are {', '.join(DOWNSAMPLES)}")

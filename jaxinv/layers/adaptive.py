@@ -1,0 +1,261 @@
+"""Sampling at a phase chosen from the data: adaptive and learnable polyphase sampling."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxinv.layers.blur import blur_pool
+from jaxinv.layers.convolution import Conv
+from jaxinv.layers.heads import global_average
+from jaxinv.layers.polyphase import (
+    polyphase_components,
+    polyphase_norms,
+    polyphase_upsample,
+    select_phase,
+    tie_margin,
+)
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+
+FILTER_PLACES: tuple[str, ...] = ("before", "after")
+_NO_TIE = "no two polyphase components tie in their norm"
+_NO_TIED_LOGITS = "no two polyphase components tie in their logit"
+
+
+def adaptive_polyphase_sample(
+    x: Float[Array, "n *s c"],
+    stride: int | Sequence[int] = 2,
+    *,
+    criterion: str = "l2",
+    phase: Int[Array, "n"] | None = None,
+) -> tuple[Float[Array, "n *t c"], Int[Array, "n"]]:
+    """Keeps, for each signal, the polyphase component of the largest norm.
+
+    `y = x_p` with `p = argmax_p ||x_p||` and `x_p[i] = x[p + stride * i]`. A shift permutes and
+    rolls the components, so the same values are kept wherever the signal is: `y` commutes with
+    every circular shift up to a roll, and any global pooling after it is invariant. This holds if
+    the stride divides the sizes and no two norms tie; `tie_margin` says how close they come. On a
+    tie the first phase is taken. Where the stride does not divide a size, the last
+    `size mod stride` positions are dropped and nothing is promised.
+
+    Args:
+      x: signal `(n, *spatial, c)`.
+      stride: step, for all axes or one each.
+      criterion: one of `CRITERIA`.
+      phase: phases chosen already, to sample a second branch of a network at the same places.
+
+    Returns:
+      `(n, *floor(spatial / stride), c)` and the phase of each signal, in row-major order.
+
+    Raises:
+      ValueError: if the stride or the criterion is not allowed.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([1.0, 5.0, 2.0, 3.0]).reshape(1, 4, 1)
+      >>> y, phase = adaptive_polyphase_sample(x)
+      >>> y.ravel(), phase
+      (Array([5., 3.], dtype=float32), Array([1], dtype=int32))
+
+    Reference:
+      Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
+      https://arxiv.org/abs/2011.14214
+    """
+    if phase is None:
+        norms = polyphase_norms(x, stride, criterion=criterion)
+        phase = jnp.argmax(norms, axis=-1).astype(jnp.int32)
+    return select_phase(x, phase, stride, assumption=_NO_TIE), phase
+
+
+class AdaptivePolyphaseSampling(nn.Module):
+    """Downsampling that commutes with *every* circular shift, up to a roll of its output.
+
+    Guarantee: with circular padding before it and sizes that the stride divides, all shifts of a
+    signal give the same values, rolled; global pooling after it is exactly invariant. It is void
+    at ties of two norms. The relative lead of the chosen component is sown as `"tie_margin"` in
+    the collection `"intermediates"`.
+
+    Attributes:
+      stride: step, for all axes or one each.
+      criterion: `"l1"`, `"l2"`, `"linf"` or `"l2_filtered"`.
+      taps: taps of a binomial anti-aliasing filter; 1 is none.
+      filter_place: `"before"` filters the full map, `"after"` the one that was sampled.
+      padding: border of that filter, one of `jaxinv.layers.PADDINGS`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> layer = AdaptivePolyphaseSampling(stride=3)
+      >>> y, phase = layer.apply({}, jnp.arange(9.0).reshape(1, 9, 1))
+      >>> y.ravel(), phase
+      (Array([2., 5., 8.], dtype=float32), Array([2], dtype=int32))
+
+    Reference:
+      Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
+      https://arxiv.org/abs/2011.14214
+    """
+
+    stride: int | Sequence[int] = 2
+    criterion: str = "l2"
+    taps: int = 1
+    filter_place: str = "before"
+    padding: str = "CIRCULAR"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "n *s c"], phase: Int[Array, "n"] | None = None
+    ) -> tuple[Float[Array, "n *t c"], Int[Array, "n"]]:
+        """Samples.
+
+        Args:
+          x: signal `(n, *spatial, c)`.
+          phase: phases that another branch has chosen, to be used again.
+
+        Returns:
+          The sampled map `(n, *floor(spatial / stride), c)` and the phases.
+
+        Raises:
+          ValueError: if an argument is not allowed, with the layer's name.
+        """
+        with naming(self):
+            if self.filter_place not in FILTER_PLACES:
+                raise ValueError(
+                    f"filter_place is {self.filter_place!r}; allowed are {', '.join(FILTER_PLACES)}"
+                )
+            if self.filter_place == "before":
+                x = blur_pool(x, 1, taps=self.taps, padding=self.padding)
+            if phase is None:
+                norms = polyphase_norms(x, self.stride, criterion=self.criterion)
+                self.sow("intermediates", "tie_margin", tie_margin(norms))
+            y, phase = adaptive_polyphase_sample(
+                x, self.stride, criterion=self.criterion, phase=phase
+            )
+            if self.filter_place == "after":
+                y = blur_pool(y, 1, taps=self.taps, padding=self.padding)
+            return y, phase
+
+
+class AdaptivePolyphaseUpsampling(nn.Module):
+    """The way up that belongs to polyphase sampling: zeros in between, at the phase it came from.
+
+    Sampling and this commute with every circular shift exactly, no roll left.
+
+    Attributes:
+      stride: factor, for all axes or one each.
+      taps: taps of the binomial filter that smooths the result; 1 is none.
+      padding: border of that filter.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([1.0, 3.0]).reshape(1, 2, 1)
+      >>> AdaptivePolyphaseUpsampling()(x, jnp.array([1])).ravel()
+      Array([0., 1., 0., 3.], dtype=float32)
+
+    Reference:
+      Chaman and Dokmanic, "Truly shift-equivariant convolutional neural networks with adaptive
+      polyphase upsampling" (2021), https://arxiv.org/abs/2105.04040
+    """
+
+    stride: int | Sequence[int] = 2
+    taps: int = 1
+    padding: str = "CIRCULAR"
+
+    def __call__(self, x: Float[Array, "n *s c"], phase: Int[Array, "n"]) -> Float[Array, "n *t c"]:
+        """Upsamples.
+
+        Args:
+          x: signal `(n, *spatial, c)`.
+          phase: the phases at which it was sampled.
+
+        Returns:
+          `(n, *(spatial * stride), c)`.
+
+        Raises:
+          ValueError: if the stride or the filter is not allowed, with the layer's name.
+        """
+        with naming(self):
+            y = polyphase_upsample(x, phase, self.stride)
+            return blur_pool(y, 1, taps=self.taps, padding=self.padding)
+
+
+class LearnablePolyphaseSampling(nn.Module):
+    """Polyphase sampling whose choice is learned: a small network scores each component.
+
+    The score is a circular ConvNet with global average pooling, so it does not change when a
+    component is rolled, and the guarantee is that of adaptive sampling, after training as before.
+    In training the choice is a straight-through sample: the forward pass keeps one component,
+    drawn with Gumbel noise where the random stream `"dropout"` is given, and the gradient is that
+    of the softmax. In evaluation it is the component of the largest score.
+
+    Attributes:
+      stride: step, for all axes or one each.
+      hidden: features of the scoring network; as many as the map has channels if `None`.
+      temperature: of the softmax in training.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> layer = LearnablePolyphaseSampling()
+      >>> (y, phase), _ = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+      >>> y.shape, phase.shape
+      ((1, 4, 4, 3), (1,))
+
+    Reference:
+      Rojas-Gomez et al., "Learnable polyphase sampling for shift invariant and equivariant
+      convolutional networks" (2022), https://arxiv.org/abs/2210.08001; Jang, Gu and Poole,
+      "Categorical reparameterization with Gumbel-softmax" (2016), https://arxiv.org/abs/1611.01144
+    """
+
+    stride: int | Sequence[int] = 2
+    hidden: int | None = None
+    temperature: float = 1.0
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "n *s c"],
+        phase: Int[Array, "n"] | None = None,
+        *,
+        train: bool = False,
+    ) -> tuple[Float[Array, "n *t c"], Int[Array, "n"]]:
+        """Samples.
+
+        Args:
+          x: signal `(n, *spatial, c)`.
+          phase: phases that another branch has chosen, to be used again.
+          train: straight-through choice in place of the hard one.
+
+        Returns:
+          The sampled map `(n, *floor(spatial / stride), c)` and the phases.
+
+        Raises:
+          ValueError: if the stride or the temperature is not allowed, with the layer's name.
+        """
+        with naming(self):
+            strides = per_axis(self.stride, spatial_rank(x), "stride")
+            if self.temperature <= 0:
+                raise ValueError(f"temperature is {self.temperature}; allowed are values above 0")
+            components = polyphase_components(x, strides)
+        if phase is not None:
+            return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
+        hidden = self.hidden or x.shape[-1]
+        # The components ride along the batch, so that they share the scoring network's weights.
+        score = jnp.concatenate(components, axis=0)
+        score = Conv(hidden, 3, padding="CIRCULAR", name="score0")(score)
+        score = Conv(hidden, 3, padding="CIRCULAR", name="score1")(jax.nn.relu(score))
+        score = nn.Dense(1, use_bias=False, name="score2")(global_average(score))
+        logits = score.reshape(len(components), x.shape[0]).T
+        if not train:
+            phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+            return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
+        if self.has_rng("dropout"):
+            logits += jax.random.gumbel(self.make_rng("dropout"), logits.shape, logits.dtype)
+        phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        soft = jax.nn.softmax(logits / self.temperature, axis=-1)
+        hard = jax.nn.one_hot(phase, len(components), dtype=soft.dtype)
+        weights = hard + soft - jax.lax.stop_gradient(soft)
+        spread = (-1, *[1] * (x.ndim - 1))
+        y = weights[:, 0].reshape(spread) * components[0]
+        for index, component in enumerate(components[1:], start=1):
+            y = y + weights[:, index].reshape(spread) * component
+        return y, phase
