@@ -34,7 +34,11 @@ from jaxinv.layers.lowpass import IdealUpsample as IdealUpsample
 from jaxinv.layers.lowpass import filtered_nonlinearity as filtered_nonlinearity
 from jaxinv.layers.lowpass import ideal_lowpass as ideal_lowpass
 from jaxinv.layers.lowpass import ideal_upsample as ideal_upsample
+from jaxinv.layers.normalisation import NORMS as NORMS
+from jaxinv.layers.normalisation import Norm as Norm
+from jaxinv.layers.normalisation import alias_free_norm as alias_free_norm
 from jaxinv.layers.padding import PADDINGS as PADDINGS
+from jaxinv.layers.padding import crop_or_pad as crop_or_pad
 from jaxinv.layers.padding import pad as pad
 from jaxinv.layers.polyphase import CRITERIA as CRITERIA
 from jaxinv.layers.polyphase import polyphase_components as polyphase_components

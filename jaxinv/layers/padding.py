@@ -125,3 +125,34 @@ def pad(
     mode = _NUMPY_MODES[padding]
     constant = {"constant_values": fill} if mode == "constant" else {}
     return jnp.pad(x, full, mode=mode, **constant)
+
+
+def crop_or_pad(x: Shaped[Array, "n *s c"], sizes: Sequence[int]) -> Shaped[Array, "n *t c"]:
+    """Cuts each spatial axis to a size, or extends it with zeros, the same on both sides.
+
+    It keeps what is in the middle in the middle, so that a map that skipped unpadded or fully
+    padded convolutions with odd filters lies on the map that went through them. An odd difference
+    leaves the extra position at the end.
+
+    Args:
+      x: an array `(n, *spatial, c)`.
+      sizes: the sizes wanted, one for each spatial axis.
+
+    Returns:
+      `(n, *sizes, c)`.
+
+    Raises:
+      ValueError: if there are not as many sizes as spatial axes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> crop_or_pad(jnp.arange(5.0).reshape(1, 5, 1), (3,)).ravel()
+      Array([1., 2., 3.], dtype=float32)
+    """
+    if len(sizes) != x.ndim - 2:
+        raise ValueError(f"sizes are {tuple(sizes)} for {x.ndim - 2} spatial axes")
+    differences = [want - have for want, have in zip(sizes, x.shape[1:-1], strict=True)]
+    cuts = [max(-d, 0) // 2 for d in differences]
+    x = x[(slice(None), *(slice(c, c + s) for c, s in zip(cuts, sizes, strict=True)))]
+    widths = [(max(d, 0) // 2, max(d, 0) - max(d, 0) // 2) for d in differences]
+    return pad(x, widths, padding="SAME")

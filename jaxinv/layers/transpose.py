@@ -84,7 +84,7 @@ def convolve_transposed(
     ]
     if all(k <= s for k, s in zip(windows, strides, strict=True)):
         padding = "CIRCULAR"  # no window reaches into another's place, so what is there is not read
-    y = spread(pad(x, reach, padding=padding), padding="VALID")
+    y = spread(pad(x, reach, padding=padding), padding=[(0, 0)] * rank)
     starts = [
         r[0] * s + b - (k - 1) for r, s, b, k in zip(reach, strides, before, windows, strict=True)
     ]

@@ -14,7 +14,10 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.local import LocallyConnected
-from jaxinv.models.norms import Norm
+from jaxinv.layers.normalisation import Norm
+
+# With these the stem's stride is that of its convolution, as published; the others replace it.
+STRIDED_STEMS: tuple[str, ...] = ("stride", "max", "avg")
 
 
 class Classifier(nn.Module):
@@ -112,8 +115,9 @@ class ConvNet(nn.Module):
       downsamplings: number of stages that downsample, from the first; all of them if `None`.
       head: one of `jaxinv.layers.HEADS`.
       activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
-      norm: `"none"` or `"batch"`.
-      stem_stride: stride of the first convolution.
+      norm: one of `jaxinv.layers.NORMS`.
+      stem_stride: how many times smaller the first convolution makes the map: its stride if
+        `downsample` is `"stride"`, `"max"` or `"avg"`, done by that layer otherwise.
       local: locally connected layers in place of convolutions, the unshared twin.
       dropout: share of hidden units of the classifier silenced in training.
 
@@ -154,26 +158,30 @@ class ConvNet(nn.Module):
           ValueError: if a map gets too small for a filter, with the layer's name.
         """
         layer = LocallyConnected if self.local else Conv
-        stages = len(self.widths)
-        downsamplings = stages if self.downsamplings is None else self.downsamplings
+        thinned = len(self.widths) if self.downsamplings is None else self.downsamplings
         index = 0
         for stage, widths in enumerate(self.widths):
-            thins = stage < downsamplings
             for place, features in enumerate(widths):
-                last = place == len(widths) - 1
-                stride = self.factor if thins and last and self.downsample == "stride" else 1
-                stride *= self.stem_stride if index == 0 else 1
-                window = (
-                    self.kernels if isinstance(self.kernels, int) else self.kernels[stage][place]
-                )
+                ends = stage < thinned and place == len(widths) - 1
+                # How the convolution strides, and by how much a layer after it downsamples.
+                stride, after = 1, self.factor if ends else 1
+                if index == 0 and self.downsample in STRIDED_STEMS:
+                    stride = self.stem_stride
+                elif index == 0:
+                    after *= self.stem_stride
+                if self.downsample == "stride":
+                    stride, after = stride * after, 1
+                window = self.kernels
+                if not isinstance(window, int):
+                    window = window[stage][place]
                 x = layer(features, window, stride, padding=self.padding, name=f"conv{index}")(x)
                 x = Norm(self.norm, name=f"norm{index}")(x, train=train)
                 x = Activation(self.activation, name=f"activation{index}")(x)
+                if after > 1:
+                    x, _ = Downsample(
+                        self.downsample, after, padding=self.padding, name=f"downsample{index}"
+                    )(x, train=train)
                 index += 1
-            if thins and self.downsample != "stride":
-                x, _ = Downsample(
-                    self.downsample, self.factor, padding=self.padding, name=f"downsample{stage}"
-                )(x, train=train)
         x = Head(self.head, name="head")(x)
         return Classifier(
             self.num_classes, self.dense, self.activation, self.dropout, name="classifier"

@@ -8,9 +8,21 @@ import flax.linen as nn
 from jaxinv.layers.activations import ACTIVATIONS
 from jaxinv.layers.downsample import DOWNSAMPLES
 from jaxinv.layers.heads import HEADS
+from jaxinv.layers.normalisation import NORMS
 from jaxinv.layers.padding import PADDINGS
 from jaxinv.models.convnet import MLP, ConvNet
-from jaxinv.models.norms import NORMS
+from jaxinv.models.convnext import ConvNeXt
+from jaxinv.models.resnet import SHORTCUTS, STEMS, ResNet
+from jaxinv.models.unet import UNet
+from jaxinv.models.vit import ViT
+
+_VGG = {
+    "kernels": 3,
+    "dense": (4096, 4096),
+    "dropout": 0.5,
+}
+_CIFAR_RESNET = {"shortcut": "zeros"}
+_IMAGENET_RESNET = {"width": 64, "stem": "imagenet"}
 
 _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "mlp": (MLP, {}),
@@ -19,7 +31,6 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
         ConvNet,
         {
             "widths": ((5,), (50,)),
-            "kernels": 5,
             "dense": (100,),
             "padding": "VALID",
             "downsample": "stride",
@@ -31,7 +42,6 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
         ConvNet,
         {
             "widths": ((6,), (16,)),
-            "kernels": 5,
             "dense": (120, 84),
             "padding": "VALID",
             "downsample": "avg",
@@ -53,14 +63,56 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
             "head": "gap",
         },
     ),
+    # Simonyan and Zisserman (2014), configurations A, B and D; 224 x 224 inputs.
+    "vgg11": (ConvNet, {**_VGG, "widths": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2)}),
+    "vgg13": (ConvNet, {**_VGG, "widths": tuple((f, f) for f in (64, 128, 256, 512, 512))}),
+    "vgg16": (
+        ConvNet,
+        {**_VGG, "widths": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)},
+    ),
+    # He et al. (2015), section 4.2: 32 x 32 inputs, shortcuts without parameters.
+    "resnet20": (ResNet, {**_CIFAR_RESNET, "blocks": (3, 3, 3)}),
+    "resnet32": (ResNet, {**_CIFAR_RESNET, "blocks": (5, 5, 5)}),
+    "resnet56": (ResNet, {**_CIFAR_RESNET, "blocks": (9, 9, 9)}),
+    # He et al. (2015), section 3.3, with the stride in the 3 x 3 convolution as torchvision has it.
+    "resnet18": (ResNet, {**_IMAGENET_RESNET, "blocks": (2, 2, 2, 2)}),
+    "resnet50": (ResNet, {**_IMAGENET_RESNET, "blocks": (3, 4, 6, 3), "bottleneck": True}),
+    # Liu et al. (2022) and, with the arguments of Michaeli et al. (2023), its alias-free form.
+    "convnext_tiny": (ConvNeXt, {}),
+    "convnext_tiny_alias_free": (
+        ConvNeXt,
+        {
+            "padding": "CIRCULAR",
+            "downsample": "ideal",
+            "activation": "filtered_polynomial",
+            "norm": "alias_free",
+        },
+    ),
+    # Touvron et al. (2020), DeiT-S: 224 x 224 inputs, patches of 16 x 16.
+    "vit_small": (ViT, {}),
+    "unet": (UNet, {}),
+    # Dai et al. (2016), M5: raw waveforms, one spatial axis.
+    "audio1d": (
+        ConvNet,
+        {
+            "widths": ((128,), (128,), (256,), (512,)),
+            "kernels": ((80,), (3,), (3,), (3,)),
+            "dense": (),
+            "factor": 4,
+            "stem_stride": 4,
+            "head": "gap",
+            "norm": "batch",
+        },
+    ),
 }
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "padding": PADDINGS,
     "downsample": DOWNSAMPLES,
-    "head": HEADS,
     "activation": ACTIVATIONS,
     "norm": NORMS,
+    "shortcut": SHORTCUTS,
+    "stem": STEMS,
 }
 
 
@@ -132,6 +184,8 @@ def create(name: str, *, num_classes: int = 10, **choices: Any) -> nn.Module:
                 f"model {name} has no option {option!r}; allowed are {', '.join(sorted(allowed))}"
             )
         known = _CHOICES.get(option)
+        if option == "head":
+            known = (*HEADS, "token") if _NETWORKS[name][0] is ViT else HEADS
         if known and not callable(value) and value not in known:
             raise ValueError(f"{option} is {value!r}; allowed are {', '.join(known)}")
     if num_classes < 1:

@@ -1,0 +1,189 @@
+"""ConvNeXt and, with other arguments, its alias-free form."""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxinv.layers.activations import Activation
+from jaxinv.layers.convolution import Conv
+from jaxinv.layers.downsample import Downsample
+from jaxinv.layers.heads import Head
+from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.padding import crop_or_pad
+from jaxinv.models.convnet import Classifier
+
+
+class Patchify(nn.Module):
+    """A convolution whose windows tile the map, or the same at stride 1 followed by downsampling.
+
+    With `downsample="aps"` it is the shift-equivariant tokenisation of Rojas-Gomez et al.: of all
+    the grids of patches, the one whose tokens have the largest norm.
+
+    Attributes:
+      features: output channels.
+      patch: side of a patch, and how many times smaller the map becomes.
+      padding: border of the convolution at stride 1; tiles have none.
+      downsample: `"stride"` for tiles, any other of `jaxinv.layers.DOWNSAMPLES` for the second.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> patchify = Patchify(8, patch=4)
+      >>> patchify.init_with_output(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))[0].shape
+      (1, 2, 2, 8)
+
+    Reference:
+      Rojas-Gomez et al., "Making vision transformers truly shift-equivariant" (2023),
+      https://arxiv.org/abs/2305.16316
+    """
+
+    features: int
+    patch: int = 4
+    padding: str = "SAME"
+    downsample: str = "stride"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t f"]:
+        """Applies the layer.
+
+        Args:
+          x: signal `(n, *spatial, c)`.
+          train: whether a learnable sampler draws its phases.
+
+        Returns:
+          `(n, *floor(spatial / patch), features)` for tiles.
+
+        Raises:
+          ValueError: if a patch is larger than the map, with the layer's name.
+        """
+        if self.downsample == "stride":
+            return Conv(self.features, self.patch, self.patch, padding="VALID", name="conv")(x)
+        x = Conv(self.features, self.patch, padding=self.padding, name="conv")(x)
+        x, _ = Downsample(self.downsample, self.patch, padding=self.padding, name="downsample")(
+            x, train=train
+        )
+        return x
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise 7 x 7 convolution, normalisation, two dense layers over channels, scaled residual.
+
+    Attributes:
+      padding: one of `jaxinv.layers.PADDINGS`.
+      activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
+      norm: one of `jaxinv.layers.NORMS`.
+      layer_scale: the scale of the residual branch at the start.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> ConvNeXtBlock().init_with_output(jax.random.key(0), jnp.zeros((1, 8, 8, 4)))[0].shape
+      (1, 8, 8, 4)
+
+    Reference:
+      Liu et al., "A ConvNet for the 2020s" (2022), https://arxiv.org/abs/2201.03545
+    """
+
+    padding: str = "SAME"
+    activation: str | Callable[[Array], Array] = "gelu"
+    norm: str = "layer"
+    layer_scale: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t c"]:
+        """Applies the block.
+
+        Args:
+          x: signal `(n, *spatial, c)`.
+          train: whether batch statistics are taken from `x`.
+
+        Returns:
+          A map of the same channels.
+        """
+        channels = x.shape[-1]
+        y = Conv(channels, 7, padding=self.padding, groups="depthwise", name="conv")(x)
+        y = Norm(self.norm, name="norm")(y, train=train)
+        y = nn.Dense(4 * channels, name="widen")(y)
+        y = Activation(self.activation, name="activation")(y)
+        y = nn.Dense(channels, name="narrow")(y)
+        y = y * self.param("scale", nn.initializers.constant(self.layer_scale), (channels,))
+        return crop_or_pad(x, y.shape[1:-1]) + y
+
+
+class ConvNeXt(nn.Module):
+    """Stages of ConvNeXt blocks behind patch embeddings.
+
+    The alias-free form, which commutes with fractional circular shifts as well, is
+    `padding="CIRCULAR", downsample="ideal", activation="filtered_polynomial",
+    norm="alias_free", head="gap"`.
+
+    Attributes:
+      blocks: number of blocks of each stage.
+      widths: features of each stage.
+      patch: factor of the stem; each further stage makes the map half as large.
+      num_classes: outputs.
+      padding: one of `jaxinv.layers.PADDINGS`.
+      downsample: one of `jaxinv.layers.DOWNSAMPLES`, in the stem and between stages.
+      head: one of `jaxinv.layers.HEADS`.
+      activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
+      norm: one of `jaxinv.layers.NORMS`.
+      layer_scale: the scale of the residual branches at the start.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> net = ConvNeXt((1, 1), (4, 8), patch=2)
+      >>> net.init_with_output(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))[0].shape
+      (1, 10)
+
+    Reference:
+      Liu et al., "A ConvNet for the 2020s" (2022), https://arxiv.org/abs/2201.03545; Michaeli,
+      Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085
+    """
+
+    blocks: Sequence[int] = (3, 3, 9, 3)
+    widths: Sequence[int] = (96, 192, 384, 768)
+    patch: int = 4
+    num_classes: int = 10
+    padding: str = "SAME"
+    downsample: str = "stride"
+    head: str = "gap"
+    activation: str | Callable[[Array], Array] = "gelu"
+    norm: str = "layer"
+    layer_scale: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
+        """Applies the network.
+
+        Args:
+          x: signals `(n, *spatial, c)`.
+          train: whether batch statistics are taken from `x`.
+
+        Returns:
+          Logits `(n, num_classes)`.
+
+        Raises:
+          ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
+        """
+        for stage, (count, features) in enumerate(zip(self.blocks, self.widths, strict=True)):
+            if stage > 0:
+                x = Norm(self.norm, name=f"norm{stage}")(x, train=train)
+            x = Patchify(
+                features,
+                self.patch if stage == 0 else 2,
+                self.padding,
+                self.downsample,
+                name=f"patchify{stage}",
+            )(x, train=train)
+            if stage == 0:
+                x = Norm(self.norm, name="norm0")(x, train=train)
+            for block in range(count):
+                x = ConvNeXtBlock(
+                    self.padding,
+                    self.activation,
+                    self.norm,
+                    self.layer_scale,
+                    name=f"stage{stage}_{block}",
+                )(x, train=train)
+        x = Head(self.head, name="head")(x)
+        x = nn.LayerNorm(epsilon=1e-6, name="norm")(x)
+        return Classifier(self.num_classes, name="classifier")(x, train=train)
