@@ -10,3 +10,4 @@ from jaxinv.models.registry import options as options
 from jaxinv.models.resnet import ResNet as ResNet
 from jaxinv.models.unet import UNet as UNet
 from jaxinv.models.vit import ViT as ViT
+from jaxinv.models.weights import from_torch as from_torch

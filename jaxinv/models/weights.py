@@ -1,0 +1,246 @@
+"""Weights trained elsewhere: PyTorch state dicts with torchvision's names."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.models.convnet import ConvNet
+from jaxinv.models.resnet import ResNet
+
+_NORM_LEAVES = {
+    "weight": ("params", "scale"),
+    "bias": ("params", "bias"),
+    "running_mean": ("batch_stats", "mean"),
+    "running_var": ("batch_stats", "var"),
+}
+_LAYER_LEAVES = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
+Path_ = tuple[str, ...]
+
+
+def from_torch(
+    state_dict: Mapping[str, Any] | str | os.PathLike[str], model: nn.Module
+) -> dict[str, Any]:
+    """The variables of a network from the state dict of the same network in PyTorch.
+
+    Kernels turn from (out, in, *window) to (*window, in, out); the first dense layer after a
+    flattened map from channels first to channels last. torchvision's names are understood, for
+    ResNet (`layer1.0.conv1.weight`, `fc` or `linear` for the last layer) and VGG, with and without
+    batch normalisation (`features.0.weight`, `classifier.0.weight`). torch itself is not needed.
+
+    Args:
+      state_dict: names and arrays (NumPy's, or tensors in host memory), or the path of an `.npz`
+        or `.safetensors` file that holds them.
+      model: the network they belong to, a `ResNet` or a `ConvNet` of this package.
+
+    Returns:
+      Variables for `model.apply`: `"params"` and, with batch normalisation, `"batch_stats"`.
+
+    Raises:
+      ValueError: if the file type or the kind of network is not known, or names or shapes do not
+        match; the message says which, and what the network has.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxinv import models
+      >>> model = models.create("resnet20")
+      >>> models.from_torch({"linear.weight": jnp.zeros((10, 64))}, model)
+      Traceback (most recent call last):
+      ValueError: state dict lacks ... of ResNet
+
+    Reference:
+      The names are those of https://github.com/pytorch/vision, torchvision.models.
+    """
+    if isinstance(state_dict, str | os.PathLike):
+        state_dict = read_arrays(state_dict)
+    arrays = {
+        name.removeprefix("module."): np.asarray(value)
+        for name, value in state_dict.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    if isinstance(model, ResNet):
+        places = {name: _resnet_place(name) for name in arrays}
+    elif isinstance(model, ConvNet):
+        places = _convnet_places(arrays, model)
+    else:
+        raise ValueError(f"model is a {type(model).__name__}; allowed are ResNet and ConvNet")
+    label = type(model).__name__
+    foreign = sorted(name for name, place in places.items() if place is None)
+    if foreign:
+        raise ValueError(f"state dict has {_some(foreign)}, which no layer of {label} is called")
+    expected = _expected_shapes(model, arrays)
+    found = {place: name for name, place in places.items() if place is not None}
+    lacking = [_torch_name(place, model) for place in expected if place not in found]
+    if lacking:
+        raise ValueError(f"state dict lacks {_some(lacking)} of {label}")
+    variables = {}
+    for place, name in found.items():
+        if place not in expected:
+            raise ValueError(f"state dict has {name}, for which {label} has no layer")
+        value = _to_flax(arrays[name], place, model)
+        if value.shape != expected[place]:
+            raise ValueError(
+                f"{name} has shape {arrays[name].shape}; {'/'.join(place)} of {label} needs "
+                f"{expected[place]} (window first, channels last)"
+            )
+        variables[place] = jnp.asarray(value)
+    return flax.traverse_util.unflatten_dict(variables)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All arrays of a file by their names.
+
+    Args:
+      path: an `.npz` or `.safetensors` file.
+
+    Returns:
+      Names and arrays.
+
+    Raises:
+      ValueError: if the file is missing, of another type, or cannot be read.
+
+    Example:
+      >>> import tempfile, pathlib
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "weights.npz"
+      >>> np.savez(path, bias=np.zeros(3))
+      >>> read_arrays(path)["bias"].shape
+      (3,)
+    """
+    path = Path(path)
+    if path.suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"weights are in {path.name}; allowed are .npz and .safetensors files")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path) as file:
+                return dict(file)
+        from safetensors.numpy import load_file  # optional: only this kind of file needs it
+
+        return load_file(path)
+    except ImportError as error:
+        raise ValueError("reading .safetensors needs: pip install safetensors") from error
+    except Exception as error:  # the readers raise whatever their parsers do
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _leaf(layer: Path_, leaves: dict[str, tuple[str, str]], leaf: str) -> Path_ | None:
+    if leaf not in leaves:
+        return None
+    collection, name = leaves[leaf]
+    return (collection, *layer, name)
+
+
+def _resnet_place(name: str) -> Path_ | None:
+    """Where an array of torchvision's ResNet belongs, or None for a foreign name."""
+    *modules, leaf = name.split(".")
+    block: Path_ = ()
+    if len(modules) > 2 and re.fullmatch(r"layer\d+", modules[0]) and modules[1].isdigit():
+        block = (f"{modules[0]}_{modules[1]}",)
+        modules = modules[2:]
+    match modules:
+        case ["fc" | "linear"] if not block:
+            return _leaf(("classifier", "logits"), _LAYER_LEAVES, leaf)
+        case ["downsample" | "shortcut", "0"] if block:
+            return _leaf((*block, "shortcut_conv"), _LAYER_LEAVES, leaf)
+        case ["downsample" | "shortcut", "1"] if block:
+            return _leaf((*block, "shortcut_norm", "batch"), _NORM_LEAVES, leaf)
+        case [module] if re.fullmatch(r"conv\d", module):
+            return _leaf((*block, module), _LAYER_LEAVES, leaf)
+        case [module] if re.fullmatch(r"bn\d", module):
+            return _leaf((*block, f"norm{module[2:]}", "batch"), _NORM_LEAVES, leaf)
+    return None
+
+
+def _convnet_places(arrays: Mapping[str, np.ndarray], model: ConvNet) -> dict[str, Path_ | None]:
+    """Torchvision's VGG numbers its layers in one sequence; kinds and order tell them apart."""
+    numbers: dict[str, list[int]] = {"features": [], "classifier": []}
+    for name in arrays:
+        match = re.fullmatch(r"(features|classifier)\.(\d+)\.weight", name)
+        if match:
+            numbers[match[1]].append(int(match[2]))
+    layers: dict[str, tuple[Path_, dict[str, tuple[str, str]]]] = {}
+    convolutions = 0
+    for number in sorted(numbers["features"]):
+        prefix = f"features.{number}"
+        if arrays[f"{prefix}.weight"].ndim > 1:
+            layers[prefix] = ((f"conv{convolutions}",), _LAYER_LEAVES)
+            convolutions += 1
+        else:
+            layers[prefix] = ((f"norm{convolutions - 1}", "batch"), _NORM_LEAVES)
+    for index, number in enumerate(sorted(numbers["classifier"])):
+        layer = "logits" if index == len(model.dense) else f"dense{index}"
+        layers[f"classifier.{number}"] = (("classifier", layer), _LAYER_LEAVES)
+    places: dict[str, Path_ | None] = {}
+    for name in arrays:
+        prefix, _, leaf = name.rpartition(".")
+        places[name] = _leaf(*layers[prefix], leaf) if prefix in layers else None
+    return places
+
+
+def _torch_name(place: Path_, model: nn.Module) -> str:
+    """The name under which a missing array was looked for."""
+    collection, *layer, leaf = place
+    if isinstance(model, ConvNet):
+        return "/".join(place)
+    leaves = _NORM_LEAVES if layer[-1] == "batch" else _LAYER_LEAVES
+    torch_leaf = next(k for k, v in leaves.items() if v == (collection, leaf))
+    layer = [part for part in layer if part != "batch"]
+    renamed = {"shortcut_conv": "downsample.0", "shortcut_norm": "downsample.1"}
+    last = renamed.get(layer[-1], layer[-1].replace("norm", "bn"))
+    if layer[0] == "classifier":
+        layer, last = [], "fc"
+    return ".".join([*(part.replace("_", ".") for part in layer[:-1]), last, torch_leaf])
+
+
+def _expected_shapes(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> dict[Path_, tuple]:
+    """Shapes of the model's variables for an input that fits the state dict."""
+    first = next((a for a in arrays.values() if a.ndim > 2), None)
+    if first is None:
+        # Nothing says how many channels the input has; images have three.
+        channels, rank = 3, 2
+    else:
+        channels, rank = first.shape[1], first.ndim - 2
+    size = 64
+    if isinstance(model, ConvNet) and model.head == "flatten":
+        size = _flattened_size(model, arrays, rank)
+    x = jax.ShapeDtypeStruct((1, *[size] * rank, channels), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    flat = flax.traverse_util.flatten_dict(variables)
+    return {place: leaf.shape for place, leaf in flat.items()}
+
+
+def _flattened_size(model: ConvNet, arrays: Mapping[str, np.ndarray], rank: int) -> int:
+    """The input size at which the flattened map has as many values as the dense layer reads."""
+    dense = next((a for a in arrays.values() if a.ndim == 2), None)
+    features = model.widths[-1][-1]
+    side = 1 if dense is None else round((dense.shape[1] / features) ** (1 / rank))
+    stages = len(model.widths) if model.downsamplings is None else model.downsamplings
+    return max(side, 1) * model.stem_stride * model.factor**stages
+
+
+def _to_flax(value: np.ndarray, place: Path_, model: nn.Module) -> np.ndarray:
+    """Turns a PyTorch array round: output features last, inputs before, windows first."""
+    if place[-1] != "kernel" or value.ndim < 2:
+        return value
+    if value.ndim > 2:
+        return np.moveaxis(value, (0, 1), (-1, -2))
+    first_dense = place[-2] == ("dense0" if getattr(model, "dense", ()) else "logits")
+    if isinstance(model, ConvNet) and model.head == "flatten" and first_dense:
+        # PyTorch flattens maps channels first, this package channels last.
+        channels = model.widths[-1][-1]
+        if value.shape[1] % channels == 0:
+            maps = value.reshape(value.shape[0], channels, -1)
+            return maps.transpose(2, 1, 0).reshape(-1, value.shape[0])
+    return value.T
