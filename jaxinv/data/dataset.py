@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Num, UInt8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Dataset:
 
 
 def normalise(
-    images: UInt8[np.ndarray, "*n h w c"], *, mean: Sequence[float], std: Sequence[float]
-) -> Float[np.ndarray, "*n h w c"]:
+    images: Num[np.ndarray | Array, "*n h w c"], *, mean: Sequence[float], std: Sequence[float]
+) -> Float[np.ndarray | Array, "*n h w c"]:
     """Put uint8 images on the scale a network is trained on: `(images / 255 - mean) / std`.
 
     Works on NumPy and on JAX arrays, inside `jit` as well.

@@ -1,30 +1,17 @@
 """Reading, and where possible preparing, a data set of TensorFlow Datasets without TensorFlow."""
 
-import contextlib
 import hashlib
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging as absl_logging
 
 from jaxinv.data import cache, mnist_family, network
+from jaxinv.data.quiet import quiet
 
 # Records are decoded in batches, which is three times faster than one by one.
 _BATCH = 256
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """TFDS logs a warning for each data set not prepared yet, which is said better here."""
-    before = absl_logging.get_verbosity()
-    absl_logging.set_verbosity(absl_logging.ERROR)
-    try:
-        yield
-    finally:
-        absl_logging.set_verbosity(before)
 
 
 def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | None) -> Any:
@@ -44,7 +31,7 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
     where = {} if data_dir is None else {"data_dir": data_dir}
     if data_dir is not None and not data_dir.is_dir() and manual_dir is None:
         raise ValueError(f"data_dir {data_dir} is not a folder.")
-    with _quiet():
+    with quiet():
         try:
             # Which format is on disk is read from there; what is not there yet must be written as
             # array_record, the one format that is read without TensorFlow.
@@ -119,7 +106,7 @@ def read_split(builder: Any, split: str) -> cache.Arrays:
         )
     size = builder.info.splits[split].num_examples
     images, labels = np.empty((size, *shape), np.uint8), np.empty(size, np.int32)
-    with _quiet():
+    with quiet():
         try:
             source = builder.as_data_source(split=split)
         except NotImplementedError:

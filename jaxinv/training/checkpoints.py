@@ -1,0 +1,294 @@
+"""Storing a run: atomic orbax checkpoints with a digest, and one file that says what was run."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import flax.linen as nn
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxinv import models
+from jaxinv.data import Dataset
+from jaxinv.data.quiet import quiet
+from jaxinv.training.config import TrainConfig
+from jaxinv.training.optimizers import make_optimizer
+from jaxinv.training.state import TrainState, initial_state
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+Which = Literal["best", "last"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """What evaluating a network needs to know of the data it was trained on."""
+
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_shape: tuple[int, int, int]
+    size: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, size: int) -> "DataInfo":
+        """That of a data set of which `size` images are trained on."""
+        height, width, channels = dataset.images.shape[1:]
+        shape = (height, width, channels)
+        return cls(dataset.num_classes, dataset.mean, dataset.std, shape, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network, as `load_checkpoint` returns it.
+
+    Attributes:
+      model: the linen network.
+      variables: what it is applied with: `model.apply(variables, x)`.
+      config: the run's configuration.
+      step: optimiser steps taken.
+      data: number of classes, and the scale and shape of its images.
+
+    Example:
+      >>> Trained.__dataclass_fields__.keys() >= {"model", "variables", "config", "step"}
+      True
+
+    Reference: checkpoints are written by https://orbax.readthedocs.io.
+    """
+
+    model: nn.Module
+    variables: dict[str, Any]
+    config: TrainConfig
+    step: int
+    data: DataInfo
+
+
+def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
+    """The configuration stored in a workdir.
+
+    Raises:
+      ValueError: there is no run in it, or its configuration is damaged.
+    """
+    path = Path(workdir) / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{workdir} holds no run of train.py: it has no {CONFIG_FILE}.")
+    try:
+        stored = json.loads(path.read_text())
+        fields = stored["data"]
+        fields |= {name: tuple(fields[name]) for name in ("mean", "std", "image_shape")}
+        return TrainConfig.from_dict(stored["config"]), DataInfo(**fields)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is damaged or not of a run of train.py: {first}") from None
+
+
+def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
+    """Store a run's configuration in its workdir."""
+    stored = {"config": config.to_dict(), "data": dataclasses.asdict(data)}
+    write_whole(workdir / CONFIG_FILE, json.dumps(stored, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+class Checkpoints:
+    """The checkpoints of one kind ("best" or "last") of a run, of which the newest is kept."""
+
+    def __init__(self, workdir: Path, which: Which, *, read_only: bool = False):
+        self.folder = workdir.absolute() / CHECKPOINTS / which
+        with quiet():
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=1,
+                    create=not read_only,
+                    read_only=read_only,
+                    enable_async_checkpointing=False,
+                    cleanup_tmp_directories=not read_only,
+                ),
+            )
+
+    def close(self) -> None:
+        """Release orbax's threads."""
+        self._manager.close()
+
+    def steps(self) -> list[int]:
+        """The steps stored, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, tree: dict[str, Any]) -> None:
+        """Store a tree of arrays under a step, then drop older ones.
+
+        Raises:
+          OSError: it cannot be written; what was stored before is still there.
+        """
+        if step in self.steps():
+            return
+        tree = jax.device_get(tree)
+        try:
+            self._manager.save(
+                step, args=ocp.args.StandardSave({**tree, "digest": digest(tree)}), force=True
+            )
+            self._manager.wait_until_finished()
+        except Exception as error:  # orbax and tensorstore raise their own kinds
+            before = [s for s in self.steps() if s != step]
+            kept = f"the one of step {before[-1]} is intact" if before else "there is none before"
+            raise OSError(
+                f"the checkpoint of step {step} cannot be written to {self.folder} "
+                f"({reason(error)}); {kept}."
+            ) from error
+
+    def restore(self, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The newest checkpoint and its step.
+
+        Args:
+          template: a tree of the same structure with arrays, or their shapes, as leaves.
+
+        Raises:
+          ValueError: there is none, it is damaged, or of another structure.
+        """
+        steps = self.steps()
+        if not steps:
+            raise ValueError(f"{self.folder} holds no checkpoint.")
+        where = f"the checkpoint {self.folder / str(steps[-1])}"
+        expected = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
+        try:
+            tree = self._manager.restore(
+                steps[-1],
+                args=ocp.args.StandardRestore({**expected, "digest": np.zeros(32, np.uint8)}),
+            )
+        except Exception as error:  # orbax and tensorstore raise their own kinds
+            raise ValueError(f"{where} is damaged: {reason(error)}") from error
+        stored = tree.pop("digest")
+        if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, expected):
+            raise ValueError(f"{where} is of another network than its configuration says.")
+        if not np.array_equal(digest(tree), stored):
+            raise ValueError(f"{where} is damaged: its content differs from what was written.")
+        return steps[-1], tree
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what went wrong, of the innermost cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def digest(tree: Any) -> np.ndarray:
+    """SHA-256 of all arrays of a tree and their paths, as 32 bytes."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return np.frombuffer(total.digest(), np.uint8)
+
+
+def pack(state: TrainState) -> dict[str, Any]:
+    """A state as nested dictionaries of arrays, keys as their data, absent parts left out."""
+    plain = flax.serialization.to_state_dict(state.replace(key=jax.random.key_data(state.key)))  # type: ignore[attr-defined]
+    return {name: part for name, part in plain.items() if jax.tree.leaves(part)}
+
+
+def unpack(packed: dict[str, Any], template: TrainState) -> TrainState:
+    """The state that `pack` made of one of the same structure as `template`."""
+    plain = flax.serialization.to_state_dict(template.replace(key=0))  # type: ignore[attr-defined]
+    state = flax.serialization.from_state_dict(template, {**plain, **packed})
+    return state.replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
+
+
+def state_maker(
+    config: TrainConfig, data: DataInfo
+) -> tuple[nn.Module, Callable[[jax.Array], TrainState]]:
+    """The network of a run and the function that makes its first state from a key.
+
+    Raises:
+      ValueError: unknown model or option.
+    """
+    try:
+        model = models.create(config.model, num_classes=data.num_classes, **config.model_options)
+    except TypeError as error:
+        raise ValueError(f"model {config.model!r}: {error}") from None
+    optimizer = make_optimizer(config, steps_per_epoch=data.size // config.batch_size)
+
+    def make(key: jax.Array) -> TrainState:
+        return initial_state(
+            key, model=model, optimizer=optimizer, shape=data.image_shape, ema=config.ema > 0
+        )
+
+    return model, make
+
+
+def load_checkpoint(
+    path: str | os.PathLike, *, which: Which | None = None, seed: int = 0
+) -> Trained:
+    """Load a trained network from the workdir of a run.
+
+    Args:
+      path: the workdir given to train.py.
+      which: "best" or "last"; by default the best where the run held images out to choose it by,
+        otherwise the last.
+      seed: which network of a run that trained several, from 0.
+
+    Returns:
+      A `Trained`.
+
+    Raises:
+      ValueError: no run, no checkpoint, or a damaged one; no such seed.
+
+    Examples:
+      >>> load_checkpoint("runs/nowhere")
+      Traceback (most recent call last):
+      ValueError: runs/nowhere holds no run of train.py: it has no config.json.
+
+    References:
+      https://orbax.readthedocs.io, the format of the checkpoints.
+    """
+    config, data = read_run(path)
+    if which not in ("best", "last", None):
+        raise ValueError(f"which is {which!r}; allowed are best and last.")
+    if not 0 <= seed < config.seeds:
+        raise ValueError(f"seed is {seed}; the run in {path} has {config.seeds}, from 0.")
+    which = which or ("best" if config.holdout else "last")
+    folder = Path(path).absolute() / CHECKPOINTS / which
+    if not folder.is_dir():
+        raise ValueError(f"{folder} holds no checkpoint.")
+    model, make = state_maker(config, data)
+    shapes = jax.eval_shape(make, jax.random.key(0))
+    many = config.seeds > 1
+    if many:
+        shapes = jax.eval_shape(jax.vmap(make), jax.random.split(jax.random.key(0), config.seeds))
+    template = jax.eval_shape(pack, shapes)
+    checkpoints = Checkpoints(Path(path), which, read_only=True)
+    try:
+        step, tree = checkpoints.restore({"state": template, "best": best_template(config)})
+    finally:
+        checkpoints.close()
+    stored = tree["state"]
+    variables = {
+        "params": stored.get("ema", stored["params"]),
+        **stored.get("model_state", {}),
+    }
+    pick = (lambda leaf: jnp.asarray(leaf[seed])) if many else jnp.asarray
+    return Trained(model, jax.tree.map(pick, variables), config, step, data)
+
+
+def best_template(config: TrainConfig) -> dict[str, np.ndarray]:
+    """The best score so far and its step, as they are stored beside a state."""
+    del config
+    return {"score": np.array(-np.inf), "step": np.array(0)}

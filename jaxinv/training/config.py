@@ -1,0 +1,213 @@
+"""What a training run is made of: one dataclass, stored beside its checkpoints as JSON."""
+
+import ast
+import dataclasses
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
+
+Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
+Schedule = Literal["constant", "cosine", "linear", "step"]
+Precision = Literal["float32", "bfloat16"]
+Fill = Literal["wrap", "constant", "edge", "reflect"]
+
+# How a run is stored and shown; a resumed run may change these and stays the same run. `epochs`
+# is among them so that a finished run can be continued.
+CHANGEABLE = frozenset(
+    {"epochs", "data_dir", "manual_dir", "tensorboard", "checkpoint_minutes", "eval_every"}
+)
+
+
+def parse_options(words: list[str]) -> dict[str, Any]:
+    """Read `["head=gap", "dense=800,"]` as `{"head": "gap", "dense": (800,)}`.
+
+    Raises:
+      ValueError: a word is not `name=value`.
+
+    Examples:
+      >>> parse_options(["head=gap", "dense=800,", "local=True"])
+      {'head': 'gap', 'dense': (800,), 'local': True}
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"model option {word!r} is not of the form name=value.")
+        try:
+            options[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            options[name] = text
+    return options
+
+
+Options = Annotated[
+    dict[str, Any],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="NAME=VALUE ...",
+        instance_from_str=parse_options,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [f"{k}={v}" for k, v in value.items()],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The same configuration and seed give the same parameters, bit for bit.
+
+    Example:
+      >>> from jaxinv import training
+      >>> training.TrainConfig(model="mlp", epochs=3).model
+      'mlp'
+
+    Reference: the settings of published runs are in `PRESETS`, such as Simard, Steinkraus and
+    Platt (2003), https://doi.org/10.1109/ICDAR.2003.1227801.
+    """
+
+    dataset: str = "digits"
+    """Data set: 'digits', or a name of TensorFlow Datasets such as mnist."""
+    data_dir: str | None = None
+    """Folder of prepared TFDS data sets."""
+    manual_dir: str | None = None
+    """Folder with the original files of a data set of the MNIST family."""
+    train_split: str = "train"
+    """Split to train on, a slice such as train[:50000] included."""
+    test_split: str = "test"
+    """Split to report on."""
+    holdout: int = 0
+    """Images at the end of the training split kept out of training; the best checkpoint is the one
+    most accurate on them. With none it is the one of the lowest training loss: the test split
+    never chooses."""
+    canvas: int | None = None
+    """Centre the images on a black square of so many pixels a side."""
+
+    model: str = "lenet"
+    """Network, by its name in jaxinv.models."""
+    model_options: Options = dataclasses.field(default_factory=dict)
+    """Options of the network, such as padding=CIRCULAR head=gap."""
+
+    augment: str = "none"
+    """none, or names joined by +: translate, affine, elastic, crop, flip distort each image anew at
+    each step; orbit averages the loss over every translation, worst takes each image's worst."""
+    max_shift: int | None = 4
+    """Pixels up to which translate, crop, orbit and worst move; None: every circular shift."""
+    fill: Fill = "constant"
+    """What comes in at the border."""
+    subpixel: bool = False
+    """Translate by fractions of a pixel."""
+    rotation: float = 15.0
+    """Affine: rotation up to so many degrees either way."""
+    scaling: float = 0.15
+    """Affine: each axis is scaled by a factor within 1 -+ this."""
+    shear: float = 0.15
+    """Affine: shear up to this either way, in pixels per pixel."""
+    alpha: float = 34.0
+    """Elastic: Simard's intensity, the Euclidean norm of each displacement field, for a picture of
+    29x29; alpha/29 pixels is the root mean square displacement along each axis at any size."""
+    sigma: float = 4.0
+    """Elastic: standard deviation in pixels of the smoothing of the displacement field."""
+    chunk: int | None = None
+    """Orbit and worst: shifts evaluated at a time; None: chosen from the memory."""
+
+    optimizer: Optimizer = "adam"
+    """Update rule."""
+    learning_rate: float = 1e-3
+    """Peak step size."""
+    momentum: float = 0.9
+    """Of sgd."""
+    nesterov: bool = False
+    """Nesterov's momentum for sgd."""
+    schedule: Schedule = "cosine"
+    """Course of the step size: constant; cosine or linear to 0; step: times decay_factor every
+    decay_epochs."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the step size first rises from 0."""
+    decay_epochs: float = 100.0
+    """Of the schedule step."""
+    decay_factor: float = 0.3
+    """Of the schedule step."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, on arrays of two or more dimensions."""
+    clip_norm: float | None = None
+    """Scale gradients down to at most this global norm."""
+    label_smoothing: float = 0.0
+    """Share of each label's weight spread over all classes."""
+    ema: float = 0.0
+    """Decay of a moving average of the parameters, which is then evaluated; 0: none."""
+
+    epochs: int = 20
+    """Passes over the training split."""
+    batch_size: int = 64
+    """Images a step, over all devices and accumulated parts."""
+    accumulate: int = 1
+    """Split each batch into so many parts, one after the other, to save memory."""
+    precision: Precision = "float32"
+    """bfloat16 computes the network in it; parameters, optimiser and loss stay float32."""
+    seed: int = 0
+    """Seed of initial weights, order of images, distortions and dropout."""
+    seeds: int = 1
+    """Train so many networks at once, with seeds seed, seed + 1, ..."""
+
+    eval_every: int = 1
+    """Epochs between evaluations on the test split; the last epoch always is."""
+    checkpoint_minutes: float = 10.0
+    """Longest time between checkpoints; there is one after each epoch in any case."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard as well (extra tensorboard)."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that no run could have, before any data is read."""
+        for name, allowed in (
+            ("optimizer", get_args(Optimizer)),
+            ("schedule", get_args(Schedule)),
+            ("precision", get_args(Precision)),
+            ("fill", get_args(Fill)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}."
+                )
+        for name in ("batch_size", "accumulate", "seeds", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("epochs", "holdout", "weight_decay", "warmup_epochs", "rotation", "alpha"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        for name in ("learning_rate", "decay_epochs", "sigma", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive.")
+        for name in ("ema", "label_smoothing", "scaling"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1).")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be split into {self.accumulate} equal parts."
+            )
+        if self.max_shift is None and self.fill != "wrap":
+            raise ValueError("max_shift None means every circular shift and needs fill 'wrap'.")
+        if self.max_shift is not None and self.max_shift < 0:
+            raise ValueError(f"max_shift is {self.max_shift}; it must not be negative.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON can hold them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "TrainConfig":
+        """The configuration that `to_dict` wrote, also after a trip through JSON.
+
+        Raises:
+          ValueError: a field that does not exist, or a value that is not allowed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown settings of a training run: {', '.join(unknown)}.")
+        return cls(**_tuples(fields))
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has lists where modules need hashable tuples."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

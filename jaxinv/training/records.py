@@ -1,0 +1,160 @@
+"""What a run tells while it goes: metrics.jsonl, TensorBoard, and the progress bar."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from jaxinv.training.checkpoints import METRICS_FILE, write_whole
+
+Record = dict[str, Any]
+
+
+def read_records(workdir: Path) -> list[Record]:
+    """The epochs recorded in a workdir; a line cut off by a crash is left out."""
+    path = workdir / METRICS_FILE
+    records = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
+
+
+class Recorder:
+    """Appends each epoch's figures to metrics.jsonl and, if wanted, to TensorBoard's files."""
+
+    def __init__(self, workdir: Path | None, *, step: int, tensorboard: bool):
+        """Drops what was recorded after `step`, the step that a resumed run starts from.
+
+        Raises:
+          ValueError: TensorBoard is wanted and tensorboardX not installed.
+        """
+        self._path = workdir / METRICS_FILE if workdir else None
+        self._writer = None
+        self.records: list[Record] = []
+        if workdir is None:
+            return
+        self.records = [r for r in read_records(workdir) if r["step"] <= step]
+        write_whole(workdir / METRICS_FILE, "".join(json.dumps(r) + "\n" for r in self.records))
+        if tensorboard:
+            try:
+                from tensorboardX import SummaryWriter
+            except ImportError:
+                raise ValueError(
+                    "tensorboard needs tensorboardX: pip install 'jaxinv[tensorboard]'."
+                ) from None
+            self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+    def add(self, record: Record) -> None:
+        """Record an epoch; numbers, or one number a seed."""
+        self.records.append(record)
+        if self._path is not None:
+            with open(self._path, "a") as file:
+                file.write(json.dumps(record) + "\n")
+        if self._writer is not None:
+            for name, value in record.items():
+                values = value if isinstance(value, list) else [value]
+                for index, number in enumerate(values):
+                    tag = f"{name}/{index}" if len(values) > 1 else name
+                    self._writer.add_scalar(tag, number, record["step"])
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Display:
+    """A progress bar on a terminal, one line an epoch elsewhere, or nothing."""
+
+    def __init__(self, show: bool | Progress, *, total: int, title: str):
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._own = False
+        self._title = title
+        self._lines = show is True and not sys.stderr.isatty()
+        if isinstance(show, Progress):
+            self._progress = show
+        elif show and not self._lines:
+            self._own = True
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+        if self._progress is not None:
+            self._task = self._progress.add_task(title, total=total, note="")
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Show the bar while the block runs."""
+        if not self._own or self._progress is None:
+            yield
+            return
+        with self._progress:
+            yield
+
+    def update(self, step: int, note: str) -> None:
+        """Move the bar."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=step, note=note)
+
+    def epoch(self, record: Record, epochs: int) -> None:
+        """Say how an epoch ended."""
+        if self._lines:
+            shown = {k: v for k, v in record.items() if k not in ("epoch", "step", "seconds")}
+            figures = ", ".join(f"{k} {brief(v)}" for k, v in shown.items())
+            self._console.print(
+                f"{self._title}: epoch {record['epoch']}/{epochs}, {figures}, "
+                f"{record['seconds']:.1f} s",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def brief(value: Any) -> str:
+    """Four digits of a number, or of each seed's.
+
+    Examples:
+      >>> brief([0.91237, 0.5])
+      '0.9124 0.5'
+    """
+    values = value if isinstance(value, list) else [value]
+    return " ".join(f"{number:.4g}" for number in values)
+
+
+class Every:
+    """True at most once in so many seconds."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the time has passed since it last was."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True

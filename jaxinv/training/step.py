@@ -1,0 +1,238 @@
+"""One optimiser step, and one evaluation, as pure functions of a state and the data."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from jaxinv import augment
+from jaxinv.data import normalise
+from jaxinv.training.config import TrainConfig
+from jaxinv.training.losses import Objective, cross_entropy
+from jaxinv.training.state import TrainState, keys, no_sums
+
+DISTORTIONS = ("translate", "affine", "elastic", "crop", "flip")
+OBJECTIVES = ("orbit", "worst")
+
+# images to images on the device, and where their batch dimension lies on several devices
+Place = Callable[[Array], Array]
+
+
+def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], Array], Objective]:
+    """The distortion and the loss that `config.augment` names.
+
+    Raises:
+      ValueError: an unknown name, or both orbit and worst.
+
+    Examples:
+      >>> _, objective = parse_augment(TrainConfig(augment="elastic+orbit"))
+      >>> objective.at, objective.max_shift
+      ('orbit', 4)
+    """
+    names = [] if config.augment == "none" else config.augment.split("+")
+    unknown = [name for name in names if name not in DISTORTIONS + OBJECTIVES]
+    losses = [name for name in names if name in OBJECTIVES]
+    if unknown or len(losses) > 1:
+        raise ValueError(
+            f"augment is {config.augment!r}; allowed are none, or names joined by '+' of "
+            f"{', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}."
+        )
+    translate = {"max_shift": config.max_shift, "mode": config.fill, "subpixel": config.subpixel}
+    options: dict[str, dict[str, Any]] = {
+        "translate": translate,
+        "affine": {
+            "rotation": config.rotation,
+            "scaling": config.scaling,
+            "shear": config.shear,
+        },
+        "elastic": {"alpha": config.alpha, "sigma": config.sigma},
+        "crop": {"padding": config.max_shift, "mode": config.fill},
+        "flip": {},
+    }
+    distort = augment.compose(
+        *(
+            functools.partial(getattr(augment, name), **options[name])
+            for name in names
+            if name in DISTORTIONS
+        )
+    )
+    objective = Objective(
+        losses[0] if losses else "identity",  # type: ignore[arg-type]
+        mode=config.fill,
+        max_shift=config.max_shift,
+        label_smoothing=config.label_smoothing,
+        chunk=config.chunk,
+    )
+    return distort, objective
+
+
+def _to_bfloat16(tree: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.bfloat16) if leaf.dtype == jnp.float32 else leaf, tree
+    )
+
+
+def apply_network(
+    model: nn.Module,
+    variables: dict[str, Any],
+    images: Array,
+    *,
+    precision: str = "float32",
+    **options: Any,
+) -> Any:
+    """`model.apply` in the run's precision: logits, and variables, come back as float32."""
+    if precision == "bfloat16":
+        # Batch statistics stay as they are: linen sums them in float32.
+        params = _to_bfloat16(variables["params"])
+        variables, images = {**variables, "params": params}, images.astype(jnp.bfloat16)
+    out = model.apply(variables, images, **options)
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf, out
+    )
+
+
+def make_step(
+    config: TrainConfig,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    steps_per_epoch: int,
+    place: Place = lambda batch: batch,
+) -> Callable[[TrainState, Array, Array, Array], TrainState]:
+    """The step function `(state, order, images, labels) -> state` of one network.
+
+    Args:
+      config: what to do in a step.
+      model: the network.
+      optimizer: its optimiser.
+      mean: the data set's, for `normalise`.
+      std: likewise.
+      steps_per_epoch: the sums of the state start anew at multiples of it.
+      place: shards a batch over the devices.
+
+    Returns:
+      A pure function. `order` is the epoch's permutation of the images, of which the step takes
+      the part that its position says; images (N, H, W, C) uint8 and labels (N,) are all there are.
+    """
+    distort, objective = parse_augment(config)
+
+    def loss(params, model_state, key, images, labels):
+        distort_key, dropout_key = jax.random.split(key)
+        x = distort(distort_key, jnp.asarray(normalise(images, mean=mean, std=std)))
+
+        def network(x):
+            return apply_network(
+                model,
+                {"params": params, **model_state},
+                x,
+                precision=config.precision,
+                train=True,
+                rngs={"dropout": dropout_key},
+                mutable=list(model_state),
+            )
+
+        losses, correct, model_state = objective(network, place(x), labels)
+        return losses.mean(), (losses.sum(), correct.sum(), model_state)
+
+    gradient = jax.grad(loss, has_aux=True)
+
+    def accumulated(params, model_state, key, images, labels):
+        """The gradient of the mean over the whole batch, part by part."""
+        if config.accumulate == 1:
+            return gradient(params, model_state, key, images, labels)
+        parts = [part.reshape(config.accumulate, -1, *part.shape[1:]) for part in (images, labels)]
+
+        def add(carry, part):
+            total, losses, correct, model_state = carry
+            index, images, labels = part
+            grads, (more_losses, more_correct, model_state) = gradient(
+                params, model_state, jax.random.fold_in(key, index), images, labels
+            )
+            total = jax.tree.map(lambda a, b: a + b / config.accumulate, total, grads)
+            return (total, losses + more_losses, correct + more_correct, model_state), None
+
+        start = (jax.tree.map(jnp.zeros_like, params), 0.0, 0.0, model_state)
+        (grads, losses, correct, model_state), _ = jax.lax.scan(
+            add, start, (jnp.arange(config.accumulate), *parts)
+        )
+        return grads, (losses, correct, model_state)
+
+    def step(
+        state: TrainState, order: Int[Array, " n"], images: Array, labels: Array
+    ) -> TrainState:
+        position = state.step % steps_per_epoch
+        rows = place(
+            jax.lax.dynamic_slice_in_dim(order, position * config.batch_size, config.batch_size)
+        )
+        key = jax.random.fold_in(keys(state.key)["step"], state.step)
+        grads, (losses, correct, model_state) = accumulated(
+            state.params, state.model_state, key, images[rows], labels[rows]
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None:
+            ema = optax.incremental_update(params, ema, 1 - config.ema)
+        # The sums of the epoch before are dropped at its successor's first step, not at its end, so
+        # that they can still be read there.
+        sums = jax.tree.map(
+            lambda old, zero: jnp.where(position == 0, zero, old), state.sums, no_sums()
+        )
+        new = {"loss": losses, "correct": correct, "count": jnp.float32(config.batch_size)}
+        return TrainState(
+            step=state.step + 1,
+            key=state.key,
+            params=params,
+            model_state=model_state,
+            opt_state=opt_state,
+            ema=ema,
+            sums=jax.tree.map(jnp.add, sums, new),
+        )
+
+    return step
+
+
+def make_evaluation(
+    config: TrainConfig,
+    *,
+    model: nn.Module,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    batch_size: int,
+    place: Place = lambda batch: batch,
+) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
+    """The function `(variables, start, images, labels) -> (sum of losses, right answers)`.
+
+    It looks at images `start .. start + batch_size`, as far as there are any, so that one compiled
+    program serves a whole split.
+
+    Args:
+      config: its precision.
+      model: the network.
+      mean: the data set's, for `normalise`.
+      std: likewise.
+      batch_size: images at a time.
+      place: shards a batch over the devices.
+
+    Returns:
+      A pure function.
+    """
+
+    def evaluate(variables, start, images, labels):
+        rows = place(start + jnp.arange(batch_size))
+        there = rows < len(labels)
+        rows = jnp.minimum(rows, len(labels) - 1)
+        x = jnp.asarray(normalise(images[rows], mean=mean, std=std))
+        logits = apply_network(model, variables, x, precision=config.precision, train=False)
+        losses = cross_entropy(logits, labels[rows])
+        correct = logits.argmax(-1) == labels[rows]
+        return (losses * there).sum(), (correct & there).sum()
+
+    return evaluate
