@@ -1,0 +1,323 @@
+"""StyleGAN3's EQ-T and EQ-T_frac: equivariance to translation as a signal-to-noise ratio."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num, PRNGKeyArray
+
+from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
+from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
+
+Operator = Literal["fourier", "lanczos"]
+
+
+def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[Array, "..."]:
+    r"""Peak signal-to-noise ratio.
+
+    .. math::
+
+      10 \log_{10} (I_{\max}^2 / \mathrm{MSE})
+
+    Args:
+      squared_error: mean squared error.
+      peak: the signal's range; 2 for images between -1 and 1, as published.
+
+    Returns:
+      Decibels; infinite without error.
+
+    Raises:
+      ValueError: if the peak is not positive.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(decibels(jnp.array(0.04)))
+      20.0
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021), equation 3,
+      https://arxiv.org/abs/2106.12423.
+    """
+    if not peak > 0:
+        raise ValueError(f"peak is {peak}; allowed are positive numbers")
+    return 20 * jnp.log10(peak) - 10 * jnp.log10(squared_error)
+
+
+def lanczos_translate(
+    x: Num[Array, "..."],
+    shift: Sequence[float] | Array,
+    *,
+    axes: Sequence[int] = (1, 2),
+    a: int = 3,
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    r"""StyleGAN3's operator T for real shifts: a windowed sinc, zeros outside, and a mask.
+
+    .. math::
+
+      y[i] = \sum_{j = 1 - a}^{a} w_j \, x[i - \lfloor t \rfloor - j], \qquad
+      w_j \propto \mathrm{sinc}(j - f) \, \mathrm{sinc}((j - f) / a), \quad
+      f = t - \lfloor t \rfloor
+
+    Args:
+      x: images.
+      shift: `t` in pixels, one per axis; may be traced.
+      axes: the spatial dimensions.
+      a: half the number of taps; 3 as published.
+
+    Returns:
+      The moved images, and ones where every tap lay inside the image, zeros elsewhere.
+
+    Raises:
+      ValueError: if an axis is out of range or the shift has the wrong length.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> moved, mask = lanczos_translate(jnp.arange(8.0), (1.0,), axes=(0,))
+      >>> print(moved.round().astype(int), mask.astype(int))
+      [0 0 1 2 3 4 5 6] [0 0 0 0 1 1 1 0]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021), appendix E.2,
+      https://arxiv.org/abs/2106.12423; `apply_fractional_translation` of
+      https://github.com/NVlabs/stylegan3.
+    """
+    x = jnp.asarray(x)
+    dims = check_axes(axes, x.ndim, "images")
+    steps = jnp.asarray(shift, float)
+    if steps.shape != (len(dims),):
+        raise ValueError(f"shift has shape {steps.shape}; it needs one number per axis {dims}")
+    mask = jnp.ones_like(x, dtype=jnp.promote_types(x.dtype, jnp.float32))
+    moved = x.astype(mask.dtype)
+    taps = np.arange(1 - a, a + 1)
+    for dim, step in zip(dims, steps, strict=True):
+        whole = jnp.floor(step).astype(jnp.int32)
+        weights = jnp.sinc(taps - (step - whole)) * jnp.sinc((taps - (step - whole)) / a)
+        weights = weights / jnp.sum(weights)
+        places = jnp.arange(x.shape[dim])
+        # y[i] reads i - whole - a up to i - whole + a - 1: all must lie inside.
+        inside = (places >= whole + a) & (places < x.shape[dim] + whole - (a - 1))
+        shape = [-1 if d == dim else 1 for d in range(x.ndim)]
+        moved = sum(
+            weight * translate(moved, whole + int(tap), axes=(dim,), mode="constant")
+            for weight, tap in zip(weights, taps, strict=True)
+        )
+        mask = mask * inside.reshape(shape)
+    return moved, mask
+
+
+def eq_t(
+    fun: Callable,
+    images: Num[Array, "n h w c"],
+    *,
+    largest: float = 0.125,
+    stride: int = 1,
+    peak: float = 2.0,
+    axes: Sequence[int] = (1, 2),
+) -> Float[Array, ""]:
+    r"""Exact EQ-T of a function of images, over all whole-pixel shifts.
+
+    .. math::
+
+      10 \log_{10} \frac{I_{\max}^2}{\mathbb{E}_t \, \mathrm{mean}_V
+      \left( f(T_t x) - T_{t / s} f(x) \right)^2}
+
+    over the pixels V of the output that the shifted reference still shows. The published metric
+    moves a generator's input coordinates; for a function of images the input moves on the torus.
+    The shifts have the published distribution: uniform within `largest` of the image, rounded, so
+    that the outermost whole shift is drawn less often.
+
+    Args:
+      fun: maps images to images of `1 / stride` of their size.
+      images: the images.
+      largest: largest shift as a share of the image; 1/8 as published.
+      stride: `s`; shifts are rounded to its multiples.
+      peak: the output's range; 2 for values between -1 and 1.
+      axes: the spatial dimensions.
+
+    Returns:
+      Decibels; infinite for an exactly equivariant function.
+
+    Raises:
+      ValueError: if an axis is out of range, or sizes, stride and output do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> images = jnp.ones((1, 8, 8, 1)).at[0, 0, 0, 0].set(-1.0)
+      >>> print(eq_t(jnp.square, images))
+      inf
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021), section 2.3 and
+      appendix E.1, https://arxiv.org/abs/2106.12423.
+    """
+    sizes, _ = _sizes(images, axes, stride, largest)
+    rows, weights = zip(*(_rounded(largest * size, stride) for size in sizes), strict=True)
+    shifts = np.stack(np.meshgrid(*rows, indexing="ij"), axis=-1).reshape(-1, len(sizes))
+    chance = np.prod(np.meshgrid(*weights, indexing="ij"), axis=0).reshape(-1)
+    errors, counts = _whole_errors(fun, images, jnp.asarray(shifts), stride, axes)
+    return decibels(jnp.sum(chance * errors) / jnp.sum(chance * counts), peak=peak)
+
+
+def sampled_eq_t(
+    key: PRNGKeyArray,
+    fun: Callable,
+    images: Num[Array, "n h w c"],
+    *,
+    samples: int = 64,
+    largest: float = 0.125,
+    stride: int = 1,
+    peak: float = 2.0,
+    axes: Sequence[int] = (1, 2),
+) -> Float[Array, ""]:
+    r"""StyleGAN3's EQ-T: random whole-pixel shifts, each for the whole batch.
+
+    .. math::
+
+      10 \log_{10} \frac{I_{\max}^2 \sum_s |V_s|}{\sum_s \sum_{V_s}
+      \left( f(T_{t_s} x) - T_{t_s / s} f(x) \right)^2}
+
+    Args:
+      key: random key.
+      fun: maps images to images of `1 / stride` of their size.
+      images: the images.
+      samples: how many shifts are drawn.
+      largest: largest shift as a share of the image; 1/8 as published.
+      stride: `s`; shifts are rounded to its multiples.
+      peak: the output's range.
+      axes: the spatial dimensions.
+
+    Returns:
+      Decibels.
+
+    Raises:
+      ValueError: if an axis is out of range, or sizes, stride and output do not fit.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> print(sampled_eq_t(jax.random.key(0), jnp.square, jnp.ones((1, 8, 8, 1)), samples=4))
+      inf
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021), section 2.3,
+      https://arxiv.org/abs/2106.12423; `compute_equivariance_metrics` of
+      https://github.com/NVlabs/stylegan3.
+    """
+    _, most = _sizes(images, axes, stride, largest)
+    drawn = jax.random.uniform(key, (samples, most.size), minval=-most, maxval=most)
+    shifts = stride * jnp.round(drawn / stride).astype(jnp.int32)
+    errors, counts = _whole_errors(fun, images, shifts, stride, axes)
+    return decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
+
+
+def sampled_eq_t_frac(
+    key: PRNGKeyArray,
+    fun: Callable,
+    images: Num[Array, "n h w c"],
+    *,
+    samples: int = 64,
+    largest: float = 0.125,
+    stride: int = 1,
+    peak: float = 2.0,
+    operator: Operator = "fourier",
+    axes: Sequence[int] = (1, 2),
+) -> tuple[Float[Array, ""], Estimate]:
+    r"""StyleGAN3's EQ-T_frac: random real-valued shifts, each for the whole batch.
+
+    .. math::
+
+      10 \log_{10} \frac{I_{\max}^2}{\mathbb{E}_t \, \mathrm{mean}_V
+      \left( f(T_t x) - T_{t / s} f(x) \right)^2}, \quad t \sim U[-\ell P, \ell P]^d
+
+    The input is moved by the ideal shift of the torus. The output is moved by the same
+    (`"fourier"`, all pixels count) or as published (`"lanczos"`, pixels near what comes in from
+    outside are masked).
+
+    Args:
+      key: random key.
+      fun: maps images to images of `1 / stride` of their size.
+      images: the images.
+      samples: how many shifts are drawn.
+      largest: `l`, largest shift as a share of the image; 1/8 as published.
+      stride: `s`, the ratio of input to output positions.
+      peak: the output's range.
+      operator: how the output is moved.
+      axes: the spatial dimensions.
+
+    Returns:
+      Decibels, and the mean squared error behind them with its standard error.
+
+    Raises:
+      ValueError: if an axis is out of range, sizes do not fit, or the operator is unknown.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> wave = jnp.cos(jnp.arange(8) * jnp.pi / 4).reshape(1, 8, 1, 1) * jnp.ones((1, 8, 8, 1))
+      >>> level, _ = sampled_eq_t_frac(jax.random.key(0), lambda x: 0.5 * x, wave, samples=4)
+      >>> bool(level > 100)  # a linear filter of a band-limited image: rounding only
+      True
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021), appendix E.2,
+      https://arxiv.org/abs/2106.12423.
+    """
+    if operator not in ("fourier", "lanczos"):
+        raise ValueError(f"operator is {operator!r}; allowed are 'fourier', 'lanczos'")
+    _, most = _sizes(images, axes, stride, largest)
+    base = _output(fun, images, stride, axes)
+
+    def move(output, shift):
+        if operator == "lanczos":
+            return lanczos_translate(output, shift, axes=axes)
+        return subpixel_translate(output, shift, axes=axes), jnp.ones(output.shape)
+
+    def error(shift):
+        moved = fun(subpixel_translate(images, shift, axes=axes))
+        expected, mask = move(base, shift / stride)
+        return jnp.sum(mask * (moved - expected) ** 2), jnp.sum(mask)
+
+    drawn = jax.random.uniform(key, (samples, most.size), minval=-most, maxval=most)
+    errors, counts = jax.lax.map(error, drawn)
+    level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
+    return level, mean_of_samples(errors / jnp.mean(counts))
+
+
+def _whole_errors(fun, images, shifts, stride, axes):
+    base = _output(fun, images, stride, axes)
+
+    def error(shift):
+        moved = fun(translate(images, shift, axes=axes))
+        expected = translate(base, shift // stride, axes=axes, mode="constant")
+        mask = translate(jnp.ones(base.shape), shift // stride, axes=axes, mode="constant")
+        return jnp.sum(mask * (moved - expected) ** 2), jnp.sum(mask)
+
+    return jax.lax.map(error, shifts)
+
+
+def _output(fun, images, stride, axes):
+    base = fun(images)
+    for dim in check_axes(axes, jnp.ndim(images), "images"):
+        if base.ndim != jnp.ndim(images) or base.shape[dim] * stride != jnp.shape(images)[dim]:
+            raise ValueError(
+                f"the output has shape {base.shape}; for stride {stride} and images of shape "
+                f"{jnp.shape(images)} it must be an image of 1 / stride the size"
+            )
+    return base
+
+
+def _sizes(images, axes, stride, largest):
+    dims = check_axes(axes, jnp.ndim(images), "images")
+    (stride,) = per_axis(stride, 1, "stride")
+    if stride < 1 or not 0 < largest < 1:
+        raise ValueError(f"stride {stride} must be at least 1, largest {largest} within 0 and 1")
+    sizes = [jnp.shape(images)[d] for d in dims]
+    return sizes, largest * jnp.array(sizes, float)
+
+
+def _rounded(most, stride):
+    """Multiples of the stride that a uniform number within `most` rounds to, and how often."""
+    last = int(np.floor(most / stride + 0.5))
+    steps = np.arange(-last, last + 1)
+    ends = np.clip(np.stack([steps - 0.5, steps + 0.5]) * stride, -most, most)
+    return steps * stride, (ends[1] - ends[0]) / (2 * most)

@@ -1,0 +1,213 @@
+"""Zhang (2019): consistency of random crop pairs, and the sweep along the diagonal."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
+
+from jaxinv.metrics.consistency import consistency
+from jaxinv.metrics.predictions import correct_predictions
+from jaxinv.metrics.protocols.pairs import Estimate, at_crops, crop, sampled_consistency
+from jaxinv.shifts import check_axes, per_axis
+
+
+def crop_consistency(
+    fun: Callable,
+    images: Num[Array, "n h w c"],
+    *,
+    size: int | Sequence[int],
+    offsets: int | Sequence[int] | None = None,
+    axes: Sequence[int] = (1, 2),
+    per_image: bool = False,
+) -> Float[Array, "..."]:
+    r"""Exact consistency over pairs of crops: what `sampled_crop_consistency` estimates.
+
+    .. math::
+
+      \frac{1}{N |O|^2} \sum_n \sum_{a, b \in O} [\hat y(x_n[a : a + s]) = \hat y(x_n[b : b + s])]
+
+    Published: `size=224` of images of 256, with `offsets=32` (0 to 31; the last, 32, is never
+    drawn).
+
+    Args:
+      fun: the classifier: a batch of crops to logits `(n, classes)` or predictions `(n,)`.
+      images: larger images.
+      size: `s`, positions of a crop, one number for all axes or one each.
+      offsets: how many offsets from 0 along each axis; None means all that fit less one, as
+        published.
+      axes: the spatial dimensions.
+      per_image: return each image's chance.
+
+    Returns:
+      A share between 0 and 1, or `n` of them.
+
+    Raises:
+      ValueError: if the crops do not lie within the images.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> fun = lambda x: (x[:, 0, 0, 0] > 1).astype(int)
+      >>> image = jnp.array([0, 0, 2, 2, 0]).reshape(1, 1, 5, 1)
+      >>> print(crop_consistency(fun, image, size=(1, 1), offsets=(1, 4)))
+      0.5
+
+    Reference:
+      Zhang, "Making convolutional networks shift-invariant again" (2019), section 4.2,
+      https://arxiv.org/abs/1904.11486; `validate_shift` of
+      https://github.com/adobe/antialiased-cnns.
+    """
+    counts = _offsets(images, size, offsets, axes)
+    starts = list(itertools.product(*map(range, counts)))
+    return consistency(at_crops(fun, images, starts, size=size, axes=axes), per_image=per_image)
+
+
+def sampled_crop_consistency(
+    key: PRNGKeyArray,
+    fun: Callable,
+    images: Num[Array, "n h w c"],
+    *,
+    size: int | Sequence[int],
+    offsets: int | Sequence[int] | None = None,
+    axes: Sequence[int] = (1, 2),
+    pairs: int = 5,
+    shared: bool = True,
+) -> Estimate:
+    r"""Zhang's consistency: random pairs of crops.
+
+    .. math::
+
+      \frac{1}{S N} \sum_{s, n} [\hat y(x_n[a_s : a_s + s]) = \hat y(x_n[b_s : b_s + s])]
+
+    Published: `size=224` of images of 256, `offsets=32`, five pairs, each shared by a batch.
+
+    Args:
+      key: random key.
+      fun: the classifier: a batch of crops to logits `(n, classes)` or predictions `(n,)`.
+      images: larger images.
+      size: positions of a crop, one number for all axes or one each.
+      offsets: how many offsets from 0 along each axis; None as published, all that fit less one.
+      axes: the spatial dimensions.
+      pairs: how many pairs are drawn.
+      shared: one pair for the whole batch, as published, or one per image.
+
+    Returns:
+      The share of agreeing pairs, with its standard error.
+
+    Raises:
+      ValueError: if the crops do not lie within the images.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> constant = lambda x: jnp.zeros(x.shape[0], int)
+      >>> images = jnp.ones((2, 8, 8, 1))
+      >>> print(sampled_crop_consistency(jax.random.key(0), constant, images, size=6).value)
+      1.0
+
+    Reference:
+      Zhang, "Making convolutional networks shift-invariant again" (2019), section 4.2,
+      https://arxiv.org/abs/1904.11486.
+    """
+    counts = _offsets(images, size, offsets, axes)
+    return sampled_consistency(
+        key,
+        fun,
+        images,
+        view=functools.partial(crop, size=size, axes=axes),
+        low=0,
+        high=counts,
+        dimensions=len(counts),
+        pairs=pairs,
+        shared=shared,
+    )
+
+
+class DiagonalSweep(NamedTuple):
+    """What a classifier says of crops along the diagonal.
+
+    Attributes:
+      probability: of the true class, `(steps, n)`.
+      runner_up: the largest probability of any other class, `(steps, n)`.
+      correct: whether the prediction is right, `(steps, n)`.
+      variation: standard deviation of `probability` over the steps, averaged over images.
+    """
+
+    probability: Float[Array, "steps n"]
+    runner_up: Float[Array, "steps n"]
+    correct: Bool[Array, "steps n"]
+    variation: Float[Array, ""]
+
+
+def diagonal_sweep(
+    fun: Callable,
+    images: Num[Array, "n h w c"],
+    labels: Int[Array, " n"],
+    *,
+    size: int | Sequence[int],
+    axes: Sequence[int] = (1, 2),
+) -> DiagonalSweep:
+    r"""Zhang's diagonal: the probability of the true class as the crop moves down and right.
+
+    .. math::
+
+      p[d, n] = \mathrm{softmax}(f(x_n[d : d + s]))_{y_n}, \quad d = 0, \dots, P - s
+
+    Published: 33 crops of 224 in images of 256.
+
+    Args:
+      fun: the classifier: a batch of crops to logits `(n, classes)`.
+      images: larger images.
+      labels: the true classes.
+      size: `s`, positions of a crop.
+      axes: the spatial dimensions.
+
+    Returns:
+      Probabilities and correctness at each step, and how much the probability varies.
+
+    Raises:
+      ValueError: if the crops do not lie within the images, or labels do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> fun = lambda x: x[:, 0, 0, :]
+      >>> images = jnp.zeros((1, 3, 3, 2)).at[0, 1, 1, 0].set(9.0)
+      >>> print(diagonal_sweep(fun, images, jnp.array([0]), size=1).correct[:, 0])
+      [ True  True  True]
+      >>> print(diagonal_sweep(fun, images, jnp.array([1]), size=1).correct[:, 0])
+      [False False False]
+
+    Reference:
+      Zhang, "Making convolutional networks shift-invariant again" (2019), figure 6,
+      https://arxiv.org/abs/1904.11486; `validate_diagonal` of
+      https://github.com/adobe/antialiased-cnns.
+    """
+    dims = check_axes(axes, jnp.ndim(images), "images")
+    sizes = per_axis(size, len(dims), "size")
+    steps = 1 + min(jnp.shape(images)[d] - n for d, n in zip(dims, sizes, strict=True))
+    starts = [(d,) * len(dims) for d in range(steps)]
+    logits = at_crops(fun, images, starts, size=size, axes=axes)
+    correct = correct_predictions(logits, labels)
+    probabilities = jax.nn.softmax(logits)
+    truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    probability = jnp.sum(probabilities, axis=-1, where=truth)
+    runner_up = jnp.max(probabilities, axis=-1, where=~truth, initial=0)
+    variation = jnp.mean(jnp.std(probability, axis=0))
+    return DiagonalSweep(probability, runner_up, correct, variation)
+
+
+def _offsets(images, size, offsets, axes):
+    dims = check_axes(axes, jnp.ndim(images), "images")
+    sizes = per_axis(size, len(dims), "size")
+    if offsets is None:
+        return tuple(max(1, jnp.shape(images)[d] - n) for d, n in zip(dims, sizes, strict=True))
+    counts = per_axis(offsets, len(dims), "offsets")
+    for dim, n, count in zip(dims, sizes, counts, strict=True):
+        if not 1 <= count <= jnp.shape(images)[dim] - n + 1:
+            raise ValueError(
+                f"{count} offsets of windows of {n} do not lie within dimension {dim} of "
+                f"{jnp.shape(images)[dim]} positions"
+            )
+    return counts
