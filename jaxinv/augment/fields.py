@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dm_pix import flat_nd_linear_interpolate_constant
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -46,14 +45,8 @@ def warp(
     if order not in (0, 1):
         raise ValueError(f"order is {order}; allowed are 0 (nearest pixel) and 1 (bilinear).")
     at = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")) + field
-    if order == 0:
-        return jnp.stack(
-            [map_coordinates(image[..., c], list(at), order=0) for c in range(channels)], axis=-1
-        )
-    return jnp.stack(
-        [flat_nd_linear_interpolate_constant(image[..., c], at, cval=0.0) for c in range(channels)],
-        axis=-1,
-    )
+    channel = [map_coordinates(image[..., c], list(at), order=order) for c in range(channels)]
+    return jnp.stack(channel, axis=-1)
 
 
 def elastic_field(
