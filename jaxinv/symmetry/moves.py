@@ -1,0 +1,405 @@
+"""Operations on values that change what is stored and not what the program sees.
+
+Each works on states alone (`base` is None) and on arrays alike, so that the analysis and the orbit
+take the same steps. Where the symmetry does not survive a step, `Context.note` hears why.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.symmetry.program import Program
+from jaxinv.symmetry.values import (
+    Dimension,
+    Factor,
+    Plain,
+    Torus,
+    Uniform,
+    Value,
+    Window,
+    coset_indices,
+    positions,
+)
+
+
+@dataclass
+class Findings:
+    """What the rules reported of one equation.
+
+    Attributes:
+      notes: per axis the reasons why the symmetry was thinned or ended.
+      expanded: whether some value had to be written out at every shift.
+    """
+
+    notes: dict[int, list[str]] = field(default_factory=dict)
+    expanded: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a rule knows besides its operands, and where it reports.
+
+    Attributes:
+      torus: the domain of the shifts.
+      program: the program that the equation stands in.
+      computes: whether values come with arrays.
+      forward_only: whether only values matter, and not derivatives: calls are walked into and
+        declarations believed.
+      order: of how many derivatives the present program is the derivative.
+      findings: what the present equation led to.
+    """
+
+    torus: Torus
+    program: Program
+    computes: bool = False
+    forward_only: bool = False
+    order: int = 0
+    findings: Findings = field(default_factory=Findings)
+
+    def note(self, axis: int, reason: str) -> None:
+        """Remembers why the present equation thins or ends the symmetry along an axis."""
+        reasons = self.findings.notes.setdefault(axis, [])
+        if reason not in reasons:
+            reasons.append(reason)
+
+
+def periodic_slice(array, place: int, start: int, count: int, step: int = 1):
+    """Positions `start + step * i` of a periodic dimension, for `i < count`; `step` divides it."""
+    period = array.shape[place]
+    first, start = start % step, (start // step)
+    if step > 1:
+        array = jax.lax.slice_in_dim(array, first, period, step, axis=place)
+        period //= step
+    start %= period
+    if start == 0 and count == period:
+        return array
+    pieces = []
+    while count > 0:
+        taken = min(count, period - start)
+        pieces.append(jax.lax.slice_in_dim(array, start, start + taken, axis=place))
+        count -= taken
+        start = 0
+    return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis=place)
+
+
+def normal(ctx: Context, value: Value) -> Value:
+    """The value without windows that never move and without factors of one position."""
+    dims: list[Dimension] = []
+    dropped: list[int] = []
+    base, place = value.base, value.n_axes
+    for dim in value.dims:
+        kept: list[Factor] = []
+        for factor in dim:
+            new = factor
+            if isinstance(factor, Window) and (
+                value.period[factor.axis] == ctx.torus.lengths[factor.axis]
+            ):
+                if positions(ctx.torus, value, factor) == 1:
+                    new = Uniform(factor.size)
+                else:
+                    new = Plain(factor.size)
+                    if base is not None:
+                        base = periodic_slice(base, place, factor.offset, factor.size)
+            if not isinstance(new, Window) and new.size == 1:
+                dropped.append(place)
+            else:
+                kept.append(new)
+            place += 1
+        dims.append(tuple(kept))
+    if tuple(dims) == value.dims:
+        return value
+    if base is not None and dropped:
+        base = jax.lax.squeeze(base, dropped)
+    return value.with_base(base, dims=tuple(dims))
+
+
+def resample(
+    ctx: Context, value: Value, axis: int, factor: int, steps: dict[int, int] | None = None
+) -> Value:
+    """Makes the period `factor` times longer, and subsamples windows while at it.
+
+    Args:
+      ctx: the context.
+      value: any value.
+      axis: the axis whose period grows.
+      factor: by how much; the longer period divides the torus.
+      steps: for dimensions of the base that hold windows of `axis`, the subsampling step; it
+        divides `rate * factor` of its window and leads to `offset` 0.
+    """
+    steps = steps or {}
+    if (factor > 1 or steps) and value.moves_along(axis) and value.decisions[axis] is not None:
+        (value,) = expand(ctx, [value], axis, "the phase of a rolled value is not known")
+        return resample(ctx, value, axis, max(1, ctx.torus.lengths[axis] // value.period[axis]))
+    old, new = value.period[axis], value.period[axis] * factor
+    period = tuple(new if a == axis else d for a, d in enumerate(value.period))
+    factors = list(value.factors)
+    windows = list(value.windows(axis))
+    for place, window in windows:
+        step = steps.get(place, 1)
+        factors[place - value.n_axes] = dataclasses.replace(
+            window,
+            rate=window.rate * factor // step,
+            offset=0 if place in steps else window.offset,
+            size=-(-window.size // step),
+            valid=_strided_valid(window, step),
+        )
+    if factor == 1 and not steps:
+        return value
+    base = value.base
+    if base is not None:
+        if windows:
+            base = _resampled_base(ctx, value, axis, factor, steps)
+        elif base.shape[axis] > 1:
+            base = jnp.take(base, coset_indices(ctx.torus, axis, old, new), axis=axis)
+    origin = ("resampled", value.origin, axis, factor, tuple(sorted(steps.items())))
+    return normal(
+        ctx,
+        value.with_base(
+            base, origin=origin, period=period, dims=_regroup_as(value, tuple(factors))
+        ),
+    )
+
+
+def _resampled_base(ctx, value, axis, factor, steps):
+    torus, old = ctx.torus, value.period[axis]
+    sources = coset_indices(torus, axis, old, old * factor)
+    moves = np.array([r // old for r in torus.residues(axis, old * factor)])
+    base = value.base
+    cosets = len(torus.residues(axis, old))
+    base = jnp.broadcast_to(base, base.shape[:axis] + (cosets,) + base.shape[axis + 1 :])
+    pieces = []
+    for move in sorted(set(moves.tolist())):
+        chosen = sources[moves == move]
+        piece = base
+        if chosen.tolist() != list(range(cosets)):
+            piece = jnp.take(piece, chosen, axis=axis)
+        for place, window in value.windows(axis):
+            step = steps.get(place, 1)
+            start = (window.offset if place in steps else 0) - window.rate * move
+            count = positions(torus, value, window) // step
+            piece = periodic_slice(piece, place, start, count, step)
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis=axis)
+
+
+def _strided_valid(window: Window, step: int) -> tuple[int, int] | None:
+    if window.valid is None or step == 1:
+        return window.valid
+    lo, hi = window.valid
+    return -(-lo // step), -(-hi // step)
+
+
+def _regroup_as(value: Value, factors: tuple[Factor, ...]) -> tuple[Dimension, ...]:
+    dims, start = [], 0
+    for dim in value.dims:
+        dims.append(factors[start : start + len(dim)])
+        start += len(dim)
+    return tuple(dims)
+
+
+def common_period(ctx: Context, values: Sequence[Value]) -> list[Value]:
+    """The values at the least common multiple of their periods; what never changes stays as it is."""
+    values = list(values)
+    for axis, period in enumerate(period_of(values)):
+        values = [
+            v
+            if v.period[axis] == 1 and not v.moves_along(axis)
+            else resample(ctx, v, axis, period // v.period[axis])
+            for v in values
+        ]
+    return values
+
+
+def period_of(values: Sequence[Value]) -> tuple[int, ...]:
+    """The period of what is computed from all these values."""
+    return tuple(math.lcm(*row) for row in zip(*(v.period for v in values), strict=True))
+
+
+def at_offset(ctx: Context, value: Value, place: int, offset: int) -> Value:
+    """The value with the window stored at `place` starting at another offset of its base."""
+    window = value.factors[place - value.n_axes]
+    assert isinstance(window, Window)
+    m = positions(ctx.torus, value, window)
+    if (window.offset - offset) % m == 0:
+        return value
+    base = value.base
+    if base is not None:
+        base = periodic_slice(base, place, window.offset - offset, m)
+    return replace_factor(value, place, dataclasses.replace(window, offset=offset), base)
+
+
+def replace_factor(value: Value, place: int, factor: Factor, base) -> Value:
+    """The value with another factor at a dimension of its base."""
+    factors = list(value.factors)
+    factors[place - value.n_axes] = factor
+    return value.with_base(base, dims=_regroup_as(value, tuple(factors)))
+
+
+def read_axis(ctx: Context, value: Value, axis: int, shift) -> Value:
+    """The value at one shift along an axis, which may be traced; the coset dimension becomes 1."""
+    base, d = value.base, value.period[axis]
+    if base is not None:
+        if base.shape[axis] > 1:
+            residues = np.asarray(ctx.torus.residues(axis, d))
+            table = np.zeros(d, np.int32)
+            table[residues] = np.arange(len(residues))
+            coset = jnp.asarray(table)[shift % d]
+            base = jax.lax.dynamic_index_in_dim(base, coset, axis, keepdims=True)
+        for place, window in value.windows(axis):
+            m = positions(ctx.torus, value, window)
+            at = (window.offset + np.arange(window.size) - window.rate * (shift // d)) % m
+            base = jnp.take(base, at, axis=place, mode="clip")
+    factors = tuple(
+        Plain(f.size) if isinstance(f, Window) and f.axis == axis else f for f in value.factors
+    )
+    return value.with_base(base, dims=_regroup_as(value, factors))
+
+
+def expand(ctx: Context, values: Sequence[Value], axis: int, reason: str) -> list[Value]:
+    """The values with each shift along `axis` written out: the symmetry along it ends here."""
+    if any(v.moves_along(axis) for v in values):
+        ctx.note(axis, reason)
+    return [_expand(ctx, v, axis) if v.moves_along(axis) else v for v in values]
+
+
+def _expand(ctx: Context, value: Value, axis: int) -> Value:
+    length = ctx.torus.lengths[axis]
+    if any(window.size > 1 for _, window in value.windows(axis)):
+        ctx.findings.expanded = True
+    read = read_axis(ctx, dataclasses.replace(value, base=None), axis, 0)
+    base = value.base
+    if base is not None:
+        shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.int32))
+
+        def at_shift(shift):
+            one = read_axis(ctx, value, axis, shift).base
+            return jax.lax.squeeze(one, [axis])
+
+        base = jax.vmap(at_shift, out_axes=axis)(shifts)
+    period = tuple(length if a == axis else d for a, d in enumerate(value.period))
+    return normal(ctx, read.with_base(base, period=period))
+
+
+def expand_windows(
+    ctx: Context, values: Sequence[Value], dims: Sequence[int | None], reason: str
+) -> list[Value]:
+    """The values with the axes ended that move along the given dimension of each."""
+    axes = {
+        factor.axis
+        for value, dim in zip(values, dims, strict=True)
+        if dim is not None
+        for factor in value.dims[dim]
+        if isinstance(factor, Window)
+    }
+    values = list(values)
+    for axis in sorted(axes):
+        values = expand(ctx, values, axis, reason)
+    return values
+
+
+def as_plain(ctx: Context, value: Value, dim: int, reason: str) -> Value:
+    """The value with one plain factor (none for one position) along a dimension."""
+    (value,) = expand_windows(ctx, [value], [dim], reason)
+    return _merged(value, dim, Plain(value.shape[dim]))
+
+
+def as_single(ctx: Context, value: Value, dim: int, reason: str) -> Value:
+    """The value with at most one factor along a dimension, a window if it can be one."""
+    factors = value.dims[dim]
+    if len(factors) <= 1 and not (factors and isinstance(factors[0], Uniform)):
+        return value
+    head, rest = factors[0], factors[1:]
+    if isinstance(head, Window) and not any(isinstance(f, Window) for f in rest):
+        c = math.prod(f.size for f in rest)
+        finer = dataclasses.replace(
+            head,
+            offset=head.offset * c,
+            size=head.size * c,
+            rate=head.rate * c,
+            valid=None if head.valid is None else (head.valid[0] * c, head.valid[1] * c),
+        )
+        return _merged(value, dim, finer)
+    return as_plain(ctx, value, dim, reason)
+
+
+def _merged(value: Value, dim: int, factor: Factor) -> Value:
+    old = value.dims[dim]
+    new: Dimension = () if factor.size == 1 and not isinstance(factor, Window) else (factor,)
+    if old == new:
+        return value
+    base = value.base
+    if base is not None:
+        start = value.place(dim)
+        shape = list(base.shape)
+        for place, f in enumerate(old, start):
+            if isinstance(f, Uniform):
+                shape[place] = f.size
+        base = jnp.broadcast_to(base, shape)
+        middle = [math.prod(shape[start : start + len(old)])] if new else []
+        base = jnp.reshape(base, shape[:start] + middle + shape[start + len(old) :])
+    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
+    return value.with_base(base, origin=("merged", value.origin, dim), dims=dims)
+
+
+def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value:
+    """Splits a factor into an outer one and `inner` plain positions: its polyphase components."""
+    place = value.place(dim, index)
+    factor = value.dims[dim][index]
+    if isinstance(factor, Window):
+        if value.decisions[factor.axis] is not None:
+            reason = "the phase of a rolled value is not known"
+            return expand(ctx, [value], factor.axis, reason)[0]
+        growth = inner // math.gcd(inner, factor.rate)
+        length, d = ctx.torus.lengths[factor.axis], value.period[factor.axis]
+        if length % (d * growth):
+            (value,) = expand(
+                ctx, [value], factor.axis, f"{length // d} is not divisible by {inner}"
+            )
+            return value
+        axis = factor.axis
+        value = resample(ctx, value, axis, growth)
+        if growth > 1:
+            ctx.note(axis, f"split into groups of {inner}: multiples of {d * growth} only")
+        if not isinstance(value.dims[dim][index], Window):
+            return value
+        value = at_offset(ctx, value, place, 0)
+        factor = value.dims[dim][index]
+        assert isinstance(factor, Window)
+        stored = positions(ctx.torus, value, factor)
+        valid = factor.valid and (-(-factor.valid[0] // inner), factor.valid[1] // inner)
+        pair: Dimension = (
+            Window(factor.axis, 0, factor.size // inner, factor.rate // inner, valid),
+            Plain(inner),
+        )
+        shape = (stored // inner, inner)
+    else:
+        outer = factor.size // inner
+        same = isinstance(factor, Uniform)
+        pair = (type(factor)(outer), type(factor)(inner))
+        shape = (1, 1) if same else (outer, inner)
+    base = value.base
+    if base is not None:
+        base = jnp.reshape(base, base.shape[:place] + shape + base.shape[place + 1 :])
+    factors = value.dims[dim]
+    new = factors[:index] + pair + factors[index + 1 :]
+    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
+    return normal(ctx, value.with_base(base, dims=dims))
+
+
+def read(ctx: Context, value: Value, shift: Sequence):
+    """The program's value at one shift (one number per axis, traced or not), in its own shape."""
+    for axis in range(value.n_axes):
+        value = read_axis(ctx, value, axis, shift[axis])
+    return program_shaped(value)[(0,) * value.n_axes]
+
+
+def program_shaped(value: Value):
+    """The base of a value without windows, with the cosets first and then the program's shape."""
+    sizes = tuple(f.size for f in value.factors)
+    base = jnp.broadcast_to(value.base, value.base.shape[: value.n_axes] + sizes)
+    return jnp.reshape(base, base.shape[: value.n_axes] + value.shape)

@@ -1,0 +1,206 @@
+"""A jaxpr as one flat list of equations, with calls walked into and layers named.
+
+Only public API is used, and what differs between jax releases is read in one place each:
+`open_jaxpr` (`ClosedJaxpr` and `Jaxpr` are one class since jax 0.11) and `Equation.bind`.
+Inner jaxprs are shared between call sites, so their variables are renamed at every call.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import source_info_util
+from jax.extend.core import Literal, primitives
+
+# Calls that mean nothing but their body, with the parameter that holds it.
+INLINED = {primitives.jit_p: "jaxpr", primitives.closed_call_p: "call_jaxpr"}
+# Calls that mean more than their body: what is differentiated, and what is stored.
+MEANINGFUL_CALLS = {
+    primitives.remat_p: "jaxpr",
+    primitives.custom_jvp_call_p: "call_jaxpr",
+    primitives.custom_vjp_call_p: "call_jaxpr",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an equation comes from: the module path, if the framework writes one, and the line."""
+
+    module: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One primitive applied to numbered values; `ins` and `outs` index the program's values."""
+
+    primitive: Any
+    params: dict[str, Any]
+    ins: tuple[int, ...]
+    outs: tuple[int, ...]
+    in_avals: tuple[Any, ...]
+    out_avals: tuple[Any, ...]
+    source: Source
+
+    def bind(self, *operands) -> list[Any]:
+        """Applies the primitive to arrays and returns the list of its results."""
+        params = self.primitive.get_bind_params(self.params)
+        results = self.primitive.bind(*operands, **params)
+        return list(results) if self.primitive.multiple_results else [results]
+
+
+@dataclass
+class Program:
+    """A flat program: `constants` and `inputs` are known first, `equations` follow in order."""
+
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    constants: dict[int, Any] = field(default_factory=dict)
+    equations: list[Equation] = field(default_factory=list)
+    avals: dict[int, Any] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def producers(self) -> dict[int, Equation]:
+        """The equation that computes each value."""
+        return {out: equation for equation in self.equations for out in equation.outs}
+
+    def known_value(self, number: int) -> np.ndarray | None:
+        """The value of a small constant expression (indices, say), or None if it depends on data."""
+        if number in self.constants:
+            value = self.constants[number]
+            concrete = not isinstance(value, jax.core.Tracer) and hasattr(value, "__array__")
+            return np.asarray(value) if concrete else None
+        equation = self.producers.get(number)
+        if equation is None or any(
+            aval.size > _LARGEST_INDEX for aval in equation.out_avals
+        ):
+            return None
+        operands = [self.known_value(i) for i in equation.ins]
+        if any(operand is None for operand in operands):
+            return None
+        with jax.ensure_compile_time_eval():
+            results = equation.bind(*operands)
+        return np.asarray(results[equation.outs.index(number)])
+
+
+_LARGEST_INDEX = 1 << 16
+
+
+def open_jaxpr(jaxpr) -> tuple[Any, Sequence[Any]]:
+    """The jaxpr with its equations, and the values of its constant variables."""
+    return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
+
+
+def flatten(
+    jaxpr, *, enter: Callable[[Any], bool], constant_names: dict[int, str] | None = None
+) -> Program:
+    """Flattens a jaxpr.
+
+    Args:
+      jaxpr: what `jax.make_jaxpr` returned.
+      enter: says of a call primitive that means more than its body (`MEANINGFUL_CALLS`) whether
+        the body takes its place.
+      constant_names: the paths of known arrays, keyed by `id`.
+
+    Returns:
+      The program. A value that is captured from outside is one of its constants.
+    """
+    program = Program()
+    numbers = itertools.count()
+    constant_names = constant_names or {}
+
+    def number_of(aval) -> int:
+        number = next(numbers)
+        program.avals[number] = aval
+        return number
+
+    def constant(value, aval) -> int:
+        number = number_of(aval)
+        program.constants[number] = value
+        if id(value) in constant_names:
+            program.names[number] = constant_names[id(value)]
+        return number
+
+    def inline(closed, operands: list[int], source: Source | None) -> list[int]:
+        body, consts = open_jaxpr(closed)
+        scope: dict[Any, int] = {}
+        for var, value in zip(body.constvars, consts, strict=True):
+            scope[var] = constant(value, var.aval)
+        scope.update(zip(body.invars, operands, strict=True))
+
+        def read(atom) -> int:
+            if isinstance(atom, Literal):
+                return constant(atom.val, atom.aval)
+            return scope[atom]
+
+        for eqn in body.eqns:
+            ins = [read(atom) for atom in eqn.invars]
+            here = _source(eqn, source)
+            call = INLINED.get(eqn.primitive)
+            if call is None and eqn.primitive in MEANINGFUL_CALLS and enter(eqn.primitive):
+                call = MEANINGFUL_CALLS[eqn.primitive]
+            if call is not None:
+                outs = inline(eqn.params[call], ins, here)
+            else:
+                outs = [number_of(var.aval) for var in eqn.outvars]
+                program.equations.append(
+                    Equation(
+                        primitive=eqn.primitive,
+                        params=eqn.params,
+                        ins=tuple(ins),
+                        outs=tuple(outs),
+                        in_avals=tuple(program.avals[i] for i in ins),
+                        out_avals=tuple(var.aval for var in eqn.outvars),
+                        source=here,
+                    )
+                )
+            scope.update(zip(eqn.outvars, outs, strict=True))
+        return [read(atom) for atom in body.outvars]
+
+    body, _ = open_jaxpr(jaxpr)
+    program.inputs = [number_of(var.aval) for var in body.invars]
+    program.outputs = inline(jaxpr, program.inputs, None)
+    return program
+
+
+def _source(eqn, caller: Source | None) -> Source:
+    """The place of an equation; the line of the caller stands for lines inside jax itself."""
+    module = "/".join(filter(None, [caller.module if caller else "", str(eqn.source_info.name_stack)]))
+    line = source_info_util.summarize(eqn.source_info)
+    if caller is not None and (not line or line == "unknown"):
+        line = caller.line
+    return Source(module=module, line=line)
+
+
+def array_names(tree: Any) -> dict[int, str]:
+    """The path of every array in a pytree, keyed by the array's `id`."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        id(leaf): jax.tree_util.keystr(path, simple=True, separator="/") for path, leaf in leaves
+    }
+
+
+def closure_names(fun: Callable[..., Any]) -> dict[int, str]:
+    """The paths of the arrays that a function carries: in itself, its bound arguments, its cells."""
+    names: dict[int, str] = {}
+    pending: list[Any] = [fun]
+    seen: set[Hashable] = set()
+    while pending:
+        item = pending.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, functools.partial):
+            pending += [item.func, *item.args, *item.keywords.values()]
+            continue
+        pending += [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
+        for attribute in ("__self__", "__wrapped__"):
+            if hasattr(item, attribute):
+                pending.append(getattr(item, attribute))
+        names |= array_names(item)
+    return names

@@ -1,0 +1,65 @@
+"""The rule of a primitive that has none: its operands are written out, and it runs at each shift."""
+
+
+import jax
+import jax.numpy as jnp
+
+from jaxinv.symmetry.align import decisions_of
+from jaxinv.symmetry.moves import Context, common_period, expand, period_of, program_shaped
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.values import Plain, Value
+
+
+def at_each_shift(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """Ends every axis along which an operand moves; always right, never fast."""
+    return at_each_coset(ctx, equation, operands, f"{equation.primitive} has no rule")
+
+
+def at_each_coset(ctx: Context, equation: Equation, operands, reason: str) -> list[Value]:
+    """Runs the primitive as it is, on every distinct copy of its operands."""
+    values = list(operands)
+    if not values:
+        return plain_results(ctx, equation, None, None)
+    for axis in range(values[0].n_axes):
+        values = expand(ctx, values, axis, reason)
+    values = common_period(ctx, values)
+    results = None
+    if all(v.base is not None for v in values):
+        n_axes = values[0].n_axes
+        arrays = [program_shaped(v) for v in values]
+        cosets = jnp.broadcast_shapes(*(a.shape[:n_axes] for a in arrays))
+        fun = equation.bind
+        for axis in reversed(range(n_axes)):
+            mapped = [0 if a.shape[axis] > 1 else None for a in arrays]
+            if any(m == 0 for m in mapped):
+                fun = jax.vmap(fun, in_axes=tuple(mapped))
+        arrays = [
+            jax.lax.squeeze(a, [i for i in range(n_axes) if a.shape[i] == 1]) for a in arrays
+        ]
+        kept = tuple(n for n in cosets)
+        results = [
+            jnp.reshape(r, kept + aval.shape)
+            for r, aval in zip(fun(*arrays), equation.out_avals, strict=True)
+        ]
+    return plain_results(ctx, equation, values, results)
+
+
+def plain_results(ctx: Context, equation: Equation, values, results) -> list[Value]:
+    """Values of plain positions at the period of the operands, from arrays in program shape."""
+    n_axes = len(ctx.torus.lengths)
+    period = period_of(values) if values else (1,) * n_axes
+    decisions = decisions_of(values) if values else (None,) * n_axes
+    if results is None and not values and ctx.computes:
+        results = [jnp.reshape(r, (1,) * n_axes + r.shape) for r in equation.bind()]
+    return [
+        _plain(period, decisions, aval.shape, None if results is None else results[i])
+        for i, aval in enumerate(equation.out_avals)
+    ]
+
+
+def _plain(period, decisions, shape, result) -> Value:
+    dims = tuple((Plain(n),) if n != 1 else () for n in shape)
+    if result is not None:
+        lead = result.shape[: len(period)]
+        result = jnp.reshape(result, lead + tuple(n for n in shape if n != 1))
+    return Value(period, dims, result, object(), decisions)

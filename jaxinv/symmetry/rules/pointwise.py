@@ -1,0 +1,80 @@
+"""Primitives that compute each position from the same position of their operands."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.values import Uniform, Value
+
+
+def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """Operands at one period and one layout; the primitive runs on the bases."""
+    rank = max(len(v.dims) for v in operands)
+    shape = equation.out_avals[0].shape
+    # Primitives stretch dimensions of one position by themselves; only scalars have another rank.
+    operands = tuple(
+        stretched(ctx, v, shape, range(rank)) if len(v.dims) == rank else v for v in operands
+    )
+    meetings = [[dim if len(v.dims) == rank else None for v in operands] for dim in range(rank)]
+    values = align(ctx, operands, meetings)
+    dims = tuple(met(values, meeting) for meeting in meetings)
+    bases = None
+    if all(v.base is not None for v in values):
+        aligned = [_spread(v, dims) for v in values]
+        shape = jnp.broadcast_shapes(*(b.shape for b in aligned))
+        bases = equation.bind(*(jnp.broadcast_to(b, shape) for b in aligned))
+    outs = range(len(equation.out_avals))
+    return [
+        normal(
+            ctx,
+            Value(
+                period=period_of(values),
+                dims=dims,
+                base=None if bases is None else bases[i],
+                origin=object(),
+                decisions=decisions_of(values),
+            ),
+        )
+        for i in outs
+    ]
+
+
+def _spread(value: Value, dims):
+    """The base with one dimension for each factor of the result; scalars have none of their own."""
+    if len(value.dims) == len(dims):
+        return value.base
+    return jnp.reshape(value.base, value.base.shape + (1,) * sum(map(len, dims)))
+
+
+def broadcast_in_dim(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:
+    """New and stretched dimensions are uniform; a single position that moves cannot stretch."""
+    params = equation.params
+    return [stretched(ctx, operand, params["shape"], params["broadcast_dimensions"])]
+
+
+def stretched(ctx: Context, operand: Value, shape: Sequence[int], goes_to: Sequence[int]) -> Value:
+    """The value broadcast to a shape; dimension `d` of it becomes dimension `goes_to[d]`."""
+    source = {to: dim for dim, to in enumerate(goes_to)}
+    if operand.shape == tuple(shape) and list(source) == list(range(len(shape))):
+        return operand
+    for to, dim in source.items():
+        if operand.shape[dim] == 1 != shape[to]:
+            (operand,) = expand_windows(ctx, [operand], [dim], "a single position is read")
+    base, place = operand.base, operand.n_axes
+    dims = []
+    for to, size in enumerate(shape):
+        dim = source.get(to)
+        if dim is not None and (operand.shape[dim] == size):
+            dims.append(operand.dims[dim])
+            place += len(operand.dims[dim])
+        elif size == 1:
+            dims.append(())
+        else:
+            dims.append((Uniform(size),))
+            if base is not None:
+                base = jnp.expand_dims(base, place)
+            place += 1
+    return operand.with_base(base, dims=tuple(dims))

@@ -1,0 +1,152 @@
+"""Reductions: over a whole period the window goes; over part of it one sum a shift remains."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import primitives
+
+from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.moves import Context, as_plain, expand, normal, period_of, periodic_slice, replace_factor
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
+
+# Repeating an element does not change these.
+_IDEMPOTENT = {
+    primitives.reduce_max_p,
+    primitives.reduce_min_p,
+    primitives.reduce_and_p,
+    primitives.reduce_or_p,
+}
+
+
+def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
+    """Sums, products and extrema over dimensions, all at once: ties share their gradient."""
+    axes = tuple(equation.params["axes"])
+    value = operand
+    for dim in axes:
+        value = _windows_reducible(ctx, equation, value, dim)
+        if equation.primitive not in _IDEMPOTENT and any(
+            isinstance(f, Uniform) for f in value.dims[dim]
+        ):
+            value = _without_uniform(value, dim)
+    places = tuple(value.place(dim, i) for dim in axes for i in range(len(value.dims[dim])))
+    base = value.base
+    if base is not None and places:
+        base = equation.primitive.bind(base, **(equation.params | {"axes": places}))
+    dims = tuple(d for i, d in enumerate(value.dims) if i not in axes)
+    return [value.with_base(base, dims=dims)]
+
+
+def _without_uniform(value: Value, dim: int) -> Value:
+    """Uniform factors of a dimension written out as plain ones."""
+    for index, factor in enumerate(value.dims[dim]):
+        if isinstance(factor, Uniform):
+            place, base = value.place(dim, index), value.base
+            if base is not None:
+                shape = (*base.shape[:place], factor.size, *base.shape[place + 1 :])
+                base = jnp.broadcast_to(base, shape)
+            value = replace_factor(value, place, Plain(factor.size), base)
+    return value
+
+
+def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int) -> Value:
+    """The value with those windows of a dimension that cannot be reduced over all their torus ended."""
+    for index in range(len(value.dims[dim])):
+        row = value.dims[dim]
+        factor = row[index] if index < len(row) else None
+        if not isinstance(factor, Window):
+            continue
+        m = positions(ctx.torus, value, factor)
+        more = factor.size > m and equation.primitive in _IDEMPOTENT
+        if factor.valid is None and (factor.size == m or more):
+            continue
+        if _can_be_partial(ctx, equation, value, factor):
+            value = _partially_reduced(value, value.place(dim, index), m)
+        reason = f"{factor.size} of {m} positions are reduced"
+        if ctx.torus.endless:
+            reason = "positions up to the border are reduced"
+        (value,) = expand(ctx, [value], factor.axis, reason)
+        return _windows_reducible(ctx, equation, value, dim)
+    return value
+
+
+def _can_be_partial(ctx: Context, equation: Equation, value: Value, window: Window) -> bool:
+    alone = sum(1 for _ in value.windows(window.axis)) == 1
+    return (
+        equation.primitive is primitives.reduce_sum_p
+        and alone
+        and window.size < positions(ctx.torus, value, window)
+        and value.decisions[window.axis] is None
+        and not ctx.torus.endless
+    )
+
+
+def _partially_reduced(value: Value, place: int, m: int) -> Value:
+    """A window of one position: the sum of the program's window, at each place of the torus."""
+    window = value.factors[place - value.n_axes]
+    assert isinstance(window, Window)
+    base = value.base
+    if base is not None:
+        base = periodic_slice(base, place, 0, m + window.size - 1)
+        extents = [window.size if i == place else 1 for i in range(base.ndim)]
+        zero = jnp.zeros((), base.dtype)
+        base = lax.reduce_window(base, zero, lax.add, extents, [1] * base.ndim, "VALID")
+    return replace_factor(value, place, dataclasses.replace(window, size=1), base)
+
+
+def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
+    """The position of an extremum: it names a place, so the reduced dimension must not move."""
+    (dim,) = equation.params["axes"]
+    dim = int(dim)
+    value = _along(ctx, [operand], dim, "the position of an extremum is read")[0]
+    base, place = value.base, value.place(dim)
+    if base is not None:
+        if not value.dims[dim]:
+            base = jnp.expand_dims(base, place)
+        base = equation.primitive.bind(base, **(equation.params | {"axes": (place,)}))
+    dims = value.dims[:dim] + value.dims[dim + 1 :]
+    return [value.with_base(base, dims=dims)]
+
+
+def along_dimension(name: str):
+    """A rule for primitives that work along one dimension and keep it: sorts, running sums."""
+
+    def rule(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+        dim = int(equation.params[name])
+        others = [[d] * len(operands) for d in range(len(operands[0].dims)) if d != dim]
+        values = align(ctx, operands, others)
+        reason = f"{equation.primitive} runs along positions that move"
+        values = align(ctx, _along(ctx, values, dim, reason), others)
+        results = None
+        place = values[0].place(dim)
+        if all(v.base is not None for v in values):
+            bases = [v.base if v.dims[dim] else jnp.expand_dims(v.base, place) for v in values]
+            shape = jnp.broadcast_shapes(*(b.shape for b in bases))
+            results = equation.primitive.bind(
+                *(jnp.broadcast_to(b, shape) for b in bases),
+                **(equation.params | {name: place}),
+            )
+            results = results if equation.primitive.multiple_results else [results]
+        rows = [met(values, meeting) for meeting in others]
+        dims = (*rows[:dim], (Plain(operands[0].shape[dim]),), *rows[dim:])
+        return [
+            normal(
+                ctx,
+                Value(
+                    period_of(values),
+                    dims,
+                    None if results is None else results[i],
+                    object(),
+                    decisions_of(values),
+                ),
+            )
+            for i in range(len(equation.out_avals))
+        ]
+
+    return rule
+
+
+def _along(ctx: Context, values: Sequence[Value], dim: int, reason: str) -> list[Value]:
+    return [as_plain(ctx, v, dim, reason) for v in values]

@@ -1,0 +1,69 @@
+"""The walk over a program: each equation by its rule, with shapes alone or with arrays."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax.numpy as jnp
+from jax.extend.core import primitives
+
+from jaxinv.symmetry.moves import Context
+from jaxinv.symmetry.program import Equation, Program
+from jaxinv.symmetry.rules import RULES, calls
+from jaxinv.symmetry.rules.fallback import at_each_shift
+from jaxinv.symmetry.values import Value, constant
+
+
+def apply_rule(ctx: Context, equation: Equation, operands: Sequence[Value]) -> list[Value]:
+    """The results of one equation at every shift."""
+    if all(aval.size == 0 for aval in equation.out_avals):
+        n_axes = len(ctx.torus.lengths)
+        return [
+            constant(jnp.zeros(a.shape, a.dtype), a.shape, n_axes, known=ctx.computes)
+            for a in equation.out_avals
+        ]
+    rule = _CALLS.get(equation.primitive) or RULES.get(equation.primitive, at_each_shift)
+    return rule(ctx, equation, *operands)
+
+
+def constants(ctx: Context, program: Program) -> dict[int, Value]:
+    """The program's constants as values."""
+    n_axes = len(ctx.torus.lengths)
+    return {
+        number: constant(array, program.avals[number].shape, n_axes, known=ctx.computes)
+        for number, array in program.constants.items()
+    }
+
+
+def last_uses(program: Program) -> Iterator[list[int]]:
+    """For each equation the values that nothing needs after it."""
+    needed = set(program.outputs)
+    rows = []
+    for equation in reversed(program.equations):
+        used = {*equation.ins, *equation.outs}
+        rows.append([number for number in used if number not in needed])
+        needed |= used
+    return reversed(rows)
+
+
+def evaluate(ctx: Context, program: Program, inputs: Sequence[Value]) -> list[Value]:
+    """The outputs of a program at every shift; all findings go to one context."""
+    ctx = dataclasses.replace(ctx, program=program)
+    values = constants(ctx, program) | dict(zip(program.inputs, inputs, strict=True))
+    for equation, done in zip(program.equations, last_uses(program), strict=True):
+        results = apply_rule(ctx, equation, [values[i] for i in equation.ins])
+        values |= dict(zip(equation.outs, results, strict=True))
+        for number in done:
+            values.pop(number, None)
+    return [values[number] for number in program.outputs]
+
+
+_CALLS = {
+    primitive: functools.partial(rule, evaluate)
+    for primitive, rule in {
+        primitives.remat_p: calls.remat,
+        primitives.custom_jvp_call_p: calls.custom_jvp,
+        primitives.custom_vjp_call_p: calls.custom_vjp,
+        primitives.scan_p: calls.scan,
+    }.items()
+}
