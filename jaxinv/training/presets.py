@@ -9,7 +9,7 @@ from jaxinv.training.config import TrainConfig
 # batches and Adam a cosine decay gets there in far fewer epochs; what comes out is in
 # docs/simard2003.md.
 _SIMARD = TrainConfig(
-    dataset="mnist", canvas=29, optimizer="adam", schedule="cosine", epochs=30, batch_size=128
+    dataset="mnist", canvas=29, optimizer="adam", schedule="cosine", epochs=20, batch_size=128
 )
 _MLP = dataclasses.replace(_SIMARD, model="mlp", model_options={"dense": (800,)})
 _CONV = dataclasses.replace(_SIMARD, model="simard", learning_rate=2e-3)
