@@ -218,7 +218,8 @@ def layer_contributions(
       The errors, in features of the network's output.
 
     Raises:
-      ValueError: if the axis is out of range, the method unknown, or there are no layers.
+      ValueError: if `module` is no Flax linen module, the axis is out of range, or the method
+        unknown.
 
     Example:
       >>> import flax.linen as nn, jax, jax.numpy as jnp
@@ -232,12 +233,12 @@ def layer_contributions(
       Gruver et al., "The Lie derivative for measuring learned equivariance" (2023), section 5,
       https://arxiv.org/abs/2210.02984: layerwise decomposition by the chain rule.
     """
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"module is {type(module).__name__}; allowed is a Flax linen module")
     x = jnp.asarray(x)
     (dim,) = check_axes((axis,), x.ndim)
     generate = functools.partial(_generate, like=x.shape, axis=dim, method=method)
     calls = _leaf_calls(module, variables, x, options)
-    if not calls:
-        raise ValueError(f"{type(module).__name__} has no layers to attribute errors to")
 
     def disturbed(step, call):
         """The network, with the input and output of one layer moved by `step`."""
