@@ -8,12 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxinv.orbit.arguments import (
-    check_argnums,
-    check_callable,
-    shifts_of_arguments,
-    split_arguments,
-)
+from jaxinv.arguments import check_argnums, check_callable, split_arguments
+from jaxinv.orbit.arguments import shifts_of_arguments
 from jaxinv.orbit.chunks import choose_chunk
 from jaxinv.orbit.shift_set import OrbitMode
 from jaxinv.orbit.windows import extend, window

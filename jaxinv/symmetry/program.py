@@ -7,6 +7,8 @@ Inner jaxprs are shared between call sites, so their variables are renamed at ev
 
 import functools
 import itertools
+import os
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,12 +28,35 @@ MEANINGFUL_CALLS = {
 }
 
 
-@dataclass(frozen=True)
+# Frames that are nobody's model: the line shown is the first one outside of them.
+_FRAMEWORKS = re.compile(
+    r"[/\\](jax|jaxlib|flax|equinox|haiku|keras|jaxtyping|beartype|jaxinv[/\\](layers|symmetry|orbit))[/\\]"
+)
+_CALL_INTO_BODY = re.compile(r"[/\\]jax[/\\]_src[/\\]pjit\.py$")
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """Where an equation comes from: the module path, if the framework writes one, and the line."""
 
     module: str
-    line: str
+    info: Any
+    caller: "Source | None"
+    is_call: bool
+
+    @functools.cached_property
+    def line(self) -> str:
+        """`file.py:12` of the model, not of the framework beneath it."""
+        frames = getattr(self.info.traceback, "frames", ())
+        for frame in frames:
+            # Bodies of library functions are traced once, wherever they were called first.
+            if self.caller and not self.is_call and _CALL_INTO_BODY.search(frame.file_name):
+                return self.caller.line
+            if not _FRAMEWORKS.search(frame.file_name):
+                return f"{os.path.basename(frame.file_name)}:{frame.line_num}"
+        if self.caller:
+            return self.caller.line
+        return source_info_util.summarize(self.info).split(" ")[0]
 
 
 @dataclass(frozen=True)
@@ -140,10 +165,10 @@ def flatten(
 
         for eqn in body.eqns:
             ins = [read(atom) for atom in eqn.invars]
-            here = _source(eqn, source)
             call = INLINED.get(eqn.primitive)
             if call is None and eqn.primitive in MEANINGFUL_CALLS and enter(eqn.primitive):
                 call = MEANINGFUL_CALLS[eqn.primitive]
+            here = _source(eqn, source, call is not None)
             if call is not None:
                 outs = inline(eqn.params[call], ins, here)
             else:
@@ -168,20 +193,19 @@ def flatten(
     return program
 
 
-def _source(eqn, caller: Source | None) -> Source:
-    """The place of an equation; the line of the caller stands for lines inside jax itself."""
-    module = "/".join(filter(None, [caller.module if caller else "", str(eqn.source_info.name_stack)]))
-    line = source_info_util.summarize(eqn.source_info)
-    if caller is not None and (not line or line == "unknown"):
-        line = caller.line
-    return Source(module=module, line=line)
+def _source(eqn, caller: Source | None, is_call: bool) -> Source:
+    here = str(eqn.source_info.name_stack)
+    module = "/".join(filter(None, [caller.module if caller else "", here]))
+    return Source(module=module, info=eqn.source_info, caller=caller, is_call=is_call)
 
 
 def array_names(tree: Any) -> dict[int, str]:
     """The path of every array in a pytree, keyed by the array's `id`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    # nnx wraps each array in a variable; its field is no part of the name.
     return {
-        id(leaf): jax.tree_util.keystr(path, simple=True, separator="/") for path, leaf in leaves
+        id(leaf): jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
+        for path, leaf in leaves
     }
 
 
