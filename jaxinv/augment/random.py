@@ -91,8 +91,8 @@ def affine(
 ) -> Images:
     r"""Rotate, scale, shear and shift each image about its centre, bilinearly.
 
-    Positions are read through A = R(angle) · [[1, shear], [0, 1]] · diag(1/row scale, 1/column
-    scale), all drawn uniformly.
+    Positions (row, column) are read through A = R(angle) · [[1, 0], [shear, 1]] · diag(1/row
+    scale, 1/column scale), all drawn uniformly; the shear slants the vertical, as handwriting does.
 
     Args:
       key: random key.
@@ -126,7 +126,7 @@ def affine(
         drawn = jax.random.uniform(key, (6,), minval=-1.0, maxval=1.0)
         angle = jnp.deg2rad(rotation) * drawn[0]
         turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-        slant = jnp.array([[1.0, shear * drawn[1]], [0.0, 1.0]])
+        slant = jnp.array([[1.0, 0.0], [shear * drawn[1], 1.0]])
         matrix = turn @ slant / (1 + scaling * drawn[2:4])
         return warp(image, affine_field(_size(image), matrix, max_shift * drawn[4:]))
 
