@@ -81,7 +81,7 @@ def check_callable(fun: Callable) -> None:
 
 
 def _is_array(leaf):
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
 
 
 def _same(a, b):

@@ -1,0 +1,180 @@
+"""Walks a function's program with shapes alone, on the torus and on the line."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxinv.arguments import check_argnums, check_callable, split_arguments
+from jaxinv.declarations import declare_p
+from jaxinv.shifts import check_axes
+from jaxinv.symmetry.moves import Context, Findings
+from jaxinv.symmetry.program import Equation, Program, array_names, closure_names, flatten
+from jaxinv.symmetry.values import LINE_LENGTH, Torus, Value, constant, tracked_input
+from jaxinv.symmetry.walk import apply_rule, constants
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function's program, and which of its inputs are translated.
+
+    Attributes:
+      program: the flat program.
+      dims: for each input its spatial dimensions, or None if it is not translated.
+      sizes: positions along each axis.
+      out_tree: the structure of the outputs.
+    """
+
+    program: Program
+    dims: tuple[tuple[int, ...] | None, ...]
+    sizes: tuple[int, ...]
+    out_tree: Any
+
+
+def trace(
+    fun: Callable,
+    args: tuple,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    argnums: int | Sequence[int],
+    axes: Sequence[int],
+    enter: Callable[[Any], bool],
+) -> Traced:
+    """Traces a function on the shapes of its arguments.
+
+    Raises:
+      ValueError: if `fun` is no function, or an argument has no such axes, none that can be
+        translated, or axes of one position.
+    """
+    check_callable(fun)
+    moved = check_argnums(argnums, len(args))
+    arrays, static = split_arguments(args, kwargs or {})
+    out_tree = None
+
+    def flat(*leaves):
+        nonlocal out_tree
+        given, named = static.restore(leaves)
+        outs, out_tree = jax.tree.flatten(fun(*given, **named))
+        return outs
+
+    names = closure_names(fun) | array_names(args)
+    shapes = [jax.eval_shape(lambda a: a, a) for a in arrays]
+    closed = jax.make_jaxpr(flat)(*shapes)
+    program = flatten(closed, enter=enter, constant_names=names)
+    dims, sizes = _translated(args, moved, axes)
+    leaves_of_kwargs = len(arrays) - len(dims)
+    dims = [*dims, *[None] * leaves_of_kwargs]
+    for number, leaf in zip(program.inputs, arrays, strict=True):
+        if id(leaf) in names:
+            program.names[number] = names[id(leaf)]
+    return Traced(program, tuple(dims), sizes, out_tree)
+
+
+def _translated(args, moved, axes):
+    """Per array leaf of the positional arguments its spatial dimensions or None; the sizes."""
+    dims: list[tuple[int, ...] | None] = []
+    sizes: set[tuple[int, ...]] = set()
+    for at, arg in enumerate(args):
+        arrays, _ = split_arguments((arg,), {})
+        for leaf in arrays:
+            if at not in moved:
+                dims.append(None)
+                continue
+            shape = np.shape(leaf)
+            dim = check_axes(axes, len(shape), "the translated argument")
+            dims.append(dim)
+            sizes.add(tuple(shape[d] for d in dim))
+    if not sizes:
+        raise ValueError("the translated argument holds no arrays")
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the translated arrays differ in size along axes {tuple(axes)}: "
+            f"{' and '.join(map(str, sorted(sizes)))}; they must move together"
+        )
+    (size,) = sizes
+    if min(size) < 2:
+        raise ValueError(
+            f"the input has {size} positions along axes {tuple(axes)}; "
+            "an axis of one position has no shifts"
+        )
+    return dims, size
+
+
+@dataclass(frozen=True)
+class Record:
+    """One equation that an output depends on, with the states around it."""
+
+    equation: Equation
+    operands: tuple[Value, ...]
+    results: tuple[Value, ...]
+    notes: dict[int, list[str]]
+    expanded: bool
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The walk over a program on one domain."""
+
+    torus: Torus
+    values: dict[int, Value]
+    records: tuple[Record, ...]
+    assumptions: tuple[str, ...] = ()
+
+
+def line_of(sizes: Sequence[int]) -> Torus:
+    """The infinite line."""
+    return Torus((LINE_LENGTH,) * len(sizes), (None,) * len(sizes), endless=True)
+
+
+def torus_of(sizes: Sequence[int]) -> Torus:
+    """The torus of all circular shifts."""
+    return Torus(tuple(sizes), (None,) * len(sizes))
+
+
+def walk(
+    traced: Traced, torus: Torus, *, forward_only: bool, offsets: Sequence[int] | None = None
+) -> Walked:
+    """The state of every value of the program on a domain, and what each rule reported."""
+    program = traced.program
+    ctx = Context(torus, program, forward_only=forward_only)
+    values = constants(ctx, program)
+    n_axes = len(torus.lengths)
+    for number, dims in zip(program.inputs, traced.dims, strict=True):
+        shape = program.avals[number].shape
+        if dims is None:
+            values[number] = constant(None, shape, n_axes, known=False)
+        else:
+            values[number] = tracked_input(None, shape, dims, offsets or (0,) * n_axes, torus)
+    records, assumptions = [], []
+    for equation in program.equations:
+        findings = Findings()
+        operands = tuple(values[i] for i in equation.ins)
+        results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
+        values |= dict(zip(equation.outs, results, strict=True))
+        records.append(
+            Record(equation, operands, tuple(results), findings.notes, findings.expanded)
+        )
+        believed = equation.primitive is declare_p and results[0] is not operands[1]
+        if believed and equation.params["assumption"]:
+            assumptions.append(equation.params["assumption"])
+    kept = _live(program, records)
+    return Walked(torus, values, tuple(kept), tuple(dict.fromkeys(assumptions)))
+
+
+def _live(program: Program, records: Sequence[Record]) -> list[Record]:
+    """The records that the outputs depend on; a declaration stands for what it replaces."""
+    needed = set(program.outputs)
+    kept = []
+    for record in reversed(records):
+        equation = record.equation
+        if needed.isdisjoint(equation.outs):
+            continue
+        kept.append(record)
+        if equation.primitive is declare_p and record.results[0] is not record.operands[1]:
+            needed.add(equation.ins[0])
+        else:
+            needed.update(equation.ins)
+    return kept[::-1]

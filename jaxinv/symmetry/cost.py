@@ -1,0 +1,73 @@
+"""What an equation costs, from shapes: for one shift, and for all shifts shared."""
+
+import math
+
+from jax.extend.core import primitives
+
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.values import Torus, Value, stored_shape
+
+_FREE = {
+    primitives.reshape_p,
+    primitives.squeeze_p,
+    primitives.broadcast_in_dim_p,
+    primitives.transpose_p,
+    primitives.slice_p,
+    primitives.concatenate_p,
+    primitives.convert_element_type_p,
+    primitives.copy_p,
+    primitives.stop_gradient_p,
+}
+_POOLS = {
+    primitives.reduce_window_max_p,
+    primitives.reduce_window_min_p,
+    primitives.reduce_window_sum_p,
+}
+
+
+def flops(equation: Equation) -> int:
+    """Floating-point operations of an equation for one shift; multiply and add count as two."""
+    out = math.prod(equation.out_avals[0].shape)
+    if equation.primitive is primitives.conv_general_dilated_p:
+        kernel = equation.in_avals[1].shape
+        features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+        return 2 * out * (math.prod(kernel) // max(1, features))
+    if equation.primitive is primitives.dot_general_p:
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        return 2 * out * math.prod(equation.in_avals[0].shape[d] for d in contracted)
+    if equation.primitive in _POOLS:
+        return out * math.prod(equation.params["window_dimensions"])
+    if equation.primitive in _FREE:
+        return 0
+    inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+    if inner is not None:
+        body = getattr(inner, "jaxpr", inner)
+        rounds = equation.params.get("length", 1)
+        return rounds * sum(_flops_of_jaxpr_eqn(e) for e in body.eqns)
+    return max(out, *(math.prod(aval.shape) for aval in equation.in_avals), 0)
+
+
+def _flops_of_jaxpr_eqn(eqn) -> int:
+    view = Equation(
+        primitive=eqn.primitive,
+        params=eqn.params,
+        ins=(),
+        outs=(),
+        in_avals=tuple(v.aval for v in eqn.invars),
+        out_avals=tuple(v.aval for v in eqn.outvars),
+        source=None,  # type: ignore[arg-type]
+    )
+    return flops(view) if eqn.outvars else 0
+
+
+def elements(torus: Torus, value: Value) -> int:
+    """Stored elements of a value at all shifts."""
+    if value.is_constant:
+        return math.prod(value.shape)
+    return math.prod(stored_shape(torus, value))
+
+
+def shared_flops(torus: Torus, equation: Equation, result: Value) -> int:
+    """Operations for all shifts, when each distinct element of the result is computed once."""
+    size = max(1, math.prod(equation.out_avals[0].shape))
+    return int(flops(equation) * elements(torus, result) / size)

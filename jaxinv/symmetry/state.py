@@ -1,0 +1,140 @@
+"""What a value's state says to a person: which shifts it commutes with, and where it still does."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxinv.symmetry.values import Torus, Value, Window
+
+EQUIVARIANT = "equivariant"
+UP_TO_A_ROLL = "equivariant up to a roll"
+INVARIANT = "invariant"
+BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Interior:
+    """Positions along one axis of the shifts on which equivariance holds exactly.
+
+    Attributes:
+      period: for which multiples.
+      start: first position whose receptive field has not met a border.
+      stop: one past the last.
+      size: all positions.
+    """
+
+    period: int
+    start: int
+    stop: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.start}:{self.stop} of {self.size}"
+
+
+@dataclass(frozen=True)
+class State:
+    """How one value of the program moves.
+
+    Attributes:
+      kind: `"equivariant"`, `"invariant"` or `"broken"`; `"equivariant up to a roll"` after a
+        layer that chooses its phase from the data.
+      period: per axis the smallest lattice of shifts that the statement holds for.
+      dims: per axis the dimension that moves (the first of several), or None.
+      moves: per axis by how many positions of that dimension, for a shift by one period.
+      whole: per axis whether that dimension shows the whole torus, so that it moves as
+        `jnp.roll`; else it is a window, and content enters at its border.
+      interior: per axis the positions on which equivariance holds, or None if there are none.
+      layout: per dimension its factors, as `(size, axis, rate)`; axis None for what does not move.
+    """
+
+    kind: str
+    period: tuple[int, ...]
+    dims: tuple[int | None, ...]
+    moves: tuple[int | None, ...]
+    whole: tuple[bool, ...]
+    interior: tuple[Interior | None, ...]
+    layout: tuple[tuple[tuple[int, int | None, int], ...], ...]
+
+    @property
+    def commutes_with(self) -> str:
+        """The shifts, in words."""
+        if self.kind == BROKEN:
+            return "no shift but 0"
+        roll = ", up to a roll" if self.kind == UP_TO_A_ROLL else ""
+        if all(d == 1 for d in self.period):
+            return f"every shift{roll}"
+        text = str(self.period[0]) if len(self.period) == 1 else str(self.period)
+        return f"multiples of {text}{roll}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON can hold it."""
+        return {
+            "kind": self.kind,
+            "period": list(self.period),
+            "dims": list(self.dims),
+            "moves": list(self.moves),
+            "whole": list(self.whole),
+            "interior": [None if i is None else vars(i).copy() for i in self.interior],
+        }
+
+
+def describe(torus: Torus, sizes: tuple[int, ...], value: Value, line: Value | None) -> State:
+    """The state of a value from what is known of it on the torus, and on the line.
+
+    Args:
+      torus: the domain that the verdict speaks of.
+      sizes: positions of the input along each axis.
+      value: the value on that domain.
+      line: the same value on the endless line, for the interior.
+    """
+    axes = range(len(sizes))
+    broken = [_is_broken(torus, value, axis) for axis in axes]
+    dims, moves, whole = zip(*(_movement(torus, value, axis) for axis in axes), strict=True)
+    rolled = any(d is not None for d in value.decisions)
+    if any(broken):
+        kind = BROKEN
+    elif all(d is None for d in dims):
+        kind = INVARIANT
+    else:
+        kind = UP_TO_A_ROLL if rolled else EQUIVARIANT
+    period = tuple(
+        size if gone else d for size, gone, d in zip(sizes, broken, value.period, strict=True)
+    )
+    interior = tuple(None if line is None else interior_of(line, axis) for axis in axes)
+    layout = tuple(
+        tuple(
+            (f.size, f.axis, int(f.rate)) if isinstance(f, Window) else (f.size, None, 0)
+            for f in dim
+        )
+        for dim in value.dims
+    )
+    return State(kind, period, dims, moves, whole, interior, layout)
+
+
+def _is_broken(torus: Torus, value: Value, axis: int) -> bool:
+    """Broken on a torus: every shift for itself. On the line: a border was met, or no window."""
+    if torus.endless:
+        met = any(w.valid is not None for _, w in value.windows(axis))
+        return met or (not value.moves_along(axis) and value.period[axis] == torus.lengths[axis])
+    return not value.moves_along(axis) and value.period[axis] == torus.lengths[axis]
+
+
+def _movement(torus: Torus, value: Value, axis: int) -> tuple[int | None, int | None, bool]:
+    for dim, row in enumerate(value.dims):
+        for index, factor in enumerate(row):
+            if isinstance(factor, Window) and factor.axis == axis:
+                inner = 1
+                for f in row[index + 1 :]:
+                    inner *= f.size
+                period = value.period[axis]
+                torus_size = torus.lengths[axis] * factor.rate // period
+                return dim, int(factor.rate * inner), factor.size == torus_size
+    return None, None, True
+
+
+def interior_of(line: Value, axis: int) -> Interior | None:
+    """The interior along an axis, from the state on the line."""
+    for _, window in line.windows(axis):
+        lo, hi = window.interior
+        return Interior(line.period[axis], lo, hi, window.size)
+    return None
