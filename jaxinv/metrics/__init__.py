@@ -9,11 +9,14 @@ from jaxinv.metrics.equivariance import (
     invariance_error,
     relative_error,
 )
+from jaxinv.metrics.layers import LayerSymmetry, layer_outputs, layer_symmetry
 from jaxinv.metrics.predictions import correct_predictions, predicted_classes
 from jaxinv.metrics.sensitivity import radial_profile, sensitivity_map
+from jaxinv.metrics.spectrum import energy_above_nyquist
 from jaxinv.metrics.statistics import PairedTest, bootstrap_interval, mcnemar, wilson_interval
 
 __all__ = [
+    "LayerSymmetry",
     "PairedTest",
     "accuracy_map",
     "bootstrap_interval",
@@ -21,8 +24,11 @@ __all__ = [
     "consistent_accuracy",
     "correct_predictions",
     "cosine_invariance",
+    "energy_above_nyquist",
     "equivariance_error",
     "invariance_error",
+    "layer_outputs",
+    "layer_symmetry",
     "mcnemar",
     "mean_absolute_change",
     "mean_accuracy",
