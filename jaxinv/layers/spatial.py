@@ -81,6 +81,7 @@ def naming(module: nn.Module) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        place = "/".join(module.path) if module.scope is not None else module.name
+        place = "/".join(module.path) if module.scope is not None else ""
+        place = place or module.name
         label = type(module).__name__ + (f" '{place}'" if place else "")
         raise ValueError(f"{label}: {error}") from error

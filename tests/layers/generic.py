@@ -1,0 +1,30 @@
+"""Signals and weights with generic values, so that no symmetry holds by accident.
+
+They are drawn by NumPy: JAX would compile its generator anew for each shape.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def signal(*shape, seed=0, dtype=jnp.float32):
+    """Normal values of any shape."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def generic_variables(module, x, *, seed=1, dtype=jnp.float32):
+    """Variables of a module for the input `x`: scales about one, all else small and random."""
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+    random = np.random.default_rng(seed)
+
+    def fill(path, leaf):
+        name = path[-1].key
+        if name in ("scale", "var"):
+            values = random.uniform(0.5, 1.5, leaf.shape)
+        else:
+            fan_in = np.prod(leaf.shape[:-1]) if len(leaf.shape) > 1 else 4
+            values = random.normal(size=leaf.shape) / np.sqrt(fan_in)
+        return jnp.asarray(values, dtype)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)
