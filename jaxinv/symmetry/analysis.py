@@ -26,12 +26,14 @@ class Traced:
       dims: for each input its spatial dimensions, or None if it is not translated.
       sizes: positions along each axis.
       out_tree: the structure of the outputs.
+      effects: the side effects of the program, in words; "" for a pure one.
     """
 
     program: Program
     dims: tuple[tuple[int, ...] | None, ...]
     sizes: tuple[int, ...]
     out_tree: Any
+    effects: str = ""
 
 
 def trace(
@@ -70,7 +72,8 @@ def trace(
     for number, leaf in zip(program.inputs, arrays, strict=True):
         if id(leaf) in names:
             program.names[number] = names[id(leaf)]
-    return Traced(program, tuple(dims), sizes, out_tree)
+    effects = ", ".join(sorted(map(str, closed.effects)))
+    return Traced(program, tuple(dims), sizes, out_tree, effects)
 
 
 def _translated(args, moved, axes):

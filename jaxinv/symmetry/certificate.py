@@ -218,6 +218,10 @@ def certify(
         allowed = ", ".join(map(repr, get_args(Mode)))
         raise ValueError(f"mode is {mode!r}; allowed are {allowed}")
     traced = trace(fun, args, argnums=argnums, axes=axes, enter=lambda primitive: True)
+    if traced.effects:
+        raise ValueError(
+            f"the function has side effects ({traced.effects}); certify needs a pure function"
+        )
     torus = torus_of(traced.sizes)
     circular = walk(traced, torus, forward_only=True)
     line = walk(traced, line_of(traced.sizes), forward_only=True)
@@ -322,5 +326,7 @@ def _layer_steps(equations: Sequence[Step], records: Sequence[Record], names: Se
 def _cost(walked: Walked) -> float:
     """All shifts, each distinct activation once, as a multiple of one forward pass."""
     once = sum(flops(r.equation) for r in walked.records)
-    shared = sum(shared_flops(walked.torus, r.equation, r.results[0]) for r in walked.records)
+    shared = sum(
+        shared_flops(walked.torus, r.equation, r.operands, r.results[0]) for r in walked.records
+    )
     return shared / max(1, once)

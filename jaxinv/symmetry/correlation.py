@@ -6,7 +6,6 @@ The torus is small where dense layers stand (7 x 7, say), so the transforms are 
 too: real pairs, the last axis with half its frequencies.
 """
 
-import math
 from collections.abc import Mapping
 
 import jax.numpy as jnp
@@ -184,11 +183,3 @@ def _by_shift(ctx: Context, moving, result, axes, windows, rank: int):
             wanted = np.array([t // d * cosets + index[t % d] for t in sorted(shifts)])
             result = jnp.take(result, wanted, axis=axis)
     return result
-
-
-def multiply_adds(rows: int, columns: int, inner: int, sizes) -> int:
-    """Multiplications and additions, for `inner` channels on a torus of these sizes."""
-    places = math.prod(sizes)
-    frequencies = places // sizes[-1] * (sizes[-1] // 2 + 1)
-    transforms = places * sum(sizes) * (rows * inner + inner * columns + rows * columns)
-    return 4 * frequencies * rows * inner * columns + 2 * transforms

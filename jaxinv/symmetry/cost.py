@@ -1,11 +1,12 @@
 """What an equation costs, from shapes: for one shift, and for all shifts shared."""
 
 import math
+from collections.abc import Sequence
 
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Torus, Value, stored_shape
+from jaxinv.symmetry.values import Torus, Value, is_broken, positions, stored_shape
 
 _FREE = {
     primitives.reshape_p,
@@ -67,7 +68,33 @@ def elements(torus: Torus, value: Value) -> int:
     return math.prod(stored_shape(torus, value))
 
 
-def shared_flops(torus: Torus, equation: Equation, result: Value) -> int:
+def shared_flops(
+    torus: Torus, equation: Equation, operands: Sequence[Value], result: Value
+) -> int:
     """Operations for all shifts, when each distinct element of the result is computed once."""
+    correlated = equation.primitive is primitives.dot_general_p and [
+        axis
+        for axis in range(len(torus.lengths))
+        if is_broken(torus, result, axis)
+        and any(not is_broken(torus, v, axis) and v.moves_along(axis) for v in operands)
+    ]
+    if correlated:
+        return _correlation_flops(torus, equation, operands, correlated)
     size = max(1, math.prod(equation.out_avals[0].shape))
     return int(flops(equation) * elements(torus, result) / size)
+
+
+def _correlation_flops(torus: Torus, equation: Equation, operands, axes) -> int:
+    """A product a frequency, and the transforms there and back."""
+    moving = next(v for v in operands if v.moves_along(axes[0]))
+    still = next(v for v in operands if v is not moving)
+    sizes = [positions(torus, moving, w) for axis in axes for _, w in moving.windows(axis)]
+    window = math.prod(w.size for axis in axes for _, w in moving.windows(axis))
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    inner = math.prod(equation.in_avals[0].shape[d] for d in contracted) // window
+    places = math.prod(sizes)
+    columns = math.prod(still.shape) // (inner * window)
+    rows = elements(torus, moving) // (places * inner)
+    frequencies = places // sizes[-1] * (sizes[-1] // 2 + 1)
+    transforms = places * sum(sizes) * (rows * inner + inner * columns + rows * columns)
+    return 4 * frequencies * rows * inner * columns + 2 * transforms

@@ -1,0 +1,168 @@
+"""Which equations all shifts share, and which run shift by shift."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxinv.orbit.embedding import Embedding
+from jaxinv.symmetry.analysis import Traced
+from jaxinv.symmetry.cost import elements, flops, shared_flops
+from jaxinv.symmetry.moves import Context, Findings
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.rules.calls import states_of
+from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
+from jaxinv.symmetry.walk import apply_rule, constants
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a program is evaluated at every shift.
+
+    Attributes:
+      traced: the program.
+      embedding: the torus that its input lies on.
+      shared: the equations that are evaluated once, on the cosets.
+      deferred: those that are evaluated at each shift.
+      states: what is known of each value that is held for all shifts at once.
+      shared_cost: operations of the shared equations, for all shifts.
+      deferred_cost: operations of the others, for one shift.
+      single_cost: operations of the whole program, for one shift.
+      held_bytes: bytes of the largest value that is held, and its operands.
+    """
+
+    traced: Traced
+    embedding: Embedding
+    shared: tuple[Equation, ...]
+    deferred: tuple[Equation, ...]
+    states: dict[int, Value]
+    costs: dict[str, tuple[int, int]]
+    shared_cost: int
+    deferred_cost: int
+    single_cost: int
+    held_bytes: int
+
+    @property
+    def saves_nothing(self) -> bool:
+        """Whether no work is common to any two shifts."""
+        return not any(flops(equation) for equation in self._worth_sharing())
+
+    def _worth_sharing(self) -> list[Equation]:
+        return [
+            e
+            for e in self.shared
+            if not all(self.states[i].is_constant for i in e.ins) and e.ins
+        ]
+
+    def cost(self, count: int) -> int:
+        """Operations for this many shifts."""
+        return self.shared_cost + count * self.deferred_cost
+
+
+def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) -> Plan:
+    """Decides for each equation.
+
+    An equation runs shift by shift if an operand does, if its result has a value of its own at
+    every shift and is not a correlation or the like that finds all of them at once, or if holding
+    the result for all shifts takes more memory than there is.
+
+    Args:
+      traced: the program.
+      embedding: the torus that its input lies on.
+      count: the number of shifts.
+      memory: bytes that held values may take.
+    """
+    program, torus = traced.program, embedding.torus
+    ctx = Context(torus, program)
+    states = constants(ctx, program)
+    for number, dims in zip(program.inputs, traced.dims, strict=True):
+        shape = program.avals[number].shape
+        if dims is None:
+            states[number] = constant(None, shape, len(torus.lengths), known=False)
+        else:
+            states[number] = tracked_input(None, shape, dims, embedding.offsets, torus)
+    shared, deferred = [], []
+    costs: dict[str, list[int]] = {}
+    shared_cost = deferred_cost = single_cost = held = 0
+    for equation in _needed(program.equations, program.outputs):
+        once = flops(equation)
+        single_cost += once
+        findings = Findings()
+        results = None
+        if all(i in states for i in equation.ins):
+            operands = [states[i] for i in equation.ins]
+            results = apply_rule(
+                dataclasses.replace(ctx, findings=findings), equation, operands
+            )
+            size = sum(
+                elements(torus, v) * aval.dtype.itemsize
+                for v, aval in zip(results, equation.out_avals, strict=True)
+                if hasattr(aval.dtype, "itemsize")
+            )
+            if _runs_at_each_shift(torus, operands, results, findings) or (
+                size > memory and not all(v.is_constant for v in results)
+            ):
+                results = None
+        layer = equation.source.module or str(equation.primitive)
+        row = costs.setdefault(layer, [0, 0])
+        if results is None:
+            deferred.append(equation)
+            deferred_cost += once
+            row[1] += once
+        else:
+            shared.append(equation)
+            states |= dict(zip(equation.outs, states_of(results), strict=True))
+            cost = shared_flops(torus, equation, operands, results[0])
+            shared_cost += cost
+            row[0] += cost
+            held = max(held, size)
+    return Plan(
+        traced=traced,
+        embedding=embedding,
+        shared=tuple(shared),
+        deferred=tuple(deferred),
+        states=states,
+        costs={layer: (a, b) for layer, (a, b) in costs.items()},
+        shared_cost=shared_cost,
+        deferred_cost=deferred_cost,
+        single_cost=single_cost,
+        held_bytes=held,
+    )
+
+
+def _runs_at_each_shift(torus, operands: Sequence[Value], results, findings: Findings) -> bool:
+    axes = range(len(torus.lengths))
+    alone = any(all(is_broken(torus, v, axis) for axis in axes) for v in results)
+    if not alone:
+        return False
+    # A correlation or a box filter finds the values of all shifts at once.
+    common = any(any(True for _ in v.windows()) for v in operands)
+    return findings.expanded or not common
+
+
+def _needed(equations: Sequence[Equation], outputs: Sequence[int]) -> list[Equation]:
+    """The equations that the outputs depend on."""
+    needed, kept = set(outputs), []
+    for equation in reversed(equations):
+        if not needed.isdisjoint(equation.outs):
+            kept.append(equation)
+            needed.update(equation.ins)
+    return kept[::-1]
+
+
+def frontier(plan: Plan) -> list[int]:
+    """The held values that the shift-by-shift equations and the outputs read."""
+    made = {out for equation in plan.deferred for out in equation.outs}
+    read = [i for equation in plan.deferred for i in equation.ins] + plan.traced.program.outputs
+    return [i for i in dict.fromkeys(read) if i not in made]
+
+
+def shared_needed(plan: Plan) -> list[Equation]:
+    """The shared equations that the frontier depends on."""
+    return _needed(plan.shared, frontier(plan))
+
+
+def bytes_of(plan: Plan, number: int) -> int:
+    """Bytes of a value of the program at one shift."""
+    aval = plan.traced.program.avals[number]
+    return math.prod(aval.shape) * aval.dtype.itemsize

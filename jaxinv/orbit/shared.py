@@ -1,0 +1,181 @@
+"""A function at every translation of its argument, each distinct activation computed once."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxinv.orbit.chunks import choose_chunk, free_bytes
+from jaxinv.orbit.embedding import exact, lay_out, longer
+from jaxinv.orbit.plan import Plan, bytes_of, frontier, make_plan, shared_needed
+from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
+from jaxinv.symmetry.analysis import Traced, line_of, walk
+from jaxinv.symmetry.moves import Context, program_shaped, read
+from jaxinv.symmetry.values import Value, constant, tracked_input
+from jaxinv.symmetry.walk import apply_rule, constants
+
+# Of the free memory, what a value held for all shifts may take.
+_SHARE_OF_MEMORY = 0.25
+
+
+def best_plan(
+    traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequence[int]
+) -> Plan:
+    """The cheapest way to lay the input on a torus.
+
+    Circular shifts of a size that the strides divide lie on the image itself. Other sizes, and
+    other fills, need a longer torus; on it, programs that pad circularly are broken, so for
+    circular shifts both are tried.
+
+    Args:
+      traced: the program, traced on the window that it sees.
+      chosen: the shifts.
+      mode: what enters at the border.
+      lengths: positions of the argument along each axis.
+    """
+    memory = int(free_bytes() * _SHARE_OF_MEMORY)
+    plan = functools.partial(make_plan, traced, count=chosen.count, memory=memory)
+    candidates = []
+    if mode == "wrap":
+        candidates.append(plan(exact(chosen)))
+        if not candidates[0].deferred:
+            return candidates[0]
+    multiple = _strides(traced)
+    if all(m * 2 <= size for m, size in zip(multiple, chosen.sizes, strict=True)):
+        candidates.append(plan(longer(chosen, mode, lengths, multiple)))
+    else:
+        candidates.append(plan(longer(chosen, mode, lengths, (1,) * len(multiple))))
+    return min(candidates, key=lambda p: p.cost(chosen.count))
+
+
+def _strides(traced: Traced) -> tuple[int, ...]:
+    """Per axis the largest period that the strides alone lead to."""
+    line = walk(traced, line_of(traced.sizes), forward_only=True)
+    periods = [1] * len(traced.sizes)
+    for record in line.records:
+        for value in record.results:
+            for axis in range(len(periods)):
+                if value.moves_along(axis):
+                    periods[axis] = int(np.lcm(periods[axis], value.period[axis]))
+    return tuple(periods)
+
+
+def evaluate(
+    plan: Plan,
+    arrays: Sequence[jax.Array],
+    chosen: ShiftSet,
+    mode: OrbitMode,
+    chunk: int | None,
+) -> list[jax.Array]:
+    """The outputs of a plan at all shifts, flat, with one leading axis for the shifts.
+
+    Args:
+      plan: the plan.
+      arrays: the arguments, in the order of the program's inputs.
+      chosen: the shifts.
+      mode: what enters at the border.
+      chunk: how many shifts run together; None chooses.
+    """
+    program = plan.traced.program
+    values = _held_values(plan, arrays, chosen, mode)
+    ctx = Context(plan.embedding.torus, program)
+    residues = plan.embedding.residues(chosen)
+    made = {out for equation in plan.deferred for out in equation.outs}
+    still = [
+        number
+        for number in dict.fromkeys(program.outputs)
+        if number not in made and not any(True for _ in values[number].windows())
+    ]
+    results = {number: _by_coset(ctx, values[number], residues) for number in still}
+    rest = [number for number in dict.fromkeys(program.outputs) if number not in results]
+    if rest:
+
+        def at_shift(shift):
+            env = _Reader(ctx, values, shift)
+            for equation in plan.deferred:
+                outs = equation.bind(*(env[i] for i in equation.ins))
+                env.update(zip(equation.outs, outs, strict=True))
+            return [env[number] for number in rest]
+
+        table = jnp.asarray(residues, jnp.int32)
+        together = chunk or choose_chunk(at_shift, table[0], len(residues))
+        if together >= len(residues):
+            flat = jax.vmap(at_shift)(table)
+        else:
+            flat = lax.map(at_shift, table, batch_size=together if together > 1 else None)
+        results |= dict(zip(rest, flat, strict=True))
+    return [results[number] for number in program.outputs]
+
+
+class _Reader(dict):
+    """The values of the program at one shift, read off what is held when first needed."""
+
+    def __init__(self, ctx: Context, held: dict[int, Value], shift):
+        super().__init__()
+        self._ctx, self._held, self._shift = ctx, held, shift
+
+    def __missing__(self, number: int):
+        value = read(self._ctx, self._held[number], self._shift)
+        self[number] = value
+        return value
+
+
+def _held_values(plan: Plan, arrays, chosen: ShiftSet, mode: OrbitMode) -> dict[int, Value]:
+    """The shared equations, evaluated; only what is read later is kept."""
+    program, torus = plan.traced.program, plan.embedding.torus
+    n_axes = len(torus.lengths)
+    ctx = Context(torus, program, computes=True)
+    values = constants(ctx, program)
+    for number, dims, array in zip(program.inputs, plan.traced.dims, arrays, strict=True):
+        shape = program.avals[number].shape
+        if dims is None:
+            values[number] = constant(array, shape, n_axes, known=True)
+        else:
+            wide = lay_out(array, dims, plan.embedding, chosen, mode)
+            values[number] = tracked_input(wide, shape, dims, plan.embedding.offsets, torus)
+    for equation in shared_needed(plan):
+        results = apply_rule(ctx, equation, [values[i] for i in equation.ins])
+        values |= dict(zip(equation.outs, results, strict=True))
+    return {number: values[number] for number in frontier(plan)}
+
+
+def _by_coset(ctx: Context, value: Value, residues: np.ndarray) -> Any:
+    """A value without windows at every shift."""
+    base = program_shaped(value)
+    rows = []
+    for axis in range(value.n_axes):
+        if base.shape[axis] == 1:
+            rows.append(np.zeros(len(residues), np.int32))
+        else:
+            index = {r: i for i, r in enumerate(ctx.torus.residues(axis, value.period[axis]))}
+            rows.append(np.array([index[t % value.period[axis]] for t in residues[:, axis]]))
+    flat = np.ravel_multi_index(rows, base.shape[: value.n_axes]).astype(np.int32)
+    base = jnp.reshape(base, (-1, *base.shape[value.n_axes :]))
+    if np.array_equal(flat, np.arange(base.shape[0])):
+        return base
+    return jnp.take(base, flat, axis=0)
+
+
+def bytes_needed(plan: Plan, count: int) -> int:
+    """Bytes of the outputs at all shifts, and of the largest value held."""
+    outputs = sum(bytes_of(plan, number) for number in plan.traced.program.outputs)
+    return count * outputs + plan.held_bytes
+
+
+def refuse_if_too_large(need: int, count: int) -> None:
+    """Raises before anything runs if an orbit cannot fit.
+
+    Raises:
+      ValueError: if `need` bytes are more than the device has free.
+    """
+    room = free_bytes()
+    if need > room:
+        raise ValueError(
+            f"an orbit of {count:,} shifts needs about {need / 2**30:.1f} GiB and "
+            f"{room / 2**30:.1f} GiB are free; lower it by max_shift, shifts, a smaller batch, "
+            "or compact=True"
+        )
