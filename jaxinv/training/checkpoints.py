@@ -276,7 +276,7 @@ def load_checkpoint(
     template = jax.eval_shape(pack, shapes)
     checkpoints = Checkpoints(Path(path), which, read_only=True)
     try:
-        step, tree = checkpoints.restore({"state": template, "best": best_template(config)})
+        step, tree = checkpoints.restore({"state": template, "best": best_template()})
     finally:
         checkpoints.close()
     stored = tree["state"]
@@ -288,7 +288,6 @@ def load_checkpoint(
     return Trained(model, jax.tree.map(pick, variables), config, step, data)
 
 
-def best_template(config: TrainConfig) -> dict[str, np.ndarray]:
+def best_template() -> dict[str, np.ndarray]:
     """The best score so far and its step, as they are stored beside a state."""
-    del config
     return {"score": np.array(-np.inf), "step": np.array(0)}

@@ -251,7 +251,7 @@ class _Run:
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         """Make the workdir ready and the state: a new one, or that of the last checkpoint."""
-        self.best = storage.best_template(self.config)
+        self.best = storage.best_template()
         self.step = 0
         state = self._first_state()
         self.kept: dict[str, storage.Checkpoints] = {}
@@ -282,14 +282,15 @@ class _Run:
             self.state = self._advance(self.state, order, *self.train_data, count)
             self.step += count
             ended = position + count == self.steps_per_epoch
-            if ended or stop.asked or glance.due():
+            stopping = stop.asked  # read once: a signal may come at any line
+            if ended or stopping or glance.due():
                 self._look(epoch)
             if ended:
                 self._end_epoch(epoch + 1, time.monotonic() - began)
                 order, began = None, time.monotonic()
-            if ended or stop.asked or save.due():
+            if ended or stopping or save.due():
                 self._save("last")
-            if stop.asked:
+            if stopping:
                 raise KeyboardInterrupt(self._stopped())
         if not self.recorder.records or self.recorder.records[-1]["step"] < self.step:
             self._end_epoch(self.config.epochs, 0.0)

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxinv import orbit as orbits
-from jaxinv.orbit import OrbitMode
+from jaxinv.orbit import OrbitMode, orbit, shift_set
 from jaxinv.shifts import crop_translate, translate
 
 
@@ -79,7 +78,7 @@ class Objective:
         return *self._score(logits, labels), extra
 
     def _orbit(self, fun: Callable) -> Callable:
-        return orbits.orbit(
+        return orbit(
             fun,
             axes=self.axes,
             mode=self.mode,
@@ -103,7 +102,7 @@ class Objective:
         losses, _ = self._score(logits, labels)
         worst = losses.reshape(-1, len(labels)).argmax(0)
         sizes = [images.shape[axis] for axis in self.axes]
-        chosen = orbits.shift_set(sizes, mode=self.mode, max_shift=self.max_shift)
+        chosen = shift_set(sizes, mode=self.mode, max_shift=self.max_shift)
         # Every image by its own shift: without the batch dimension the axes are one lower.
         axes = tuple(axis % images.ndim - 1 for axis in self.axes)
         move = (

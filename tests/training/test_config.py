@@ -1,0 +1,65 @@
+"""Configurations: what is refused, and the way through JSON and the command line."""
+
+import json
+
+import pytest
+
+from jaxinv.training.config import TrainConfig, parse_options
+from jaxinv.training.presets import PRESETS, preset
+from jaxinv.training.step import parse_augment
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"optimizer": "rmsprop"}, "optimizer is 'rmsprop'; allowed are sgd, adam"),
+        ({"schedule": "x"}, "schedule is 'x'; allowed"),
+        ({"precision": "float16"}, "precision is 'float16'; allowed"),
+        ({"fill": "crop"}, "fill is 'crop'; allowed"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"epochs": -1}, "epochs is -1; it must not be negative"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be positive"),
+        ({"ema": 1.0}, "ema is 1.0; it must be in"),
+        ({"batch_size": 10, "accumulate": 3}, "batch_size 10 cannot be split into 3"),
+        ({"max_shift": None}, "needs fill 'wrap'"),
+        ({"max_shift": -2}, "max_shift is -2"),
+    ],
+)
+def test_values_that_no_run_could_have(fields, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**fields)
+
+
+def test_survives_json():
+    config = TrainConfig(model="mlp", model_options={"dense": (8, 4)}, augment="affine+orbit")
+    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert again.model_options["dense"] == (8, 4)  # hashable, as modules need it
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(ValueError, match="unknown settings of a training run: colour"):
+        TrainConfig.from_dict({"colour": 1})
+
+
+def test_model_options_from_words():
+    assert parse_options(["a=1", "b=(2, 3)", "c=x=y"]) == {"a": 1, "b": (2, 3), "c": "x=y"}
+    for word in ("a", "=1", "1a=2"):
+        with pytest.raises(ValueError, match="is not of the form name=value"):
+            parse_options([word])
+
+
+@pytest.mark.parametrize("augment", ["shear", "orbit+worst", "translate+", "none+flip"])
+def test_unknown_augmentations_are_refused(augment):
+    with pytest.raises(ValueError, match="allowed are none, or names joined by"):
+        parse_augment(TrainConfig(augment=augment))
+
+
+def test_presets_are_runnable_and_named_in_errors():
+    from jaxinv import models
+
+    for config in PRESETS.values():
+        parse_augment(config)
+        models.create(config.model, **config.model_options)
+    with pytest.raises(ValueError, match="unknown preset 'simard'; allowed are simard2003-mlp"):
+        preset("simard")

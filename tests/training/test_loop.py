@@ -1,0 +1,198 @@
+"""Whole runs: they learn, they are stored, they stop and continue without a trace."""
+
+import json
+import os
+import resource
+import signal
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from jaxinv import training
+from jaxinv.training import checkpoints as storage
+from jaxinv.training import loop
+from jaxinv.training.interrupts import stop_on_signals
+
+
+def test_a_run_learns_real_digits_and_loads_again(tmp_path, small):
+    options = {"dense": (64,)}
+    config = small(
+        train_split="train",
+        test_split="test",
+        epochs=8,
+        holdout=97,
+        batch_size=50,
+        model_options=options,
+    )
+    result = training.train_and_evaluate(config, tmp_path / "run", show=False)
+    assert result.metrics["test_accuracy"] > 0.8
+    assert result.step == 8 * 24
+    records = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert records == result.history
+    assert [record["epoch"] for record in records] == list(range(1, 9))
+    last = training.load_checkpoint(tmp_path / "run", which="last")
+    chex.assert_trees_all_equal(last.variables, result.variables)
+    assert (last.step, last.config, last.data) == (result.step, config, result.data)
+    best = training.load_checkpoint(tmp_path / "run")  # chosen by the images held out
+    top = max(records, key=lambda record: record["holdout_accuracy"])
+    assert best.step == top["step"]
+    x = np.zeros((2, 32, 32, 1), np.float32)
+    assert last.model.apply(last.variables, x).shape == (2, 10)
+
+
+def test_nothing_is_written_without_a_workdir(tmp_path, small, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = training.train_and_evaluate(small(epochs=1), show=False)
+    assert result.step == 3
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="resume needs a workdir"):
+        training.train_and_evaluate(small(), resume=True)
+
+
+def test_a_run_stopped_in_the_midst_of_an_epoch_continues_bit_for_bit(tmp_path, small, monkeypatch):
+    config = small(augment="translate", ema=0.5, epochs=3, tensorboard=True)
+    whole = training.train_and_evaluate(config, tmp_path / "whole", show=False)
+
+    class StopAt:
+        """Asks to stop at the fifth of nine steps."""
+
+        calls = 0
+
+        @property
+        def asked(self):
+            self.calls += 1
+            return self.calls == 5
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "stop_on_signals", lambda: _given(StopAt()))
+        with pytest.raises(KeyboardInterrupt, match=r"stopped at step .* --resume continues"):
+            training.train_and_evaluate(config, tmp_path / "cut", show=False)
+    steps = storage.Checkpoints(tmp_path / "cut", "last", read_only=True).steps()
+    assert steps == [5]  # within the second epoch
+    with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "step": 9, "train_lo')  # a line cut off
+    resumed = training.train_and_evaluate(config, tmp_path / "cut", resume=True, show=False)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+    drop = lambda r: {k: v for k, v in r.items() if k != "seconds"}  # noqa: E731
+    assert list(map(drop, resumed.history)) == list(map(drop, whole.history))
+    assert list((tmp_path / "whole" / "tensorboard").glob("events.out.tfevents.*"))
+    again = training.train_and_evaluate(config, tmp_path / "cut", resume=True, show=False)
+    assert again.step == whole.step
+    chex.assert_trees_all_equal(again.variables, whole.variables)
+
+
+class _given:
+    def __init__(self, value):
+        self.value = value
+
+    def __enter__(self):
+        return self.value
+
+    def __exit__(self, *_):
+        return None
+
+
+def test_signals_ask_once_and_then_interrupt():
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_workdir_with_another_run_is_left_alone(tmp_path, small):
+    training.train_and_evaluate(small(epochs=1), tmp_path, show=False)
+    with pytest.raises(ValueError, match=r"already holds a run .* --resume"):
+        training.train_and_evaluate(small(epochs=1), tmp_path, show=False)
+    with pytest.raises(ValueError, match="holds a run with seed 0, which cannot be resumed with 1"):
+        training.train_and_evaluate(small(seed=1), tmp_path, resume=True, show=False)
+    more = training.train_and_evaluate(small(epochs=2), tmp_path, resume=True, show=False)
+    assert more.step == 6
+    with pytest.raises(ValueError, match=r"holds no run of train\.py"):
+        training.train_and_evaluate(small(), tmp_path / "empty", resume=True, show=False)
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, small):
+    training.train_and_evaluate(small(epochs=1), tmp_path, show=False)
+    good = training.load_checkpoint(tmp_path)
+    # The same run with parameters close to overflow: its next step is infinite.
+    kept = storage.Checkpoints(tmp_path, "last")
+    template = _template(small())
+    step, tree = kept.restore(template)
+    huge = jax.tree.map(lambda leaf: np.full_like(leaf, 3e38), tree["state"]["params"])
+    kept.save(step + 1, {**tree, "state": {**tree["state"], "params": huge}})
+    kept.close()
+    with pytest.raises(FloatingPointError, match=r"at step \d+; the checkpoint of step 4 is kept"):
+        training.train_and_evaluate(small(epochs=3), tmp_path, resume=True, show=False)
+    assert training.load_checkpoint(tmp_path, which="last").step == 4
+    assert good.step == 3
+
+
+def test_divergence_without_a_checkpoint_says_so(tmp_path, small):
+    config = small(optimizer="sgd", learning_rate=1e38, schedule="constant")
+    with pytest.raises(FloatingPointError, match="no checkpoint was written before"):
+        training.train_and_evaluate(config, tmp_path, show=False)
+    with pytest.raises(FloatingPointError, match="nothing is kept without a workdir"):
+        training.train_and_evaluate(config, show=False)
+
+
+def _template(config):
+    info = storage.DataInfo(10, (0.0,), (1.0,), (32, 32, 1), 96)
+    _, make = storage.state_maker(config, info)
+    shapes = jax.eval_shape(make, jax.random.key(0))
+    return {"state": jax.eval_shape(storage.pack, shapes), "best": storage.best_template()}
+
+
+def test_a_disk_that_takes_no_more_leaves_the_last_good_checkpoint(tmp_path, small):
+    config = small(epochs=1, model_options={"dense": (64,)})
+    training.train_and_evaluate(config, tmp_path, show=False)
+    good = training.load_checkpoint(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    more = small(epochs=2, model_options={"dense": (64,)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # what a full disk does: EFBIG
+    try:
+        with pytest.raises(
+            OSError, match=r"checkpoint of step 6 cannot be written .* of step 3 is"
+        ):
+            training.train_and_evaluate(more, tmp_path, resume=True, show=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    chex.assert_trees_all_equal(training.load_checkpoint(tmp_path).variables, good.variables)
+    assert training.train_and_evaluate(more, tmp_path, resume=True, show=False).step == 6
+
+
+def test_an_unwritable_workdir_is_said_at_once(tmp_path, small):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"workdir .* cannot be written"):
+        training.train_and_evaluate(small(), tmp_path / "file" / "run", show=False)
+
+
+def test_a_batch_larger_than_the_data_is_refused(small):
+    with pytest.raises(ValueError, match="batch_size is 32, and there are 6 images to train on"):
+        training.train_and_evaluate(small(holdout=90), show=False)
+
+
+def test_progress_on_a_terminal_and_elsewhere(small, capsys):
+    from rich.progress import Progress
+
+    training.train_and_evaluate(small(epochs=1), show=True)
+    assert "mlp on digits: epoch 1/1, train_loss" in capsys.readouterr().err
+    progress = Progress(disable=True)
+    training.train_and_evaluate(small(epochs=1), show=progress)
+    assert progress.tasks[0].completed == progress.tasks[0].total == 3
+
+
+def test_seeds_in_one_run_are_the_runs_of_those_seeds(tmp_path, small):
+    many = training.train_and_evaluate(small(seeds=2, epochs=1), tmp_path, show=False)
+    assert len(many.metrics["test_accuracy"]) == 2
+    second = training.train_and_evaluate(small(seed=1, epochs=1), show=False)
+    loaded = training.load_checkpoint(tmp_path, seed=1)
+    chex.assert_trees_all_close(loaded.variables, second.variables, atol=1e-5)
+    with pytest.raises(ValueError, match=r"seed is 2; the run in .* has 2, from 0"):
+        training.load_checkpoint(tmp_path, seed=2)
