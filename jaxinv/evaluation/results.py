@@ -263,7 +263,10 @@ def save(
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
         whole(directory / "results.json", lambda path: path.write_text(text + "\n"))
-        whole(directory / "maps.npz", lambda path: np.savez_compressed(path, **maps))
+        whole(
+            directory / "maps.npz",
+            lambda path: np.savez_compressed(path, allow_pickle=False, **maps),
+        )
     except OSError as error:
         raise ValueError(f"cannot write to {directory}: {error.strerror}") from error
 

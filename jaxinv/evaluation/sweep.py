@@ -1,6 +1,7 @@
 """A network at every shift of every image of a data set: in shards that survive an interruption."""
 
 import dataclasses
+import functools
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
 
+# The arrays of a shard, and the dimension of each that counts images.
+IMAGES = {"predictions": 2, "confidence": 2, "distance": 2, "outputs": 0}
+
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
@@ -26,7 +30,7 @@ class Sweep:
       predictions: the class with the largest output.
       confidence: probability of the true class, by softmax of the outputs.
       distance: Euclidean distance of the outputs to those of the unshifted image.
-      norm: Euclidean norm of the unshifted image's outputs, which `distance` is relative to.
+      outputs: the unshifted images' outputs, which `distance` is relative to.
       labels: the true classes.
     """
 
@@ -34,7 +38,7 @@ class Sweep:
     predictions: Int[np.ndarray, "s1 s2 n"]
     confidence: Float[np.ndarray, "s1 s2 n"]
     distance: Float[np.ndarray, "s1 s2 n"]
-    norm: Float[np.ndarray, " n"]
+    outputs: Float[np.ndarray, "n classes"]
     labels: Int[np.ndarray, " n"]
 
     @property
@@ -132,10 +136,9 @@ def sweep(
                 some = _fill(images[start:stop], min(options.batch, len(images)))
                 truth = _fill(labels[start:stop], len(some))
                 shard = {k: np.asarray(v) for k, v in evaluate(some, truth).items()}
-                shard = {k: v[..., : stop - start] for k, v in shard.items()}
+                shard = {k: v.take(range(stop - start), IMAGES[k]) for k, v in shard.items()}
                 if path is not None:
-                    content = shard
-                    whole(path, lambda at: np.savez(at, **content))  # noqa: B023
+                    whole(path, functools.partial(_write, shard))
             finished.append(shard)
             progress(stop - start)
     except KeyboardInterrupt:
@@ -186,7 +189,7 @@ def _evaluator(apply: Apply, unshifted: tuple[int, ...], options: SweepOptions):
                 probabilities, labels[None, None, :, None].astype(jnp.int32), axis=-1
             )[..., 0],
             "distance": jnp.linalg.norm(outputs - centred, axis=-1),
-            "norm": jnp.linalg.norm(centred, axis=-1),
+            "outputs": centred,
         }
 
     return evaluate
@@ -204,18 +207,22 @@ def _fill(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
+def _write(shard: dict[str, np.ndarray], path: Path) -> None:
+    np.savez(path, allow_pickle=False, **shard)
+
+
 def _read(path: Path | None) -> dict[str, np.ndarray] | None:
     """A finished shard; None if there is none, or if the file is damaged and has to be redone."""
     if path is None or not path.exists():
         return None
     try:
         with np.load(path) as file:
-            return {name: file[name] for name in ("predictions", "confidence", "distance", "norm")}
+            return {name: file[name] for name in IMAGES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
 def _join(shards: list[dict[str, np.ndarray]], labels: np.ndarray, shifts: ShiftSet) -> Sweep:
-    joined = {name: np.concatenate([s[name] for s in shards], axis=-1) for name in shards[0]}
-    count = joined["norm"].shape[-1]
+    joined = {name: np.concatenate([s[name] for s in shards], axis=IMAGES[name]) for name in IMAGES}
+    count = len(joined["outputs"])
     return Sweep(shifts=shifts, labels=np.asarray(labels[:count]), **joined)

@@ -24,7 +24,7 @@ MARKERS = "osD^vPX"
 INK = "#16191d"
 MUTED = "#5c6670"
 HEAT = "cividis"
-STYLE = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 9.5,

@@ -1,0 +1,175 @@
+"""One network audited: proof, sweep over shifts, features, layers and protocols."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Shaped
+
+from jaxinv.data import Dataset
+from jaxinv.evaluation import proof, summary
+from jaxinv.evaluation.features import feature_error
+from jaxinv.evaluation.layers import layer_rows
+from jaxinv.evaluation.protocols import run_protocol
+from jaxinv.evaluation.results import NetworkResult
+from jaxinv.evaluation.subject import Subject
+from jaxinv.evaluation.sweep import Sweep, SweepOptions, sweep
+from jaxinv.shifts import translate
+
+# Images that the layer table and the features' error are measured on.
+FEW = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """A network's figures, and what its maps and pictures are made from."""
+
+    result: NetworkResult
+    sweep: Sweep
+    pictures: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is done to each network.
+
+    Attributes:
+      options: the shifts.
+      certify: whether to prove.
+      layers: whether to go layer by layer.
+      protocols: names of published protocols, see `jaxinv.evaluation.protocols.PROTOCOLS`.
+      directory: where finished shards are kept; None keeps none.
+      seed: of everything random.
+    """
+
+    options: SweepOptions = dataclasses.field(default_factory=SweepOptions)
+    certify: bool = True
+    layers: bool = True
+    protocols: tuple[str, ...] = ()
+    directory: Path | None = None
+    seed: int = 0
+
+
+def audit(
+    subject: Subject,
+    dataset: Dataset,
+    *,
+    plan: Plan | None = None,
+    says: str = "",
+    progress: Callable[[int], None] = lambda images: None,
+) -> Audit:
+    """Audits one network on one data set.
+
+    Args:
+      subject: the network.
+      dataset: its images.
+      plan: what is done.
+      says: a sentence for the table.
+      progress: called with the number of images finished since the last call.
+
+    Returns:
+      The audit.
+
+    Raises:
+      ValueError: if the network does not take the images, or gives no output per image and class.
+      Interrupted: on Ctrl-C; `partial_audit` makes a result of what it carries.
+    """
+    plan = plan or Plan()
+    few = dataset.images[:FEW]
+    certificate = None
+    if plan.certify:
+        certificate = proof.proof_of(subject.apply, few[:1], mode=plan.options.mode)
+    found = sweep(
+        subject.apply,
+        dataset.images,
+        dataset.labels,
+        options=plan.options,
+        directory=plan.directory,
+        identity=subject.identity,
+        progress=progress,
+    )
+    made = partial_audit(subject, dataset, found, options=plan.options, says=says)
+    figures = dict(made.result.figures)
+    features = feature_error(subject, few)
+    if features is not None:
+        figures["equivariance_error"] = features[0]
+    states: Callable[..., Any] | None = proof.layer_states if plan.certify else None
+    result = dataclasses.replace(
+        made.result,
+        figures=figures,
+        certificate=certificate,
+        layers=layer_rows(subject, few, states=states) if plan.layers else (),
+        protocols={
+            name: run_protocol(name, subject, dataset, seed=plan.seed, progress=progress)
+            for name in plan.protocols
+        },
+    )
+    return dataclasses.replace(made, result=result)
+
+
+def partial_audit(
+    subject: Subject,
+    dataset: Dataset,
+    found: Sweep,
+    *,
+    options: SweepOptions,
+    says: str = "",
+) -> Audit:
+    """The figures that follow from a sweep alone, be it of all images or of the first ones.
+
+    Args:
+      subject: the network.
+      dataset: its images.
+      found: the sweep.
+      options: of the sweep.
+      says: a sentence for the table.
+
+    Returns:
+      The audit.
+    """
+    flips = summary.flips_of(found)
+    result = NetworkResult(
+        name=subject.name,
+        title=subject.title,
+        says=says,
+        origin=dict(subject.origin),
+        parameters=subject.parameters,
+        figures=summary.figures_of(found),
+        curve=summary.curve_of(found),
+        radial=summary.radial_of(found),
+        worst_shift=summary.worst_shift_of(found),
+        flips=flips,
+    )
+    pictures = [shown_pair(dataset.images[flip.index], flip.shift, options) for flip in flips]
+    return Audit(result, found, tuple(pictures))
+
+
+def shown_pair(
+    image: Shaped[np.ndarray, "h w c"], shift: Sequence[int], options: SweepOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """An image as the network sees it without and with a shift.
+
+    Args:
+      image: the image; for mode "crop" the larger one.
+      shift: in pixels.
+      options: of the sweep.
+
+    Returns:
+      Both.
+
+    Example:
+      >>> dot = np.zeros((2, 2, 1), np.uint8)
+      >>> dot[0, 0] = 9
+      >>> shown_pair(dot, (1, 0), SweepOptions())[1][..., 0].tolist()
+      [[0, 0], [9, 0]]
+    """
+    if options.mode == "crop":
+        m = options.max_shift or 0
+        down, right = shift
+        height, width = (size - 2 * m for size in image.shape[:2])
+        moved = image[m - down : m - down + height, m - right : m - right + width]
+        return image[m : m + height, m : m + width], moved
+    batch: Array = np.asarray(image)[None]  # type: ignore[assignment]
+    return image, np.asarray(translate(batch, tuple(shift), mode=options.mode))[0]

@@ -1,0 +1,61 @@
+"""Equivariance of a network's feature maps over all shifts that their stride allows."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxinv import metrics
+from jaxinv.evaluation.layers import spatial_layers
+from jaxinv.evaluation.results import Estimate
+from jaxinv.evaluation.subject import Subject
+from jaxinv.shifts import translate
+
+
+def feature_error(
+    subject: Subject, images: Shaped[np.ndarray, "n h w c"], *, place: int = -1
+) -> tuple[Estimate, tuple[int, ...]] | None:
+    """The largest equivariance error of one feature map over all circular shifts.
+
+    Args:
+      subject: the network.
+      images: a few images.
+      place: which of the outputs with positions; the last one, before pooling or flattening, if
+        not given; 0 is the first layer.
+
+    Returns:
+      The largest relative error, and the stride whose multiples were tried; None for a network
+      that has no such output or does not say what its layers are.
+
+    Example:
+      >>> import flax.linen as nn
+      >>> from jaxinv.evaluation.subject import of_module
+      >>> conv = nn.Conv(2, (3, 3), strides=2, padding="CIRCULAR")
+      >>> images = np.arange(64, dtype=np.float32).reshape(1, 8, 8, 1)
+      >>> net = of_module(conv, conv.init(jax.random.key(0), images), name="conv")
+      >>> error, stride = feature_error(net, images)
+      >>> error.value < 1e-5, stride
+      (True, (2, 2))
+    """
+    layers = list(spatial_layers(subject, images).values())
+    if not -len(layers) <= place < len(layers):
+        return None
+    features, stride = layers[place]
+    x = jnp.asarray(images, jnp.float32)
+    rows = [range(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
+    worst = _worst_error(features, x, np.array(list(itertools.product(*rows))), stride)
+    return Estimate(float(worst), None, None, len(images), "relative"), stride
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _worst_error(features, x, shifts, stride):
+    base = features(x)
+
+    def error(t):
+        moved = translate(base, tuple(t[i] // s for i, s in enumerate(stride)))
+        return metrics.relative_error(features(translate(x, tuple(t))), moved)
+
+    return jnp.max(jax.lax.map(error, shifts))

@@ -1,0 +1,322 @@
+"""Published protocols by name: the figures a paper's readers know, exact ones beside sampled ones.
+
+The definitions are those of `jaxinv.metrics.protocols`. Here they get a data set, batch by batch.
+Protocols on crops see the images in a black frame, so that a crop has the size the network was
+trained on and its content can move.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxinv import metrics
+from jaxinv.data import Dataset
+from jaxinv.evaluation import summary
+from jaxinv.evaluation.layers import spatial_layers
+from jaxinv.evaluation.results import Estimate
+from jaxinv.evaluation.subject import Subject
+from jaxinv.metrics import protocols
+from jaxinv.orbit import orbit
+
+# Pixels of black around the images for protocols on crops: Zhang's 32 of 256 are 4 of 32.
+FRAME = 4
+# Pixels that an adversary may shift by; also Chaman and Dokmanic's largest shift for 32 pixels.
+RADIUS = 3
+# Random pairs for each image.
+PAIRS = 20
+BATCH = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class PerImage:
+    """A figure that is the mean of one number per image."""
+
+    values: Float[np.ndarray, " n"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A figure estimated by random draws, with the standard error over the draws."""
+
+    value: float
+    error: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Total:
+    """A figure of a batch as a whole, averaged over batches."""
+
+    value: float
+    unit: str = "share"
+
+
+Figures = Mapping[str, PerImage | Drawn | Total]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A network and a batch of images."""
+
+    subject: Subject
+    images: Array
+    labels: Array
+    key: Array
+
+    @property
+    def apply(self) -> Callable:
+        """The classifier."""
+        return self.subject.apply
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Positions of an image."""
+        height, width = self.images.shape[1:3]
+        return height, width
+
+    @property
+    def framed(self) -> Array:
+        """The images in a black frame of `FRAME` pixels."""
+        border = (FRAME, FRAME)
+        return jnp.pad(self.images, ((0, 0), border, border, (0, 0)))
+
+
+def _all_shifts(task: Task) -> Figures:
+    predictions = metrics.predicted_classes(orbit(task.apply)(task.images))
+    scored = {
+        "mean_accuracy": metrics.mean_accuracy,
+        "worst_case_accuracy": metrics.worst_case_accuracy,
+        "consistent_and_right": metrics.consistent_accuracy,
+    }
+    figures = {
+        name: _each(metric(predictions, task.labels, per_image=True))
+        for name, metric in scored.items()
+    }
+    return figures | {
+        "consistency": _each(metrics.consistency(predictions, per_image=True)),
+        "top1_change_of_one_pixel": _each(metrics.top1_change(predictions, per_image=True)),
+    }
+
+
+def _zhang(task: Task) -> Figures:
+    crops: dict[str, Any] = {"size": task.size}
+    sweep = protocols.diagonal_sweep(task.apply, task.framed, task.labels, **crops)
+    return {
+        "crop_consistency_exact": _each(
+            protocols.crop_consistency(task.apply, task.framed, per_image=True, **crops)
+        ),
+        "crop_consistency_sampled": _drawn(
+            protocols.sampled_crop_consistency(
+                task.key, task.apply, task.framed, pairs=PAIRS, **crops
+            )
+        ),
+        "diagonal_accuracy": _each(jnp.mean(sweep.correct, axis=0)),
+        "diagonal_probability_deviation": Total(float(sweep.variation)),
+    }
+
+
+def _chaman(task: Task) -> Figures:
+    exact = functools.partial(
+        protocols.circular_consistency,
+        task.apply,
+        task.images,
+        max_shift=RADIUS,
+        per_image=True,
+    )
+    drawn = protocols.sampled_circular_consistency(
+        task.key, task.apply, task.images, max_shift=RADIUS, pairs=PAIRS
+    )
+    return {
+        "consistency_exact": _each(exact(published=False)),
+        "consistency_without_the_last_shift_exact": _each(exact(published=True)),
+        "consistency_without_the_last_shift_sampled": _drawn(drawn),
+    }
+
+
+def _azulay(task: Task) -> Figures:
+    # Embedded: the image made smaller by the frame and put on a black canvas of its old size.
+    count, height, width, channels = task.images.shape
+    smaller = (count, height - FRAME, width - FRAME, channels)
+    small = jax.image.resize(task.images, smaller, "linear")
+    found: dict[str, Drawn | Total] = {}
+    for name, images in (
+        ("embedded", protocols.embed(small, canvas=task.size)),
+        ("cropped", task.framed),
+    ):
+        exact = protocols.one_pixel_change(task.apply, images, size=task.size)
+        drawn = protocols.sampled_one_pixel_change(
+            task.key, task.apply, images, size=task.size, pairs=PAIRS
+        )
+        for figure in exact._fields:
+            found[f"{name}_{figure}_exact"] = Total(float(getattr(exact, figure)))
+            found[f"{name}_{figure}_sampled"] = _drawn(getattr(drawn, figure))
+    return found
+
+
+def _engstrom(task: Task) -> Figures:
+    grid = protocols.spatial_grid(task.apply, task.images, task.labels)
+    attack = functools.partial(
+        protocols.worst_of, task.key, task.apply, task.images, task.labels, tries=10, repeats=2
+    )
+    rows = jnp.asarray(protocols.transformation_grid())
+    return {
+        "natural": Total(float(grid.natural)),
+        "grid_average": _each(jnp.mean(grid.correct, axis=0)),
+        "grid_worst": _each(jnp.all(grid.correct, axis=0)),
+        "worst_of_10_of_the_grid_exact": Total(
+            float(protocols.expected_worst_of(grid.correct, tries=10))
+        ),
+        "worst_of_10_of_the_grid_sampled": _drawn(attack(grid=rows)),
+        "worst_of_10_as_published": _drawn(attack()),
+    }
+
+
+def _adversarial(task: Task) -> Figures:
+    found = protocols.search_shifts(task.apply, task.images, task.labels, radius=RADIUS)
+    # An image that is wrong as it is has an adversarial shift of length 0.
+    return {
+        f"right_within_{radius}_pixels": _each(found.distance > radius)
+        for radius in range(RADIUS + 1)
+    }
+
+
+def _gruver(task: Task) -> Figures:
+    layers = task.subject.layers
+    networks = {"output": task.apply} if layers is None else {"output": task.apply, "": layers}
+    found = {}
+    for name, fun in networks.items():
+        for method in ("fourier", "bilinear"):
+            errors = protocols.local_equivariance_error(fun, task.images, method=method)
+            for layer, error in (errors if isinstance(errors, dict) else {name: errors}).items():
+                for kind in error._fields:
+                    value = float(getattr(error, kind))
+                    found[f"{layer} {method} {kind}"] = Total(value, "relative")
+    return found
+
+
+def _stylegan3(task: Task) -> Figures:
+    layers = spatial_layers(task.subject, task.images)
+    if not layers:
+        raise ValueError(
+            f"protocol stylegan3 needs a feature map, and {task.subject.name} does not show its "
+            "layers; allowed are Flax modules and checkpoints"
+        )
+    (features, stride) = list(layers.values())[-1]
+    base = features(task.images)
+    steps: dict[str, Any] = {"stride": stride[0], "peak": float(jnp.max(base) - jnp.min(base))}
+    fractional, _ = protocols.sampled_eq_t_frac(task.key, features, task.images, **steps)
+    return {
+        "eq_t_exact": Total(float(protocols.eq_t(features, task.images, **steps)), "dB"),
+        "eq_t_sampled": Total(
+            float(protocols.sampled_eq_t(task.key, features, task.images, **steps)), "dB"
+        ),
+        "eq_t_frac_sampled": Total(float(fractional), "dB"),
+    }
+
+
+def _biscione(task: Task) -> Figures:
+    shifts = [(0, right) for right in range(1, FRAME + 1)]
+    features = task.subject.layers or (lambda images: {"output": task.apply(images)})
+    found = {}
+    for layer, profile in protocols.cosine_profile(features, task.images, shifts).items():
+        for (_, right), value in zip(shifts, profile.similarity, strict=True):
+            found[f"{layer} at_{right}_pixels"] = Total(float(value), "cosine")
+        found[f"{layer} between_images"] = Total(float(profile.baseline), "cosine")
+    return found
+
+
+PROTOCOLS: dict[str, Callable[[Task], Figures]] = {
+    "all-shifts": _all_shifts,
+    "zhang2019": _zhang,
+    "chaman2021": _chaman,
+    "azulay2019": _azulay,
+    "engstrom2019": _engstrom,
+    "adversarial": _adversarial,
+    "gruver2023": _gruver,
+    "stylegan3": _stylegan3,
+    "biscione2021": _biscione,
+}
+
+
+def check_protocols(names: Sequence[str]) -> None:
+    """Raises for a protocol that does not exist.
+
+    Args:
+      names: the names.
+
+    Raises:
+      ValueError: if one is unknown.
+
+    Example:
+      >>> check_protocols(["zhang2019", "gruver2023"])
+    """
+    for name in names:
+        if name not in PROTOCOLS:
+            raise ValueError(f"protocol is {name!r}; allowed are {', '.join(PROTOCOLS)}")
+
+
+def run_protocol(
+    name: str,
+    subject: Subject,
+    dataset: Dataset,
+    *,
+    seed: int = 0,
+    batch: int = BATCH,
+    progress: Callable[[int], None] = lambda images: None,
+) -> dict[str, Estimate]:
+    """Runs a published protocol.
+
+    Args:
+      name: one of `PROTOCOLS`.
+      subject: the network.
+      dataset: the images.
+      seed: of random draws.
+      batch: number of images at a time.
+      progress: called with the number of images finished since the last call.
+
+    Returns:
+      Figures by name. Shares have 95% intervals: over images where the figure is exact for each
+      image, over draws where it is sampled.
+
+    Raises:
+      ValueError: if the name is unknown or the protocol does not apply to the network.
+    """
+    check_protocols([name])
+    found, counts = [], []
+    for number, start in enumerate(range(0, len(dataset), batch)):
+        images = jnp.asarray(dataset.images[start : start + batch], jnp.float32)
+        labels = jnp.asarray(dataset.labels[start : start + batch])
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        found.append(PROTOCOLS[name](Task(subject, images, labels, key)))
+        counts.append(len(labels))
+        progress(len(labels))
+    return {figure: _joined([f[figure] for f in found], counts) for figure in found[0]}
+
+
+def _joined(parts: Sequence[Any], counts: Sequence[int]) -> Estimate:
+    first, total = parts[0], sum(counts)
+    if isinstance(first, PerImage):
+        values = np.concatenate([part.values for part in parts])
+        if values.dtype == bool:
+            return summary.share(values)
+        return summary.mean(jnp.asarray(values))
+    weights = np.asarray(counts) / total
+    value = float(weights @ np.array([part.value for part in parts]))
+    if isinstance(first, Total):
+        return Estimate(value, None, None, total, first.unit)
+    errors = np.array([part.error for part in parts])
+    reach = 1.96 * float(np.sqrt(np.sum((weights * errors) ** 2)))
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), total)
+
+
+def _each(values: Array) -> PerImage:
+    return PerImage(np.asarray(values))
+
+
+def _drawn(found: protocols.Estimate) -> Drawn:
+    return Drawn(float(found.value), float(found.standard_error))

@@ -1,0 +1,258 @@
+"""From a sweep over shifts to the figures of a report, each with its uncertainty."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxinv import metrics
+from jaxinv.evaluation.results import Estimate, Flip
+from jaxinv.evaluation.sweep import Sweep
+
+FLIPS = 6
+
+
+def share(successes: Bool[np.ndarray, " n"]) -> Estimate:
+    """A proportion of images with Wilson's interval.
+
+    Args:
+      successes: whether each image counts.
+
+    Returns:
+      The estimate.
+
+    Example:
+      >>> print(share(np.array([True, True, False, True])))
+      75.0% (30.1 to 95.4)
+    """
+    right, count = int(np.sum(successes)), len(successes)
+    low, high = metrics.wilson_interval(right, count)
+    return Estimate(right / count, low, high, count)
+
+
+def mean(values: Float[Array, " n"], *, unit: str = "share", seed: int = 0) -> Estimate:
+    """A mean over images with its bootstrap interval.
+
+    Args:
+      values: one number per image.
+      unit: of the numbers.
+      seed: of the resampling.
+
+    Returns:
+      The estimate.
+
+    Example:
+      >>> print(mean(jnp.array([0.5, 0.5, 0.5])))
+      50.0% (50.0 to 50.0)
+    """
+    values = jnp.asarray(values)
+    low, high = metrics.bootstrap_interval(jax.random.key(seed), values, resamples=1000)
+    return Estimate(float(jnp.mean(values)), float(low), float(high), len(values), unit)
+
+
+def figures_of(found: Sweep) -> dict[str, Estimate]:
+    """The headline figures: centred, mean, worst, consistency, invariance_error.
+
+    Args:
+      found: the sweep.
+
+    Returns:
+      Estimates by name, see `jaxinv.evaluation.results.FIGURES`.
+    """
+    right = found.predictions == found.labels
+    predictions, labels = jnp.asarray(found.predictions), jnp.asarray(found.labels)
+    change = np.sqrt(np.sum(found.distance.astype(np.float64) ** 2, axis=-1))
+    size = np.linalg.norm(found.outputs.astype(np.float64))
+    return {
+        "centred": share(right[found.unshifted]),
+        "mean": mean(metrics.mean_accuracy(predictions, labels, per_image=True)),
+        "worst": share(right.all(axis=(0, 1))),
+        "consistency": mean(metrics.consistency(predictions, per_image=True)),
+        "invariance_error": Estimate(
+            float(change.max() / size) if size else 0.0, None, None, found.count, "relative"
+        ),
+    }
+
+
+def curve_of(found: Sweep) -> dict[str, list[float]]:
+    """Accuracy, and agreement with the unshifted prediction, by the size of the shift.
+
+    The size of a shift is its larger component; a circular shift by P - 1 is one by -1.
+
+    Args:
+      found: the sweep.
+
+    Returns:
+      The columns `shift`, `accuracy` and `consistency`.
+    """
+    sizes = reach_of(found)
+    accuracy = np.mean(found.predictions == found.labels, axis=-1)
+    agreement = np.mean(found.predictions == found.predictions[found.unshifted], axis=-1)
+    rings = range(int(sizes.max()) + 1)
+    return {
+        "shift": list(rings),
+        "accuracy": [float(accuracy[sizes == ring].mean()) for ring in rings],
+        "consistency": [float(agreement[sizes == ring].mean()) for ring in rings],
+    }
+
+
+def reach_of(found: Sweep) -> np.ndarray:
+    """The larger component of each shift, in pixels, the short way round on a torus."""
+    rows = [np.abs(np.asarray(row)) for row in found.shifts.rows]
+    if is_torus(found):
+        rows = [np.minimum(row, len(row) - row) for row in rows]
+    return np.maximum(rows[0][:, None], rows[1][None, :])
+
+
+def is_torus(found: Sweep) -> bool:
+    """Whether the sweep holds all circular shifts."""
+    return all(
+        row == tuple(range(size))
+        for row, size in zip(found.shifts.rows, found.shifts.sizes, strict=True)
+    )
+
+
+def sensitivity_of(found: Sweep) -> Float[np.ndarray, "s1 s2"]:
+    """Kauderer-Abrams' sensitivity map, as `jaxinv.metrics.sensitivity_map`, from distances.
+
+    Args:
+      found: the sweep.
+
+    Returns:
+      Mean distance of each shift's outputs to the unshifted ones, over the mean distance between
+      the outputs of two different images; not divided where all images give the same outputs.
+
+    Reference:
+      Kauderer-Abrams (2017), https://arxiv.org/abs/1801.01450.
+    """
+    # Image by image: all pairs at once would take n * n * classes numbers.
+    outputs = found.outputs.astype(np.float64)
+    between = sum(np.linalg.norm(outputs - one, axis=-1).sum() for one in outputs)
+    scale = between / max(1, found.count * (found.count - 1))
+    distances = found.distance.mean(axis=-1, dtype=np.float64)
+    return distances / scale if scale else distances
+
+
+def radial_of(found: Sweep) -> dict[str, list[float]]:
+    """The radial profile of the sensitivity map, as the columns `radius` and `sensitivity`."""
+    radius, sensitivity = metrics.radial_profile(
+        jnp.asarray(sensitivity_of(found)), origin=found.unshifted, periodic=is_torus(found)
+    )
+    return {
+        "radius": [float(r) for r in radius],
+        "sensitivity": [float(s) for s in sensitivity],
+    }
+
+
+def maps_of(found: Sweep) -> dict[str, np.ndarray]:
+    """What maps.npz holds of a network: accuracy, confidence, sensitivity, predictions.
+
+    Args:
+      found: the sweep.
+
+    Returns:
+      Arrays with the shifts leading, in the orbit's order.
+    """
+    return {
+        "accuracy": (found.predictions == found.labels).mean(axis=-1, dtype=np.float32),
+        "confidence": found.confidence.mean(axis=-1),
+        "sensitivity": sensitivity_of(found).astype(np.float32),
+        "predictions": found.predictions,
+        "shifts_down": np.asarray(found.shifts.rows[0]),
+        "shifts_right": np.asarray(found.shifts.rows[1]),
+    }
+
+
+def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
+    """Images that are right as they are and wrong after the smallest shift.
+
+    Args:
+      found: the sweep.
+      limit: at most so many; those whose shift is smallest, then those whose probability of the
+        true class falls most.
+
+    Returns:
+      What happened to each.
+    """
+    start = found.unshifted
+    sizes = reach_of(found)
+    wrong = (found.predictions != found.labels) & (found.predictions[start] == found.labels)
+    # The smallest shift that flips an image, the first among equals.
+    size = np.where(wrong, sizes[..., None], np.iinfo(np.int64).max).reshape(-1, found.count)
+    first = size.argmin(axis=0)
+    smallest = size[first, np.arange(found.count)]
+    before = found.confidence[start]
+    after = found.confidence.reshape(-1, found.count)[first, np.arange(found.count)]
+    order = np.lexsort((after - before, smallest))
+    flips = []
+    for image in order[:limit]:
+        if not wrong[..., image].any():
+            break
+        at = np.unravel_index(first[image], sizes.shape)
+        flips.append(
+            Flip(
+                index=int(image),
+                label=int(found.labels[image]),
+                before=int(found.predictions[(*start, image)]),
+                after=int(found.predictions[(*at, image)]),
+                shift=_short_way(found, at),
+                confidence_before=float(before[image]),
+                confidence_after=float(after[image]),
+            )
+        )
+    return tuple(flips)
+
+
+def worst_shift_of(found: Sweep) -> tuple[int, ...]:
+    """The shift with the lowest accuracy, the smallest among equals."""
+    accuracy = np.mean(found.predictions == found.labels, axis=-1)
+    order = np.lexsort((reach_of(found).ravel(), accuracy.ravel()))
+    return _short_way(found, np.unravel_index(order[0], accuracy.shape))
+
+
+def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[str, Any]]:
+    """McNemar's test between two networks, centred and at every shift.
+
+    Args:
+      names: of the networks.
+      first: the sweep of the one.
+      second: the sweep of the other, over the same images.
+
+    Returns:
+      A dictionary for each figure, for `Results.comparisons`.
+
+    Raises:
+      ValueError: if the sweeps hold different images.
+    """
+    if not np.array_equal(first.labels, second.labels):
+        raise ValueError(f"{names[0]} and {names[1]} were not evaluated on the same images")
+    tests = []
+    for figure, right in (
+        ("centred", lambda s: (s.predictions == s.labels)[s.unshifted]),
+        ("at every shift", lambda s: (s.predictions == s.labels).all(axis=(0, 1))),
+    ):
+        test = metrics.mcnemar(right(first), right(second))
+        tests.append(
+            {
+                "first": names[0],
+                "second": names[1],
+                "figure": figure,
+                "only_first": test.only_first,
+                "only_second": test.only_second,
+                "images": test.total,
+                "p_value": test.p_value,
+            }
+        )
+    return tests
+
+
+def _short_way(found: Sweep, index) -> tuple[int, ...]:
+    shift = found.shifts.shift(tuple(int(i) for i in index))
+    if not is_torus(found):
+        return shift
+    return tuple(
+        t - size if t >= (size + 1) // 2 else t
+        for t, size in zip(shift, found.shifts.sizes, strict=True)
+    )

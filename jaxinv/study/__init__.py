@@ -1,0 +1,1 @@
+"""The question answered on real digits: small networks that differ in one thing each."""

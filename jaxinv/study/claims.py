@@ -1,0 +1,235 @@
+"""What people say about ConvNets and translation, decided by the study's figures."""
+
+from collections.abc import Callable, Mapping
+
+from jaxinv.evaluation.results import Claim, Estimate, NetworkResult, figure
+from jaxinv.tolerances import tolerance
+
+# Depth of the study's networks, for rounding errors.
+EXACT = tolerance("float32", depth=8)[0]
+# A network that keeps this share of its accuracy passes for invariant to a shift of that size.
+KEEPS = 0.95
+
+Networks = Mapping[str, NetworkResult]
+FirstLayers = Mapping[str, Estimate]
+
+
+def decide(networks: Networks, first_layers: FirstLayers) -> tuple[Claim, ...]:
+    """Decides each claim whose networks were evaluated.
+
+    Args:
+      networks: results by the names of `jaxinv.study.arms`.
+      first_layers: equivariance error of the first layer of "dense" and "unshared".
+
+    Returns:
+      The claims with verdicts and figures.
+
+    Example:
+      >>> decide({}, {"dense": Estimate(1e-7, None, None, 4, "relative"),
+      ...             "unshared": Estimate(0.9, None, None, 4, "relative")})[0].verdict
+      'true'
+    """
+    claims = []
+    for needed, layers, make in _CLAIMS:
+        if all(name in networks for name in needed) and all(n in first_layers for n in layers):
+            claims.append(make(networks, first_layers))
+    return tuple(claims)
+
+
+def _equivariant(networks: Networks, first_layers: FirstLayers) -> Claim:
+    shared, unshared = first_layers["dense"].value, first_layers["unshared"].value
+    return Claim(
+        "The neurons of a convolutional layer share weights, so the layer is equivariant.",
+        _verdict(shared <= EXACT < unshared),
+        f"first layer, all circular shifts: differs by {figure(shared)} of its size at most; "
+        f"without weight sharing by {figure(unshared)}",
+        {"shared": shared, "unshared": unshared},
+    )
+
+
+def _invariant(networks: Networks, first_layers: FirstLayers) -> Claim:
+    figures = networks["dense"].figures
+    change = figures["invariance_error"].value
+    return Claim(
+        "So a convolutional network is invariant.",
+        _verdict(change <= EXACT),
+        f"the same network is right on {_percent(figures['centred'])} of the images as they are "
+        f"and on {_percent(figures['mean'])} over all shifts",
+        {"centred": figures["centred"].value, "mean": figures["mean"].value},
+    )
+
+
+def _pooling(networks: Networks, first_layers: FirstLayers) -> Claim:
+    sizes = (1, 2, 4)
+    pooled = [_accuracy_at(networks["dense, pooled"], size) for size in sizes]
+    plain = [_accuracy_at(networks["dense"], size) for size in sizes]
+    kept = [p / networks["dense, pooled"].figures["centred"].value for p in pooled]
+    helps = "partly" if pooled[0] > plain[0] else "false"
+    verdict = "true" if kept[-1] >= KEEPS else helps
+    with_pools, without = (", ".join(f"{100 * v:.0f}" for v in vs) for vs in (pooled, plain))
+    return Claim(
+        "Pooling makes it invariant to small shifts.",
+        verdict,
+        f"right after 1, 2 and 4 pixels: {with_pools}% with pooling, {without}% without",
+        {f"pooled_at_{size}": value for size, value in zip(sizes, pooled, strict=True)}
+        | {f"plain_at_{size}": value for size, value in zip(sizes, plain, strict=True)},
+    )
+
+
+def _dense(networks: Networks, first_layers: FirstLayers) -> Claim:
+    changes = {name: networks[name].figures["invariance_error"].value for name in ("MLP", "dense")}
+    return Claim(
+        "Fully connected layers are not invariant.",
+        _verdict(min(changes.values()) > EXACT),
+        f"outputs change by up to {figure(changes['MLP'])} of their size without convolutions, "
+        f"{figure(changes['dense'])} with equivariant ones before",
+        changes,
+    )
+
+
+def _before_dense(networks: Networks, first_layers: FirstLayers) -> Claim:
+    exact = networks["global, no stride"].figures
+    strided = networks["global pooling"].figures
+    padded = networks["global, zero padding"].figures
+    change = exact["invariance_error"].value
+    return Claim(
+        "A network is invariant if everything before its first dense layer is.",
+        _verdict(change <= EXACT),
+        f"global pooling, circular padding, no stride: outputs change by {figure(change)}, "
+        f"{_percent(exact['consistency'])} consistent; with strides "
+        f"{_percent(strided['consistency'])}, with zero padding too "
+        f"{_percent(padded['consistency'])}",
+        {
+            "change": change,
+            "consistency": exact["consistency"].value,
+            "consistency_strided": strided["consistency"].value,
+            "consistency_zero_padding": padded["consistency"].value,
+        },
+    )
+
+
+def _striding(networks: Networks, first_layers: FirstLayers) -> Claim:
+    adaptive = networks["global, adaptive"].figures
+    change = adaptive["invariance_error"].value
+    return Claim(
+        "Striding always costs invariance.",
+        _verdict(change > EXACT),
+        f"adaptive polyphase sampling keeps the stride: outputs change by {figure(change)}, "
+        f"{_percent(adaptive['consistency'])} consistent, {_percent(adaptive['mean'])} right",
+        {"change": change, "consistency": adaptive["consistency"].value},
+    )
+
+
+def _data(networks: Networks, first_layers: FirstLayers) -> Claim:
+    before = networks["dense, pooled"].figures
+    after = networks["dense, shifted data"].figures
+    change = after["invariance_error"].value
+    return Claim(
+        "Training on translated data improves accuracy.",
+        _verdict(after["mean"].value > before["mean"].value),
+        f"over all shifts {_percent(before['mean'])} becomes {_percent(after['mean'])}, centred "
+        f"{_percent(before['centred'])} becomes {_percent(after['centred'])}; learnt, not exact: "
+        f"outputs still change by up to {figure(change)}",
+        {
+            "mean_before": before["mean"].value,
+            "mean_after": after["mean"].value,
+            "centred_before": before["centred"].value,
+            "centred_after": after["centred"].value,
+        },
+    )
+
+
+_CLAIMS: tuple[
+    tuple[tuple[str, ...], tuple[str, ...], Callable[[Networks, FirstLayers], Claim]], ...
+] = (
+    ((), ("dense", "unshared"), _equivariant),
+    (("dense",), (), _invariant),
+    (("dense", "dense, pooled"), (), _pooling),
+    (("dense", "MLP"), (), _dense),
+    (("global, no stride", "global pooling", "global, zero padding"), (), _before_dense),
+    (("global, adaptive",), (), _striding),
+    (("dense, pooled", "dense, shifted data"), (), _data),
+)
+
+
+def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
+    """The verdict in one sentence.
+
+    Args:
+      networks: results by name.
+      claims: what was decided.
+
+    Returns:
+      The sentence.
+
+    Example:
+      >>> headline({}, ())
+      'The study was stopped before a network was finished.'
+    """
+    if not {"dense", "global, no stride"} <= networks.keys():
+        done = ", ".join(networks)
+        return (
+            f"Finished so far: {done}."
+            if done
+            else "The study was stopped before a network was finished."
+        )
+    dense, free = networks["dense"].figures, networks["global, no stride"].figures
+    if free["invariance_error"].value <= EXACT < dense["invariance_error"].value:
+        return (
+            "No: convolution commutes with translation, but a ConvNet that ends in dense layers "
+            f"is right on {_percent(dense['centred'])} of centred digits and "
+            f"{_percent(dense['mean'])} of shifted ones. It is invariant if pooling over all "
+            "positions comes first, with no zero padding and no plain stride before it."
+        )
+    return "Not as theory says: " + "; ".join(
+        f"“{claim.statement}” came out {claim.verdict}" for claim in claims
+    )
+
+
+def sentence(name: str, networks: Networks) -> str:
+    """One sentence on what a network's row shows, from its own figures.
+
+    Args:
+      name: of the network.
+      networks: results by name.
+
+    Returns:
+      The sentence; empty for a network the study does not know.
+
+    Example:
+      >>> sentence("another", {})
+      ''
+    """
+    if name not in _SENTENCES:
+        return ""
+    figures = networks[name].figures
+    exact = figures["invariance_error"].value <= EXACT
+    outcome = "exactly invariant" if exact else f"{_percent(figures['consistency'])} consistent"
+    return _SENTENCES[name].format(outcome=outcome, mean=_percent(figures["mean"]))
+
+
+_SENTENCES = {
+    "dense": "Equivariant features, then a dense layer that reads positions: {outcome}.",
+    "dense, pooled": "Pooling softens small shifts and thins the symmetry to multiples of 4: "
+    "{outcome}.",
+    "dense, shifted data": "The same network has learnt to be right on {mean} of all shifts: "
+    "{outcome}.",
+    "global, zero padding": "Zeros at the border tell positions apart: {outcome}.",
+    "global pooling": "Invariant to multiples of the stride 4 only: {outcome}.",
+    "global, no stride": "Nothing before the dense layer reads positions: {outcome}.",
+    "global, adaptive": "A stride whose phase follows the content: {outcome}.",
+    "unshared": "Each position has its own weights, so not even the features follow: {outcome}.",
+    "MLP": "Nothing in it knows of translation: {outcome}.",
+}
+
+
+def _verdict(holds: bool) -> str:
+    return "true" if holds else "false"
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f}%"
+
+
+def _accuracy_at(network: NetworkResult, size: int) -> float:
+    return dict(zip(network.curve["shift"], network.curve["accuracy"], strict=True))[size]
