@@ -145,7 +145,7 @@ def orbit(
     def evaluate(static, arrays):
         args, kwargs = static.restore(arrays)
         call = plan_call(fun, args, kwargs, **options)
-        if call is None or call.plan.saves_nothing:
+        if call is None or call.plan.saves_nothing(call.chosen.count):
             return brute(*args, **kwargs)
         traced, plan, chosen = call
         shared.refuse_if_too_large(shared.bytes_needed(plan, chosen.count), chosen.count)

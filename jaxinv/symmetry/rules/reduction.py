@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import primitives
 
@@ -91,7 +92,7 @@ def _partially_reduced(value: Value, place: int, m: int) -> Value:
     if base is not None:
         base = periodic_slice(base, place, 0, m + window.size - 1)
         extents = [window.size if i == place else 1 for i in range(base.ndim)]
-        zero = jnp.zeros((), base.dtype)
+        zero = np.zeros((), base.dtype)
         base = lax.reduce_window(base, zero, lax.add, extents, [1] * base.ndim, "VALID")
     return replace_factor(value, place, dataclasses.replace(window, size=1), base)
 

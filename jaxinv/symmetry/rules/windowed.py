@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import primitives
 
@@ -363,7 +364,7 @@ def _long_pool(combine, base, place: int, geometry: Geometry):
         identity = limits.min if combine is lax.max else limits.max
     return lax.reduce_window(
         base,
-        jnp.asarray(identity, base.dtype),
+        np.asarray(identity, base.dtype),
         combine,
         _with(ones, place, geometry.extent),
         ones,
