@@ -22,7 +22,8 @@ def proof_of(
       mode: what enters at the border.
 
     Returns:
-      `Certificate.to_dict()` with the keys `verdict`, `first_break` and `text` in words.
+      `Certificate.to_dict()` with the keys `verdict`, `first_break` (where the symmetry ends, or
+      where it is first thinned) and `text` in words.
 
     Example:
       >>> import jax.numpy as jnp
@@ -30,10 +31,10 @@ def proof_of(
       'invariant to every shift'
     """
     certificate = certify(fun, _shape(images), mode=mode)
-    breaks = certificate.breaks
+    end = certificate.first_end or next(iter(certificate.breaks), None)
     return certificate.to_dict() | {
-        "verdict": in_words(certificate),
-        "first_break": place_of(breaks[0]) if breaks else "",
+        "verdict": in_words(certificate.only),
+        "first_break": place_of(end) if end else "",
         "text": str(certificate),
     }
 
@@ -56,12 +57,11 @@ def layer_states(fun: Callable, images: Shaped[np.ndarray, "n h w c"]) -> list[s
 
 
 def in_words(verdict: Any) -> str:
-    """Kind and period of a certificate or of one of its outputs, in words."""
+    """The state of an output, in words: kind and lattice of shifts."""
     if verdict.kind == "broken":
-        return "broken: no shift but the trivial one"
-    period = tuple(verdict.period)
-    what = "every shift" if set(period) == {1} else f"multiples of {period}"
-    return f"{verdict.kind} to {what}"
+        return f"broken: commutes with {verdict.state.commutes_with}"
+    kind = "invariant" if verdict.kind == "invariant" else "equivariant"
+    return f"{kind} to {verdict.state.commutes_with}"
 
 
 def place_of(step: Any) -> str:

@@ -1,0 +1,84 @@
+"""Progress of long evaluations: a bar with the time left on a terminal, lines elsewhere."""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def progress_bar() -> Progress:
+    """The bar of a program, on standard error.
+
+    Returns:
+      A bar; entering it shows it.
+
+    Example:
+      >>> len(progress_bar().columns)
+      7
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, soft_wrap=True, highlight=False),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+@contextlib.contextmanager
+def counting(progress: Progress | None, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A line of a bar that counts images.
+
+    Args:
+      progress: the bar; None counts nothing.
+      what: what is done.
+      total: number of images.
+
+    Yields:
+      The function that is told how many more are done.
+
+    Example:
+      >>> with counting(None, "nothing", 3) as advance:
+      ...     advance(3)
+    """
+    if progress is None:
+        yield _unseen
+        return
+    task = progress.add_task(what, total=total, note="images")
+    try:
+        yield functools.partial(progress.advance, task)
+    finally:
+        progress.remove_task(task)
+
+
+def say(progress: Progress | None, text: str) -> None:
+    """A line that stays, above the bar or in a log.
+
+    Args:
+      progress: the bar; None says nothing.
+      text: the line.
+
+    Example:
+      >>> say(None, "nobody hears it")
+    """
+    if progress is not None:
+        progress.console.print(text)
+
+
+def _unseen(images: int) -> None:
+    """Progress that nobody watches."""
