@@ -40,7 +40,8 @@ def assert_translation_equivariant(
 
     Args:
       fun: a function of `x` alone; its outputs have the dimensions `axes`, `stride` times smaller.
-      x: input, an array or a pytree of arrays; random values reveal more than special ones.
+      x: input, an array or a pytree of arrays; random values reveal more than special ones. A
+        proof takes `jax.ShapeDtypeStruct`s as well.
       axes: the spatial dimensions of inputs and outputs.
       stride: `s`, one number for all axes or one each.
       shifts: the shifts to measure, multiples of the stride. None means all of them where they
@@ -110,7 +111,8 @@ def assert_translation_invariant(
 
     Args:
       fun: a function of `x` alone, with outputs of any shape.
-      x: input, an array or a pytree of arrays; random values reveal more than special ones.
+      x: input, an array or a pytree of arrays; random values reveal more than special ones. A
+        proof takes `jax.ShapeDtypeStruct`s as well.
       axes: the spatial dimensions of the input.
       stride: `s`, one number for all axes or one each: only its multiples are meant.
       shifts: the shifts to measure, multiples of the stride. None means all of them where they
@@ -161,9 +163,8 @@ def _check(fun, x, axes, rtol, atol, method):
     leaves = jax.tree.leaves(x)
     if not leaves:
         raise ValueError("x holds no arrays")
-    sizes = {
-        tuple(jnp.shape(leaf)[d] for d in check_axes(axes, jnp.ndim(leaf), "x")) for leaf in leaves
-    }
+    shapes = [getattr(leaf, "shape", ()) for leaf in leaves]
+    sizes = {tuple(s[d] for d in check_axes(axes, len(s), "x")) for s in shapes}
     if len(sizes) > 1:
         raise ValueError(f"the arrays of x differ in size along axes {tuple(axes)}: {sizes}")
     return sizes.pop()
@@ -230,13 +231,33 @@ def _compare_leaf(name, got, want, chosen, tolerances, what):
 
 def _prove(fun, x, axes, kind, strides, shifts):
     # The analysis is loaded only where a proof is asked for.
-    from jaxinv.symmetry import certify  # type: ignore[attr-defined]
+    from jaxinv.symmetry import certify
 
     certificate = certify(fun, x, axes=axes)
     asked = (strides,) if shifts is None else tuple(map(tuple, shifts))
-    proved = certificate.kind == kind and all(
-        t % d == 0 for shift in asked for t, d in zip(shift, certificate.period, strict=True)
-    )
-    if not proved:
-        meant = f"multiples of {tuple(strides)}" if shifts is None else f"shifts {asked}"
-        raise AssertionError(f"not proved translation {kind} for {meant}:\n{certificate}")
+    for output in certificate.outputs:
+        proved = all(
+            t % d == 0 for shift in asked for t, d in zip(shift, output.period, strict=True)
+        )
+        if kind == "invariant":
+            proved = proved and output.kind == "invariant"
+        else:
+            proved = proved and _moves_with(output, axes, strides)
+        if not proved:
+            meant = f"multiples of {tuple(strides)}" if shifts is None else f"shifts {asked}"
+            name = f"output {output.path}".rstrip()
+            raise AssertionError(f"{name} not proved translation {kind} for {meant}\n{certificate}")
+
+
+def _moves_with(output, axes, strides):
+    """Whether a certified output is its own roll, by shift / stride along the same axes."""
+    if output.kind != "equivariant":
+        return False
+    dims = check_axes(axes, len(output.shape), "an output")
+    for a, (dim, stride) in enumerate(zip(dims, strides, strict=True)):
+        moving = [factor for row in output.layout for factor in row if factor[1] == a]
+        # One factor moves, and it is the outermost of its dimension: else blocks of it would roll.
+        rolls = len(moving) == 1 and output.layout[dim][0][1] == a and output.whole[a]
+        if not rolls or output.moves[a] * stride != output.period[a]:
+            return False
+    return True

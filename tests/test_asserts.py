@@ -231,6 +231,54 @@ def test_wrong_use_is_a_value_error(check, fun, x, options, message):
         check(fun, x, **options)
 
 
+SHAPE = jax.ShapeDtypeStruct(IMAGES.shape, IMAGES.dtype)
+
+
+@pytest.mark.parametrize("name", EQUIVARIANT)
+def test_proofs_need_no_data(name):
+    fun = as_function(EQUIVARIANT[name])
+    assert_translation_equivariant(fun, SHAPE, method="proof")
+    assert_translation_invariant(lambda x: fun(x).mean((1, 2)), SHAPE, method="proof")
+
+
+def test_proofs_and_measurements_agree():
+    fun = initialised(conv(strides=2))
+    assert_translation_equivariant(fun, IMAGES, stride=2, method="both")
+    assert_translation_invariant(lambda x: fun(x).max((1, 2)), IMAGES, stride=2, method="both")
+    # Here and back: a map of full size that moves with even shifts only.
+    there_and_back = lambda x: jnp.repeat(fun(x), 2, axis=1).repeat(2, axis=2)  # noqa: E731
+    even = [(2, 4), (-2, 0)]
+    assert_translation_equivariant(there_and_back, IMAGES, shifts=even)
+    with pytest.raises(AssertionError, match="not proved"):
+        assert_translation_equivariant(there_and_back, SHAPE, method="proof")
+
+
+@pytest.mark.parametrize(
+    ("fun", "options"),
+    [
+        (initialised(conv("SAME")), {}),
+        (lambda x: jnp.swapaxes(x, 1, 2), {}),
+        (lambda x: (x, jnp.cumsum(x, 1)), {}),
+        (lambda x: jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape), {}),
+        # Polyphase components side by side: each rolls in itself, the whole does not.
+        (lambda x: jnp.concatenate([x[:, ::2], x[:, 1::2]], axis=1), {"shifts": [(2, 0)]}),
+    ],
+    ids=["zero padding", "transposed", "second output", "constant", "side by side"],
+)
+def test_what_is_not_so_is_not_proved(fun, options):
+    with pytest.raises(AssertionError, match=r"not proved translation equivariant for"):
+        assert_translation_equivariant(fun, SHAPE, method="proof", **options)
+
+
+def test_what_is_not_invariant_is_not_proved_so():
+    dense = initialised(nn.Dense(5), flat(IMAGES))
+    for fun in (lambda x: dense(flat(x)), nn.relu):
+        with pytest.raises(AssertionError, match=r"not proved translation invariant for"):
+            assert_translation_invariant(fun, SHAPE, method="proof")
+    with pytest.raises(AssertionError, match=r"for multiples of \(1, 1\)"):
+        assert_translation_invariant(lambda x: x[:, ::2, ::2].mean((1, 2)), SHAPE, method="proof")
+
+
 def test_wrong_strides_are_value_errors():
     with pytest.raises(ValueError, match="for stride 2 and an input of 8 it must be size / s"):
         assert_translation_equivariant(nn.relu, IMAGES, stride=2)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Num, PyTree, Shaped
 
@@ -172,32 +171,55 @@ def layer_symmetry(
 
     @functools.lru_cache(maxsize=8)  # each entry holds the outputs of all layers
     def after(shift: tuple[float, ...]):
-        if any(t % 1 for t in shift):
-            return capture(subpixel_translate(x, shift, axes=dims))
-        return capture(translate(x, tuple(map(int, shift)), axes=dims))
+        return capture(_move(x, jnp.array(shift), dims))
 
     base = capture(x)
     maps = [_is_map(y, x, dims) for y in base]
     rows = []
     for i, (name, y) in enumerate(zip(names, base, strict=True)):
 
-        def at(shift, i=i):
-            return after(shift)[i]
+        def at(shifts, i=i):
+            return tuple(after(t)[i] for t in shifts)
 
         stride = _stride(y, x, dims, at) if maps[i] else ()
-        lattice, whole, half = (
-            _mean_error(y, x, dims, stride, at, steps)
-            for steps in (stride or (1,) * len(dims), (1,) * len(dims), (0.5,) * len(dims))
-        )
-        cosines = [jnp.mean(cosine_invariance(y, at(t))) for t in _along_axes((1,) * len(dims))]
         following = next((base[j] for j in range(i + 1, len(base)) if maps[j]), y)
-        aliasing = 0.0
-        if maps[i]:
-            grid = [following.shape[d] for d in dims]
-            aliasing = float(energy_above_nyquist(y, grid, axes=dims))
-        cosine = float(np.mean(cosines))
-        rows.append(LayerSymmetry(name, y.shape, stride, lattice, whole, half, cosine, aliasing))
+        scores = _scores(
+            y,
+            at(_along_axes(stride)),
+            at(_along_axes((1,) * len(dims))),
+            at(_along_axes((0.5,) * len(dims))),
+            dims,
+            stride,
+            _fits(y, x, dims, stride),
+            tuple(following.shape[d] for d in dims) if maps[i] else (),
+        )
+        rows.append(LayerSymmetry(name, y.shape, stride, *map(float, scores)))
     return rows
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _move(x, shift, dims):
+    if jnp.issubdtype(shift.dtype, jnp.integer):
+        return translate(x, shift, axes=dims)
+    return subpixel_translate(x, shift, axes=dims)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _scores(y, lattice, whole, half, dims, stride, torus, grid):
+    """The five numbers of a row, from a layer's outputs before and after shifts."""
+    cosine = jnp.mean(jnp.stack([jnp.mean(cosine_invariance(y, moved)) for moved in whole]))
+    if not stride:
+        unmoved = [jnp.mean(jnp.stack([relative_error(m, y) for m in ms])) for ms in (whole, half)]
+        return unmoved[0], *unmoved, cosine, 0.0
+    errors = [
+        _mean_error(y, moved, dims, steps, stride, torus)
+        for moved, steps in (
+            (lattice, stride),
+            (whole, (1,) * len(dims)),
+            (half, (0.5,) * len(dims)),
+        )
+    ]
+    return *errors, cosine, energy_above_nyquist(y, grid, axes=dims)
 
 
 def _is_map(y, x, dims):
@@ -210,22 +232,26 @@ def _along_axes(steps):
     return [(*zero[:a], step, *zero[a + 1 :]) for a, step in enumerate(steps)]
 
 
+def _fits(y, x, dims, stride):
+    """Whether a map's positions times its stride are those of the input: it lives on a torus."""
+    return all(y.shape[d] * s == x.shape[d] for d, s in zip(dims, stride, strict=False))
+
+
 def _stride(y, x, dims, at):
     """Pixels per position along each axis: the ratio of sizes, unless another explains more."""
     found = []
     for a, dim in enumerate(dims):
         ratio = x.shape[dim] // y.shape[dim]
-        torus = x.shape[dim] % y.shape[dim] == 0
         unit = tuple(int(b == a) for b in range(len(dims)))
 
         def error(stride, unit=unit):
-            moved = at(tuple(stride * step for step in unit))
-            return float(_error(y, moved, jnp.array(unit), dims, False, False))
+            (moved,) = at([tuple(stride * step for step in unit)])
+            return float(_whole_error(y, moved, jnp.array(unit), dims, False))
 
         # VALID convolutions shorten a map, so that its ratio of sizes is at least the stride.
         others = [s for s in USUAL_STRIDES if s < ratio]
         best = ratio
-        if others and (not torus or error(ratio) > EXPLAINED):
+        if others and (x.shape[dim] % y.shape[dim] or error(ratio) > EXPLAINED):
             errors = {s: error(s) for s in [*others, ratio]}
             nearest = min(errors, key=errors.__getitem__)
             best = nearest if errors[nearest] < 0.5 * errors[ratio] else ratio
@@ -233,27 +259,23 @@ def _stride(y, x, dims, at):
     return tuple(found)
 
 
-def _mean_error(y, x, dims, stride, at, steps):
+def _mean_error(y, moved, dims, steps, stride, torus):
     """Mean over the axes of the error at that axis's step, in pixels of the input."""
-    if not stride:
-        return float(np.mean([relative_error(at(t), y) for t in _along_axes(steps)]))
-    torus = all(y.shape[d] * s == x.shape[d] for d, s in zip(dims, stride, strict=True))
     errors = []
-    for t in _along_axes(steps):
+    for one, t in zip(moved, _along_axes(steps), strict=True):
         inner = [step / s for step, s in zip(t, stride, strict=True)]
-        fractional = any(step % 1 for step in inner)
-        if fractional and not torus:
-            return float("nan")
-        shift = jnp.array(inner, float if fractional else int)
-        errors.append(float(_error(y, at(t), shift, dims, fractional, torus)))
-    return float(np.mean(errors))
+        if all(step % 1 == 0 for step in inner):
+            errors.append(_whole_error(y, one, [int(step) for step in inner], dims, torus))
+        elif torus:
+            errors.append(relative_error(one, subpixel_translate(y, inner, axes=dims)))
+        else:
+            errors.append(jnp.nan)
+    return jnp.mean(jnp.array(errors))
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _error(y, moved, shift, dims, fractional, torus):
-    """Relative error of `moved` against `y` shifted by positions of its own."""
-    if fractional:
-        return relative_error(moved, subpixel_translate(y, shift, axes=dims))
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _whole_error(y, moved, shift, dims, torus):
+    """Relative error of `moved` against `y` shifted by whole positions of its own."""
     expected = translate(y, shift, axes=dims)
     if not torus:
         # Windows that begin before the shift see what wrapped around.
