@@ -1,7 +1,60 @@
 """Whether, where and why a network respects translation: proved, measured and mended."""
 
-from jaxinv.declarations import declare_equivariance
-from jaxinv.orbit import orbit
-from jaxinv.symmetry import certify
+# ruff: noqa: I001 - the groups are the order
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["certify", "declare_equivariance", "orbit"]
+# Translating an input.
+from jaxinv.shifts import crop_translate, subpixel_translate, translate
+
+# Proof: which shifts a network commutes with, and which line ends that.
+from jaxinv.declarations import declare_equivariance, declare_invariance
+from jaxinv.symmetry import Certificate, certify
+
+# Measurement: a network at every translation of its input.
+from jaxinv.orbit import DistinctOutputs, OrbitCost, distinct_orbit, orbit, orbit_cost, symmetrize
+
+# Assertions of the identities, in chex's manner.
+from jaxinv.asserts import assert_translation_equivariant, assert_translation_invariant
+from jaxinv.tolerances import tolerance
+
+if TYPE_CHECKING:
+    from jaxinv import augment, data, layers, metrics, models, training
+
+# Loaded when first used: some of them import much.
+_NAMESPACES = ("augment", "data", "layers", "metrics", "models", "training")
+
+__all__ = [
+    "Certificate",
+    "DistinctOutputs",
+    "OrbitCost",
+    "assert_translation_equivariant",
+    "assert_translation_invariant",
+    "augment",
+    "certify",
+    "crop_translate",
+    "data",
+    "declare_equivariance",
+    "declare_invariance",
+    "distinct_orbit",
+    "layers",
+    "metrics",
+    "models",
+    "orbit",
+    "orbit_cost",
+    "subpixel_translate",
+    "symmetrize",
+    "tolerance",
+    "training",
+    "translate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return importlib.import_module(f"jaxinv.{name}")
+    raise AttributeError(f"module 'jaxinv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_NAMESPACES])

@@ -15,6 +15,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Shaped
 
+from jaxinv.shifts import check_axes
+
 declare_p = Primitive("declare_equivariance")
 
 
@@ -129,6 +131,48 @@ def declare_equivariance(
         value_dims=dims,
         strides=strides,
         restores=restores,
+        assumption=assumption,
+    )
+
+
+def declare_invariance(
+    x: Shaped[Array, "..."],
+    y: Shaped[Array, "..."],
+    *,
+    axes: Sequence[int] = (1, 2),
+    assumption: str = "",
+) -> Shaped[Array, "..."]:
+    """Returns `y` unchanged and promises that no shift of `x` along `axes` changes it.
+
+    Args:
+      x: the value that `y` is computed from.
+      y: any array.
+      axes: the spatial dimensions of `x`.
+      assumption: the condition under which the promise holds, in plain words.
+
+    Returns:
+      `y`.
+
+    Raises:
+      ValueError: if an axis is not a dimension of `x`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxinv
+      >>> def largest(x):
+      ...     return jaxinv.declare_invariance(x, jnp.sort(x)[-1], axes=(0,))
+      >>> jaxinv.certify(largest, jnp.arange(8.0), axes=(0,)).kind
+      'invariant'
+
+    Reference:
+      As `declare_equivariance`, https://arxiv.org/abs/2011.14214.
+    """
+    return declare_p.bind(
+        x,
+        y,
+        reference_dims=check_axes(axes, x.ndim, "x"),
+        value_dims=(),
+        strides=(),
+        restores=False,
         assumption=assumption,
     )
 

@@ -1,7 +1,20 @@
 """Runs a function at every translation of its argument."""
 
+from jaxinv.orbit.compact import DistinctOutputs, distinct_orbit, symmetrize
+from jaxinv.orbit.cost import OrbitCost, orbit_cost
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet, shift_set
 from jaxinv.orbit.transform import orbit
 
-__all__ = ["OrbitMode", "ShiftSet", "every_shift", "orbit", "shift_set"]
+__all__ = [
+    "DistinctOutputs",
+    "OrbitCost",
+    "OrbitMode",
+    "ShiftSet",
+    "distinct_orbit",
+    "every_shift",
+    "orbit",
+    "orbit_cost",
+    "shift_set",
+    "symmetrize",
+]

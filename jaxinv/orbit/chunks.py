@@ -1,5 +1,6 @@
 """How many shifts to evaluate together: a parameter, chosen from the device's memory."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,28 @@ def free_bytes() -> int:
     return psutil.virtual_memory().available
 
 
+def refuse_if_too_large(need: int, count: int) -> None:
+    """Raises before anything runs if an orbit cannot fit into the memory that is free.
+
+    Args:
+      need: bytes of the outputs at all shifts, and of what is held beside them.
+      count: the number of shifts.
+
+    Raises:
+      ValueError: if that is more than the device has free.
+
+    Example:
+      >>> refuse_if_too_large(1000, 784)
+    """
+    room = free_bytes()
+    if need > room:
+        raise ValueError(
+            f"an orbit of {count:,} shifts needs about {need / 2**30:.1f} GiB and "
+            f"{room / 2**30:.1f} GiB are free; give a smaller max_shift, fewer shifts, a smaller "
+            "batch or chunk, or use jaxinv.distinct_orbit"
+        )
+
+
 def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
     """An estimate of the memory for one evaluation, in bytes, from shapes alone.
 
@@ -97,7 +120,14 @@ def _programs(value):
 
 
 def _size(variable):
-    aval = variable.aval
-    if not hasattr(aval, "shape"):
-        return 0
-    return int(np.prod(aval.shape, dtype=np.int64)) * aval.dtype.itemsize
+    return bytes_of(variable.aval) if hasattr(variable.aval, "shape") else 0
+
+
+def bytes_of(aval: Any) -> int:
+    """Bytes of an array, from anything that has its shape and dtype.
+
+    Example:
+      >>> bytes_of(np.zeros((2, 3), np.float32))
+      24
+    """
+    return math.prod(aval.shape) * getattr(aval.dtype, "itemsize", 0)

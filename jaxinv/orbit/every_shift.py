@@ -10,7 +10,7 @@ from jax import lax
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments
 from jaxinv.orbit.arguments import shifts_of_arguments
-from jaxinv.orbit.chunks import choose_chunk
+from jaxinv.orbit.chunks import bytes_of, choose_chunk, refuse_if_too_large
 from jaxinv.orbit.shift_set import OrbitMode
 from jaxinv.orbit.windows import extend, window
 
@@ -96,6 +96,8 @@ def every_shift(
             return fun(*given, **kwargs)
 
         table = jnp.asarray(chosen.table())
+        outputs = jax.tree.leaves(jax.eval_shape(at_shift, table[0]))
+        refuse_if_too_large(chosen.count * sum(map(bytes_of, outputs)), chosen.count)
         together = chunk or choose_chunk(at_shift, table[0], chosen.count)
         if together >= chosen.count:
             flat = jax.vmap(at_shift)(table)

@@ -1,7 +1,6 @@
 """Which equations all shifts share, and which run shift by shift."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -152,9 +151,3 @@ def frontier(plan: Plan) -> list[int]:
 def shared_needed(plan: Plan) -> list[Equation]:
     """The shared equations that the frontier depends on."""
     return _needed(plan.shared, frontier(plan))
-
-
-def bytes_of(plan: Plan, number: int) -> int:
-    """Bytes of a value of the program at one shift."""
-    aval = plan.traced.program.avals[number]
-    return math.prod(aval.shape) * aval.dtype.itemsize

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxinv.orbit.chunks import choose_chunk, free_bytes
+from jaxinv.orbit.chunks import bytes_of, choose_chunk, free_bytes
 from jaxinv.orbit.embedding import exact, lay_out, longer
-from jaxinv.orbit.plan import Plan, bytes_of, frontier, make_plan, shared_needed
+from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.symmetry.analysis import Traced, line_of, walk
 from jaxinv.symmetry.moves import Context, program_shaped, read
@@ -162,20 +162,5 @@ def _by_coset(ctx: Context, value: Value, residues: np.ndarray) -> Any:
 
 def bytes_needed(plan: Plan, count: int) -> int:
     """Bytes of the outputs at all shifts, and of the largest value held."""
-    outputs = sum(bytes_of(plan, number) for number in plan.traced.program.outputs)
+    outputs = sum(bytes_of(plan.traced.program.avals[n]) for n in plan.traced.program.outputs)
     return count * outputs + plan.held_bytes
-
-
-def refuse_if_too_large(need: int, count: int) -> None:
-    """Raises before anything runs if an orbit cannot fit.
-
-    Raises:
-      ValueError: if `need` bytes are more than the device has free.
-    """
-    room = free_bytes()
-    if need > room:
-        raise ValueError(
-            f"an orbit of {count:,} shifts needs about {need / 2**30:.1f} GiB and "
-            f"{room / 2**30:.1f} GiB are free; lower it by max_shift, shifts, a smaller batch, "
-            "or compact=True"
-        )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.orbit import shared
 from jaxinv.orbit.arguments import shifts_of_arguments
+from jaxinv.orbit.chunks import refuse_if_too_large
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
@@ -148,7 +149,7 @@ def orbit(
         if call is None or call.plan.saves_nothing(call.chosen.count):
             return brute(*args, **kwargs)
         traced, plan, chosen = call
-        shared.refuse_if_too_large(shared.bytes_needed(plan, chosen.count), chosen.count)
+        refuse_if_too_large(shared.bytes_needed(plan, chosen.count), chosen.count)
         flat = shared.evaluate(plan, arrays, chosen, mode, chunk)
         outs = [jnp.reshape(out, chosen.shape + out.shape[1:]) for out in flat]
         return jax.tree.unflatten(traced.out_tree, outs)

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import jax
 
+from jaxinv.declarations import declare_p
 from jaxinv.symmetry import layers_of
 from jaxinv.symmetry.analysis import Record, Traced, Walked, line_of, torus_of, trace, walk
 from jaxinv.symmetry.cost import flops, shared_flops
@@ -128,8 +129,8 @@ class Certificate:
         return self.only.period
 
     @property
-    def dims(self) -> tuple[int | None, ...]:
-        """The output dimension that moves along each axis, or None."""
+    def dims(self) -> tuple[int | tuple[int, ...] | None, ...]:
+        """The output dimension that moves along each axis (a tuple of several), or None."""
         return self.only.dims
 
     @property
@@ -299,7 +300,7 @@ def _layer_steps(equations: Sequence[Step], records: Sequence[Record], names: Se
         if record.equation.ins
     ]
     for step, (record, name) in zip(equations, shown, strict=True):
-        if all(v.is_constant for v in record.results):
+        if all(v.is_constant for v in record.results) and record.equation.primitive is not declare_p:
             continue
         if name and name == last:
             rows[-1].append(step)

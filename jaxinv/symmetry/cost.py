@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Torus, Value, is_broken, positions, stored_shape
+from jaxinv.symmetry.values import Torus, Value, Window, is_broken, positions, stored_shape
 
 _FREE = {
     primitives.reshape_p,
@@ -72,29 +72,38 @@ def shared_flops(
     torus: Torus, equation: Equation, operands: Sequence[Value], result: Value
 ) -> int:
     """Operations for all shifts, when each distinct element of the result is computed once."""
-    correlated = equation.primitive is primitives.dot_general_p and [
-        axis
-        for axis in range(len(torus.lengths))
-        if is_broken(torus, result, axis)
-        and any(not is_broken(torus, v, axis) and v.moves_along(axis) for v in operands)
-    ]
-    if correlated:
-        return _correlation_flops(torus, equation, operands, correlated)
+    if equation.primitive is primitives.dot_general_p:
+        contracted, _ = equation.params["dimension_numbers"]
+        for value, dims in zip(operands, contracted, strict=True):
+            windows = [
+                f
+                for dim in dims
+                for f in value.dims[dim]
+                if isinstance(f, Window) and is_broken(torus, result, f.axis)
+            ]
+            if windows:
+                return _correlation_flops(torus, equation, value, dims, windows)
     size = max(1, math.prod(equation.out_avals[0].shape))
     return int(flops(equation) * elements(torus, result) / size)
 
 
-def _correlation_flops(torus: Torus, equation: Equation, operands, axes) -> int:
+def _is_contracted(equation: Equation, operands: Sequence[Value], axis: int) -> bool:
+    """Whether positions are summed over; as batch dimensions (unshared weights) they are not."""
+    contracted, _ = equation.params["dimension_numbers"]
+    rows = [v.dims[d] for v, dims in zip(operands, contracted, strict=True) for d in dims]
+    return any(isinstance(f, Window) and f.axis == axis for row in rows for f in row)
+
+
+def _correlation_flops(
+    torus: Torus, equation: Equation, moving: Value, dims: Sequence[int], windows: list[Window]
+) -> int:
     """A product a frequency, and the transforms there and back."""
-    moving = next(v for v in operands if v.moves_along(axes[0]))
-    still = next(v for v in operands if v is not moving)
-    sizes = [positions(torus, moving, w) for axis in axes for _, w in moving.windows(axis)]
-    window = math.prod(w.size for axis in axes for _, w in moving.windows(axis))
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    inner = math.prod(equation.in_avals[0].shape[d] for d in contracted) // window
+    sizes = [positions(torus, moving, w) for w in windows]
     places = math.prod(sizes)
-    columns = math.prod(still.shape) // (inner * window)
-    rows = elements(torus, moving) // (places * inner)
+    inner = math.prod(moving.shape[d] for d in dims) // math.prod(w.size for w in windows)
+    rows_at_one_shift = math.prod(moving.shape[d] for d in range(len(moving.dims)) if d not in dims)
+    columns = math.prod(equation.out_avals[0].shape) // max(1, rows_at_one_shift)
+    rows = elements(torus, moving) // max(1, places * inner)
     frequencies = places // sizes[-1] * (sizes[-1] // 2 + 1)
     transforms = places * sum(sizes) * (rows * inner + inner * columns + rows * columns)
     return 4 * frequencies * rows * inner * columns + 2 * transforms

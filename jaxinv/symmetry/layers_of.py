@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jax import lax
 from jax.extend.core import primitives
 
+from jaxinv.declarations import declare_p
 from jaxinv.symmetry.analysis import Record
 from jaxinv.symmetry.program import Equation, Program
 
@@ -12,6 +13,7 @@ _POOL_NAMES = {
     primitives.reduce_window_max_p: "max_pool",
     primitives.reduce_window_min_p: "min_pool",
     primitives.reduce_window_sum_p: "avg_pool",
+    declare_p: "declared",
 }
 # What carries a parameter unchanged to the equation that uses it.
 _CARRIERS = {
@@ -30,6 +32,7 @@ _STRUCTURAL = {
     primitives.dot_general_p,
     primitives.reduce_sum_p,
     primitives.reduce_max_p,
+    declare_p,
     *_POOL_NAMES,
 }
 
@@ -46,13 +49,22 @@ def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
     names = []
     for record, module in zip(records, modules, strict=True):
         if module and module not in parents:
-            names.append(module)
+            names.append(_without_methods(module))
         else:
             parameter = _parameter(program, record.equation)
             # linen's parameters lie below "params"; the rest is the module path.
-            name = parameter.removeprefix("params/").rpartition("/")[0] if parameter else ""
-            names.append("/".join(filter(None, [module, name])) if not module else name)
+            name = parameter.rpartition("params/")[2].rpartition("/")[0]
+            names.append("/".join(filter(None, [_root(module), name])) if name else "")
     return _without_root(names)
+
+
+def _without_methods(module: str) -> str:
+    """linen writes a module's methods beside its name: `ResNet._stem`."""
+    return "/".join(part.partition(".")[0] for part in module.split("/"))
+
+
+def _root(module: str) -> str:
+    return _without_methods(module).partition("/")[0]
 
 
 def is_row(record: Record, name: str) -> bool:

@@ -30,7 +30,8 @@ MEANINGFUL_CALLS = {
 
 # Frames that are nobody's model: the line shown is the first one outside of them.
 _FRAMEWORKS = re.compile(
-    r"[/\\](jax|jaxlib|flax|equinox|haiku|keras|jaxtyping|beartype|jaxinv[/\\](layers|symmetry|orbit))[/\\]"
+    r"[/\\](jax|jaxlib|flax|equinox|haiku|keras|jaxtyping|beartype)[/\\]"
+    r"|[/\\]jaxinv[/\\](layers[/\\]|symmetry[/\\]|orbit[/\\]|declarations\.py)"
 )
 _CALL_INTO_BODY = re.compile(r"[/\\]jax[/\\]_src[/\\]pjit\.py$")
 
@@ -94,16 +95,38 @@ class Program:
         """The equation that computes each value."""
         return {out: equation for equation in self.equations for out in equation.outs}
 
+    @functools.cached_property
+    def _cropped(self) -> dict[int, list[tuple[int, int]]]:
+        """For values that are nothing but sliced: what the slices read of each dimension."""
+        read: dict[int, list[tuple[int, int]]] = {}
+        whole = set(self.outputs)
+        for equation in self.equations:
+            if equation.primitive is not primitives.slice_p:
+                whole.update(equation.ins)
+                continue
+            (number,) = equation.ins
+            params = equation.params
+            ranges = list(zip(params["start_indices"], params["limit_indices"], strict=True))
+            read[number] = [
+                (min(a, c), max(b, d))
+                for (a, b), (c, d) in zip(ranges, read.get(number, ranges), strict=True)
+            ]
+        return {number: ranges for number, ranges in read.items() if number not in whole}
+
+    def positions_read(self, number: int, dim: int) -> tuple[int, int]:
+        """The positions of a dimension of a value that anything reads: first, one past the last."""
+        if number in self._cropped:
+            return self._cropped[number][dim]
+        return 0, self.avals[number].shape[dim]
+
     def known_value(self, number: int) -> np.ndarray | None:
-        """The value of a small constant expression (indices, say), or None if it depends on data."""
+        """The value of a small constant expression (indices, say); None if it depends on data."""
         if number in self.constants:
             value = self.constants[number]
             concrete = not isinstance(value, jax.core.Tracer) and hasattr(value, "__array__")
             return np.asarray(value) if concrete else None
         equation = self.producers.get(number)
-        if equation is None or any(
-            aval.size > _LARGEST_INDEX for aval in equation.out_avals
-        ):
+        if equation is None or any(aval.size > _LARGEST_INDEX for aval in equation.out_avals):
             return None
         operands = [self.known_value(i) for i in equation.ins]
         if any(operand is None for operand in operands):
@@ -210,7 +233,7 @@ def array_names(tree: Any) -> dict[int, str]:
 
 
 def closure_names(fun: Callable[..., Any]) -> dict[int, str]:
-    """The paths of the arrays that a function carries: in itself, its bound arguments, its cells."""
+    """The paths of the arrays that a function carries: its own, bound arguments, its cells."""
     names: dict[int, str] = {}
     pending: list[Any] = [fun]
     seen: set[Hashable] = set()

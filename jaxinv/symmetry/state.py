@@ -1,9 +1,10 @@
 """What a value's state says to a person: which shifts it commutes with, and where it still does."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from jaxinv.symmetry.values import Torus, Value, Window
+from jaxinv.symmetry.values import Torus, Value, Window, positions
 
 EQUIVARIANT = "equivariant"
 UP_TO_A_ROLL = "equivariant up to a roll"
@@ -39,17 +40,18 @@ class State:
       kind: `"equivariant"`, `"invariant"` or `"broken"`; `"equivariant up to a roll"` after a
         layer that chooses its phase from the data.
       period: per axis the smallest lattice of shifts that the statement holds for.
-      dims: per axis the dimension that moves (the first of several), or None.
-      moves: per axis by how many positions of that dimension, for a shift by one period.
-      whole: per axis whether that dimension shows the whole torus, so that it moves as
-        `jnp.roll`; else it is a window, and content enters at its border.
+      dims: per axis the dimension that moves (a tuple of several), or None.
+      moves: per axis by how many positions of that dimension, for a shift by one period; None
+        where several dimensions move, or only a part of one (flattened tokens): see `layout`.
+      whole: per axis whether the output moves as `jnp.roll` along that one dimension. If not, it
+        is a window, at whose border content enters, or moves as `layout` says.
       interior: per axis the positions on which equivariance holds, or None if there are none.
       layout: per dimension its factors, as `(size, axis, rate)`; axis None for what does not move.
     """
 
     kind: str
     period: tuple[int, ...]
-    dims: tuple[int | None, ...]
+    dims: tuple[int | tuple[int, ...] | None, ...]
     moves: tuple[int | None, ...]
     whole: tuple[bool, ...]
     interior: tuple[Interior | None, ...]
@@ -119,17 +121,27 @@ def _is_broken(torus: Torus, value: Value, axis: int) -> bool:
     return not value.moves_along(axis) and value.period[axis] == torus.lengths[axis]
 
 
-def _movement(torus: Torus, value: Value, axis: int) -> tuple[int | None, int | None, bool]:
-    for dim, row in enumerate(value.dims):
-        for index, factor in enumerate(row):
-            if isinstance(factor, Window) and factor.axis == axis:
-                inner = 1
-                for f in row[index + 1 :]:
-                    inner *= f.size
-                period = value.period[axis]
-                torus_size = torus.lengths[axis] * factor.rate // period
-                return dim, int(factor.rate * inner), factor.size == torus_size
-    return None, None, True
+def _movement(
+    torus: Torus, value: Value, axis: int
+) -> tuple[int | tuple[int, ...] | None, int | None, bool]:
+    """The dimensions that follow an axis, by how much, and whether they do it as `jnp.roll`."""
+    found = [
+        (dim, index, factor)
+        for dim, row in enumerate(value.dims)
+        for index, factor in enumerate(row)
+        if isinstance(factor, Window) and factor.axis == axis
+    ]
+    if not found:
+        return None, None, True
+    dims = tuple(dim for dim, _, _ in found)
+    dim, index, window = found[0]
+    if len(found) > 1 or index > 0:
+        return dims if len(dims) > 1 else dim, None, False
+    row = value.dims[dim]
+    inner = math.prod(f.size for f in row[1:])
+    alone = not any(isinstance(f, Window) for f in row[1:])
+    whole = window.size == positions(torus, value, window)
+    return dim, int(window.rate * inner) if alone else None, whole and alone
 
 
 def interior_of(line: Value, axis: int) -> Interior | None:

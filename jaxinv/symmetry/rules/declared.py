@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Value, Window, positions
+from jaxinv.symmetry.values import Plain, Value, Window, positions
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ def declared(
     if not ctx.forward_only:
         return [value]
     params = equation.params
+    if not params["value_dims"]:
+        return [_invariant(reference, value, params["reference_dims"])]
     choice = Decision(equation.ins[2], reference.decisions) if decision else None
     dims = list(value.dims)
     period, decisions = list(value.period), list(value.decisions)
@@ -53,6 +55,17 @@ def declared(
             origin=object(),
         )
     ]
+
+
+def _invariant(reference: Value, value: Value, dims) -> Value:
+    """The value without the axes that move the reference along these dimensions."""
+    axes = {f.axis for dim in dims for f in reference.dims[dim] if isinstance(f, Window)}
+    period = tuple(1 if axis in axes else d for axis, d in enumerate(value.period))
+    rows = [
+        tuple(Plain(f.size) if isinstance(f, Window) and f.axis in axes else f for f in row)
+        for row in value.dims
+    ]
+    return dataclasses.replace(value, period=period, dims=tuple(rows), origin=object())
 
 
 def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, choice) -> bool:
