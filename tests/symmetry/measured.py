@@ -59,34 +59,55 @@ class Orbit:
 
 
 class Claim(NamedTuple):
-    """What a certificate says of one output leaf, axis by axis."""
+    """What a certificate says of one output leaf.
+
+    Attributes:
+      period: per axis.
+      factors: the sizes of the parts that the output's dimensions consist of.
+      moving: per axis the parts that follow the shift, and by how many positions a period.
+      rolls: per axis the dimension that alone moves, as a whole and by `jnp.roll`, and by how
+        much; or None.
+    """
 
     period: tuple[int, ...]
-    dims: tuple[int | None, ...]
-    moves: tuple[int, ...]
-    whole: tuple[bool, ...]
+    factors: tuple[int, ...]
+    moving: tuple[tuple[tuple[int, int], ...], ...]
+    rolls: tuple[tuple[int, int] | None, ...]
 
     @classmethod
     def of(cls, output) -> "Claim":
-        return cls(output.period, output.dims, output.moves, output.whole)
+        parts = [part for row in output.layout for part in row]
+        axes = range(len(output.period))
+        moving = tuple(
+            tuple((i, rate) for i, (_, mover, rate) in enumerate(parts) if mover == axis)
+            for axis in axes
+        )
+        rolls = tuple(
+            (dim, output.moves[axis])
+            if dim is not None
+            and output.whole[axis]
+            and len(moving[axis]) == len(output.layout[dim]) == 1
+            else None
+            for axis, dim in enumerate(output.dims)
+        )
+        return cls(tuple(output.period), tuple(size for size, *_ in parts), moving, rolls)
 
 
-def follows(before, after, moved: dict[int, tuple[int, bool]]) -> bool:
+def follows(before, after, moved: dict[int, tuple[int, int]]) -> bool:
     """Whether `after` is `before` with its content moved along some dimensions.
 
     Args:
       before: the output at one shift.
       after: the output at another.
-      moved: for each moving dimension by how many positions, and whether it is a torus. On a
-        window that is not one, only positions that are inside before and after are compared.
+      moved: for each moving dimension by how many positions, and the length of the torus of which
+        it shows a part. Positions whose content was or has come into view are compared.
     """
-    inside = [slice(None)] * after.ndim
-    for dim, (by, whole) in moved.items():
-        before = np.roll(before, by, dim)
-        if not whole:
-            n = after.shape[dim]
-            inside[dim] = slice(max(0, by), max(0, min(n, n + by)))
-    return same(after[tuple(inside)], before[tuple(inside)])
+    for dim, (by, m) in moved.items():
+        n = after.shape[dim]
+        pairs = [(now, old) for now in range(n) for old in range((now - by) % m, n, m)]
+        after = after.take([now for now, _ in pairs], dim)
+        before = before.take([old for _, old in pairs], dim)
+    return same(after, before)
 
 
 def violations(orbit: Orbit, outputs, *, every: bool = False, seed: int = 0) -> Iterator[str]:
@@ -96,9 +117,26 @@ def violations(orbit: Orbit, outputs, *, every: bool = False, seed: int = 0) -> 
         for counts in _multiples(orbit, claim, every, seed):
             shift = [c * d for c, d in zip(counts, claim.period, strict=True)]
             before, after = orbit.at([0] * len(shift))[leaf], orbit.at(shift)[leaf]
-            for moved in _expected_moves(orbit, claim, counts):
-                if not follows(before, after, moved):
-                    yield f"output {leaf} claims {claim}, but not at shift {shift}: {moved}"
+            moved = {
+                part: (rate * count, length * rate // period)
+                for parts, count, length, period in zip(
+                    claim.moving, counts, orbit.lengths, claim.period, strict=True
+                )
+                for part, rate in parts
+            }
+            shape = claim.factors
+            if not follows(before.reshape(shape), after.reshape(shape), moved):
+                yield f"output {leaf} claims {claim}, but not at shift {shift}: {moved}"
+            rolled = before
+            for roll, count in zip(claim.rolls, counts, strict=True):
+                if roll is not None:
+                    rolled = np.roll(rolled, roll[1] * count, roll[0])
+            rolling = all(
+                roll is not None or not parts
+                for roll, parts in zip(claim.rolls, claim.moving, strict=True)
+            )
+            if rolling and not same(rolled, after):
+                yield f"output {leaf} claims {claim}, but does not roll so at shift {shift}"
 
 
 def _multiples(orbit, claim, every, seed):
@@ -109,19 +147,6 @@ def _multiples(orbit, claim, every, seed):
     generators = [tuple(int(a == b) for b in axes) for a in axes if counts[a] > 1]
     numbers = np.random.default_rng(seed)
     return [*generators, tuple(int(numbers.integers(0, n)) for n in counts)]
-
-
-def _expected_moves(orbit, claim, counts):
-    """A window may have moved either way round its torus, so both are looked at."""
-    options = []
-    for axis, (dim, count) in enumerate(zip(claim.dims, counts, strict=True)):
-        if dim is None:
-            continue
-        by = claim.moves[axis] * count
-        m = claim.moves[axis] * (orbit.lengths[axis] // claim.period[axis])
-        ways = [by] if claim.whole[axis] else [by, by - m]
-        options.append([(dim, (way, claim.whole[axis])) for way in ways])
-    return [dict(moved) for moved in itertools.product(*options)]
 
 
 def finer_symmetry(orbit: Orbit, outputs) -> Iterator[tuple[int, int, int, str]]:
@@ -135,17 +160,17 @@ def finer_symmetry(orbit: Orbit, outputs) -> Iterator[tuple[int, int, int, str]]
         for axis, (length, period) in enumerate(zip(orbit.lengths, claim.period, strict=True)):
             divisors = [t for t in range(1, length) if length % t == 0 and t % period]
             for t in divisors:
-                how = _how_it_follows(orbit, leaf, axis, t)
+                how = _how_it_follows(orbit, output, leaf, axis, t)
                 if how is not None:
                     yield leaf, axis, t, how
                     break
             else:
-                moving = claim.dims[axis] is not None and period < length
-                if moving and _how_it_follows(orbit, leaf, axis, period) == "invariant":
+                moving = claim.moving[axis] and period < length
+                if moving and _how_it_follows(orbit, output, leaf, axis, period) == "invariant":
                     yield leaf, axis, period, "invariant, not only equivariant"
 
 
-def _how_it_follows(orbit, leaf, axis, t) -> str | None:
+def _how_it_follows(orbit, output, leaf, axis, t) -> str | None:
     """The first symmetry that explains the output at a shift, for every input tried."""
     shift = [t if a == axis else 0 for a in range(len(orbit.axes))]
     still = [0] * len(shift)
@@ -156,7 +181,8 @@ def _how_it_follows(orbit, leaf, axis, t) -> str | None:
     before, after = pair(0)
     if before.size == 0 or (before.ndim == 0 and not same(before, after)):
         return None
-    for name, moved in _candidates(before.shape):
+    windows = not Claim.of(output).moving[axis]
+    for name, moved in _candidates(before.shape, windows=windows):
         if follows(before, after, moved) and all(
             follows(*pair(start), moved) for start in range(1, len(orbit.inputs))
         ):
@@ -164,14 +190,16 @@ def _how_it_follows(orbit, leaf, axis, t) -> str | None:
     return None
 
 
-def _candidates(shape):
+def _candidates(shape, *, windows):
+    """Ways to move; windows are looked for where the claim has nothing that moves."""
     yield "invariant", {}
     for dim, n in enumerate(shape):
         for by in range(1, n):
-            yield f"rolls by {by} along {dim}", {dim: (by, True)}
+            yield f"rolls by {by} along {dim}", {dim: (by, n)}
         for by in (1, 2, 3, -1, -2, -3):
-            if n - abs(by) >= 2:
-                yield f"a window that moves by {by} along {dim}", {dim: (by, False)}
+            if windows and n - abs(by) >= 3:
+                yield f"a window that moves by {by} along {dim}", {dim: (by, 1 << 20)}
     for one, two in itertools.combinations(range(len(shape)), 2):
         for by in range(1, math.gcd(shape[one], shape[two])):
-            yield f"rolls by {by} along {one} and {two}", {one: (by, True), two: (by, True)}
+            both = {one: (by, shape[one]), two: (by, shape[two])}
+            yield f"rolls by {by} along {one} and {two}", both

@@ -20,7 +20,7 @@ from tests.symmetry.steps import Step
 from tests.symmetry.steps_blocks import grow
 
 # A small set of sizes, odd and even, square and not: repeated shapes are compiled once.
-SIZES_2D = ((6, 6), (8, 8), (4, 4), (6, 4), (5, 5), (9, 6), (8, 12), (7, 4), (8, 8), (6, 6))
+SIZES_2D = ((6, 6), (8, 8), (6, 8), (9, 6), (5, 7), (8, 12), (10, 6), (8, 8), (6, 6), (4, 8))
 SIZES_1D = (8, 12, 9, 6, 7, 11, 10, 4, 12, 8)
 
 

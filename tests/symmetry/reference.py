@@ -11,6 +11,7 @@ import math
 
 import jax
 import numpy as np
+from jax import lax
 from jax.extend.core import Literal, primitives
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -43,8 +44,7 @@ def _broadcast(x, *, shape, broadcast_dimensions, **_):
 
 
 def _reshape(x, *, new_sizes, dimensions, **_):
-    assert dimensions is None
-    return np.reshape(x, new_sizes)
+    return np.reshape(x if dimensions is None else np.transpose(x, dimensions), new_sizes)
 
 
 def _slice(x, *, start_indices, limit_indices, strides):
@@ -153,9 +153,85 @@ def _dynamic_update_slice(x, update, *starts):
     return out
 
 
+def _split(x, *, sizes, axis):
+    return np.split(x, np.cumsum(sizes)[:-1], axis)
+
+
 def _sort(*operands, dimension, num_keys, **_):
-    assert len(operands) == num_keys == 1
-    return [np.sort(operands[0], dimension)]
+    assert num_keys == 1
+    order = np.argsort(operands[0], dimension, kind="stable")
+    return [np.take_along_axis(x, order, dimension) for x in operands]
+
+
+def _places(indices, sizes, slices, *, window, still, starts, batching, indices_batching):
+    """For each dimension of an operand the index of every element that a gather reads.
+
+    The indices broadcast to the result: its dimensions `window` run within the slices.
+    """
+    rank = len(indices.shape) - 1 + len(window)
+    batch = [i for i in range(rank) if i not in window]
+
+    def spread(row, dims):
+        return np.reshape(row, [row.shape[dims.index(i)] if i in dims else 1 for i in range(rank)])
+
+    within = [d for d in range(len(sizes)) if d not in still and d not in batching]
+    rows, inside = [], np.ones((1,) * rank, bool)
+    for d, (size, length) in enumerate(zip(sizes, slices, strict=True)):
+        at = np.zeros((1,) * rank, np.int64)
+        if d in starts:
+            start = spread(indices[..., starts.index(d)].astype(np.int64), batch)
+            inside = inside & (start >= 0) & (start <= size - length)
+            at = np.clip(start, 0, size - length)
+        elif d in batching:
+            dim = batch[indices_batching[batching.index(d)]]
+            at = spread(np.arange(size), [dim])
+        if d in within:
+            at = at + spread(np.arange(length), [window[within.index(d)]])
+        rows.append(at)
+    return tuple(rows), inside
+
+
+def _gather(operand, indices, *, dimension_numbers, slice_sizes, mode, fill_value, **_):
+    numbers = dimension_numbers
+    rows, inside = _places(
+        indices,
+        operand.shape,
+        slice_sizes,
+        window=list(numbers.offset_dims),
+        still=numbers.collapsed_slice_dims,
+        starts=list(numbers.start_index_map),
+        batching=list(numbers.operand_batching_dims),
+        indices_batching=list(numbers.start_indices_batching_dims),
+    )
+    out = operand[tuple(np.broadcast_arrays(*rows))]
+    if mode == lax.GatherScatterMode.FILL_OR_DROP and not inside.all():
+        missing = fill_value
+        if missing is None:
+            missing = np.nan if operand.dtype.kind == "f" else np.iinfo(operand.dtype).min
+        out = np.where(inside, out, np.asarray(missing, operand.dtype))
+    return out
+
+
+def _scatter_add(operand, indices, updates, *, dimension_numbers, mode, **_):
+    numbers = dimension_numbers
+    window = list(numbers.update_window_dims)
+    lengths = iter(updates.shape[d] for d in window)
+    still = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    rows, inside = _places(
+        indices,
+        operand.shape,
+        [1 if d in still else next(lengths) for d in range(operand.ndim)],
+        window=window,
+        still=numbers.inserted_window_dims,
+        starts=list(numbers.scatter_dims_to_operand_dims),
+        batching=list(numbers.operand_batching_dims),
+        indices_batching=list(numbers.scatter_indices_batching_dims),
+    )
+    out = np.array(operand)
+    if mode != lax.GatherScatterMode.CLIP:
+        updates = np.where(inside, updates, np.zeros((), updates.dtype))
+    np.add.at(out, tuple(np.broadcast_arrays(*rows)), updates)
+    return out
 
 
 P = primitives
@@ -193,6 +269,8 @@ RULES = {
     P.reduce_window_max_p: _window_reduce(np.max, -np.inf),
     P.reduce_window_min_p: _window_reduce(np.min, np.inf),
     P.reduce_window_sum_p: _window_reduce(np.sum, 0.0),
+    P.gather_p: _gather, P.scatter_add_p: _scatter_add,
+    P.rem_p: _plain(np.fmod), lax.split_p: _split,
 }  # fmt: skip
 
 
@@ -229,9 +307,16 @@ def _while(operands, params):
     n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
     cond, body = operands[:n_cond], operands[n_cond : n_cond + n_body]
     carry = operands[n_cond + n_body :]
-    while evaluate(params["cond_jaxpr"], *cond, *carry)[0]:
-        carry = evaluate(params["body_jaxpr"], *body, *carry)
-    return carry
+    while True:
+        (going,) = evaluate(params["cond_jaxpr"], *cond, *carry)
+        if not going.any():
+            return carry
+        after = evaluate(params["body_jaxpr"], *body, *carry)
+        # Under vmap each element of the batch stops by itself.
+        carry = [
+            np.where(going.reshape(going.shape + (1,) * (new.ndim - going.ndim)), new, old)
+            for new, old in zip(after, carry, strict=True)
+        ]
 
 
 def _cond(operands, params):

@@ -199,7 +199,7 @@ def scanned_layers(d, value, layout, *, depth):
     return Step(f"scan over {count} layers{' with coordinates' if broken else ''}", fun, layout)
 
 
-@family(2)
+@family(1)
 def control_flow(d, value, layout, *, depth):
     dim = d.one_of(range(len(layout)))
 

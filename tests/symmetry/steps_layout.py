@@ -50,7 +50,7 @@ def roll(d, value, layout):
     return Step(f"roll {layout[dim]} by {by}", lambda v: jnp.roll(v, by, dim), layout)
 
 
-@family(2)
+@family(1)
 def flip(d, value, layout):
     dims = d.some_of(range(len(layout)))
     average = d.chance(30)
@@ -72,7 +72,7 @@ def split_dim(d, value, layout):
     dim = d.one_of(dims)
     n = value.shape[dim]
     factor = 2 if n % 2 == 0 else 3
-    blocks = d.chance(25)
+    blocks = d.chance(10)
     inner, outer = fresh(layout, small=True), layout[dim]
     pair, letters = (n // factor, factor), outer + inner
     if blocks:
@@ -182,7 +182,7 @@ def join(d, value, layout):
     return Step(f"join {kind} at {cut} along {layout[dim]}", fun, layout)
 
 
-@family(3)
+@family(1)
 def indexed(d, value, layout):
     """Gathers, scatters and dynamic slices, at constant places and at places from the data."""
     dim = d.one_of(range(len(layout)))

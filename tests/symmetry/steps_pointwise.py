@@ -56,7 +56,7 @@ def affine(d, value, layout):
 @family(3)
 def varying_constant(d, value, layout):
     """A position embedding, a mask, a dropout pattern or a coordinate channel."""
-    dims = d.some_of(range(len(layout)))
+    dims = d.some_of([i for i, n in enumerate(value.shape) if n > 1] or [0])
     shape = [n if i in dims else 1 for i, n in enumerate(value.shape)]
     weights = d.weights(*shape, scale=1.0)
     letters = "".join(layout[i] for i in dims)

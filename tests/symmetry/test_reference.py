@@ -45,6 +45,23 @@ PRIMITIVES = {
     "switch": lambda v: lax.switch(2, [jnp.sin, jnp.cos, jnp.tanh], v),
     "choice of three": lambda v: lax.select_n((v > 0) * 1 + (v > 1), v, 2 * v, -v),
     "clamped update": lambda v: lax.dynamic_update_slice(v, v[:, :2] * 0, (0, 5, 0, 0)),
+    "gather": lambda v: jnp.take(v, jnp.array([[3, 0], [1, 9]]), axis=1, mode="clip"),
+    "gather of places out of range": lambda v: jnp.nan_to_num(v.at[:, jnp.array([7, 2])].get(
+        mode="fill", fill_value=0.5)),
+    "batched gather": jax.vmap(
+        lambda v: lax.dynamic_slice_in_dim(v, (v[0, 0, 0] > 0).astype(int), 3, axis=0)
+    ),
+    "take along": lambda v: jnp.take_along_axis(v, jnp.argsort(v, axis=2), axis=2),
+    "scatter": lambda v: v.at[:, jnp.array([1, 1, 4])].add(2.0),
+    "batched scatter": jax.vmap(lambda v: v.at[(v[0, 0] > 0).astype(int)].add(v[2])),
+    "gradient of a gather": jax.grad(
+        lambda v: jnp.sum(jnp.sin(jnp.take(v, jnp.array([3, 0, 3]), axis=1)))
+    ),
+    "batched while": jax.vmap(
+        lambda v: lax.while_loop(lambda u: jnp.max(u) > 0.4, lambda u: 0.7 * u, v)
+    ),
+    "reshape of transposed": lambda v: lax.reshape(v, (10, 24), (2, 0, 1, 3)),
+    "split": lambda v: jnp.split(v, [1, 4], axis=1)[1],
     "bound by jax": lambda v: lax.top_k(v, 2)[0],
 }  # fmt: skip
 

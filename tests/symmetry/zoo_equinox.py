@@ -9,20 +9,11 @@ import jax.numpy as jnp
 AXES = (2, 3)
 
 
-class Conv(eqx.Module):
+def conv(n_in, n_out, size, stride, padding, key, **options):
     """A convolution with circular, zero or no padding, spelt by Equinox itself."""
-
-    layer: eqx.nn.Conv2d
-
-    def __init__(self, n_in, n_out, size, stride, padding, key, **options):
-        width = 0 if padding == "VALID" else (size - 1) // 2
-        mode = "CIRCULAR" if padding == "CIRCULAR" else "ZEROS"
-        self.layer = eqx.nn.Conv2d(
-            n_in, n_out, size, stride, width, padding_mode=mode, key=key, **options
-        )
-
-    def __call__(self, x):
-        return self.layer(x)
+    width = 0 if padding == "VALID" else (size - 1) // 2
+    mode = "CIRCULAR" if padding == "CIRCULAR" else "ZEROS"
+    return eqx.nn.Conv2d(n_in, n_out, size, stride, width, padding_mode=mode, key=key, **options)
 
 
 def halve(x):
@@ -39,7 +30,7 @@ class LeNet(eqx.Module):
     denses: list
 
     def __init__(self, padding, size, keys):
-        self.convs = [Conv(3, 6, 5, 1, padding, next(keys)), Conv(6, 16, 5, 1, padding, next(keys))]
+        self.convs = [conv(3, 6, 5, 1, padding, next(keys)), conv(6, 16, 5, 1, padding, next(keys))]
         side = ((size - 4) // 2 - 4) // 2 if padding == "VALID" else size // 4
         widths = (side * side * 16, 24, 20, 10)
         self.denses = [eqx.nn.Linear(a, b, key=next(keys)) for a, b in itertools.pairwise(widths)]
@@ -68,17 +59,17 @@ class Norm(eqx.Module):
 class ResidualBlock(eqx.Module):
     convs: list
     norms: list
-    short: Conv | None
+    short: eqx.nn.Conv2d | None
 
     def __init__(self, n_in, n_out, stride, padding, keys):
         options = {"use_bias": False}
         self.convs = [
-            Conv(n_in, n_out, 3, stride, padding, next(keys), **options),
-            Conv(n_out, n_out, 3, 1, padding, next(keys), **options),
+            conv(n_in, n_out, 3, stride, padding, next(keys), **options),
+            conv(n_out, n_out, 3, 1, padding, next(keys), **options),
         ]
         self.norms = [Norm(n_out, next(keys)), Norm(n_out, next(keys))]
         plain = stride == 1 and n_in == n_out
-        self.short = None if plain else Conv(n_in, n_out, 1, stride, padding, next(keys), **options)
+        self.short = None if plain else conv(n_in, n_out, 1, stride, padding, next(keys), **options)
 
     def __call__(self, x):
         y = jax.nn.relu(self.norms[0](self.convs[0](x)))
@@ -87,7 +78,7 @@ class ResidualBlock(eqx.Module):
 
 
 class ResNet18(eqx.Module):
-    stem: Conv
+    stem: eqx.nn.Conv2d
     norm: Norm
     blocks: list
     head: eqx.nn.Linear
@@ -95,7 +86,7 @@ class ResNet18(eqx.Module):
 
     def __init__(self, padding, size, keys):
         self.circular = padding == "CIRCULAR"
-        self.stem = Conv(3, 4, 7, 2, padding, next(keys), use_bias=False)
+        self.stem = conv(3, 4, 7, 2, padding, next(keys), use_bias=False)
         self.norm = Norm(4, next(keys))
         self.blocks, width = [], 4
         for stage in range(4):
@@ -125,7 +116,7 @@ class VGG11(eqx.Module):
     def __init__(self, padding, size, keys):
         widths = (3, 4, 8, 12, 12, 16, 16, 16, 16)
         self.pooled = (True, True, False, True, False, True, False, True)
-        self.convs = [Conv(a, b, 3, 1, padding, next(keys)) for a, b in itertools.pairwise(widths)]
+        self.convs = [conv(a, b, 3, 1, padding, next(keys)) for a, b in itertools.pairwise(widths)]
         inputs = (size // 32) ** 2 * 16
         self.denses = [
             eqx.nn.Linear(inputs, 32, key=next(keys)),
@@ -142,14 +133,14 @@ class VGG11(eqx.Module):
 
 
 class ConvNeXtBlock(eqx.Module):
-    depthwise: Conv
+    depthwise: eqx.nn.Conv2d
     norm: eqx.nn.LayerNorm
     wide: eqx.nn.Linear
     narrow: eqx.nn.Linear
     scale: jax.Array
 
     def __init__(self, width, padding, keys):
-        self.depthwise = Conv(width, width, 7, 1, padding, next(keys), groups=width)
+        self.depthwise = conv(width, width, 7, 1, padding, next(keys), groups=width)
         self.norm = eqx.nn.LayerNorm(width)
         self.wide = eqx.nn.Linear(width, 4 * width, key=next(keys))
         self.narrow = eqx.nn.Linear(4 * width, width, key=next(keys))
@@ -162,16 +153,16 @@ class ConvNeXtBlock(eqx.Module):
 
 
 class ConvNeXt(eqx.Module):
-    stem: Conv
+    stem: eqx.nn.Conv2d
     norms: list
     downs: list
     blocks: list
     head: eqx.nn.Linear
 
     def __init__(self, padding, size, keys):
-        self.stem = Conv(3, 4, 4, 4, "VALID", next(keys))
+        self.stem = conv(3, 4, 4, 4, "VALID", next(keys))
         self.norms = [eqx.nn.LayerNorm(width) for width in (4, 4, 8, 12)]
-        self.downs = [Conv(4, 8, 2, 2, "VALID", next(keys)), Conv(8, 12, 2, 2, "VALID", next(keys))]
+        self.downs = [conv(4, 8, 2, 2, "VALID", next(keys)), conv(8, 12, 2, 2, "VALID", next(keys))]
         self.blocks = [ConvNeXtBlock(width, padding, keys) for width in (4, 8, 12)]
         self.head = eqx.nn.Linear(12, 10, key=next(keys))
 
@@ -189,7 +180,7 @@ class UNet(eqx.Module):
 
     def __init__(self, padding, size, keys):
         widths = ((3, 4, 3), (4, 8, 3), (8, 12, 3), (16, 8, 3), (12, 4, 3), (4, 2, 1))
-        self.convs = [Conv(a, b, k, 1, padding, next(keys)) for a, b, k in widths]
+        self.convs = [conv(a, b, k, 1, padding, next(keys)) for a, b, k in widths]
         self.up = eqx.nn.ConvTranspose2d(12, 8, 2, 2, key=next(keys))
 
     def __call__(self, x):
@@ -221,14 +212,14 @@ class ViTBlock(eqx.Module):
 
 
 class ViT(eqx.Module):
-    patches: Conv
+    patches: eqx.nn.Conv2d
     positions: jax.Array | None
     blocks: list
     norm: eqx.nn.LayerNorm
     head: eqx.nn.Linear
 
     def __init__(self, padding, size, keys):
-        self.patches = Conv(3, 8, 4, 4, "VALID", next(keys))
+        self.patches = conv(3, 8, 4, 4, "VALID", next(keys))
         shape = ((size // 4) ** 2, 8)
         at_place = padding == "POSITIONS"
         self.positions = 0.5 * jax.random.normal(next(keys), shape) if at_place else None

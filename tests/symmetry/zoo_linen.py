@@ -90,9 +90,8 @@ class ConvNeXtBlock(nn.Module):
     @nn.compact
     def __call__(self, x):
         width = x.shape[-1]
-        y = nn.Conv(width, (7, 7), padding=self.padding, feature_group_count=width)(
-            x
-        )  # first padding
+        depthwise = {"padding": self.padding, "feature_group_count": width}
+        y = nn.Conv(width, (7, 7), **depthwise)(x)  # first padding
         y = nn.Dense(4 * width)(nn.LayerNorm()(y))
         y = nn.Dense(width)(jax.nn.gelu(y))
         return x + self.param("scale", nn.initializers.constant(0.1), (width,)) * y
