@@ -83,7 +83,7 @@ def gradient_disagreement(program, seed) -> str:
     rows = [c.reshape(len(everything), *c.shape[n_lead:]) for c in cotangents]
 
     def pull(run, x, given):
-        outs, back = jax.vjp(lambda v: jax.tree.leaves(run(v)), x)
+        _, back = jax.vjp(lambda v: jax.tree.leaves(run(v)), x)
         return back(given)[0]
 
     try:

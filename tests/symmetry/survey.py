@@ -44,9 +44,8 @@ def main(count: int, first: int = 0) -> None:
                 cause = first_coarse_step(program)
                 causes[cause] += 1
                 seeds_of[cause].append(seed)
-    print(
-        f"{count} programs, {len(false)} false claims and errors, {sum(causes.values())} coarse ones"
-    )
+    coarse_ones = sum(causes.values())
+    print(f"{count} programs, {len(false)} false claims and errors, {coarse_ones} coarse ones")
     print("\n".join(false))
     for cause, number in causes.most_common():
         print(f"{100 * number / count:6.2f} %  {cause}   seeds {seeds_of[cause][:5]}")
