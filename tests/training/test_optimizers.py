@@ -52,5 +52,5 @@ def test_updates():
     adadelta = first_update(grads, params, optimizer="adadelta", learning_rate=1.0)
     chex.assert_trees_all_close(
         adadelta["bias"],
-        optax.adadelta(1.0).update(grads, optax.adadelta(1.0).init(params))[0]["bias"],
+        optax.adadelta(1.0).update(grads, optax.adadelta(1.0).init(params), params)[0]["bias"],
     )
