@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxinv.symmetry.moves import (
-    Context,
-    as_plain,
-    at_offset,
-    common_period,
-    expand,
-    split,
-)
-from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
+from jaxinv.symmetry.factoring import as_plain, split
+from jaxinv.symmetry.moves import Context, at_offset, common_period, expand
+from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window
 
 # For each operand the dimension that meets the others' here, or None if it has none.
 Meeting = Sequence[int | None]
@@ -131,7 +125,7 @@ def _same_offsets(ctx, values, meetings):
 def met(values: Sequence[Value], meeting: Meeting) -> Dimension:
     """The factors of aligned dimensions seen together: a window, else plain, else uniform."""
     rows = [v.dims[dim] for v, dim in zip(values, meeting, strict=True) if dim is not None]
-    dimension = []
+    dimension: list[Factor] = []
     for factors in zip(*rows, strict=True):
         windows = [f for f in factors if isinstance(f, Window)]
         if windows:

@@ -127,9 +127,7 @@ def _full_matrix(m: int, dtype):
     """(Position, part) to (frequency, part) for complex signals."""
     angle = _angles(m, m)
     c, s = np.cos(angle), np.sin(angle)
-    return jnp.asarray(
-        np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], axis=1), dtype
-    )
+    return jnp.asarray(np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], axis=1), dtype)
 
 
 def _inverse(product, n: int, sizes):
@@ -167,12 +165,15 @@ def _inverse(product, n: int, sizes):
 
 def _by_shift(ctx: Context, moving, result, axes, windows, rank: int):
     """From (coset, ..., place on the torus) to one coset for each shift along each axis."""
-    for i, axis in enumerate(axes):
+    for axis in axes:
         d, length = moving.period[axis], ctx.torus.lengths[axis]
         window = windows[axis][2]
         result = jnp.moveaxis(result, rank, axis)
         # Dimension `axis` is now the place u = rate * q, `axis + 1` the coset r; t = r + d * q.
-        result = lax.slice_in_dim(result, 0, None, int(window.rate), axis=axis)
+        if window.rate < 0:
+            m = result.shape[axis]
+            result = periodic_slice(lax.rev(result, [axis]), axis, m - 1, m)
+        result = lax.slice_in_dim(result, 0, None, int(window.pace), axis=axis)
         cosets = len(ctx.torus.residues(axis, d))
         lead, rest = result.shape[:axis], result.shape[axis + 2 :]
         result = jnp.broadcast_to(result, (*lead, length // d, cosets, *rest))

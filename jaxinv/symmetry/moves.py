@@ -171,7 +171,7 @@ def _resampled_base(ctx, value, axis, factor, steps):
     moves = np.array([r // old for r in torus.residues(axis, old * factor)])
     base = value.base
     cosets = len(torus.residues(axis, old))
-    base = jnp.broadcast_to(base, base.shape[:axis] + (cosets,) + base.shape[axis + 1 :])
+    base = jnp.broadcast_to(base, (*base.shape[:axis], cosets, *base.shape[axis + 1 :]))
     pieces = []
     for move in sorted(set(moves.tolist())):
         chosen = sources[moves == move]
@@ -203,7 +203,7 @@ def _regroup_as(value: Value, factors: tuple[Factor, ...]) -> tuple[Dimension, .
 
 
 def common_period(ctx: Context, values: Sequence[Value]) -> list[Value]:
-    """The values at the least common multiple of their periods; what never changes stays as it is."""
+    """The values at the least common multiple of their periods; constants stay as they are."""
     values = list(values)
     for axis, period in enumerate(period_of(values)):
         values = [
@@ -300,95 +300,6 @@ def expand_windows(
     for axis in sorted(axes):
         values = expand(ctx, values, axis, reason)
     return values
-
-
-def as_plain(ctx: Context, value: Value, dim: int, reason: str) -> Value:
-    """The value with one plain factor (none for one position) along a dimension."""
-    (value,) = expand_windows(ctx, [value], [dim], reason)
-    return _merged(value, dim, Plain(value.shape[dim]))
-
-
-def as_single(ctx: Context, value: Value, dim: int, reason: str) -> Value:
-    """The value with at most one factor along a dimension, a window if it can be one."""
-    factors = value.dims[dim]
-    if len(factors) <= 1 and not (factors and isinstance(factors[0], Uniform)):
-        return value
-    head, rest = factors[0], factors[1:]
-    if isinstance(head, Window) and not any(isinstance(f, Window) for f in rest):
-        c = math.prod(f.size for f in rest)
-        finer = dataclasses.replace(
-            head,
-            offset=head.offset * c,
-            size=head.size * c,
-            rate=head.rate * c,
-            valid=None if head.valid is None else (head.valid[0] * c, head.valid[1] * c),
-        )
-        return _merged(value, dim, finer)
-    return as_plain(ctx, value, dim, reason)
-
-
-def _merged(value: Value, dim: int, factor: Factor) -> Value:
-    old = value.dims[dim]
-    new: Dimension = () if factor.size == 1 and not isinstance(factor, Window) else (factor,)
-    if old == new:
-        return value
-    base = value.base
-    if base is not None:
-        start = value.place(dim)
-        shape = list(base.shape)
-        for place, f in enumerate(old, start):
-            if isinstance(f, Uniform):
-                shape[place] = f.size
-        base = jnp.broadcast_to(base, shape)
-        middle = [math.prod(shape[start : start + len(old)])] if new else []
-        base = jnp.reshape(base, shape[:start] + middle + shape[start + len(old) :])
-    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
-    return value.with_base(base, origin=("merged", value.origin, dim), dims=dims)
-
-
-def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value:
-    """Splits a factor into an outer one and `inner` plain positions: its polyphase components."""
-    place = value.place(dim, index)
-    factor = value.dims[dim][index]
-    if isinstance(factor, Window):
-        if value.decisions[factor.axis] is not None:
-            reason = "the phase of a rolled value is not known"
-            return expand(ctx, [value], factor.axis, reason)[0]
-        growth = inner // math.gcd(inner, factor.rate)
-        length, d = ctx.torus.lengths[factor.axis], value.period[factor.axis]
-        if length % (d * growth):
-            (value,) = expand(
-                ctx, [value], factor.axis, f"{length // d} is not divisible by {inner}"
-            )
-            return value
-        axis = factor.axis
-        value = resample(ctx, value, axis, growth)
-        if growth > 1:
-            ctx.note(axis, f"split into groups of {inner}: multiples of {d * growth} only")
-        if not isinstance(value.dims[dim][index], Window):
-            return value
-        value = at_offset(ctx, value, place, 0)
-        factor = value.dims[dim][index]
-        assert isinstance(factor, Window)
-        stored = positions(ctx.torus, value, factor)
-        valid = factor.valid and (-(-factor.valid[0] // inner), factor.valid[1] // inner)
-        pair: Dimension = (
-            Window(factor.axis, 0, factor.size // inner, factor.rate // inner, valid),
-            Plain(inner),
-        )
-        shape = (stored // inner, inner)
-    else:
-        outer = factor.size // inner
-        same = isinstance(factor, Uniform)
-        pair = (type(factor)(outer), type(factor)(inner))
-        shape = (1, 1) if same else (outer, inner)
-    base = value.base
-    if base is not None:
-        base = jnp.reshape(base, base.shape[:place] + shape + base.shape[place + 1 :])
-    factors = value.dims[dim]
-    new = factors[:index] + pair + factors[index + 1 :]
-    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
-    return normal(ctx, value.with_base(base, dims=dims))
 
 
 def read(ctx: Context, value: Value, shift: Sequence):

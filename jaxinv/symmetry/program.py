@@ -121,10 +121,24 @@ class Program:
 
     def known_value(self, number: int) -> np.ndarray | None:
         """The value of a small constant expression (indices, say); None if it depends on data."""
+        if number not in self._known:
+            self._known[number] = self._evaluated(number)
+        return self._known[number]
+
+    @functools.cached_property
+    def _known(self) -> dict[int, np.ndarray | None]:
+        return {}
+
+    def _evaluated(self, number: int) -> np.ndarray | None:
         if number in self.constants:
-            value = self.constants[number]
-            concrete = not isinstance(value, jax.core.Tracer) and hasattr(value, "__array__")
-            return np.asarray(value) if concrete else None
+            value, aval = self.constants[number], self.avals[number]
+            dtype = getattr(aval, "dtype", None)
+            if not isinstance(dtype, np.dtype) or aval.size > _LARGEST_INDEX:
+                return None
+            if isinstance(value, jax.core.Tracer):
+                return None
+            concrete = hasattr(value, "__array__") or np.isscalar(value)
+            return np.asarray(value, dtype) if concrete else None
         equation = self.producers.get(number)
         if equation is None or any(aval.size > _LARGEST_INDEX for aval in equation.out_avals):
             return None

@@ -8,7 +8,7 @@ the program's value is an ordered product of factors:
 * `Plain(n)`: positions that do not follow the shift (channels, classes, the batch);
 * `Uniform(n)`: the same along all its positions, stored once (a broadcast bias);
 * `Window(axis, offset, n, rate)`: positions `offset .. offset + n - 1` of a torus with
-  `m = P * rate / d` positions, seen while its content moves by `rate` positions for each `q`:
+  `m = P * |rate| / d` positions, seen while its content moves by `rate` positions for each `q`:
 
       value[t][j] = base[r][(offset + j - rate * q) mod m]
 
@@ -50,7 +50,8 @@ class Uniform:
 class Window:
     """Positions that follow the shift along `axis`, `rate` at a time.
 
-    The rate is whole, except after a declared layer that subsamples without thinning the shifts.
+    The rate is whole, except after a declared layer that subsamples without thinning the shifts,
+    and negative where positions are reversed.
 
     `valid` is the range of its positions whose receptive field has not met a border; all of them
     on a torus, which has no border.
@@ -61,6 +62,11 @@ class Window:
     size: int
     rate: int | Fraction = 1
     valid: tuple[int, int] | None = None
+
+    @property
+    def pace(self) -> int | Fraction:
+        """The rate without its direction."""
+        return max(self.rate, -self.rate)
 
     @property
     def interior(self) -> tuple[int, int]:
@@ -171,7 +177,7 @@ class Value:
 
 def positions(torus: Torus, value: Value, window: Window) -> int:
     """The number of positions `m` of a window's torus."""
-    return int(torus.lengths[window.axis] * window.rate // value.period[window.axis])
+    return int(torus.lengths[window.axis] * window.pace // value.period[window.axis])
 
 
 def is_broken(torus: Torus, value: Value, axis: int) -> bool:

@@ -47,9 +47,7 @@ class Body:
 
     def __call__(self, *bases):
         """The bases of the results from those of the operands."""
-        values = [
-            dataclasses.replace(v, base=b) for v, b in zip(self.operands, bases, strict=True)
-        ]
+        values = [dataclasses.replace(v, base=b) for v, b in zip(self.operands, bases, strict=True)]
         outs = self.evaluate(self.ctx, self.program, values)
         expected, _ = self.analysed()
         if not _same_states(outs, expected):

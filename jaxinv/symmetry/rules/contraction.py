@@ -51,9 +51,7 @@ def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> lis
 def _pairs(values, meetings):
     """The factors that meet, each with the operand that it belongs to."""
     for meeting in meetings:
-        rows = [
-            [(v, factor) for factor in v.dims[d]] for v, d in zip(values, meeting, strict=True)
-        ]
+        rows = [[(v, factor) for factor in v.dims[d]] for v, d in zip(values, meeting, strict=True)]
         yield from zip(*rows, strict=True)
 
 
@@ -65,9 +63,7 @@ def _axis_that_ends(ctx: Context, equation, values, contracted) -> tuple[int, st
         if not windows:
             continue
         axis = windows[0][1].axis
-        whole = all(
-            f.size == positions(ctx.torus, v, f) and f.valid is None for v, f in windows
-        )
+        whole = all(f.size == positions(ctx.torus, v, f) and f.valid is None for v, f in windows)
         if len(windows) == 2 or any(isinstance(f, Uniform) for _, f in pair):
             if not whole:
                 return axis, "part of the positions that move is contracted"

@@ -1,12 +1,14 @@
 """What a layer declared of itself stands in place of what the rules found."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Plain, Value, Window, positions
+from jaxinv.symmetry.rules.windowed import window_of
+from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
 
 
 @dataclass(frozen=True)
@@ -20,32 +22,35 @@ class Decision:
 def declared(
     ctx: Context, equation: Equation, reference: Value, value: Value, *decision: Value
 ) -> list[Value]:
-    """The state that the declaration promises, or the one found where it cannot hold."""
-    if not ctx.forward_only:
-        return [value]
+    """The state that the declaration promises, or the one found where it cannot hold.
+
+    Promises are about circular shifts of all that the layer sees. On the line content enters at
+    the border, of which they say nothing.
+    """
     params = equation.params
+    if not ctx.forward_only or ctx.torus.endless:
+        return [value]
+    windows = [_whole_window(ctx, reference, dim) for dim in params["reference_dims"]]
     if not params["value_dims"]:
-        return [_invariant(reference, value, params["reference_dims"])]
+        return [_invariant(reference, value, windows)]
     choice = Decision(equation.ins[2], reference.decisions) if decision else None
-    dims = list(value.dims)
+    dims: list[Dimension] = list(value.dims)
     period, decisions = list(value.period), list(value.decisions)
-    for at, to, stride in zip(
-        params["reference_dims"], params["value_dims"], params["strides"], strict=True
-    ):
-        row = reference.dims[at]
-        window = row[0] if len(row) == 1 and isinstance(row[0], Window) else None
+    for window, to, stride in zip(windows, params["value_dims"], params["strides"], strict=True):
         if window is None or not _fits(ctx, reference, window, stride, params, choice):
             return [value]
-        axis, size = window.axis, value.shape[to]
+        axis = window.axis
         period[axis], decisions[axis] = reference.period[axis], reference.decisions[axis]
         rate: int | Fraction = window.rate
         if params["restores"]:
+            assert choice is not None
             rate, decisions[axis] = _whole(window.rate * Fraction(stride)), choice.before[axis]
         elif choice is not None:
             rate, decisions[axis] = _whole(Fraction(window.rate) / stride), choice
         else:
             period[axis] = period[axis] * stride
-        dims[to] = (Window(axis, 0, size, rate),)
+        dims = [_still(row, {axis}) for row in dims]
+        dims[to] = (Window(axis, 0, value.shape[to], rate),)
     return [
         dataclasses.replace(
             value,
@@ -57,26 +62,39 @@ def declared(
     ]
 
 
-def _invariant(reference: Value, value: Value, dims) -> Value:
-    """The value without the axes that move the reference along these dimensions."""
-    axes = {f.axis for dim in dims for f in reference.dims[dim] if isinstance(f, Window)}
-    period = tuple(1 if axis in axes else d for axis, d in enumerate(value.period))
-    rows = [
-        tuple(Plain(f.size) if isinstance(f, Window) and f.axis in axes else f for f in row)
-        for row in value.dims
-    ]
-    return dataclasses.replace(value, period=period, dims=tuple(rows), origin=object())
+def _whole_window(ctx: Context, reference: Value, dim: int) -> Window | None:
+    """The window that is all of a dimension and shows all of its torus."""
+    window = window_of(reference, dim)
+    if window is None or window.size != positions(ctx.torus, reference, window):
+        return None
+    return window
+
+
+def _invariant(reference: Value, value: Value, windows: Sequence[Window | None]) -> Value:
+    """The value that does not follow the shifts that translate the reference."""
+    axes = {window.axis for window in windows if window is not None}
+    period = tuple(
+        reference.period[axis] if axis in axes else d for axis, d in enumerate(value.period)
+    )
+    dims = tuple(_still(row, axes) for row in value.dims)
+    return dataclasses.replace(value, period=period, dims=dims, origin=object())
+
+
+def _still(row: Dimension, axes: Collection[int]) -> Dimension:
+    """Factors of which none follows these axes."""
+    return tuple(
+        Plain(f.size) if isinstance(f, Window) and f.axis in axes else f
+        for f in row
+        if not (isinstance(f, Window) and f.axis in axes and f.size == 1)
+    )
 
 
 def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, choice) -> bool:
-    """Whether the reference moves as a whole, as the promise presumes."""
-    m = positions(ctx.torus, reference, window)
-    if window.size != m and not ctx.torus.endless:
-        return False
+    """Whether the subsampled torus is whole, and what is restored was chosen by the same."""
     if params["restores"]:
         made = reference.decisions[window.axis]
         return isinstance(made, Decision) and made.number == choice.number
-    return m % stride == 0
+    return positions(ctx.torus, reference, window) % stride == 0
 
 
 def _whole(rate: Fraction) -> int | Fraction:

@@ -1,5 +1,4 @@
-"""The rule of a primitive that has none: its operands are written out, and it runs at each shift."""
-
+"""The rule of a primitive that has none: it runs at each shift on operands written out."""
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +32,7 @@ def at_each_coset(ctx: Context, equation: Equation, operands, reason: str) -> li
             mapped = [0 if a.shape[axis] > 1 else None for a in arrays]
             if any(m == 0 for m in mapped):
                 fun = jax.vmap(fun, in_axes=tuple(mapped))
-        arrays = [
-            jax.lax.squeeze(a, [i for i in range(n_axes) if a.shape[i] == 1]) for a in arrays
-        ]
+        arrays = [jax.lax.squeeze(a, [i for i in range(n_axes) if a.shape[i] == 1]) for a in arrays]
         kept = tuple(n for n in cosets)
         results = [
             jnp.reshape(r, kept + aval.shape)

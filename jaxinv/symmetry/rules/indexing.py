@@ -1,12 +1,15 @@
 """A gather whose indices are known is slices, repeats and rolls under another name."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry.moves import Context, normal
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.fallback import at_each_shift
-from jaxinv.symmetry.rules.layout import concatenated, sliced
+from jaxinv.symmetry.rules.joining import concatenated
+from jaxinv.symmetry.rules.layout import sliced
 from jaxinv.symmetry.values import Uniform, Value
 
 
@@ -29,7 +32,7 @@ def gather(ctx: Context, equation: Equation, operand: Value, indices: Value) -> 
         if base is not None:
             base = jnp.expand_dims(base, place)
         row = (*value.dims[dim], Uniform(repeat))
-        dims = value.dims[:dim] + (row,) + value.dims[dim + 1 :]
+        dims = (*value.dims[:dim], row, *value.dims[dim + 1 :])
         value = normal(ctx, value.with_base(base, dims=dims))
     return [value]
 
@@ -70,4 +73,4 @@ def _progressions(index: np.ndarray) -> list[tuple[int, int, int]]:
         return [(int(index[0]), len(index), int(steps[0]))]
     ends = np.flatnonzero(steps != 1) + 1
     bounds = [0, *ends.tolist(), len(index)]
-    return [(int(index[a]), b - a, 1) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [(int(index[a]), b - a, 1) for a, b in itertools.pairwise(bounds)]

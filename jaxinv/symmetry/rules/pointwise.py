@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jax import lax
 
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Uniform, Value
+from jaxinv.symmetry.values import Uniform, Value, constant
 
 
 def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
@@ -49,6 +50,16 @@ def _spread(value: Value, dims):
     return jnp.reshape(value.base, value.base.shape + (1,) * sum(map(len, dims)))
 
 
+def iota(ctx: Context, equation: Equation, *_: Value) -> list[Value]:
+    """Numbers along one dimension, the same along all others."""
+    params = equation.params
+    at = int(params["dimension"])
+    size = params["shape"][at]
+    numbers = lax.iota(params["dtype"], size) if ctx.computes else None
+    value = constant(numbers, (size,), len(ctx.torus.lengths), known=ctx.computes)
+    return [stretched(ctx, value, params["shape"], (at,))]
+
+
 def broadcast_in_dim(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:
     """New and stretched dimensions are uniform; a single position that moves cannot stretch."""
     params = equation.params
@@ -57,7 +68,7 @@ def broadcast_in_dim(ctx: Context, equation: Equation, operand: Value, *_: Value
 
 def stretched(ctx: Context, operand: Value, shape: Sequence[int], goes_to: Sequence[int]) -> Value:
     """The value broadcast to a shape; dimension `d` of it becomes dimension `goes_to[d]`."""
-    source = {to: dim for dim, to in enumerate(goes_to)}
+    source: dict[int, int] = {to: dim for dim, to in enumerate(goes_to)}
     if operand.shape == tuple(shape) and list(source) == list(range(len(shape))):
         return operand
     for to, dim in source.items():
@@ -66,10 +77,9 @@ def stretched(ctx: Context, operand: Value, shape: Sequence[int], goes_to: Seque
     base, place = operand.base, operand.n_axes
     dims = []
     for to, size in enumerate(shape):
-        dim = source.get(to)
-        if dim is not None and (operand.shape[dim] == size):
-            dims.append(operand.dims[dim])
-            place += len(operand.dims[dim])
+        if to in source and operand.shape[source[to]] == size:
+            dims.append(operand.dims[source[to]])
+            place += len(dims[-1])
         elif size == 1:
             dims.append(())
         else:

@@ -9,7 +9,15 @@ from jax import lax
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.align import align, decisions_of, met
-from jaxinv.symmetry.moves import Context, as_plain, expand, normal, period_of, periodic_slice, replace_factor
+from jaxinv.symmetry.factoring import as_plain
+from jaxinv.symmetry.moves import (
+    Context,
+    expand,
+    normal,
+    period_of,
+    periodic_slice,
+    replace_factor,
+)
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
@@ -53,7 +61,7 @@ def _without_uniform(value: Value, dim: int) -> Value:
 
 
 def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int) -> Value:
-    """The value with those windows of a dimension that cannot be reduced over all their torus ended."""
+    """The value without windows of a dimension that are not reduced over all their torus."""
     for index in range(len(value.dims[dim])):
         row = value.dims[dim]
         factor = row[index] if index < len(row) else None

@@ -13,11 +13,13 @@ from jax.extend.core import primitives
 from jaxinv.declarations import declare_p
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.rules import layout, reduction, windowed
+from jaxinv.symmetry.rules import joining, layout, reduction
 from jaxinv.symmetry.rules.contraction import dot_general
+from jaxinv.symmetry.rules.convolution import conv_general_dilated
 from jaxinv.symmetry.rules.declared import declared
 from jaxinv.symmetry.rules.indexing import gather
-from jaxinv.symmetry.rules.pointwise import broadcast_in_dim, pointwise
+from jaxinv.symmetry.rules.pointwise import broadcast_in_dim, iota, pointwise
+from jaxinv.symmetry.rules.pooling import reduce_window
 from jaxinv.symmetry.values import Value
 
 RULES: dict[Any, Callable[..., list[Value]]] = {}
@@ -48,7 +50,7 @@ _family(
     """,
 )
 _family(_unchanged, "device_put optimization_barrier")
-_family(windowed.reduce_window, "reduce_window_max reduce_window_min reduce_window_sum")
+_family(reduce_window, "reduce_window reduce_window_max reduce_window_min reduce_window_sum")
 _family(
     reduction.reduce,
     "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor",
@@ -60,11 +62,12 @@ _family(reduction.along_dimension("dimension"), "sort")
 RULES |= {
     declare_p: declared,
     primitives.broadcast_in_dim_p: broadcast_in_dim,
-    primitives.concatenate_p: layout.concatenate,
-    primitives.conv_general_dilated_p: windowed.conv_general_dilated,
+    primitives.concatenate_p: joining.concatenate,
+    primitives.conv_general_dilated_p: conv_general_dilated,
     primitives.dot_general_p: dot_general,
     primitives.gather_p: gather,
-    primitives.pad_p: layout.pad,
+    primitives.iota_p: iota,
+    primitives.pad_p: joining.pad,
     primitives.reshape_p: layout.reshape,
     primitives.rev_p: layout.rev,
     primitives.slice_p: layout.slice_,

@@ -1,0 +1,107 @@
+"""How a dimension of the program is made up of factors: merged into one, or split in two."""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+
+from jaxinv.symmetry.moves import (
+    Context,
+    at_offset,
+    expand,
+    expand_windows,
+    normal,
+    resample,
+)
+from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window, positions
+
+
+def as_plain(ctx: Context, value: Value, dim: int, reason: str) -> Value:
+    """The value with one plain factor (none for one position) along a dimension."""
+    (value,) = expand_windows(ctx, [value], [dim], reason)
+    return _merged(value, dim, Plain(value.shape[dim]))
+
+
+def as_single(ctx: Context, value: Value, dim: int, reason: str) -> Value:
+    """The value with at most one factor along a dimension, no more plain than it has to be."""
+    factors = value.dims[dim]
+    if len(factors) <= 1:
+        return value
+    if all(isinstance(f, Uniform) for f in factors):
+        return _merged(value, dim, Uniform(value.shape[dim]))
+    head, rest = factors[0], factors[1:]
+    if isinstance(head, Window) and not any(isinstance(f, Window) for f in rest):
+        c = math.prod(f.size for f in rest)
+        finer = dataclasses.replace(
+            head,
+            offset=head.offset * c,
+            size=head.size * c,
+            rate=head.rate * c,
+            valid=None if head.valid is None else (head.valid[0] * c, head.valid[1] * c),
+        )
+        return _merged(value, dim, finer)
+    return as_plain(ctx, value, dim, reason)
+
+
+def _merged(value: Value, dim: int, factor: Factor) -> Value:
+    old = value.dims[dim]
+    new: Dimension = () if factor.size == 1 and not isinstance(factor, Window) else (factor,)
+    if old == new:
+        return value
+    base = value.base
+    if base is not None:
+        start = value.place(dim)
+        shape = list(base.shape)
+        for place, f in enumerate(old, start):
+            if isinstance(f, Uniform) and not isinstance(factor, Uniform):
+                shape[place] = f.size
+        base = jnp.broadcast_to(base, shape)
+        middle = [math.prod(shape[start : start + len(old)])] if new else []
+        base = jnp.reshape(base, shape[:start] + middle + shape[start + len(old) :])
+    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
+    return value.with_base(base, origin=("merged", value.origin, dim), dims=dims)
+
+
+def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value:
+    """Splits a factor into an outer one and `inner` plain positions: its polyphase components."""
+    place = value.place(dim, index)
+    factor = value.dims[dim][index]
+    if isinstance(factor, Window):
+        if value.decisions[factor.axis] is not None:
+            reason = "the phase of a rolled value is not known"
+            return expand(ctx, [value], factor.axis, reason)[0]
+        growth = inner // math.gcd(inner, int(factor.rate))
+        length, d = ctx.torus.lengths[factor.axis], value.period[factor.axis]
+        if length % (d * growth):
+            (value,) = expand(
+                ctx, [value], factor.axis, f"{length // d} is not divisible by {inner}"
+            )
+            return value
+        axis = factor.axis
+        value = resample(ctx, value, axis, growth)
+        if growth > 1:
+            ctx.note(axis, f"split into groups of {inner}: multiples of {d * growth} only")
+        if not isinstance(value.dims[dim][index], Window):
+            return value
+        value = at_offset(ctx, value, place, 0)
+        factor = value.dims[dim][index]
+        assert isinstance(factor, Window)
+        stored = positions(ctx.torus, value, factor)
+        valid = factor.valid and (-(-factor.valid[0] // inner), factor.valid[1] // inner)
+        pair: Dimension = (
+            Window(factor.axis, 0, factor.size // inner, factor.rate // inner, valid),
+            Plain(inner),
+        )
+        shape = (stored // inner, inner)
+    else:
+        outer = factor.size // inner
+        same = isinstance(factor, Uniform)
+        pair = (type(factor)(outer), type(factor)(inner))
+        shape = (1, 1) if same else (outer, inner)
+    base = value.base
+    if base is not None:
+        base = jnp.reshape(base, base.shape[:place] + shape + base.shape[place + 1 :])
+    factors = value.dims[dim]
+    new = factors[:index] + pair + factors[index + 1 :]
+    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
+    return normal(ctx, value.with_base(base, dims=dims))

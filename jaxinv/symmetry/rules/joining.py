@@ -1,0 +1,175 @@
+"""What puts positions beside one another: padding, zeros in between, and concatenation."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+
+from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.factoring import as_plain, as_single
+from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of, replace_factor
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.rules.layout import sliced
+from jaxinv.symmetry.rules.windowed import meets_border, window_of
+from jaxinv.symmetry.values import Plain, Value, Window, positions
+
+
+def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[Value]:
+    """A constant between positions dilates a window; at the ends it is a border, and its end."""
+    for dim, (low, high, interior) in enumerate(equation.params["padding_config"]):
+        low, high, interior = int(low), int(high), int(interior)
+        if interior == 0 and (low < 0 or high < 0):
+            size = operand.shape[dim]
+            operand = sliced(ctx, operand, dim, max(0, -low), size - max(0, -high))
+            low, high = max(0, low), max(0, high)
+        if (low, high, interior) == (0, 0, 0):
+            continue
+        operand, fill = align(ctx, [operand, fill], [])
+        window = window_of(operand, dim)
+        if window is not None and (max(low, high) <= interior or ctx.torus.endless):
+            operand = _dilated_window(operand, dim, window, (low, high, interior), fill)
+            continue
+        operand = as_plain(ctx, operand, dim, meets_border(max(low, high)))
+        operand, fill = align(ctx, [operand, fill], [])
+        operand = _padded(operand, dim, (low, high, interior), fill)
+    return [normal(ctx, operand)]
+
+
+def _dilated_window(value: Value, dim: int, window: Window, config, fill: Value) -> Value:
+    """A window of the base with the fill between its positions, and on the line beyond its ends."""
+    low, high, interior = config
+    c = interior + 1
+    size = low + (window.size - 1) * c + 1 + high
+    valid = None
+    if window.valid is not None or max(low, high) > interior:
+        lo, hi = window.interior
+        valid = (max(0, (lo - 1) * c + 1 + low), min(size, hi * c + low))
+    place, base = value.place(dim), value.base
+    if base is not None:
+        base = _filled(value, base, place, (0, interior, interior), fill)
+    grown = Window(window.axis, window.offset * c - low, size, window.rate * c, valid)
+    value = replace_factor(value, place, grown, base)
+    return dataclasses.replace(value, period=period_of([value, fill]))
+
+
+def _padded(value: Value, dim: int, config, fill: Value) -> Value:
+    low, high, interior = config
+    size = value.shape[dim]
+    size = low + high + size + max(0, size - 1) * interior
+    place, base = value.place(dim), value.base
+    if base is not None:
+        if not value.dims[dim]:
+            base = jnp.expand_dims(base, place)
+        base = _filled(value, base, place, config, fill)
+    dims = (*value.dims[:dim], (Plain(size),), *value.dims[dim + 1 :])
+    return value.with_base(base, dims=dims, period=period_of([value, fill]))
+
+
+def _filled(value: Value, base, place: int, config, fill: Value):
+    """The base padded along a dimension by a scalar, which may differ between cosets."""
+    widths = [(0, 0, 0)] * base.ndim
+    widths[place] = config
+    if fill.base.size == 1:
+        return lax.pad(base, fill.base.reshape(()), widths)
+    padded = lax.pad(base, jnp.zeros((), base.dtype), widths)
+    inside = lax.pad(jnp.ones(base.shape, bool), False, widths)
+    filled = fill.base.reshape(fill.base.shape + (1,) * (base.ndim - value.n_axes))
+    return jnp.where(inside, padded, filled)
+
+
+def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """Neighbouring windows of one base are one window; nothing else that moves can be joined."""
+    dim = equation.params["dimension"]
+    return [concatenated(ctx, [v for v in operands if v.shape[dim] > 0], dim)]
+
+
+def concatenated(ctx: Context, values: Sequence[Value], dim: int) -> Value:
+    """Values one after the other along a dimension."""
+    size = sum(v.shape[dim] for v in values)
+    if len(values) == 1:
+        return values[0]
+    reason = "pieces that move differently are joined"
+    if any(v.dims[dim] and isinstance(v.dims[dim][0], Window) for v in values):
+        values = [as_single(ctx, v, dim, reason) for v in values]
+        joined = _joined(ctx, values, dim, size)
+        if joined is not None:
+            return joined
+        values = expand_windows(
+            ctx, values, [dim] * len(values), "padding that does not wrap around meets the border"
+        )
+    others = [[d] * len(values) for d in range(len(values[0].dims)) if d != dim]
+    values = align(ctx, values, others)
+    values = [as_plain(ctx, v, dim, reason) for v in values]
+    values = align(ctx, values, others)
+    rows = [met(values, meeting) for meeting in others]
+    dims = (*tuple(rows[:dim]), (Plain(size),), *tuple(rows[dim:]))
+    base = None
+    if all(v.base is not None for v in values):
+        place = values[0].n_axes + sum(map(len, dims[:dim]))
+        bases = [v.base if v.dims[dim] else jnp.expand_dims(v.base, place) for v in values]
+        base = lax.concatenate(broadcast_but(bases, place), place)
+    return normal(ctx, Value(period_of(values), dims, base, object(), decisions_of(values)))
+
+
+def broadcast_but(arrays: Sequence, place: int) -> list:
+    """Arrays broadcast to one shape in all dimensions but one."""
+    around = [(*a.shape[:place], 1, *a.shape[place + 1 :]) for a in arrays]
+    shape = jnp.broadcast_shapes(*around)
+    return [
+        jnp.broadcast_to(a, (*shape[:place], a.shape[place], *shape[place + 1 :])) for a in arrays
+    ]
+
+
+def _joined(ctx: Context, values: list[Value], dim: int, size: int) -> Value | None:
+    """The pieces as one window of the base that they share, if they are that."""
+    runs: list[list[Value]] = []
+    for value in values:
+        if runs and _follows(ctx, runs[-1][-1], value, dim):
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    if len(runs) > 1 and not ctx.torus.endless:
+        return None
+    moving = [run for run in runs if window_of(run[0], dim) is not None]
+    if not moving:
+        return None
+    run = max(moving, key=lambda r: sum(v.shape[dim] for v in r))
+    windows = [w for v in run if (w := window_of(v, dim)) is not None]
+    window = windows[0]
+    before = sum(v.shape[dim] for r in runs[: runs.index(run)] for v in r)
+    valid = None
+    if len(runs) > 1 or any(w.valid is not None for w in windows):
+        valid = _joined_interior(windows, before)
+    whole = dataclasses.replace(window, offset=window.offset - before, size=size, valid=valid)
+    value = replace_factor(run[0], run[0].place(dim), whole, run[0].base)
+    return dataclasses.replace(value, origin=run[0].origin)
+
+
+def _joined_interior(windows: list[Window], before: int) -> tuple[int, int]:
+    """The longest stretch of valid positions in a run of joined pieces."""
+    best, current, start = (0, 0), None, before
+    for window in windows:
+        lo, hi = window.interior
+        lo, hi, end = lo + start, hi + start, start + window.size
+        if lo < hi:
+            current = (current[0], hi) if current and current[1] == lo else (lo, hi)
+            best = max(best, current, key=lambda i: i[1] - i[0])
+        if hi < end:
+            current = None
+        start = end
+    return best
+
+
+def _follows(ctx: Context, left: Value, right: Value, dim: int) -> bool:
+    a, b = window_of(left, dim), window_of(right, dim)
+    if a is None or b is None:
+        return False
+    if left.origin != right.origin or left.period != right.period:
+        return False
+    if (a.axis, a.rate) != (b.axis, b.rate):
+        return False
+    others = [i for i in range(len(left.dims)) if i != dim]
+    if any(left.dims[i] != right.dims[i] for i in others):
+        return False
+    return (b.offset - a.offset - a.size) % positions(ctx.torus, left, a) == 0
