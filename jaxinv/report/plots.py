@@ -142,7 +142,8 @@ def heat_maps(
             place.label_outer()
         for place in grid.flat[len(maps) :]:
             place.remove()
-        bar = figure.colorbar(image, ax=grid, shrink=0.9 if rows == 1 else 0.6, aspect=30)
+        shown = list(grid.flat[: len(maps)])
+        bar = figure.colorbar(image, ax=shown, shrink=0.9 if rows == 1 else 0.6, aspect=30)
         bar.set_label(label)
         bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         bar.outline.set_visible(False)

@@ -37,7 +37,7 @@ class StudyConfig:
 
     folder: Path = Path("study")
     """Where networks, finished shards and the report are kept."""
-    epochs: int = 25
+    epochs: int = 20
     """Passes over the 1,297 training images."""
     images: int = 200
     """Test images that every network is evaluated on, at every shift."""
