@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 import psutil
-from jax.extend import core
+
+from jaxinv.symmetry.program import inner_jaxprs
 
 # Of the free memory, what a chunk's activations may take; the rest is the caller's.
 SHARE_OF_MEMORY = 0.25
@@ -105,18 +106,12 @@ def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
 def _largest_equation(jaxpr):
     largest = 0
     for eqn in jaxpr.eqns:
-        inner = [p for value in eqn.params.values() for p in _programs(value)]
+        inner = inner_jaxprs(eqn.params)
         if inner:
             largest = max(largest, *map(_largest_equation, inner))
         else:
             largest = max(largest, sum(map(_size, (*eqn.invars, *eqn.outvars))))
     return largest
-
-
-def _programs(value):
-    values = value if isinstance(value, tuple | list) else (value,)
-    programs = (getattr(v, "jaxpr", v) for v in values)
-    return [p for p in programs if isinstance(p, core.Jaxpr)]
 
 
 def _size(variable):

@@ -47,7 +47,9 @@ def exact(chosen: ShiftSet) -> Embedding:
     return Embedding(Torus(chosen.sizes, rows), (0,) * len(chosen.sizes), False, True)
 
 
-def longer(chosen: ShiftSet, mode: OrbitMode, length: Sequence[int], multiple: Sequence[int]) -> Embedding:
+def longer(
+    chosen: ShiftSet, mode: OrbitMode, length: Sequence[int], multiple: Sequence[int]
+) -> Embedding:
     """A torus that holds the extended image and whose length the strides divide.
 
     Args:

@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jax.extend.core import primitives
+
 from jaxinv.orbit.embedding import Embedding
 from jaxinv.symmetry.analysis import Traced
 from jaxinv.symmetry.cost import elements, flops, shared_flops
 from jaxinv.symmetry.moves import Context, Findings
-from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.program import Equation, inner_jaxprs
 from jaxinv.symmetry.rules.calls import states_of
 from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
 from jaxinv.symmetry.walk import apply_rule, constants
@@ -53,7 +55,7 @@ class Plan:
 def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) -> Plan:
     """Decides for each equation.
 
-    An equation runs shift by shift if an operand does, if its result has a value of its own at
+    An equation runs shift by shift if an operand does, if it has a backward pass of its own, if its result has a value of its own at
     every shift and is not a correlation or the like that finds all of them at once, or if holding
     the result for all shifts takes more memory than there is.
 
@@ -80,11 +82,9 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
         single_cost += once
         findings = Findings()
         results = None
-        if all(i in states for i in equation.ins):
+        if all(i in states for i in equation.ins) and not _has_own_backward(equation):
             operands = [states[i] for i in equation.ins]
-            results = apply_rule(
-                dataclasses.replace(ctx, findings=findings), equation, operands
-            )
+            results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
             size = sum(
                 elements(torus, v) * aval.dtype.itemsize
                 for v, aval in zip(results, equation.out_avals, strict=True)
@@ -119,6 +119,18 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
         single_cost=single_cost,
         held_bytes=held,
     )
+
+
+def _has_own_backward(equation) -> bool:
+    """Whether a custom backward pass is in it, which need not be linear.
+
+    Sharing adds up the cotangents of all shifts before it; clipping them, say, is then another
+    gradient.
+    """
+    if equation.primitive is primitives.custom_vjp_call_p:
+        return True
+    inner = inner_jaxprs(equation.params)
+    return any(_has_own_backward(eqn) for jaxpr in inner for eqn in jaxpr.eqns)
 
 
 def _runs_at_each_shift(torus, operands: Sequence[Value], results, findings: Findings) -> bool:

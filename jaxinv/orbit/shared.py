@@ -22,9 +22,7 @@ from jaxinv.symmetry.walk import apply_rule, constants
 _SHARE_OF_MEMORY = 0.25
 
 
-def best_plan(
-    traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequence[int]
-) -> Plan:
+def best_plan(traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequence[int]) -> Plan:
     """The cheapest way to lay the input on a torus.
 
     Circular shifts of a size that the strides divide lie on the image itself. Other sizes, and
@@ -97,7 +95,13 @@ def evaluate(
         def at_shift(shift):
             env = _Reader(ctx, values, shift)
             for equation in plan.deferred:
-                outs = equation.bind(*(env[i] for i in equation.ins))
+                operands = [env[i] for i in equation.ins]
+                if equation.has_own_backward:
+                    operands = [
+                        operand if i in values and not values[i].touched else _tied(operand, shift)
+                        for i, operand in zip(equation.ins, operands, strict=True)
+                    ]
+                outs = equation.bind(*operands)
                 env.update(zip(equation.outs, outs, strict=True))
             return [env[number] for number in rest]
 
@@ -109,6 +113,15 @@ def evaluate(
             flat = lax.map(at_shift, table, batch_size=together if together > 1 else None)
         results |= dict(zip(rest, flat, strict=True))
     return [results[number] for number in program.outputs]
+
+
+def _tied(operand, shift):
+    """The operand as a value of this shift alone, even where shifts share it.
+
+    Under `vmap` a `custom_vjp` function of what is not mapped runs once, on the sum of the
+    cotangents; its backward pass need not be linear.
+    """
+    return jnp.where(shift[0] >= 0, operand, operand)
 
 
 class _Reader(dict):

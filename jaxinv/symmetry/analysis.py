@@ -69,8 +69,8 @@ def trace(
     dims, sizes = _translated(args, moved, axes)
     leaves_of_kwargs = len(arrays) - len(dims)
     dims = [*dims, *[None] * leaves_of_kwargs]
-    for number, leaf in zip(program.inputs, arrays, strict=True):
-        if id(leaf) in names:
+    for number, leaf, moves in zip(program.inputs, arrays, dims, strict=True):
+        if moves is None and id(leaf) in names:
             program.names[number] = names[id(leaf)]
     effects = ", ".join(sorted(map(str, closed.effects)))
     return Traced(program, tuple(dims), sizes, out_tree, effects)

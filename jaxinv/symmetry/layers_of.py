@@ -44,27 +44,29 @@ def operation(equation: Equation) -> str:
 
 def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
     """For each record the path of its layer, or "" where no module and no parameter names one."""
-    modules = [record.equation.source.module for record in records]
+    modules = [_without_methods(record.equation.source.module) for record in records]
     parents = {m.rsplit("/", 1)[0] for m in set(modules) if "/" in m}
     names = []
     for record, module in zip(records, modules, strict=True):
         if module and module not in parents:
-            names.append(_without_methods(module))
+            names.append(module)
         else:
             parameter = _parameter(program, record.equation)
             # linen's parameters lie below "params"; the rest is the module path.
-            name = parameter.rpartition("params/")[2].rpartition("/")[0]
+            path = parameter.rpartition("params/")[2]
+            name = path.rpartition("/")[0] or path
             names.append("/".join(filter(None, [_root(module), name])) if name else "")
     return _without_root(names)
 
 
 def _without_methods(module: str) -> str:
-    """linen writes a module's methods beside its name: `ResNet._stem`."""
-    return "/".join(part.partition(".")[0] for part in module.split("/"))
+    """Module names only: linen writes methods beside them, jax transforms, equinox classes."""
+    parts = (part for part in module.split("/") if "(" not in part and "eqx." not in part)
+    return "/".join(part.partition(".")[0] for part in parts)
 
 
 def _root(module: str) -> str:
-    return _without_methods(module).partition("/")[0]
+    return module.partition("/")[0]
 
 
 def is_row(record: Record, name: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.extend import source_info_util
-from jax.extend.core import Literal, primitives
+from jax.extend.core import Jaxpr, Literal, primitives
 
 # Calls that mean nothing but their body, with the parameter that holds it.
 INLINED = {primitives.jit_p: "jaxpr", primitives.closed_call_p: "call_jaxpr"}
@@ -60,7 +60,7 @@ class Source:
         return source_info_util.summarize(self.info).split(" ")[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Equation:
     """One primitive applied to numbered values; `ins` and `outs` index the program's values."""
 
@@ -72,11 +72,24 @@ class Equation:
     out_avals: tuple[Any, ...]
     source: Source
 
+    @functools.cached_property
+    def has_own_backward(self) -> bool:
+        """Whether a `custom_vjp` is called here or in a body: its backward need not be linear."""
+        return _holds_custom_vjp(self.primitive, self.params)
+
     def bind(self, *operands) -> list[Any]:
         """Applies the primitive to arrays and returns the list of its results."""
         params = self.primitive.get_bind_params(self.params)
         results = self.primitive.bind(*operands, **params)
         return list(results) if self.primitive.multiple_results else [results]
+
+
+def _holds_custom_vjp(primitive, params: dict[str, Any]) -> bool:
+    return primitive is primitives.custom_vjp_call_p or any(
+        _holds_custom_vjp(eqn.primitive, eqn.params)
+        for body in inner_jaxprs(params)
+        for eqn in body.eqns
+    )
 
 
 @dataclass
@@ -156,6 +169,17 @@ _LARGEST_INDEX = 1 << 16
 def open_jaxpr(jaxpr) -> tuple[Any, Sequence[Any]]:
     """The jaxpr with its equations, and the values of its constant variables."""
     return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
+
+
+def inner_jaxprs(params: dict[str, Any]) -> list[Any]:
+    """The jaxprs among the parameters of an equation, alone or in tuples."""
+    found = []
+    for value in params.values():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            item, _ = open_jaxpr(item)
+            if isinstance(item, Jaxpr):
+                found.append(item)
+    return found
 
 
 def flatten(

@@ -128,6 +128,7 @@ class Value:
       origin: equal for two values whose bases are the same array; windows of one base can join.
       decisions: per axis, None, or what decided by how much this value is rolled (a declared
         layer's choice): it then follows the shift up to a roll that depends on the data.
+      touched: whether the translated argument goes into it, be it that no shift changes it.
     """
 
     period: tuple[int, ...]
@@ -135,6 +136,7 @@ class Value:
     base: Any
     origin: Hashable
     decisions: tuple[Hashable, ...]
+    touched: bool = False
 
     @property
     def factors(self) -> tuple[Factor, ...]:
@@ -231,7 +233,7 @@ def tracked_input(
     if array is not None:
         kept = [n for dim, n in enumerate(array.shape) if n != 1 or dim in axes]
         array = jnp.reshape(array, (1,) * len(axes) + tuple(kept))
-    return Value((1,) * len(axes), tuple(dims), array, object(), (None,) * len(axes))
+    return Value((1,) * len(axes), tuple(dims), array, object(), (None,) * len(axes), True)
 
 
 def coset_indices(torus: Torus, axis: int, coarse: int, fine: int) -> np.ndarray:

@@ -23,7 +23,10 @@ def apply_rule(ctx: Context, equation: Equation, operands: Sequence[Value]) -> l
             for a in equation.out_avals
         ]
     rule = _CALLS.get(equation.primitive) or RULES.get(equation.primitive, at_each_shift)
-    return rule(ctx, equation, *operands)
+    results = rule(ctx, equation, *operands)
+    if any(operand.touched for operand in operands):
+        return [r if r.touched else dataclasses.replace(r, touched=True) for r in results]
+    return results
 
 
 def constants(ctx: Context, program: Program) -> dict[int, Value]:

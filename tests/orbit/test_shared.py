@@ -118,7 +118,11 @@ def test_one_and_three_dimensions():
 
     def volume(x):
         y = jax.lax.conv_general_dilated(
-            x, normal(2, 2, 2, 1, 2), (2, 2, 2), "VALID", dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
+            x,
+            normal(2, 2, 2, 1, 2),
+            (2, 2, 2),
+            "VALID",
+            dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
         )
         return jax.nn.relu(y).mean(axis=(1, 2, 3))
 
@@ -223,9 +227,19 @@ clipped.defvjp(lambda x: (x, None), lambda _, ct: (jnp.clip(ct, -0.1, 0.1),))
         pool_of_ties,
         lambda x: doubled_derivative(circular(x, normal(3, 3, 3, 2), 2)).mean(axis=(1, 2)),
         lambda x: clipped(circular(x, normal(3, 3, 3, 2), 2)).sum(axis=(1, 2)),
+        lambda x: clipped(circular(x, normal(3, 3, 3, 2), 2).mean(axis=(1, 2))),
         lambda x: (jax.lax.stop_gradient(x) * circular(x, normal(3, 3, 3, 3))).mean(axis=(1, 2)),
     ],
-    ids=["valid", "dense", "kink", "ties", "custom_jvp", "custom_vjp", "stop_gradient"],
+    ids=[
+        "valid",
+        "dense",
+        "kink",
+        "ties",
+        "custom_jvp",
+        "custom_vjp",
+        "custom_vjp_shared",
+        "stop_gradient",
+    ],
 )
 def test_gradients_are_those_of_every_shift(fun):
     with jax.enable_x64(True):
@@ -261,7 +275,7 @@ def test_an_orbit_that_cannot_fit_is_refused():
     def enormous(x):
         return jnp.broadcast_to(x, (2**24, *x.shape))
 
-    with pytest.raises(ValueError, match="an orbit of 4,096 shifts needs about .* GiB"):
+    with pytest.raises(ValueError, match=r"an orbit of 4,096 shifts needs about .* GiB"):
         jaxinv.orbit(enormous)(jnp.ones((1, 64, 64, 1)))
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation, Program, flatten
-from jaxinv.symmetry.rules.fallback import at_each_coset
+from jaxinv.symmetry.rules.fallback import at_each_coset, at_every_shift
 from jaxinv.symmetry.values import Plain, Value, stored_shape
 
 Evaluate = Callable[[Context, Program, Sequence[Value]], list[Value]]
@@ -121,7 +121,7 @@ def custom_vjp(
         outs, findings = body.analysed()
         _report(ctx, findings)
         return outs
-    return at_each_coset(ctx, equation, operands, "its backward pass is the caller's own")
+    return at_every_shift(ctx, equation, operands, "its backward pass is the caller's own")
 
 
 def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:

@@ -44,7 +44,9 @@ def declared(
         rate: int | Fraction = window.rate
         if params["restores"]:
             assert choice is not None
-            rate, decisions[axis] = _whole(window.rate * Fraction(stride)), choice.before[axis]
+            made = reference.decisions[axis]
+            assert isinstance(made, Decision)
+            rate, decisions[axis] = _whole(window.rate * Fraction(stride)), made.before[axis]
         elif choice is not None:
             rate, decisions[axis] = _whole(Fraction(window.rate) / stride), choice
         else:

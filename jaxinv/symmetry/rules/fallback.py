@@ -4,9 +4,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.symmetry.align import decisions_of
-from jaxinv.symmetry.moves import Context, common_period, expand, period_of, program_shaped
+from jaxinv.symmetry.moves import (
+    Context,
+    common_period,
+    expand,
+    period_of,
+    program_shaped,
+    resample,
+)
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Plain, Value
+from jaxinv.symmetry.values import Plain, Value, stored_shape
 
 
 def at_each_shift(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
@@ -14,14 +21,45 @@ def at_each_shift(ctx: Context, equation: Equation, *operands: Value) -> list[Va
     return at_each_coset(ctx, equation, operands, f"{equation.primitive} has no rule")
 
 
+def at_every_shift(ctx: Context, equation: Equation, operands, reason: str) -> list[Value]:
+    """Runs the primitive for every shift by itself, even where shifts share its operands.
+
+    A backward pass that the caller wrote need not be linear (gradient clipping is not), so the
+    cotangents of two shifts must not meet before it. What the translated argument does not go into
+    is evaluated once, as under `jax.vmap`.
+    """
+    if not any(v.touched for v in operands):
+        return _run(ctx, equation, list(operands))
+    ctx.findings.expanded = True
+    values = [_one_each(ctx, v, reason) if v.touched else v for v in operands]
+    return _run(ctx, equation, values)
+
+
+def _one_each(ctx: Context, value: Value, reason: str) -> Value:
+    """The value with a copy for each shift."""
+    for axis, length in enumerate(ctx.torus.lengths):
+        (value,) = expand(ctx, [value], axis, reason)
+        value = resample(ctx, value, axis, length // value.period[axis])
+    if value.base is None:
+        return value
+    cosets = stored_shape(ctx.torus, value)[: value.n_axes]
+    return value.with_base(jnp.broadcast_to(value.base, cosets + value.base.shape[value.n_axes :]))
+
+
 def at_each_coset(ctx: Context, equation: Equation, operands, reason: str) -> list[Value]:
     """Runs the primitive as it is, on every distinct copy of its operands."""
     values = list(operands)
     if not values:
         return plain_results(ctx, equation, None, None)
+    if equation.has_own_backward and not ctx.forward_only:
+        return at_every_shift(ctx, equation, values, reason)
     for axis in range(values[0].n_axes):
         values = expand(ctx, values, axis, reason)
-    values = common_period(ctx, values)
+    return _run(ctx, equation, common_period(ctx, values))
+
+
+def _run(ctx: Context, equation: Equation, values: list[Value]) -> list[Value]:
+    """The primitive on the arrays of values that do not move."""
     results = None
     if all(v.base is not None for v in values):
         n_axes = values[0].n_axes
