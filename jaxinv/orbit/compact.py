@@ -181,7 +181,8 @@ def symmetrize(
             compact(*args, **kwargs), is_leaf=lambda v: isinstance(v, DistinctOutputs)
         )
         # Where an output moves, the entries at one place come from all shifts.
-        every = any(d.moves for d in distinct) and jax.tree.leaves(full(*args, **kwargs))
+        moving = any(d.moves for d in distinct)
+        every = jax.tree.leaves(full(*args, **kwargs)) if moving else []
         arrays, _ = split_arguments(tuple(args[i] for i in moved), {})
         outs = []
         for i, output in enumerate(distinct):

@@ -55,9 +55,9 @@ class Plan:
 def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) -> Plan:
     """Decides for each equation.
 
-    An equation runs shift by shift if an operand does, if it has a backward pass of its own, if its result has a value of its own at
-    every shift and is not a correlation or the like that finds all of them at once, or if holding
-    the result for all shifts takes more memory than there is.
+    An equation runs shift by shift if an operand does, if it has a backward pass of its own, if
+    its result has a value of its own at every shift and is not a correlation or the like that
+    finds all of them at once, or if holding the result for all shifts takes too much memory.
 
     Args:
       traced: the program.

@@ -300,7 +300,8 @@ def _layer_steps(equations: Sequence[Step], records: Sequence[Record], names: Se
         if record.equation.ins
     ]
     for step, (record, name) in zip(equations, shown, strict=True):
-        if all(v.is_constant for v in record.results) and record.equation.primitive is not declare_p:
+        still = all(v.is_constant for v in record.results)
+        if still and record.equation.primitive is not declare_p:
             continue
         if name and name == last:
             rows[-1].append(step)
