@@ -149,6 +149,36 @@ def _multiples(orbit, claim, every, seed):
     return [*generators, tuple(int(numbers.integers(0, n)) for n in counts)]
 
 
+def interior_violations(orbit: Orbit, outputs) -> Iterator[str]:
+    """Positions on which equivariance was claimed although content enters at the border.
+
+    Args:
+      orbit: the program's. That what leaves on one side enters on the other is as good as any
+        other content: nothing is claimed of positions that see it.
+      outputs: verdicts of `certify(..., mode="constant")`.
+    """
+    for leaf, output in enumerate(outputs):
+        claim = Claim.of(output)
+        for axis, inner in enumerate(output.interior):
+            if inner is None or len(claim.moving[axis]) != 1:
+                continue
+            ((part, rate),) = claim.moving[axis]
+            assert claim.factors[part] == inner.size
+            for count in (1, 2, -1):
+                shift = [count * inner.period if a == axis else 0 for a in range(len(orbit.axes))]
+                now = [
+                    i
+                    for i in range(inner.start, inner.stop)
+                    if inner.start <= i - rate * count < inner.stop
+                ]
+                before = orbit.at([0] * len(shift))[leaf].reshape(claim.factors)
+                after = orbit.at(shift)[leaf].reshape(claim.factors)
+                old = [i - rate * count for i in now]
+                if now and abs(shift[axis]) < orbit.lengths[axis]:
+                    if not same(after.take(now, part), before.take(old, part)):
+                        yield f"output {leaf} claims {inner} along axis {axis}, not at {shift}"
+
+
 def finer_symmetry(orbit: Orbit, outputs) -> Iterator[tuple[int, int, int, str]]:
     """Symmetries that hold although the certificate does not claim them.
 

@@ -95,6 +95,24 @@ def test_false_claims_are_caught(name, every):
         assert list(measured.violations(orbit, outputs, every=every))
 
 
+@pytest.mark.parametrize(("start", "stop", "sound"), [(1, 7, True), (0, 7, False), (1, 8, False)])
+def test_interiors_are_held_to_their_positions(start, stop, sound):
+    """Zero padding of one: all but the outermost position on each side follow the shift."""
+
+    def padded(v):
+        return convolved(jnp.pad(v, [(0, 0), (1, 1), (1, 1), (0, 0)]), circular=False)
+
+    inner = SimpleNamespace(period=1, start=start, stop=stop, size=8)
+    layout = (((1, None, 0),), ((8, 0, 1),), ((6, None, 0),), ((2, None, 0),))
+    output = SimpleNamespace(
+        period=(8, 6), dims=(1, None), moves=(1, None), whole=(False, True), layout=layout,
+        interior=(inner, None),
+    )  # fmt: skip
+    with jax.enable_x64(True):
+        orbit = measured.Orbit(padded, X, (1, 2))
+        assert bool(list(measured.interior_violations(orbit, [output]))) is not sound
+
+
 @pytest.mark.parametrize("name", COARSE)
 def test_missed_symmetries_are_caught(name):
     with jax.enable_x64(True):

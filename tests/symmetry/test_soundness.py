@@ -54,6 +54,23 @@ def test_no_claim_is_contradicted_and_failures_shrink(program):
         assert not list(measured.violations(orbit, certified(program), every=True))
 
 
+def test_interiors_are_not_contradicted():
+    false, partial = [], 0
+    with jax.enable_x64(True):
+        for seed in range(COUNT, COUNT + 200):
+            program = programs.seeded(seed)
+            certificate = jaxinv.certify(
+                program.fun, program.x, axes=program.axes, mode="constant"
+            )
+            inner = [i for o in certificate.outputs for i in o.interior if i is not None]
+            partial += sum(i.stop - i.start < i.size for i in inner)
+            orbit = measured.Orbit(program.fun, program.x, program.axes)
+            claims = measured.interior_violations(orbit, certificate.outputs)
+            false += [f"seed {seed}: {claim}\n{program}" for claim in claims]
+    assert not false, "\n\n".join(false)
+    assert partial >= 20
+
+
 def test_claims_are_sharp():
     coarse = []
     seeds = range(COUNT, COUNT + 400)
