@@ -163,7 +163,7 @@ def layer_symmetry(
     names: list[str] = []
 
     @jax.jit
-    def capture(image):
+    def capture(variables, image):
         outputs = layer_outputs(module, variables, image, **options)
         kept = {k: v for k, v in outputs.items() if jnp.issubdtype(v.dtype, jnp.floating)}
         names[:] = kept  # compilation would return a dictionary sorted, not in order of calls
@@ -171,9 +171,9 @@ def layer_symmetry(
 
     @functools.lru_cache(maxsize=8)  # each entry holds the outputs of all layers
     def after(shift: tuple[float, ...]):
-        return capture(_move(x, jnp.array(shift), dims))
+        return capture(variables, _move(x, jnp.array(shift), dims))
 
-    base = capture(x)
+    base = capture(variables, x)
     maps = [_is_map(y, x, dims) for y in base]
     rows = []
     for i, (name, y) in enumerate(zip(names, base, strict=True)):

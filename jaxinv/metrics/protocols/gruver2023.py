@@ -1,5 +1,6 @@
 """Gruver et al. (2023): local equivariance error, the Lie derivative of a network, per layer."""
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num, PyTree
 
 from jaxinv.shifts import check_axes, subpixel_translate
@@ -109,10 +111,15 @@ def lie_derivative(
     """
     x = jnp.asarray(x)
     (dim,) = check_axes((axis,), x.ndim)
-    moving = translation_generator(x, axis=dim, method=method)
-    outputs, tangents = jax.jvp(fun, (x,), (moving,))
     back = functools.partial(_generate, like=x.shape, axis=dim, method=method)
-    return jax.tree.map(lambda y, v: v - back(y), outputs, tangents)
+
+    @jax.jit
+    def derivative(x):
+        moving = translation_generator(x, axis=dim, method=method)
+        outputs, tangents = jax.jvp(fun, (x,), (moving,))
+        return jax.tree.map(lambda y, v: v - back(y), outputs, tangents)
+
+    return derivative(x)
 
 
 class LocalError(NamedTuple):
@@ -240,34 +247,40 @@ def layer_contributions(
     generate = functools.partial(_generate, like=x.shape, axis=dim, method=method)
     calls = _leaf_calls(module, variables, x, options)
 
-    def disturbed(step, call):
-        """The network, with the input and output of one layer moved by `step`."""
-        seen: list[int] = []
+    def disturbed(steps, variables, x):
+        """The network, with the input and output of each layer moved by a step of its own."""
+        made: collections.Counter[tuple[str, ...]] = collections.Counter()
 
         def intercept(next_fun, args, kwargs, context):
-            if context.method_name != "__call__" or context.module.path != call[0]:
+            call = (context.module.path, made[context.module.path])
+            if context.method_name != "__call__" or call not in calls:
                 return next_fun(*args, **kwargs)
-            seen.append(1)
-            if len(seen) - 1 != call[1]:
-                return next_fun(*args, **kwargs)
-            moved = jax.tree.map(lambda v: v + step * generate(v) if _is_float(v) else v, args)
+            made[context.module.path] += 1
+            step = steps[calls.index(call)]
+            moved = jax.tree.map(
+                lambda v: (v + step * generate(v)).astype(v.dtype) if _is_float(v) else v, args
+            )
             out = next_fun(*moved, **kwargs)
-            return jax.tree.map(lambda v: v - step * generate(v), out)
+            return jax.tree.map(lambda v: (v - step * generate(v)).astype(v.dtype), out)
 
         with nn.intercept_methods(intercept):
             return module.apply(variables, x, **options)
 
-    layers, terms = {}, []
-    for call in calls:
-        term = jax.jvp(functools.partial(disturbed, call=call), (0.0,), (1.0,))[1]
-        path, times = call
+    @jax.jit  # one program for all layers
+    def term(which, variables, x):
+        run = functools.partial(disturbed, variables=variables, x=x)
+        return jax.jvp(run, (jnp.zeros(len(calls)),), (which,))[1]
+
+    layers, sum_of_terms = {}, 0.0
+    for (path, times), which in zip(calls, np.eye(len(calls), dtype=np.float32), strict=True):
         name = "/".join(path) + (f"[{times}]" if times else "")
-        layers[name] = _local_error(term)
-        terms.append(term)
+        contribution = term(which, variables, x)
+        layers[name] = _local_error(contribution)
+        sum_of_terms = sum_of_terms + contribution
     total = lie_derivative(
         lambda v: module.apply(variables, v, **options), x, axis=dim, method=method
     )
-    return LayerContributions(layers, _local_error(total - sum(terms)), _local_error(total))
+    return LayerContributions(layers, _local_error(total - sum_of_terms), _local_error(total))
 
 
 def _leaf_calls(module, variables, x, options):
