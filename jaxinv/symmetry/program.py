@@ -18,6 +18,8 @@ import numpy as np
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, Literal, primitives
 
+from jaxinv.symmetry.known import evaluated
+
 # Calls that mean nothing but their body, with the parameter that holds it.
 INLINED = {primitives.jit_p: "jaxpr", primitives.closed_call_p: "call_jaxpr"}
 # Calls that mean more than their body: what is differentiated, and what is stored.
@@ -155,12 +157,10 @@ class Program:
         equation = self.producers.get(number)
         if equation is None or any(aval.size > _LARGEST_INDEX for aval in equation.out_avals):
             return None
-        operands = [self.known_value(i) for i in equation.ins]
-        if any(operand is None for operand in operands):
+        operands = [known for i in equation.ins if (known := self.known_value(i)) is not None]
+        if len(operands) < len(equation.ins):
             return None
-        with jax.ensure_compile_time_eval():
-            results = equation.bind(*operands)
-        return np.asarray(results[equation.outs.index(number)])
+        return evaluated(equation, operands, number)
 
 
 _LARGEST_INDEX = 1 << 16

@@ -14,6 +14,8 @@ from jaxinv.symmetry.rules.layout import sliced
 from jaxinv.symmetry.rules.windowed import meets_border, window_of
 from jaxinv.symmetry.values import Plain, Value, Window, positions
 
+UNLIKE_BORDER = "padding that does not wrap around meets the border"
+
 
 def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[Value]:
     """A constant between positions dilates a window; at the ends it is a border, and its end."""
@@ -84,8 +86,17 @@ def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Valu
     return [concatenated(ctx, [v for v in operands if v.shape[dim] > 0], dim)]
 
 
-def concatenated(ctx: Context, values: Sequence[Value], dim: int) -> Value:
-    """Values one after the other along a dimension."""
+def concatenated(
+    ctx: Context, values: Sequence[Value], dim: int, border: str = UNLIKE_BORDER
+) -> Value:
+    """Values one after the other along a dimension.
+
+    Args:
+      ctx: the context.
+      values: the pieces.
+      dim: the dimension.
+      border: the reason why what moves ends, where the pieces are not one window.
+    """
     size = sum(v.shape[dim] for v in values)
     if len(values) == 1:
         return values[0]
@@ -95,9 +106,7 @@ def concatenated(ctx: Context, values: Sequence[Value], dim: int) -> Value:
         joined = _joined(ctx, values, dim, size)
         if joined is not None:
             return joined
-        values = expand_windows(
-            ctx, values, [dim] * len(values), "padding that does not wrap around meets the border"
-        )
+        values = expand_windows(ctx, values, [dim] * len(values), border)
     others = [[d] * len(values) for d in range(len(values[0].dims)) if d != dim]
     values = align(ctx, values, others)
     values = [as_plain(ctx, v, dim, reason) for v in values]

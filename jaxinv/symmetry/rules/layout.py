@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +35,15 @@ def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 
 def squeeze(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A dimension of one position goes; if that position moves, its axis ends."""
-    gone = set(equation.params["dimensions"])
+    return [squeezed(ctx, operand, equation.params["dimensions"])]
+
+
+def squeezed(ctx: Context, value: Value, gone: Collection[int]) -> Value:
+    """The value without these dimensions of one position."""
     for dim in gone:
-        (operand,) = expand_windows(ctx, [operand], [dim], "a single position is read")
-    dims = tuple(d for i, d in enumerate(operand.dims) if i not in gone)
-    return [dataclasses.replace(operand, dims=dims)]
+        (value,) = expand_windows(ctx, [value], [dim], "a single position is read")
+    dims = tuple(d for i, d in enumerate(value.dims) if i not in gone)
+    return dataclasses.replace(value, dims=dims)
 
 
 def reshape(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:

@@ -1,6 +1,6 @@
 """Primitives that compute each position from the same position of their operands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from jax import lax
@@ -12,9 +12,22 @@ from jaxinv.symmetry.values import Uniform, Value, constant
 
 
 def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
-    """Operands at one period and one layout; the primitive runs on the bases."""
+    """Each position from the same position of the operands."""
+    return combined(ctx, equation.out_avals[0].shape, equation.bind, operands)
+
+
+def combined(
+    ctx: Context, shape: Sequence[int], fun: Callable[..., Sequence], operands: Sequence[Value]
+) -> list[Value]:
+    """What a function of single positions makes of operands at one period and one layout.
+
+    Args:
+      ctx: the context.
+      shape: the shape of each result.
+      fun: from arrays of one shape to a list of arrays of that shape.
+      operands: values of that shape, or with single positions in its stead, or scalars.
+    """
     rank = max(len(v.dims) for v in operands)
-    shape = equation.out_avals[0].shape
     # Primitives stretch dimensions of one position by themselves; only scalars have another rank.
     operands = tuple(
         stretched(ctx, v, shape, range(rank)) if len(v.dims) == rank else v for v in operands
@@ -22,24 +35,23 @@ def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]
     meetings = [[dim if len(v.dims) == rank else None for v in operands] for dim in range(rank)]
     values = align(ctx, operands, meetings)
     dims = tuple(met(values, meeting) for meeting in meetings)
-    bases = None
+    bases: Sequence = [None]
     if all(v.base is not None for v in values):
         aligned = [_spread(v, dims) for v in values]
-        shape = jnp.broadcast_shapes(*(b.shape for b in aligned))
-        bases = equation.bind(*(jnp.broadcast_to(b, shape) for b in aligned))
-    outs = range(len(equation.out_avals))
+        stored = jnp.broadcast_shapes(*(b.shape for b in aligned))
+        bases = fun(*(jnp.broadcast_to(b, stored) for b in aligned))
     return [
         normal(
             ctx,
             Value(
                 period=period_of(values),
                 dims=dims,
-                base=None if bases is None else bases[i],
+                base=base,
                 origin=object(),
                 decisions=decisions_of(values),
             ),
         )
-        for i in outs
+        for base in bases
     ]
 
 

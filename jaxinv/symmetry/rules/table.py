@@ -13,11 +13,10 @@ from jax.extend.core import primitives
 from jaxinv.declarations import declare_p
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.rules import joining, layout, reduction
+from jaxinv.symmetry.rules import indexing, joining, layout, reduction
 from jaxinv.symmetry.rules.contraction import dot_general
 from jaxinv.symmetry.rules.convolution import conv_general_dilated
 from jaxinv.symmetry.rules.declared import declared
-from jaxinv.symmetry.rules.indexing import gather
 from jaxinv.symmetry.rules.pointwise import broadcast_in_dim, iota, pointwise
 from jaxinv.symmetry.rules.pooling import reduce_window
 from jaxinv.symmetry.values import Value
@@ -65,11 +64,15 @@ RULES |= {
     primitives.concatenate_p: joining.concatenate,
     primitives.conv_general_dilated_p: conv_general_dilated,
     primitives.dot_general_p: dot_general,
-    primitives.gather_p: gather,
+    primitives.dynamic_slice_p: indexing.dynamic_slice,
+    primitives.dynamic_update_slice_p: indexing.dynamic_update_slice,
+    primitives.gather_p: indexing.gather,
     primitives.iota_p: iota,
     primitives.pad_p: joining.pad,
     primitives.reshape_p: layout.reshape,
     primitives.rev_p: layout.rev,
+    primitives.scatter_p: indexing.scatter(),
+    primitives.scatter_add_p: indexing.scatter_add,
     primitives.slice_p: layout.slice_,
     primitives.squeeze_p: layout.squeeze,
     primitives.transpose_p: layout.transpose,
