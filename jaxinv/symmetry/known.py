@@ -19,6 +19,12 @@ def _broadcast(params, operand):
     return np.broadcast_to(operand.reshape(shape), params["shape"])
 
 
+def _divide(params, x, y):
+    if np.issubdtype(x.dtype, np.integer):
+        return np.trunc(x / y)
+    return np.divide(x, y)
+
+
 def _iota(params):
     row = np.arange(params["shape"][params["dimension"]]).astype(params["dtype"])
     return _broadcast(params | {"broadcast_dimensions": (params["dimension"],)}, row)
@@ -33,6 +39,7 @@ _NUMPY: dict[Any, Callable] = {
     primitives.and_p: _pointwise(np.bitwise_and),
     primitives.ceil_p: _pointwise(np.ceil),
     primitives.clamp_p: _pointwise(lambda low, x, high: np.clip(x, low, high)),
+    primitives.div_p: _divide,
     primitives.eq_p: _pointwise(np.equal),
     primitives.floor_p: _pointwise(np.floor),
     primitives.ge_p: _pointwise(np.greater_equal),
@@ -45,12 +52,14 @@ _NUMPY: dict[Any, Callable] = {
     primitives.ne_p: _pointwise(np.not_equal),
     primitives.neg_p: _pointwise(np.negative),
     primitives.or_p: _pointwise(np.bitwise_or),
+    primitives.sign_p: _pointwise(np.sign),
     primitives.sub_p: _pointwise(np.subtract),
     primitives.broadcast_in_dim_p: _broadcast,
     primitives.concatenate_p: lambda params, *x: np.concatenate(x, params["dimension"]),
     primitives.convert_element_type_p: lambda params, x: x.astype(params["new_dtype"]),
     primitives.iota_p: _iota,
     primitives.reshape_p: lambda params, x: np.reshape(x, params["new_sizes"]),
+    primitives.rem_p: _pointwise(np.fmod),
     primitives.select_n_p: _select,
     primitives.squeeze_p: lambda params, x: np.squeeze(x, params["dimensions"]),
 }
