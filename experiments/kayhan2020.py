@@ -110,7 +110,7 @@ def cell(padding: str, seed: int, epochs: int) -> Figures:
     state = tx.init(params)
 
     def loss(params, images, labels):
-        return cross_entropy(model.apply(params, images), labels).mean()
+        return cross_entropy(jnp.asarray(model.apply(params, images)), labels).mean()
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(params, state, images, labels):

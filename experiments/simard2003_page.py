@@ -34,7 +34,21 @@ METHOD = """\
   units) of `jaxinv.models`; the presets are `simard2003-{mlp,conv}-{augmentation}`.
 * translate: integer shifts of up to 2 pixels; affine: rotation up to 15 degrees, scale and shear
   up to 0.15; elastic: sigma 4, alpha 34, normalised as `jaxinv.augment.elastic_field` says;
-  orbit: the exact mean loss over all shifts of up to 8 pixels. Affine and elastic are not combined.
+  orbit: the exact mean loss over the 25 shifts of up to 2 pixels. Affine and elastic are not
+  combined.
+
+## What was tried
+
+For the convolutional net without distortions, validation error after training on 50,000 images for
+20 epochs, one seed each (the last 10,000 of the training split held out): 1.40 as in the table;
+1.28 with decoupled weight decay 0.1; 1.22 with label smoothing 0.1; 1.39 with a moving average of
+the parameters (0.999); 1.38 with batches of 32; 1.45 with dropout 0.5. None reaches 1.0. With
+elastic distortions the network is at 97.5% on its distorted training images after 20 epochs, that
+is, not yet trained out: Simard and others trained for several hundred epochs.
+
+The orbit cells need 25 gradients' work a step by brute force (measured on a processor: 68 times
+the time of a step for the convolutional net, 50 for the MLP, and 29 for the MLP by the shared
+orbit).
 """
 
 

@@ -22,10 +22,11 @@ PRESETS: dict[str, TrainConfig] = {
         for name, config in (("mlp", _MLP), ("conv", _CONV))
         for augment, shift in (
             ("none", 4),
+            # orbit is the exact mean of what translate samples: the same shifts.
             ("translate", 2),
             ("affine", 4),
             ("elastic", 4),
-            ("orbit", 8),
+            ("orbit", 2),
         )
     },
     "kauderer2017-lenet-none": TrainConfig(
