@@ -239,12 +239,10 @@ class LearnablePolyphaseSampling(nn.Module):
         if phase is not None:
             return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
         hidden = self.hidden or x.shape[-1]
-        # The components ride along the batch, so that they share the scoring network's weights.
-        score = jnp.concatenate(components, axis=0)
-        score = Conv(hidden, 3, padding="CIRCULAR", name="score0")(score)
-        score = Conv(hidden, 3, padding="CIRCULAR", name="score1")(jax.nn.relu(score))
-        score = nn.Dense(1, use_bias=False, name="score2")(global_average(score))
-        logits = score.reshape(len(components), x.shape[0]).T
+        first, second = (Conv(hidden, 3, padding="CIRCULAR", name=f"score{i}") for i in range(2))
+        last = nn.Dense(1, use_bias=False, name="score2")
+        scores = [last(global_average(second(jax.nn.relu(first(part))))) for part in components]
+        logits = jnp.concatenate(scores, axis=-1)
         if not train:
             phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
             return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase

@@ -82,6 +82,6 @@ def naming(module: nn.Module) -> Iterator[None]:
         yield
     except ValueError as error:
         place = "/".join(module.path) if module.scope is not None else ""
-        place = place or module.name
+        place = place or module.name or ""
         label = type(module).__name__ + (f" '{place}'" if place else "")
         raise ValueError(f"{label}: {error}") from error

@@ -1,0 +1,141 @@
+"""Each network and each choice of layers: trained, saved, restored, certified, and measured."""
+
+from functools import partial
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxinv import certify, models
+from jaxinv.orbit import orbit
+from jaxinv.tolerances import tolerance
+
+TINY = {"widths": ((3,), (4,)), "kernels": 3, "dense": (5,)}
+RES = {"blocks": (1, 1), "width": 4}
+NEXT = {"blocks": (1, 1), "widths": (4, 6), "patch": 2, "layer_scale": 1.0}
+VIT = {"patch": 2, "features": 8, "depth": 1, "heads": 2}
+CIRCULAR = {"padding": "CIRCULAR"}
+GAP = {**CIRCULAR, "head": "gap"}
+TOKENS = {**VIT, "position_embedding": False}
+
+# Name, options, spatial sizes, what the certificate says, at which period.
+LIVES = [
+    ("mlp", {"dense": (5,)}, (8, 8), "broken", (8, 8)),
+    ("simard", {**TINY}, (8, 8), "broken", (8, 8)),
+    ("lenet5", {**TINY}, (10, 10), "broken", (10, 10)),
+    ("lenet", {**TINY, "head": "gap"}, (8, 8), "broken", (8, 8)),
+    ("lenet", {**TINY, **CIRCULAR}, (8, 8), "broken", (8, 8)),
+    ("lenet", {**TINY, **GAP, "downsample": "max"}, (8, 8), "invariant", (4, 4)),
+    (
+        "lenet",
+        {**TINY, **GAP, "downsample": "none", "activation": "gelu"},
+        (6, 6),
+        "invariant",
+        (1, 1),
+    ),
+    ("lenet_local", {**TINY, **GAP}, (8, 8), "broken", (8, 8)),
+    ("allconv", {**TINY, **CIRCULAR, "downsamplings": 1}, (8, 8), "invariant", (2, 2)),
+    (
+        "vgg11",
+        {**TINY, **CIRCULAR, "head": "gmp", "downsample": "avg"},
+        (8, 12),
+        "invariant",
+        (4, 4),
+    ),
+    ("resnet20", {**RES, **CIRCULAR}, (8, 8), "invariant", (2, 2)),
+    (
+        "resnet20",
+        {**RES, **CIRCULAR, "downsample": "blur", "norm": "layer"},
+        (8, 8),
+        "invariant",
+        (2, 2),
+    ),
+    ("resnet20", {**RES, **CIRCULAR, "downsample": "aps"}, (8, 4), "invariant", (1, 1)),
+    ("resnet20", {**RES, **CIRCULAR, "downsample": "lps"}, (8, 4), "invariant", (1, 1)),
+    ("resnet18", {**RES, **CIRCULAR, "downsample": "maxblur"}, (16, 16), "invariant", (8, 8)),
+    ("resnet50", {**RES, **CIRCULAR}, (16, 16), "invariant", (8, 8)),
+    (
+        "resnet50",
+        {**RES, **CIRCULAR, "downsample": "aps", "head": "attention"},
+        (16, 16),
+        "invariant",
+        (1, 1),
+    ),
+    ("convnext_tiny", {**NEXT}, (8, 8), "broken", (8, 8)),
+    ("convnext_tiny_alias_free", {**NEXT}, (8, 8), "invariant", (4, 4)),
+    ("vit_small", {**VIT}, (8, 8), "broken", (8, 8)),
+    ("vit_small", {**TOKENS, "head": "gap"}, (8, 8), "invariant", (2, 2)),
+    ("vit_small", {**TOKENS, "head": "gap", "downsample": "aps"}, (8, 8), "invariant", (1, 1)),
+    ("unet", {"widths": (3, 4), **CIRCULAR}, (8, 8), "equivariant", (2, 2)),
+    ("unet", {"widths": (3, 4), **CIRCULAR, "downsample": "ideal"}, (8, 8), "equivariant", (2, 2)),
+    ("unet", {"widths": (3, 4), **CIRCULAR, "downsample": "aps"}, (8, 8), "equivariant", (1, 1)),
+    ("audio1d", {**TINY, **CIRCULAR, "factor": 2, "stem_stride": 2}, (32,), "invariant", (8,)),
+    ("audio1d", {**TINY, **CIRCULAR, "factor": 2, "downsample": "aps"}, (32,), "invariant", (1,)),
+]
+
+
+def label(case):
+    return "-".join([case[0], *(str(v) for v in case[1].values() if isinstance(v, str))])
+
+
+def trained(model, variables, x, labels):
+    """Three steps of SGD on one batch; batch statistics move along."""
+    state = {k: v for k, v in variables.items() if k != "params"}
+
+    def loss(params, state):
+        logits, state = model.apply(
+            {"params": params, **state},
+            x,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(2)},
+        )
+        logits = logits.reshape(len(labels), -1, logits.shape[-1]).mean(1)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), state
+
+    @jax.jit
+    def step(params, state):
+        (value, state), grads = jax.value_and_grad(loss, has_aux=True)(params, state)
+        return jax.tree.map(lambda p, g: p - 0.02 * g, params, grads), state, value
+
+    params, losses = variables["params"], []
+    for _ in range(3):
+        params, state, value = step(params, state)
+        losses.append(float(value))
+    return {"params": params, **state}, losses
+
+
+@pytest.mark.parametrize("case", LIVES, ids=label)
+def test_trained_saved_restored_certified_and_measured(case, signal, weights, tmp_path):
+    name, options, sizes, kind, period = case
+    model = models.create(name, num_classes=3, **options)
+    x = signal(2, *sizes, 2)
+    start = weights(model, x)
+    variables, losses = trained(model, start, x, jnp.array([0, 2]))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+    path = tmp_path / "model.msgpack"
+    path.write_bytes(flax.serialization.to_bytes(variables))
+    restored = flax.serialization.from_bytes(start, path.read_bytes())
+    jax.tree.map(np.testing.assert_array_equal, restored, variables)
+
+    axes = tuple(range(1, len(sizes) + 1))
+    forward = partial(model.apply, restored)
+    certificate = certify(forward, x, axes=axes)
+    assert (certificate.kind, certificate.period) == (kind, period)
+
+    every = np.asarray(orbit(forward, axes=axes, share=False)(x))
+    here = every[(0,) * len(sizes)]
+    rtol, atol = tolerance(jnp.float32, depth=64)
+    far = 0.0
+    for shift in np.ndindex(*sizes):
+        expected = np.roll(here, shift, axes) if kind == "equivariant" else here
+        error = np.abs(every[shift] - expected).max() / np.abs(here).max()
+        if all(t % d == 0 for t, d in zip(shift, period, strict=True)):
+            assert error < 50 * (rtol + atol), shift
+        far = max(far, error)
+    assert (far > 1e-3) == (max(period) > 1)
