@@ -64,7 +64,8 @@ def shift_figures(
         for start in range(0, len(images), batch)
     ]
     predictions, labels = jnp.asarray(np.concatenate(parts, axis=2)), jnp.asarray(dataset.labels)
-    within = slice(max_shift // 2, max_shift + max_shift // 2 + 1)
+    half = max_shift // 2
+    within = slice(max_shift - half, max_shift + half + 1)
     inner = predictions[within, within]
     return {
         "images": len(labels),

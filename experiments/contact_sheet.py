@@ -1,6 +1,7 @@
 """docs/augment.png: digits, and what each distortion makes of them."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 
 from jaxinv import augment, data
 
-ROWS = {
+ROWS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "as they are": lambda key, images: images,
     "translate, 4 pixels": functools.partial(augment.translate, max_shift=4),
     "affine": augment.affine,
