@@ -2,14 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation, Program
-from jaxinv.symmetry.rules import RULES, calls
+from jaxinv.symmetry.rules import RULES, calls, loops
 from jaxinv.symmetry.rules.fallback import at_each_shift
 from jaxinv.symmetry.values import Value, constant
 
@@ -61,12 +62,11 @@ def evaluate(ctx: Context, program: Program, inputs: Sequence[Value]) -> list[Va
     return [values[number] for number in program.outputs]
 
 
-_CALLS = {
-    primitive: functools.partial(rule, evaluate)
-    for primitive, rule in {
-        primitives.remat_p: calls.remat,
-        primitives.custom_jvp_call_p: calls.custom_jvp,
-        primitives.custom_vjp_call_p: calls.custom_vjp,
-        primitives.scan_p: calls.scan,
-    }.items()
+_CALLS: dict[Any, Callable[..., list[Value]]] = {
+    primitives.cond_p: functools.partial(loops.cond, evaluate),
+    primitives.custom_jvp_call_p: functools.partial(calls.custom_jvp, evaluate),
+    primitives.custom_vjp_call_p: functools.partial(calls.custom_vjp, evaluate),
+    primitives.remat_p: functools.partial(calls.remat, evaluate),
+    primitives.scan_p: functools.partial(loops.scan, evaluate),
+    primitives.while_p: functools.partial(loops.while_, evaluate),
 }

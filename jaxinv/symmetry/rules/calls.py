@@ -1,4 +1,4 @@
-"""Calls that mean more than their body: what is stored, what is differentiated, what repeats.
+"""Calls that mean more than their body: what is stored, what is differentiated.
 
 An analysis of the value alone (`forward_only`) walks into every body. Execution has to keep what a
 call adds: `remat` stays a `jax.checkpoint`, a custom derivative stays the derivative, on the bases.
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.rules.fallback import at_each_coset, at_every_shift
-from jaxinv.symmetry.values import Plain, Value, stored_shape
+from jaxinv.symmetry.values import Value
 
 Evaluate = Callable[[Context, Program, Sequence[Value]], list[Value]]
 
@@ -50,16 +50,18 @@ class Body:
         values = [dataclasses.replace(v, base=b) for v, b in zip(self.operands, bases, strict=True)]
         outs = self.evaluate(self.ctx, self.program, values)
         expected, _ = self.analysed()
-        if not _same_states(outs, expected):
+        if not same_states(outs, expected):
             raise RuntimeError("a derivative moves differently than its function was found to")
         return [v.base for v in outs]
 
 
-def _with_results(states: Sequence[Value], results) -> list[Value]:
+def with_results(states: Sequence[Value], results) -> list[Value]:
+    """The states with their arrays."""
     return [s.with_base(r) for s, r in zip(states, results, strict=True)]
 
 
-def _report(ctx: Context, findings: Findings) -> None:
+def report(ctx: Context, findings: Findings) -> None:
+    """Passes on what was found in a body."""
     for axis, reasons in findings.notes.items():
         for reason in reasons:
             ctx.note(axis, reason)
@@ -71,11 +73,11 @@ def remat(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value
     params = equation.params
     body = Body(ctx, body_of(ctx, params["jaxpr"]), evaluate, operands)
     outs, findings = body.analysed()
-    _report(ctx, findings)
+    report(ctx, findings)
     if not ctx.computes:
         return outs
     fun = jax.checkpoint(body, policy=params["policy"], prevent_cse=params["prevent_cse"])
-    return _with_results(outs, fun(*(v.base for v in operands)))
+    return with_results(outs, fun(*(v.base for v in operands)))
 
 
 def custom_jvp(
@@ -86,7 +88,7 @@ def custom_jvp(
     outs, findings = body.analysed()
     smooth = all(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in equation.in_avals)
     if ctx.forward_only:
-        _report(ctx, findings)
+        report(ctx, findings)
         return outs
     if findings.expanded or not smooth:
         return at_each_coset(ctx, equation, operands, "a custom derivative mixes positions")
@@ -95,10 +97,10 @@ def custom_jvp(
     up = dataclasses.replace(ctx, order=ctx.order + 1, forward_only=ctx.order > 1)
     pushed = Body(up, _tangent_program(ctx, equation), evaluate, [*operands, *operands])
     both, findings_of_both = pushed.analysed()
-    if findings_of_both.expanded or not _same_states(outs, both[: len(outs)], both[len(outs) :]):
+    if findings_of_both.expanded or not same_states(outs, both[: len(outs)], both[len(outs) :]):
         return at_each_coset(ctx, equation, operands, "its derivative moves differently")
     pushed = dataclasses.replace(pushed, ctx=dataclasses.replace(ctx, findings=Findings()))
-    _report(ctx, findings)
+    report(ctx, findings)
     if not ctx.computes:
         return outs
     fun = jax.custom_jvp(body)
@@ -109,7 +111,7 @@ def custom_jvp(
         values, dots = results[: len(outs)], results[len(outs) :]
         return values, [jnp.broadcast_to(d, v.shape) for d, v in zip(dots, values, strict=True)]
 
-    return _with_results(outs, fun(*(v.base for v in operands)))
+    return with_results(outs, fun(*(v.base for v in operands)))
 
 
 def custom_vjp(
@@ -119,54 +121,13 @@ def custom_vjp(
     if ctx.forward_only:
         body = Body(ctx, body_of(ctx, equation.params["call_jaxpr"]), evaluate, operands)
         outs, findings = body.analysed()
-        _report(ctx, findings)
+        report(ctx, findings)
         return outs
     return at_every_shift(ctx, equation, operands, "its backward pass is the caller's own")
 
 
-def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
-    """A loop whose body leaves the layout of what it carries as it was."""
-    params = equation.params
-    n_consts, n_carry = params["num_consts"], params["num_carry"]
-    consts, carry = operands[:n_consts], operands[n_consts : n_consts + n_carry]
-    xs = operands[n_consts + n_carry :]
-    if any(x.dims[0] and not isinstance(x.dims[0][0], Plain) for x in xs):
-        return at_each_coset(ctx, equation, operands, "the scan runs along what moves")
-    slices = [dataclasses.replace(x, base=None, dims=x.dims[1:]) for x in xs]
-    program = body_of(ctx, params["jaxpr"])
-    body = Body(ctx, program, evaluate, [*consts, *carry, *slices])
-    outs, findings = body.analysed()
-    if not _same_states(list(carry), outs[:n_carry]):
-        return at_each_coset(ctx, equation, operands, "the scan's body changes how it moves")
-    _report(ctx, findings)
-    stacked = (Plain(params["length"]),) if params["length"] != 1 else ()
-    states = [
-        *outs[:n_carry],
-        *(dataclasses.replace(v, dims=(stacked, *v.dims)) for v in outs[n_carry:]),
-    ]
-    if not ctx.computes:
-        return states
-    shapes = [stored_shape(ctx.torus, v) for v in outs]
-
-    def step(carried, x):
-        results = body(*(v.base for v in consts), *carried, *x)
-        results = [jnp.broadcast_to(r, s) for r, s in zip(results, shapes, strict=True)]
-        return results[:n_carry], results[n_carry:]
-
-    carried, ys = jax.lax.scan(
-        step,
-        [jnp.broadcast_to(v.base, s) for v, s in zip(carry, shapes[:n_carry], strict=True)],
-        [jnp.moveaxis(x.base, x.place(0), 0) if x.dims[0] else x.base[None] for x in xs],
-        length=params["length"],
-        reverse=params["reverse"],
-        unroll=params["unroll"],
-    )
-    n_axes = len(ctx.torus.lengths)
-    ys = [jnp.moveaxis(y, 0, n_axes) if stacked else y[0] for y in ys]
-    return _with_results(states, [*carried, *ys])
-
-
-def _same_states(*rows: Sequence[Value]) -> bool:
+def same_states(*rows: Sequence[Value]) -> bool:
+    """Whether values in the same place of each row move in the same way."""
     return all(
         len({(v.period, v.dims, v.decisions) for v in column}) == 1
         for column in zip(*rows, strict=True)

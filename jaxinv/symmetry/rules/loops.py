@@ -1,0 +1,201 @@
+"""Control flow: a loop is read until what it carries moves the same way before and after its body.
+
+The state of a carried value is the join of what goes in and what comes out: the least state that
+both can be brought to. It only ever rises, so that a few readings of the body suffice.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jax import lax
+
+from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.factoring import as_plain
+from jaxinv.symmetry.moves import Context, Findings, period_of
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.rules.calls import (
+    Body,
+    Evaluate,
+    body_of,
+    report,
+    same_states,
+    states_of,
+    with_results,
+)
+from jaxinv.symmetry.rules.fallback import at_each_coset
+from jaxinv.symmetry.values import Plain, Value, Window, stored_shape
+
+# Readings of a body after which what it carries counts as never the same.
+_ROUNDS = 32
+CHANGES = "the body of a loop changes how what it carries moves"
+
+
+def joined(ctx: Context, one: Value, other: Value, reason: str) -> Value:
+    """The least state that both values can be brought to, without an array."""
+    pair = states_of([one, other])
+    meetings = [(dim, dim) for dim in range(len(one.dims))]
+    pair = align(ctx, pair, meetings, reason=reason)
+    dims = tuple(met(pair, meeting) for meeting in meetings)
+    touched = one.touched or other.touched
+    return Value(period_of(pair), dims, None, object(), decisions_of(pair), touched)
+
+
+def in_state(ctx: Context, value: Value, state: Value) -> Value:
+    """The value brought to a state that it was joined into, with all of it stored."""
+    meetings = [(dim, dim) for dim in range(len(state.dims))]
+    target, value = align(ctx, [*states_of([state]), value], meetings)
+    rows = tuple(met([target, value], meeting) for meeting in meetings)
+    if rows != state.dims or period_of([target, value]) != state.period:
+        raise RuntimeError("a value does not fit the state that it was joined into")
+    base = value.base
+    if base is not None:
+        base = jnp.broadcast_to(base, stored_shape(ctx.torus, state))
+    return state.with_base(base)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Loop:
+    """A body and the states in which it is entered again and again.
+
+    Attributes:
+      body: the body on its operands, those carried in their final states.
+      first: the index of the first carried operand of the body.
+      carry: the states of what is carried.
+      results: the states of all results of the body, as they come.
+    """
+
+    body: Body
+    first: int
+    carry: list[Value]
+    results: list[Value]
+
+    def __call__(self, *bases):
+        """The bases of the results from those of the operands, what is carried in its state."""
+        ctx = self.body.ctx
+        outs = with_results(self.results, self.body(*bases))
+        states = [*self.carry, *self.results[len(self.carry) :]]
+        return [in_state(ctx, v, s).base for v, s in zip(outs, states, strict=True)]
+
+
+def _settled(ctx: Context, body: Body, first: int, count: int) -> Loop | None:
+    """The loop whose carried values are in states that its body keeps, if there are such."""
+    operands = states_of(body.operands)
+    touched = any(v.touched for v in operands)
+    carry = [dataclasses.replace(v, touched=touched) for v in operands[first : first + count]]
+    findings = Findings()
+    quiet = dataclasses.replace(ctx, computes=False, findings=findings)
+    for _ in range(_ROUNDS):
+        operands[first : first + count] = carry
+        body = dataclasses.replace(body, operands=list(operands))
+        results, found = body.analysed()
+        risen = [
+            joined(quiet, before, after, CHANGES)
+            for before, after in zip(carry, results[:count], strict=True)
+        ]
+        report(ctx, found)
+        if same_states(carry, risen):
+            report(ctx, findings)
+            return Loop(body, first, carry, results)
+        carry = risen
+    return None
+
+
+def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """A loop over the slices of operands along a dimension that does not move."""
+    params = equation.params
+    n_consts, n_carry = params["num_consts"], params["num_carry"]
+    consts, carry = operands[:n_consts], operands[n_consts : n_consts + n_carry]
+    xs = operands[n_consts + n_carry :]
+    if any(isinstance(f, Window) for x in xs for f in x.dims[0]):
+        return at_each_coset(ctx, equation, operands, "the scan runs along what moves")
+    xs = tuple(as_plain(ctx, x, 0, "") for x in xs)
+    slices = [dataclasses.replace(x, base=None, dims=x.dims[1:]) for x in xs]
+    body = Body(ctx, body_of(ctx, params["jaxpr"]), evaluate, [*consts, *carry, *slices])
+    loop = _settled(ctx, body, n_consts, n_carry)
+    if loop is None:
+        return at_each_coset(ctx, equation, operands, CHANGES)
+    stacked = (Plain(params["length"]),) if params["length"] != 1 else ()
+    states = [
+        *loop.carry,
+        *(dataclasses.replace(v, dims=(stacked, *v.dims)) for v in loop.results[n_carry:]),
+    ]
+    if not ctx.computes:
+        return states
+
+    def step(carried, x):
+        results = loop(*(v.base for v in consts), *carried, *x)
+        return results[:n_carry], results[n_carry:]
+
+    carried, ys = lax.scan(
+        step,
+        [in_state(ctx, v, s).base for v, s in zip(carry, loop.carry, strict=True)],
+        [jnp.moveaxis(x.base, x.place(0), 0) if x.dims[0] else x.base[None] for x in xs],
+        length=params["length"],
+        reverse=params["reverse"],
+        unroll=params["unroll"],
+    )
+    n_axes = len(ctx.torus.lengths)
+    ys = [jnp.moveaxis(y, 0, n_axes) if stacked else y[0] for y in ys]
+    return with_results(states, [*carried, *ys])
+
+
+def while_(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """A loop that all shifts leave at the same time."""
+    params = equation.params
+    n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
+    cond_consts, body_consts = operands[:n_cond], operands[n_cond : n_cond + n_body]
+    carry = operands[n_cond + n_body :]
+    body = Body(ctx, body_of(ctx, params["body_jaxpr"]), evaluate, [*body_consts, *carry])
+    loop = _settled(ctx, body, n_body, len(carry))
+    if loop is None:
+        return at_each_coset(ctx, equation, operands, CHANGES)
+    test = Body(ctx, body_of(ctx, params["cond_jaxpr"]), evaluate, [*cond_consts, *loop.carry])
+    (verdict,), _ = test.analysed()
+    if not verdict.is_constant:
+        return at_each_coset(ctx, equation, operands, "shifts leave a loop at different times")
+    if not ctx.computes:
+        return loop.carry
+    results = lax.while_loop(
+        lambda carried: jnp.reshape(test(*(v.base for v in cond_consts), *carried)[0], ()),
+        lambda carried: loop(*(v.base for v in body_consts), *carried),
+        [in_state(ctx, v, s).base for v, s in zip(carry, loop.carry, strict=True)],
+    )
+    return with_results(loop.carry, results)
+
+
+def cond(
+    evaluate: Evaluate, ctx: Context, equation: Equation, index: Value, *operands: Value
+) -> list[Value]:
+    """A choice that all shifts make alike: the results of all branches are brought to one state."""
+    if not index.is_constant:
+        reason = "shifts choose different branches"
+        return at_each_coset(ctx, equation, [index, *operands], reason)
+    bodies = [
+        Body(ctx, body_of(ctx, branch), evaluate, operands)
+        for branch in equation.params["branches"]
+    ]
+    quiet = dataclasses.replace(ctx, computes=False)
+    rows = []
+    for body in bodies:
+        results, findings = body.analysed()
+        report(ctx, findings)
+        rows.append(results)
+    states = rows[0]
+    for row in rows[1:]:
+        states = [
+            joined(quiet, one, other, "branches that move differently meet")
+            for one, other in zip(states, row, strict=True)
+        ]
+    if not ctx.computes:
+        return states
+
+    def branch(body: Body, results: list[Value]):
+        def run(*bases):
+            outs = with_results(results, body(*bases))
+            return [in_state(ctx, v, s).base for v, s in zip(outs, states, strict=True)]
+
+        return run
+
+    choice = jnp.reshape(index.base, ()).astype(jnp.int32)
+    branches = [branch(body, row) for body, row in zip(bodies, rows, strict=True)]
+    return with_results(states, lax.switch(choice, branches, *(v.base for v in operands)))
