@@ -22,6 +22,8 @@ CHUNK = 100
 GRADIENT, SUBSET = 16, 5
 # One program in ten is compared at every shift, the others at so many drawn at random.
 EVERY, LOOKED_AT = 10, 12
+# For each fill so many programs.
+FILLS = 25
 TOLERANCE = 1e-10
 
 
@@ -123,6 +125,28 @@ def test_gradient_of_the_shared_orbit(start):
             found = gradient_disagreement(program, seed)
             if found:
                 wrong.append(f"seed {seed}: {found}\n{program}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "crop", "wrap"])
+def test_other_fills(mode):
+    """Content that enters at the border: the shared orbit equals the one that shares nothing."""
+    wrong = []
+    with jax.enable_x64(True):
+        for seed in range(FILLS):
+            program = programs.seeded(seed)
+            options = {"axes": program.axes, "mode": mode, "max_shift": 1 + seed % 2, "chunk": 4}
+            x = program.x
+            if mode == "crop":
+                wide = [2 * (1 + seed % 2) if a in program.axes else 0 for a in range(x.ndim)]
+                larger = [n + w for n, w in zip(x.shape, wide, strict=True)]
+                x = np.random.default_rng(seed).normal(size=larger)
+            shared, each = (
+                reference.run(jaxinv.orbit(program.fun, share=share, **options), x)
+                for share in (True, False)
+            )
+            if not all(map(close, shared, each)):
+                wrong.append(f"seed {seed}\n{program}")
     assert not wrong, "\n\n".join(wrong)
 
 

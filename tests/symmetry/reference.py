@@ -72,12 +72,18 @@ def _iota(*, dtype, shape, dimension, **_):
 
 def _dot_general(a, b, *, dimension_numbers, **_):
     (contract_a, contract_b), (batch_a, batch_b) = dimension_numbers
-    letters_b = list(range(a.ndim, a.ndim + b.ndim))
-    for i, j in zip((*contract_a, *batch_a), (*contract_b, *batch_b), strict=True):
-        letters_b[j] = i
     free_a = [i for i in range(a.ndim) if i not in (*contract_a, *batch_a)]
-    free_b = [letters_b[j] for j in range(b.ndim) if j not in (*contract_b, *batch_b)]
-    return np.einsum(a, list(range(a.ndim)), b, letters_b, [*batch_a, *free_a, *free_b])
+    free_b = [i for i in range(b.ndim) if i not in (*contract_b, *batch_b)]
+    batch = [a.shape[i] for i in batch_a]
+    rows, columns = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
+    inner = math.prod(a.shape[i] for i in contract_a)
+    left = np.transpose(a, (*batch_a, *free_a, *contract_a))
+    right = np.transpose(b, (*batch_b, *contract_b, *free_b))
+    product = np.matmul(
+        left.reshape(*batch, math.prod(rows), inner),
+        right.reshape(*batch, inner, math.prod(columns)),
+    )
+    return product.reshape(*batch, *rows, *columns)
 
 
 def _windows(x, sizes, strides, dilations):

@@ -208,7 +208,7 @@ def locally_connected(d, value, layout):
 @family(5)
 def attention(d, value, layout):
     """Softmax or linear self-attention over all positions, or a Gram matrix."""
-    if "C" not in layout or layout.count("N") != 1 or value.size > 400:
+    if "C" not in layout or layout.count("N") != 1 or value.size > 300:
         return None
     places = [i for i, c in enumerate(layout) if c not in "NC"]
     if not places:

@@ -59,9 +59,7 @@ def test_interiors_are_not_contradicted():
     with jax.enable_x64(True):
         for seed in range(COUNT, COUNT + 200):
             program = programs.seeded(seed)
-            certificate = jaxinv.certify(
-                program.fun, program.x, axes=program.axes, mode="constant"
-            )
+            certificate = jaxinv.certify(program.fun, program.x, axes=program.axes, mode="constant")
             inner = [i for o in certificate.outputs for i in o.interior if i is not None]
             partial += sum(i.stop - i.start < i.size for i in inner)
             orbit = measured.Orbit(program.fun, program.x, program.axes)
