@@ -174,9 +174,9 @@ def interior_violations(orbit: Orbit, outputs) -> Iterator[str]:
                 before = orbit.at([0] * len(shift))[leaf].reshape(claim.factors)
                 after = orbit.at(shift)[leaf].reshape(claim.factors)
                 old = [i - rate * count for i in now]
-                if now and abs(shift[axis]) < orbit.lengths[axis]:
-                    if not same(after.take(now, part), before.take(old, part)):
-                        yield f"output {leaf} claims {inner} along axis {axis}, not at {shift}"
+                seen = now and abs(shift[axis]) < orbit.lengths[axis]
+                if seen and not same(after.take(now, part), before.take(old, part)):
+                    yield f"output {leaf} claims {inner} along axis {axis}, not at {shift}"
 
 
 def finer_symmetry(orbit: Orbit, outputs) -> Iterator[tuple[int, int, int, str]]:
