@@ -11,6 +11,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -116,7 +117,8 @@ def of_module(
 def _named(intermediates: Mapping[str, Any], whole: str) -> dict[str, Array]:
     """Captured outputs by module path, in the order in which the modules finished.
 
-    A module that only hands on what an inner one returned takes that one's place.
+    Left out: numbers that are no activations (the phase an adaptive sampler chose), and a module
+    that only hands on what another returned, be it the one inside it or the one before.
     """
     found: dict[str, Array] = {}
 
@@ -128,10 +130,14 @@ def _named(intermediates: Mapping[str, Any], whole: str) -> dict[str, Array]:
                 continue
             # Called more than once, or more than one array returned: numbered.
             for number, output in enumerate(jax.tree.leaves(value)):
-                if hasattr(output, "shape"):
-                    label = ("/".join(path) or whole) + (f"[{number}]" if number else "")
-                    for inner in [name for name, other in found.items() if other is output]:
-                        del found[inner]
+                if not jnp.issubdtype(jnp.result_type(output), jnp.floating):
+                    continue
+                label = ("/".join(path) or whole) + (f"[{number}]" if number else "")
+                same = next((name for name, other in found.items() if other is output), None)
+                if same is None:
+                    found[label] = output
+                elif same.startswith(f"{label}/"):  # the module around the one that computed it
+                    found.pop(same)
                     found[label] = output
 
     collect(intermediates, ())

@@ -11,6 +11,8 @@ from jaxinv.evaluation.results import Estimate, Results, figure
 from jaxinv.report.tables import Cell, Sheet, setting, sheets
 
 WIDTH = 100
+# The layer tables of more networks than this are left to the page and the CSV files.
+LAYERED = 2
 VERDICTS = {"true": "bold green", "false": "bold red", "partly": "bold yellow"}
 
 
@@ -48,7 +50,10 @@ def show(results: Results, console: Console) -> None:
         console.print("partial: the evaluation was interrupted", style="bold yellow")
     if setting(results):
         console.print(setting(results), style="dim")
+    crowded = len(results.networks) > LAYERED
     for sheet in sheets(results):
+        if crowded and sheet.name.startswith("layers-"):
+            continue
         console.print()
         console.print(Text(sheet.title, style="bold"))
         console.print(table_of(sheet))
@@ -96,5 +101,6 @@ def _shown(cell: Cell) -> Text:
         return Text(figure(cell.value) + unit)
     text = Text(f"{100 * cell.value:.1f}%")
     if cell.low is not None and cell.high is not None:
-        text.append(f"\n{100 * cell.low:.0f}–{100 * cell.high:.0f}", style="dim")
+        digits = 0 if cell.high - cell.low >= 0.02 else 1
+        text.append(f"\n{100 * cell.low:.{digits}f}–{100 * cell.high:.{digits}f}", style="dim")
     return text

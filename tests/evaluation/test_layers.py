@@ -1,0 +1,93 @@
+"""The layer table against what theory says of each layer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv.evaluation import proof
+from jaxinv.evaluation.features import feature_error
+from jaxinv.evaluation.layers import aliased_share, layer_rows, spatial_layers
+from jaxinv.evaluation.subject import Subject, of_module
+
+
+def test_rows_follow_the_network_and_say_where_the_symmetry_ends(make_subject, dataset):
+    rows = layer_rows(make_subject("flatten"), dataset.images[:2], states=proof.layer_states)
+    assert [row.layer for row in rows] == ["conv0", "conv1", "logits"]
+    assert [row.shape for row in rows] == [(8, 8, 4), (4, 4, 4), (3,)]
+    assert [row.state for row in rows] == [
+        "equivariant to every shift",
+        "equivariant to multiples of (2, 2)",
+        "broken: commutes with no shift but 0",
+    ]
+    first, second, last = rows
+    assert first.integer_error < 1e-5
+    assert second.integer_error < 1e-5
+    assert last.integer_error > 0.01
+    # Noise has energy at all frequencies: the stride aliases, and ReLU's kinks do at half pixels.
+    assert 0.3 < first.aliasing < 1
+    assert first.half_pixel_error < 1e-4  # the first layer is linear: it commutes with any shift
+    assert second.half_pixel_error > 0.05
+    assert second.aliasing is None
+    assert last.aliasing is None
+    assert first.cosine < 0.99
+
+
+def test_global_pooling_restores_the_state(make_subject, dataset):
+    rows = layer_rows(make_subject("gap"), dataset.images[:2], states=proof.layer_states)
+    assert rows[-1].state == "invariant to multiples of (2, 2)"
+
+
+def test_no_layers_no_rows(peak_subject, dataset):
+    assert layer_rows(peak_subject, dataset.images) == ()
+    assert spatial_layers(peak_subject, dataset.images) == {}
+    assert feature_error(peak_subject, dataset.images) is None
+
+
+def test_feature_error_is_zero_at_multiples_of_the_stride_alone(make_subject, dataset):
+    error, stride = feature_error(make_subject("flatten"), dataset.images[:2])
+    assert stride == (2, 2)
+    assert error.value < 1e-5
+    padded = nn.Conv(4, (3, 3), padding="SAME")
+    variables = padded.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    error, stride = feature_error(
+        of_module(padded, variables, name="padded"), dataset.images[:2], place=0
+    )
+    assert stride == (1, 1)
+    assert error.value > 0.05
+    assert feature_error(make_subject("flatten"), dataset.images, place=7) is None
+
+
+@pytest.mark.parametrize(
+    ("frequency", "positions", "share"), [(1, 4, 0.0), (2, 4, 1.0), (3, 4, 1.0), (3, 8, 0.0)]
+)
+def test_a_wave_aliases_from_half_the_positions_on(frequency, positions, share):
+    wave = np.cos(2 * np.pi * frequency * np.arange(8) / 8)
+    values = np.broadcast_to(wave[None, :, None, None], (1, 8, 8, 1))
+    assert aliased_share(values, (positions, 8)) == pytest.approx(share, abs=1e-12)
+
+
+def test_an_empty_map_aliases_nothing():
+    assert aliased_share(np.zeros((1, 4, 4, 1)), (2, 2)) == 0
+
+
+def test_a_layer_called_twice_is_numbered():
+    class Twice(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            conv = nn.Conv(1, (3, 3), name="conv")
+            return conv(conv(x)) + 1
+
+    module = Twice()
+    images = jnp.ones((1, 4, 4, 1))
+    subject = of_module(module, module.init(jax.random.key(0), images), name="twice")
+    assert list(subject.layers(images)) == ["conv", "conv[1]", "Twice"]
+
+
+def test_parameters_and_identity_follow_the_weights(make_subject):
+    subject = make_subject("flatten")
+    assert subject.parameters == (9 * 4 + 4) + (9 * 16 + 4) + (64 * 3 + 3)
+    other = Subject("x", "x", subject.apply, variables={"a": np.ones(3)})
+    assert other.parameters == 3
+    assert other.identity != Subject("x", "x", subject.apply, variables={"a": np.zeros(3)}).identity

@@ -1,0 +1,106 @@
+"""Sweeps over shifts against brute force; their shards survive interruptions and damage."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxinv.evaluation.sweep import Interrupted, SweepOptions, sweep
+
+
+def brute_force(subject, dataset, shifts):
+    outputs = np.stack(
+        [
+            np.stack([np.asarray(subject.apply(np.roll(dataset.images, t, (1, 2)))) for t in row])
+            for row in shifts
+        ]
+    )
+    return outputs.astype(np.float64)
+
+
+@pytest.mark.parametrize("options", [SweepOptions(batch=4), SweepOptions(max_shift=1, batch=2)])
+def test_agrees_with_one_shift_after_the_other(make_subject, dataset, options):
+    subject = make_subject("flatten")
+    found = sweep(subject.apply, dataset.images, dataset.labels, options=options)
+    row = range(8) if options.max_shift is None else range(-1, 2)
+    outputs = brute_force(subject, dataset, [[(a, b) for b in row] for a in row])
+    centred = np.asarray(subject.apply(dataset.images), np.float64)
+    np.testing.assert_array_equal(found.predictions, outputs.argmax(-1))
+    scale = np.abs(outputs).max()
+    distance = np.linalg.norm(outputs - centred, axis=-1)
+    np.testing.assert_allclose(found.distance, distance, atol=1e-4 * scale)
+    np.testing.assert_allclose(found.outputs, centred, rtol=1e-4, atol=1e-4 * scale)
+    exponentials = np.exp(outputs - outputs.max(-1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(-1, keepdims=True)
+    expected = np.take_along_axis(probabilities, dataset.labels[None, None, :, None], -1)[..., 0]
+    np.testing.assert_allclose(found.confidence, expected, atol=1e-3)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(peak_subject, dataset, tmp_path):
+    calls = []
+
+    def stop_at_second(images):
+        calls.append(images)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    given = (peak_subject.apply, dataset.images, dataset.labels)
+    options = SweepOptions(batch=2)
+    with pytest.raises(Interrupted) as stopped:
+        sweep(*given, options=options, directory=tmp_path, progress=stop_at_second)
+    assert stopped.value.sweep.count == 4
+    shards = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+    assert len(shards) == 2
+
+    found = sweep(*given, options=options, directory=tmp_path)
+    whole = sweep(*given, options=options)
+    np.testing.assert_array_equal(found.predictions, whole.predictions)
+    np.testing.assert_array_equal(found.distance, whole.distance)
+    assert all(path.stat().st_mtime_ns == time for path, time in shards.items())
+
+
+def test_ctrl_c_before_the_first_shard_leaves_nothing(dataset):
+    def interrupted(images):
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as stopped:
+        sweep(interrupted, dataset.images, dataset.labels)
+    assert stopped.value.sweep is None
+
+
+def test_a_damaged_shard_is_computed_again(peak_subject, dataset, tmp_path):
+    given = (peak_subject.apply, dataset.images, dataset.labels)
+    whole = sweep(*given, directory=tmp_path)
+    (shard,) = tmp_path.rglob("*.npz")
+    shard.write_bytes(shard.read_bytes()[:100])
+    found = sweep(*given, directory=tmp_path)
+    np.testing.assert_array_equal(found.predictions, whole.predictions)
+
+
+def test_shards_of_other_weights_images_or_shifts_are_not_taken(peak_subject, dataset, tmp_path):
+    variants = itertools.product(("a", "b"), (None, 1))
+    for identity, max_shift in variants:
+        sweep(
+            peak_subject.apply,
+            dataset.images,
+            dataset.labels,
+            options=SweepOptions(max_shift=max_shift),
+            directory=tmp_path,
+            identity=identity,
+        )
+    sweep(peak_subject.apply, dataset.images[:3], dataset.labels[:3], directory=tmp_path)
+    assert len(list(tmp_path.rglob("*.npz"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (slice(0, 0), SweepOptions(), "0 images"),
+        (slice(0, 2), SweepOptions(batch=0), "batch is 0; allowed are numbers from 1"),
+        (slice(0, 2), SweepOptions(mode="constant"), "needs max_shift"),
+        (slice(0, 2), SweepOptions(mode="crop", max_shift=4), "leaves no window"),
+    ],
+)
+def test_wrong_use(peak_subject, dataset, images, options, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(peak_subject.apply, dataset.images[images], dataset.labels[images], options=options)

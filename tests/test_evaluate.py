@@ -1,0 +1,243 @@
+"""evaluate.py from its command line to its files, and its errors of one line."""
+
+import csv
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxinv.evaluation import audit as audit_module
+from jaxinv.evaluation.audit import Plan
+from jaxinv.evaluation.sweep import sweep
+from jaxinv.report.cli import main
+from jaxinv.report.terminal import console_for
+from jaxinv.study.arms import ARMS
+from jaxinv.study.run import StudyConfig, run_study
+from jaxinv.training import TrainConfig, train_and_evaluate
+
+DOCUMENTED = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+
+NETWORKS = """
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+def columns(params, images):
+    return jnp.sum(images, axis=(1, 3)) @ params["weights"]["kernel"]
+
+def mean(images):
+    return jnp.mean(images, axis=(1, 2)) * jnp.arange(10.0)
+
+def two_classes(images):
+    return jnp.mean(images, axis=(1, 2)) * jnp.arange(2.0)
+
+def wants_colour(images):
+    return jnp.mean(images, axis=(1, 2)) @ jnp.ones((3, 10))
+
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module with networks, a file of parameters, and a folder to write to."""
+    (tmp_path / "own_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    kernel = np.random.default_rng(0).normal(size=(32, 10)).astype(np.float32)
+    np.savez(tmp_path / "weights.npz", **{"weights/kernel": kernel})
+    (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 not a file")
+    (tmp_path / "weights.txt").write_text("1 2 3")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def columns(own, *more):
+    given = ["--apply", "own_networks:columns", "--params", str(own / "weights.npz")]
+    return [*given, "--split", "test[:6]", "--max-shift", "1", "--out", str(own / "out"), *more]
+
+
+def test_own_network_from_the_command_line_to_the_files(own, capsys):
+    protocols = ["--protocol", "chaman2021", "--protocol", "adversarial"]
+    assert main(columns(own, "--json", *protocols)) == 0
+    said = capsys.readouterr()
+    results = json.loads(said.out)
+    assert results == json.loads((own / "out" / "results.json").read_text())
+    assert "own_networks:columns is right on" in said.err
+    assert (results["schema"], results["version"]) == ("jaxinv.results", 1)
+    assert results["complete"] is True
+    assert results["shifts"] == {"mode": "wrap", "max_shift": 1, "count": 9, "shape": [3, 3]}
+    (network,) = results["networks"]
+    assert network["parameters"] == 320
+    # A sum over rows is read at fixed columns: every shift down is harmless, none to the right.
+    assert network["certificate"]["verdict"].startswith("broken")
+    assert network["certificate"]["outputs"][0]["period"] == [1, 32]
+    assert set(network["protocols"]) == {"chaman2021", "adversarial"}
+    with np.load(own / "out" / "maps.npz") as maps:
+        accuracy = maps["own_networks:columns/accuracy"]
+    assert accuracy.shape == (3, 3)
+    np.testing.assert_allclose(accuracy, accuracy[:1].repeat(3, axis=0))
+    assert network["figures"]["mean"]["value"] == pytest.approx(accuracy.mean())
+    with (own / "out" / "networks.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["mean"]) == pytest.approx(accuracy.mean())
+    names = {path.name for path in (own / "out").iterdir()}
+    assert {"report.html", "accuracy.png", "confidence.png", "curve.png"} <= names
+
+
+def keys_of(value, prefix=""):
+    """Names of all fields but those of free dictionaries, as docs/results.md spells them."""
+    found = set()
+    for key, inner in value.items():
+        found.add(prefix + key)
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            found |= keys_of(inner[0], f"{prefix}{key}[].")
+    return found
+
+
+def test_every_field_of_results_json_is_documented(own, capsys):
+    assert main(columns(own, "--json")) == 0
+    results = json.loads(capsys.readouterr().out)
+    documented = set(re.findall(r"`([\w\[\].]+)`", DOCUMENTED.read_text()))
+    assert keys_of(results) <= documented
+
+
+def test_an_invariant_function_is_proved_and_measured_so(own, capsys):
+    out = str(own / "out")
+    given = ["--apply", "own_networks:mean", "--split", "test[:4]", "--max-shift", "1"]
+    assert main([*given, "--out", out, "--json"]) == 0
+    (network,) = json.loads(capsys.readouterr().out)["networks"]
+    assert network["certificate"]["verdict"] == "invariant to every shift"
+    assert network["certificate"]["first_break"] == ""
+    assert network["figures"]["consistency"]["value"] == 1
+    assert network["figures"]["invariance_error"]["value"] < 1e-5
+    assert network["flips"] == []
+
+
+def test_ctrl_c_leaves_a_partial_report_and_the_same_command_goes_on(own, capsys, monkeypatch):
+    def stopped_after_a_shard(*given, **options):
+        def stop(images):
+            raise KeyboardInterrupt
+
+        return sweep(*given, **options | {"progress": stop})
+
+    monkeypatch.setattr(audit_module, "sweep", stopped_after_a_shard)
+    assert main(columns(own, "--batch", "2")) == 130
+    said = capsys.readouterr()
+    assert "partial: the evaluation was interrupted" in said.out
+    assert re.search(r"evaluate.py: stopped; the partial report is \S+report.html", said.err)
+    results = json.loads((own / "out" / "results.json").read_text())
+    assert results["complete"] is False
+    assert results["networks"][0]["figures"]["mean"]["count"] == 2
+    assert "<strong>Partial.</strong>" in (own / "out" / "report.html").read_text()
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(own)
+    assert main(columns(own, "--batch", "2")) == 0
+    results = json.loads((own / "out" / "results.json").read_text())
+    assert results["complete"] is True
+    assert results["networks"][0]["figures"]["mean"]["count"] == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--bogus"], "Unrecognized options: --bogus"),
+        (["--max-shift", "two"], "max-shift"),
+        (["--max-shift", "2"], "need a checkpoint or apply"),
+        (["--batch", "0"], "batch is 0; allowed are numbers from 1"),
+        (["--checkpoint", "{own}/nowhere"], "nowhere holds no run of train.py"),
+        (["--checkpoint", "{own}/empty"], "empty holds no run of train.py"),
+        (["--params", "{own}/weights.npz"], "nothing to evaluate"),
+        (["--apply", "own_networks"], "it has the form package.module:function"),
+        (["--apply", "no_such_module:f"], "cannot import no_such_module"),
+        (["--apply", "own_networks:absent"], "own_networks has no absent"),
+        (["--apply", "own_networks:number"], "int, which cannot be called"),
+        (["--apply", "own_networks:two_classes"], "at least 10 classes"),
+        (["--apply", "own_networks:wants_colour"], "does not take images of shape (32, 32, 1)"),
+        (["--apply", "own_networks:mean", "--params", "{own}/absent.npz"], "does not exist"),
+        (["--apply", "own_networks:mean", "--params", "{own}/damaged.npz"], "cannot be read"),
+        (["--apply", "own_networks:mean", "--params", "{own}/weights.txt"], "unknown kind"),
+        (["--apply", "own_networks:mean", "--dataset", "nothing"], "nothing"),
+        (["--apply", "own_networks:mean", "--split", "tset"], "no split 'tset'"),
+        (["--apply", "own_networks:mean", "--protocol", "zang"], "allowed are all-shifts"),
+        (["--apply", "own_networks:mean", "--mode", "constant"], "needs max_shift"),
+        (["--apply", "own_networks:mean", "--mode", "mirror"], "mode"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_traceback(own, capsys, given, message):
+    given = [word.format(own=own) for word in given]
+    assert main([*given, "--out", str(own / "out")]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("evaluate.py: error: ")
+    assert message in said
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(own, capsys):
+    given = columns(own, "--no-certify", "--no-layers")
+    given[given.index("--out") + 1] = str(own / "weights.txt" / "out")
+    assert main(given) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("evaluate.py: error: ")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Two small networks, trained a little."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, model, options in (
+        ("mlp", "mlp", {"dense": (16,)}),
+        ("gap", "lenet", {"widths": ((4,),), "padding": "CIRCULAR", "head": "gap", "dense": ()}),
+    ):
+        config = TrainConfig(
+            model=model, model_options=options, epochs=1, train_split="train[:128]"
+        )
+        train_and_evaluate(config, folder / name, show=False)
+    return folder
+
+
+def test_checkpoints_side_by_side(checkpoints, capsys, tmp_path):
+    given = ["--checkpoint", str(checkpoints / "mlp"), "--checkpoint", str(checkpoints / "gap")]
+    options = ["--split", "test[:8]", "--max-shift", "2", "--out", str(tmp_path / "out")]
+    assert main([*given, *options]) == 0
+    assert "Of 2 networks" in capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [network["name"] for network in results["networks"]] == ["mlp", "gap"]
+    assert [pair["figure"] for pair in results["comparisons"]] == ["centred", "at every shift"]
+    pooled = results["networks"][1]
+    assert pooled["certificate"]["verdict"] == "invariant to multiples of (2, 2)"
+    assert pooled["layers"][0]["layer"] == "conv0"
+    assert pooled["figures"]["equivariance_error"]["value"] < 1e-5
+
+
+def test_checkpoint_of_other_images_is_refused(checkpoints, capsys, tmp_path):
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    config = json.loads((checkpoints / "mlp" / "config.json").read_text())
+    config["config"]["canvas"] = 40
+    (damaged / "config.json").write_text(json.dumps(config))
+    assert main(["--checkpoint", str(damaged), "--out", str(tmp_path / "out")]) == 1
+    assert "damaged holds no checkpoint" in capsys.readouterr().err.replace("/checkpoints/last", "")
+
+
+def test_the_study_reuses_what_it_trained(tmp_path):
+    arms = tuple(arm for arm in ARMS if arm.name == "MLP")
+    plan = Plan(directory=tmp_path / "shards")
+    config = StudyConfig(folder=tmp_path, epochs=1, images=8, arms=arms, plan=plan)
+    first, _ = run_study(config)
+    stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    second, audits = run_study(config)
+    assert len(audits) == 1
+    assert second.networks == first.networks
+    changed = [p for p, time in stored.items() if p.stat().st_mtime_ns != time]
+    assert all(path.name == "config.json" for path in changed)
+    assert first.headline == "Finished so far: MLP."
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        run_study(dataclasses.replace(config, plan=dataclasses.replace(plan, seed=1)))
+
+
+def test_terminal_tables_fit_100_columns(own, capsys, tmp_path):
+    assert main(columns(own, "--protocol", "adversarial")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:-3])) <= 100
+    assert console_for().width == 100
