@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import primitives
 
 from jaxinv.symmetry.moves import Context, normal
 from jaxinv.symmetry.program import Equation
@@ -205,4 +206,8 @@ def _block_sizes(numbers, shape, rank: int) -> tuple[int, ...]:
     return tuple(1 if d in numbers.inserted_window_dims else next(sizes) for d in range(rank))
 
 
-scatter_add = scatter(lax.add)
+SCATTERS = {
+    primitives.scatter_p: scatter(),
+    primitives.scatter_add_p: scatter(lax.add),
+    primitives.scatter_mul_p: scatter(lax.mul),
+}

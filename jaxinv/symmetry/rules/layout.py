@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +18,22 @@ from jaxinv.symmetry.moves import (
     resample,
 )
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.rules.fallback import at_each_shift
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window, positions
 
 
 def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The factors of each dimension go with it."""
-    order = equation.params["permutation"]
-    base = operand.base
+    return [transposed(operand, equation.params["permutation"])]
+
+
+def transposed(value: Value, order: Sequence[int]) -> Value:
+    """The value with its dimensions in another order."""
+    base = value.base
     if base is not None:
-        places = [operand.place(dim, i) for dim in order for i in range(len(operand.dims[dim]))]
-        base = jnp.transpose(base, (*range(operand.n_axes), *places))
-    origin = ("transposed", operand.origin, tuple(order))
-    return [operand.with_base(base, origin=origin, dims=tuple(operand.dims[d] for d in order))]
+        places = [value.place(dim, i) for dim in order for i in range(len(value.dims[dim]))]
+        base = jnp.transpose(base, (*range(value.n_axes), *places))
+    origin = ("transposed", value.origin, tuple(order))
+    return value.with_base(base, origin=origin, dims=tuple(value.dims[d] for d in order))
 
 
 def squeeze(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
@@ -49,7 +52,7 @@ def squeezed(ctx: Context, value: Value, gone: Collection[int]) -> Value:
 def reshape(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:
     """Factors are regrouped; one that straddles two dimensions splits."""
     if equation.params.get("dimensions") is not None:
-        return at_each_shift(ctx, equation, operand)
+        operand = transposed(operand, equation.params["dimensions"])
     shape = tuple(equation.params["new_sizes"])
     if shape == operand.shape:
         return [operand]

@@ -1,6 +1,7 @@
 """Pools: a window under a monoid, by any of the primitives that `lax.reduce_window` becomes."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -148,7 +149,8 @@ def _pooled(ctx: Context, equation: Equation, value: Value, dim, geometry, monoi
         return _pooled_plain(ctx, value, dim, geometry, monoid)
     place, base = value.place(dim), value.base
     m = positions(ctx.torus, value, window)
-    if geometry.extent == m and geometry.dilation == 1 and window.valid is None and inside:
+    covers = geometry.extent == m and math.gcd(geometry.dilation, m) == 1
+    if covers and window.valid is None and inside:
         # All of the torus, wherever the window stands. At ties the gradient is shared: it goes to
         # the first at each shift, and which that is depends on the shift.
         if base is not None:

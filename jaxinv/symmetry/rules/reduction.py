@@ -71,6 +71,9 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
         more = factor.size > m and equation.primitive in _IDEMPOTENT
         if factor.valid is None and (factor.size == m or more):
             continue
+        if factor.valid is None and factor.size % m == 0:
+            value = _in_rounds(value, dim, index, factor, m)
+            continue
         if _can_be_partial(ctx, equation, value, factor):
             value = _partially_reduced(value, value.place(dim, index), m)
         reason = f"{factor.size} of {m} positions are reduced"
@@ -79,6 +82,16 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
         (value,) = expand(ctx, [value], factor.axis, reason)
         return _windows_reducible(ctx, equation, value, dim)
     return value
+
+
+def _in_rounds(value: Value, dim: int, index: int, window: Window, m: int) -> Value:
+    """A window that goes around the torus several times as so many equal ones."""
+    place, base, row = value.place(dim, index), value.base, value.dims[dim]
+    if base is not None:
+        base = jnp.expand_dims(base, place)
+    once = (Uniform(window.size // m), dataclasses.replace(window, size=m))
+    dims = (*value.dims[:dim], (*row[:index], *once, *row[index + 1 :]), *value.dims[dim + 1 :])
+    return value.with_base(base, dims=dims)
 
 
 def _can_be_partial(ctx: Context, equation: Equation, value: Value, window: Window) -> bool:
@@ -119,8 +132,29 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return [value.with_base(base, dims=dims)]
 
 
+def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """All positions of a torus have one order, wherever they start; else as running sums."""
+    dim = int(equation.params["dimension"])
+    if len(operands) == 1:
+        operands = (_in_any_order(ctx, operands[0], dim),)
+    return along_dimension("dimension")(ctx, equation, *operands)
+
+
+def _in_any_order(ctx: Context, value: Value, dim: int) -> Value:
+    """The value with plain positions for windows of a dimension that show all of their torus."""
+    row = tuple(
+        Plain(f.size)
+        if isinstance(f, Window) and f.valid is None and f.size == positions(ctx.torus, value, f)
+        else f
+        for f in value.dims[dim]
+    )
+    if row == value.dims[dim] or any(isinstance(f, Window) for f in row):
+        return value
+    return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :]))
+
+
 def along_dimension(name: str):
-    """A rule for primitives that work along one dimension and keep it: sorts, running sums."""
+    """A rule for primitives that work along one dimension and keep it: running sums, say."""
 
     def rule(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
         dim = int(equation.params[name])

@@ -56,7 +56,6 @@ _family(
 )
 _family(reduction.argument, "argmax argmin")
 _family(reduction.along_dimension("axis"), "cumsum cumprod cummax cummin cumlogsumexp")
-_family(reduction.along_dimension("dimension"), "sort")
 
 RULES |= {
     declare_p: declared,
@@ -71,10 +70,10 @@ RULES |= {
     primitives.pad_p: joining.pad,
     primitives.reshape_p: layout.reshape,
     primitives.rev_p: layout.rev,
-    primitives.scatter_p: indexing.scatter(),
-    primitives.scatter_add_p: indexing.scatter_add,
+    primitives.sort_p: reduction.sort,
     primitives.slice_p: layout.slice_,
     primitives.squeeze_p: layout.squeeze,
     primitives.transpose_p: layout.transpose,
     lax.split_p: layout.split_,
+    **indexing.SCATTERS,
 }

@@ -108,7 +108,9 @@ def _interior_after(window: Window, geometry: Geometry) -> tuple[int, int] | Non
     first = lo * geometry.base_dilation - slack + geometry.low
     last = (hi - 1) * geometry.base_dilation + slack + geometry.low - geometry.span + 1
     outputs = (geometry.count(window.size) - 1) * geometry.stride + 1
-    return max(0, first), min(outputs, last + 1)
+    valid = max(0, first), min(outputs, last + 1)
+    # Padding that the stride leaves unread is none.
+    return None if window.valid is None and valid == (0, outputs) else valid
 
 
 def slid(window: Window, geometry: Geometry) -> Window:
