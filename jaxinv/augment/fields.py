@@ -54,8 +54,8 @@ def elastic_field(
 ) -> Float[Array, "2 h w"]:
     r"""Simard's elastic displacement field, in pixels.
 
-    Each component is white noise, uniform on [-1, 1], smoothed by a Gaussian of standard deviation
-    `sigma`, and scaled to a fixed size:
+    Each component is white noise smoothed by a Gaussian of standard deviation `sigma`, and scaled
+    to a fixed size:
 
     .. math::
 
@@ -73,7 +73,8 @@ def elastic_field(
     less.
 
     The noise extends 3 sigma beyond the image, so that the field is as strong at the border as
-    within.
+    within. It is normal where the paper's is uniform on [-1, 1]; smoothed over many pixels and
+    scaled, the two are the same.
 
     Args:
       key: random key.
@@ -99,33 +100,27 @@ def elastic_field(
     """
     if sigma <= 0 or alpha < 0:
         raise ValueError(f"sigma must be positive and alpha not negative, got {sigma} and {alpha}.")
-    height, width = shape
-    reach = math.ceil(3 * sigma)
-    noise = _bytes(key, (2, height + 2 * reach, width + 2 * reach)).astype(jnp.float32) - 127.5
-    # The Gaussian is separable: two small matrix products.
-    rows, columns = _gaussian(height, sigma), _gaussian(width, sigma)
+    rows, columns = (_smooth_modes(size, sigma) for size in shape)
+    noise = jax.random.normal(key, (2, rows.shape[1], columns.shape[1]))
     smooth = jnp.einsum("ih,chw,jw->cij", rows, noise, columns, optimize="optimal")
     rms = jnp.sqrt(jnp.square(smooth).mean((1, 2), keepdims=True))
     return smooth * (alpha / 29) / rms
 
 
-def _bytes(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
-    """Uniform uint8: 256 levels are plenty for noise that is summed over hundreds of pixels.
+def _smooth_modes(size: int, sigma: float) -> Float[np.ndarray, "size modes"]:
+    """A matrix whose product with white noise is smoothed white noise on a line of `size` pixels.
 
-    Four are cut from each word of random bits, which is five times faster than
-    `jax.random.bits(..., uint8)` and half of what an elastic distortion costs.
+    Smoothing noise on the line and 3 sigma beyond it is a matrix G with more columns than rows. Its
+    left singular vectors times its singular values give noise of the same covariance G G^T from
+    `size` numbers, or from fewer: modes below a thousandth of the strongest are left out, 14 of 29
+    remain at sigma 4. That saves most random numbers, on which distorting spent half of its time.
     """
-    count = math.prod(shape)
-    words = jax.random.bits(key, (-(-count // 4),), jnp.uint32)
-    return jax.lax.bitcast_convert_type(words, jnp.uint8).ravel()[:count].reshape(shape)
-
-
-def _gaussian(size: int, sigma: float) -> Float[np.ndarray, "size wide"]:
-    """The matrix that smooths a line of `size + 2 * reach` positions into `size`."""
     reach = math.ceil(3 * sigma)
     offset = np.arange(size + 2 * reach) - np.arange(size)[:, None] - reach
     weight = np.exp(-0.5 * (offset / sigma) ** 2) * (abs(offset) <= reach)
-    return (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    vectors, strength, _ = np.linalg.svd(weight / weight.sum(1, keepdims=True), full_matrices=False)
+    kept = strength > 1e-3 * strength[0]
+    return (vectors[:, kept] * strength[kept]).astype(np.float32)
 
 
 def affine_field(

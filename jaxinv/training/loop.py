@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def train_and_evaluate(
     *,
     resume: bool = False,
     show: bool | Progress = True,
+    on_epoch: Callable[[Record], None] | None = None,
 ) -> TrainResult:
     """Train a network and evaluate it after each epoch.
 
@@ -81,6 +82,7 @@ def train_and_evaluate(
       workdir: where to leave the results; None: nowhere.
       resume: continue the run in `workdir` from its last checkpoint.
       show: a progress bar (lines, if the output is not a terminal), nothing, or the bar to add to.
+      on_epoch: called with each epoch's record, the line of metrics.jsonl.
 
     Returns:
       A `TrainResult`.
@@ -105,7 +107,9 @@ def train_and_evaluate(
         _check_workdir(folder, config, resume)
     elif resume:
         raise ValueError("resume needs a workdir.")
-    return _Run(config, folder, resume=resume, show=show).train()
+    run = _Run(config, folder, resume=resume, show=show)
+    run.on_epoch = on_epoch
+    return run.train()
 
 
 def _check_workdir(workdir: Path, config: TrainConfig, resume: bool) -> None:
@@ -139,6 +143,8 @@ def _writing(workdir: Path | None) -> Iterator[None]:
 
 class _Run:
     """The parts of a run that its phases share."""
+
+    on_epoch: Callable[[Record], None] | None = None
 
     def __init__(
         self, config: TrainConfig, workdir: Path | None, *, resume: bool, show: bool | Progress
@@ -342,6 +348,8 @@ class _Run:
         with _writing(self.workdir):
             self.recorder.add(record)
         self.display.epoch(record, self.config.epochs)
+        if self.on_epoch is not None:
+            self.on_epoch(record)
         score = -math.inf
         if not self.config.holdout:
             score = -float(np.mean(record["train_loss"]))

@@ -46,8 +46,10 @@ def test_a_run_learns_real_digits_and_loads_again(tmp_path, small):
 
 def test_nothing_is_written_without_a_workdir(tmp_path, small, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = training.train_and_evaluate(small(epochs=1), show=False)
+    records = []
+    result = training.train_and_evaluate(small(epochs=1), show=False, on_epoch=records.append)
     assert result.step == 3
+    assert records == result.history
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="resume needs a workdir"):
         training.train_and_evaluate(small(), resume=True)
