@@ -242,7 +242,7 @@ def read_parameters(path: Path) -> Any:
 
 
 def _npz(path: Path) -> Any:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return _tree({name: file[name] for name in file.files})
 
 

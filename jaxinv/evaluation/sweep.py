@@ -216,7 +216,7 @@ def _read(path: Path | None) -> dict[str, np.ndarray] | None:
     if path is None or not path.exists():
         return None
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             return {name: file[name] for name in IMAGES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -14,6 +14,8 @@ from jaxinv.report.plots import INK, MUTED, SERIES, STYLE
 from jaxinv.report.tables import Cell, Sheet
 
 VERDICTS = ("true", "false", "partly")
+# Longer row headings may wrap.
+LONG = 30
 
 
 def text(value: object) -> str:
@@ -47,7 +49,8 @@ def table(sheet: Sheet) -> str:
     )
     rows = []
     for row in sheet.rows:
-        cells = [f'<th scope="row">{_cell(row[0])}</th>']
+        kind = ' class="long"' if len(str(row[0])) > LONG else ""
+        cells = [f'<th scope="row"{kind}>{_cell(row[0])}</th>']
         for number, cell in enumerate(row[1:], 1):
             plain = number in sheet.prose or sheet.columns[number] == "verdict"
             label = "" if plain else f' data-label="{text(sheet.columns[number])}"'

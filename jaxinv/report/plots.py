@@ -114,7 +114,7 @@ def heat_map(
 
 
 def heat_maps(
-    maps: Mapping[str, ShiftMap], *, titles: Mapping[str, str], label: str, columns: int = 4
+    maps: Mapping[str, ShiftMap], *, titles: Mapping[str, str], label: str, columns: int = 5
 ) -> Figure:
     """All networks' maps side by side on a common scale from 0 to 1.
 
@@ -132,14 +132,19 @@ def heat_maps(
       >>> len(heat_maps({"a": one}, titles={"a": "net"}, label="accuracy").axes)
       2
     """
-    columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
+    columns = -(-len(maps) // rows)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.45 * columns + 0.9, 2.65 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
-        for place, name in zip(grid.flat, maps, strict=False):
+        for number, (place, name) in enumerate(zip(grid.flat, maps, strict=False)):
             image = heat_map(place, maps[name], title=titles[name])
-            place.label_outer()
+            if number % columns:
+                place.set_ylabel("")
+                place.tick_params(labelleft=False)
+            if number + columns < len(maps):
+                place.set_xlabel("")
+                place.tick_params(labelbottom=False)
         for place in grid.flat[len(maps) :]:
             place.remove()
         shown = list(grid.flat[: len(maps)])

@@ -176,10 +176,9 @@ def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
     dense, free = networks["dense"].figures, networks["global, no stride"].figures
     if free["invariance_error"].value <= EXACT < dense["invariance_error"].value:
         return (
-            "No: convolution commutes with translation, but a ConvNet that ends in dense layers "
-            f"is right on {_percent(dense['centred'])} of centred digits and "
-            f"{_percent(dense['mean'])} of shifted ones. It is invariant if pooling over all "
-            "positions comes first, with no zero padding and no plain stride before it."
+            "No: convolution commutes with translation, but a ConvNet with a dense head is right "
+            f"on {_percent(dense['centred'])} of centred digits and {_percent(dense['mean'])} of "
+            "shifted ones."
         )
     return "Not as theory says: " + "; ".join(
         f"“{claim.statement}” came out {claim.verdict}" for claim in claims
