@@ -296,9 +296,17 @@ BODIES = {
 }
 
 
-def _scan(operands, params):
-    carry_from, carry_to = params["num_consts"], params["num_consts"] + params["num_carry"]
-    consts, carry, xs = operands[:carry_from], operands[carry_from:carry_to], operands[carry_to:]
+def _scan(operands, params, results):
+    # Not by name: how many of the operands are carried is spelt differently in jax 0.12. What is
+    # scanned over has one dimension more than the body sees.
+    body = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
+    n_xs = sum(x.ndim > var.aval.ndim for x, var in zip(operands, body.invars, strict=True))
+    n_carry = sum(
+        out.aval.ndim == var.aval.ndim for out, var in zip(results, body.outvars, strict=True)
+    )
+    n_consts = len(operands) - n_xs - n_carry
+    consts, carry = operands[:n_consts], operands[n_consts : n_consts + n_carry]
+    xs = operands[n_consts + n_carry :]
     order = range(params["length"])
     stacked = []
     for i in reversed(order) if params["reverse"] else order:
@@ -309,7 +317,7 @@ def _scan(operands, params):
     return [*carry, *[np.stack(column) for column in zip(*stacked, strict=True)]]
 
 
-def _while(operands, params):
+def _while(operands, params, _):
     n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
     cond, body = operands[:n_cond], operands[n_cond : n_cond + n_body]
     carry = operands[n_cond + n_body :]
@@ -325,7 +333,7 @@ def _while(operands, params):
         ]
 
 
-def _cond(operands, params):
+def _cond(operands, params, _):
     which, *rest = operands
     branches = params["branches"]
     return evaluate(branches[int(np.clip(which, 0, len(branches) - 1))], *rest)
@@ -348,7 +356,7 @@ def evaluate(closed, *operands) -> list:
         if eqn.primitive in BODIES:
             outs = evaluate(eqn.params[BODIES[eqn.primitive]], *ins)
         elif eqn.primitive in CONTROL:
-            outs = CONTROL[eqn.primitive](ins, eqn.params)
+            outs = CONTROL[eqn.primitive](ins, eqn.params, eqn.outvars)
         else:
             rule = RULES.get(eqn.primitive) or functools.partial(_bound_by_jax, eqn.primitive)
             outs = rule(*ins, **eqn.params)
