@@ -12,7 +12,7 @@ from jax import lax
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.moves import Context, Findings, period_of
-from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.rules.calls import (
     Body,
     Evaluate,
@@ -100,10 +100,27 @@ def _settled(ctx: Context, body: Body, first: int, count: int) -> Loop | None:
     return None
 
 
+def _scan_counts(equation: Equation) -> tuple[int, int]:
+    """The operands of a scan that its body sees as they are, and those that it carries.
+
+    What it runs along has one dimension more outside of the body than inside (the parameters that
+    say so differ between jax releases).
+    """
+    body, _ = open_jaxpr(equation.params["jaxpr"])
+    whole = [
+        aval.ndim == var.aval.ndim for aval, var in zip(equation.in_avals, body.invars, strict=True)
+    ]
+    carried = [
+        aval.ndim == var.aval.ndim
+        for aval, var in zip(equation.out_avals, body.outvars, strict=True)
+    ]
+    return sum(whole) - sum(carried), sum(carried)
+
+
 def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A loop over the slices of operands along a dimension that does not move."""
     params = equation.params
-    n_consts, n_carry = params["num_consts"], params["num_carry"]
+    n_consts, n_carry = _scan_counts(equation)
     consts, carry = operands[:n_consts], operands[n_consts : n_consts + n_carry]
     xs = operands[n_consts + n_carry :]
     if any(isinstance(f, Window) for x in xs for f in x.dims[0]):
