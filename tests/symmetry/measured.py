@@ -46,7 +46,7 @@ class Orbit:
         self.lengths = tuple(x.shape[a] for a in axes)
         self.jaxpr = jax.make_jaxpr(fun)(x)
         numbers = np.random.default_rng(0)
-        self.inputs = [x, *(numbers.normal(size=x.shape) for _ in range(3))]
+        self.inputs = [x, *(numbers.normal(size=x.shape) for _ in range(12))]
         self.known: dict[tuple, list] = {}
 
     def at(self, shift, *, start=0) -> list:

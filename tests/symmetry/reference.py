@@ -240,6 +240,11 @@ def _scatter_add(operand, indices, updates, *, dimension_numbers, mode, **_):
     return out
 
 
+def _converted(x, *, new_dtype, **_):
+    real = x.dtype.kind == "c" and np.dtype(new_dtype).kind != "c"
+    return (x.real if real else x).astype(new_dtype)
+
+
 P = primitives
 RULES = {
     P.add_p: _plain(np.add), P.add_jaxvals_p: _plain(np.add), P.sub_p: _plain(np.subtract),
@@ -259,7 +264,7 @@ RULES = {
     P.is_finite_p: _plain(np.isfinite), P.copy_p: _plain(np.array),
     P.stop_gradient_p: _plain(np.array),
     P.real_p: _plain(np.real), P.imag_p: _plain(np.imag),
-    P.convert_element_type_p: lambda x, *, new_dtype, **_: x.astype(new_dtype),
+    P.convert_element_type_p: _converted,
     P.broadcast_in_dim_p: _broadcast, P.reshape_p: _reshape, P.slice_p: _slice, P.pad_p: _pad,
     P.squeeze_p: lambda x, *, dimensions: np.squeeze(x, tuple(dimensions)),
     P.transpose_p: lambda x, *, permutation: np.transpose(x, permutation),
