@@ -12,6 +12,7 @@ from jaxinv.layers import (
 )
 from jaxinv.layers.lowpass import band_below, dirichlet
 from jaxinv.shifts import subpixel_translate
+from tests.layers.generic import quick_jit
 
 SHIFT = (0.37, -1.61)
 
@@ -73,16 +74,18 @@ def test_the_fourier_shift_theorem(band_limited):
         (lambda v: filtered_nonlinearity(v, lambda u: 1 + u - 2 * u**2), 1),
         (lambda v: filtered_nonlinearity(v, lambda u: u**3), 1),
     ):
-        expected = subpixel_translate(function(x), tuple(rate * t for t in SHIFT))
-        np.testing.assert_allclose(function(moved), expected, atol=1e-10)
+        y, y_moved = quick_jit(lambda a, b, f=function: (f(a), f(b)))(x, moved)
+        expected = subpixel_translate(y, tuple(rate * t for t in SHIFT))
+        np.testing.assert_allclose(y_moved, expected, atol=1e-10)
 
 
 def test_pointwise_activations_do_not_commute_with_fractions_and_filtered_ones_nearly(band_limited):
     x, moved = band_limited, subpixel_translate(band_limited, SHIFT)
 
     def error(function):
-        expected = subpixel_translate(function(x), SHIFT)
-        return float(jnp.linalg.norm(function(moved) - expected) / jnp.linalg.norm(expected))
+        y, y_moved = quick_jit(lambda a, b: (function(a), function(b)))(x, moved)
+        expected = np.asarray(subpixel_translate(y, SHIFT))
+        return np.linalg.norm(np.asarray(y_moved) - expected) / np.linalg.norm(expected)
 
     plain = error(lambda v: ideal_lowpass(jax.nn.relu(v), 1))
     twice = error(lambda v: filtered_nonlinearity(v, jax.nn.relu))
@@ -92,19 +95,29 @@ def test_pointwise_activations_do_not_commute_with_fractions_and_filtered_ones_n
 
 def test_the_polyphase_form_is_up_function_filter_down(signal):
     x = signal(2, 6, 5, 2, dtype=jnp.float64)
-    fine = jnp.tanh(ideal_upsample(x, 3))
-    expected = ideal_lowpass(fine, 3, subsample=True)
-    np.testing.assert_allclose(filtered_nonlinearity(x, jnp.tanh, factor=3), expected, atol=1e-12)
+
+    @quick_jit
+    def both(x):
+        fine = jnp.tanh(ideal_upsample(x, 3))
+        by_hand = ideal_lowpass(fine, 3, subsample=True)
+        return filtered_nonlinearity(x, jnp.tanh, factor=3), by_hand
+
+    np.testing.assert_allclose(*both(x), atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(8,), (4, 6, 2)])
 def test_one_and_three_dimensions(signal, sizes):
     x = signal(1, *sizes, 1, dtype=jnp.float64)
-    y = ideal_lowpass(x, 2, subsample=True)
+    y, passed, expected = quick_jit(
+        lambda x: (
+            ideal_lowpass(x, 2, subsample=True),
+            filtered_nonlinearity(x, lambda v: v),
+            ideal_lowpass(x, 1),
+        )
+    )(x)
     assert y.shape == (1, *(s // 2 for s in sizes), 1)
     assert float(y.mean()) == pytest.approx(float(x.mean()), abs=1e-12)
-    passed = filtered_nonlinearity(x, lambda v: v)
-    np.testing.assert_allclose(passed, ideal_lowpass(x, 1), atol=1e-12)
+    np.testing.assert_allclose(passed, expected, atol=1e-12)
 
 
 def test_no_fourier_transform_and_no_gather_in_the_programs(signal):

@@ -5,12 +5,14 @@ import optax
 import pytest
 
 from jaxinv.layers import WARPS, Head, SpatialTransformer, translation_warp
+from tests.layers.generic import quick_jit
 
 
 @pytest.mark.parametrize("warp", WARPS)
 def test_at_first_it_moves_nothing(signal, warp):
     x = signal(2, 6, 5, 2)
-    y, _ = SpatialTransformer(Head("flatten"), warp).init_with_output(jax.random.key(0), x)
+    layer = SpatialTransformer(Head("flatten"), warp)
+    y, _ = quick_jit(layer.init_with_output)(jax.random.key(0), x)
     np.testing.assert_allclose(y, x, atol=1e-4)
 
 
@@ -34,7 +36,7 @@ def test_it_learns_to_undo_a_translation():
     def loss(variables):
         return jnp.mean((layer.apply(variables, x) - bump) ** 2)
 
-    @jax.jit
+    @quick_jit
     def update(carry, _):
         variables, state = carry
         changes, state = step.update(jax.grad(loss)(variables), state)

@@ -12,6 +12,7 @@ import pytest
 from jaxinv import certify, models
 from jaxinv.orbit import orbit
 from jaxinv.tolerances import tolerance
+from tests.layers.generic import quick_jit
 
 TINY = {"widths": ((3,), (4,)), "kernels": 3, "dense": (5,)}
 RES = {"blocks": (1, 1), "width": 4}
@@ -56,7 +57,6 @@ LIVES = [
     ("resnet20", {**RES, **CIRCULAR, "downsample": "aps"}, (8, 4), "invariant", (1, 1)),
     ("resnet20", {**RES, **CIRCULAR, "downsample": "lps"}, (8, 4), "invariant", (1, 1)),
     ("resnet18", {**RES, **CIRCULAR, "downsample": "maxblur"}, (16, 16), "invariant", (8, 8)),
-    ("resnet50", {**RES, **CIRCULAR}, (16, 16), "invariant", (8, 8)),
     (
         "resnet50",
         {**RES, **CIRCULAR, "downsample": "aps", "head": "attention"},
@@ -96,7 +96,7 @@ def trained(model, variables, x, labels):
         logits = logits.reshape(len(labels), -1, logits.shape[-1]).mean(1)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), state
 
-    @jax.jit
+    @quick_jit
     def step(params, state):
         (value, state), grads = jax.value_and_grad(loss, has_aux=True)(params, state)
         return jax.tree.map(lambda p, g: p - 0.02 * g, params, grads), state, value
@@ -128,7 +128,7 @@ def test_trained_saved_restored_certified_and_measured(case, signal, weights, tm
     certificate = certify(forward, x, axes=axes)
     assert (certificate.kind, certificate.period) == (kind, period)
 
-    every = np.asarray(orbit(forward, axes=axes, share=False)(x))
+    every = np.asarray(quick_jit(orbit(forward, axes=axes, share=False))(x))
     here = every[(0,) * len(sizes)]
     rtol, atol = tolerance(jnp.float32, depth=64)
     far = 0.0
@@ -138,4 +138,9 @@ def test_trained_saved_restored_certified_and_measured(case, signal, weights, tm
         if all(t % d == 0 for t, d in zip(shift, period, strict=True)):
             assert error < 50 * (rtol + atol), shift
         far = max(far, error)
-    assert (far > 1e-3) == (max(period) > 1)
+    if options.get("downsample", model.downsample if name != "mlp" else "") == "ideal":
+        # More than is proved: what ideal filters sample commutes with all other shifts by fractions
+        # of the coarse grid, and an average over the map does not see those.
+        assert name == "unet" or far < 50 * (rtol + atol)
+    else:
+        assert (far > 1e-3) == (max(period) > 1)
