@@ -1,13 +1,30 @@
 """README.md and docs/ say what is there: commands, links, headings."""
 
+import csv
+import dataclasses
+import doctest
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from jaxinv.report.cli import Arguments
+from jaxinv.training import TrainConfig
+from jaxinv.training import cli as training_cli
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.fixture(scope="module")
+def generate():
+    """The program that writes the generated parts of the documentation."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_setup_section_holds_exactly_the_two_commands():
@@ -32,3 +49,41 @@ def test_extras_named_in_the_readme_exist():
     named = re.findall(r"'\.\[([\w,-]+)\]'", (ROOT / "README.md").read_text())
     extras = {extra for group in named for extra in group.split(",")}
     assert extras <= set(project["optional-dependencies"])
+
+
+def test_examples_of_the_readme_run():
+    failed, tried = doctest.testfile(
+        str(ROOT / "README.md"),
+        module_relative=False,
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
+    )
+    assert tried >= 10
+    assert failed == 0
+
+
+def test_the_table_is_that_of_the_run_whose_files_stand_beside_it(generate):
+    with (ROOT / "docs" / "images" / "networks.csv").open() as file:
+        table = generate.study_table(list(csv.DictReader(file)))
+    assert f"<!-- study -->\n{table}<!-- end of study -->" in (ROOT / "README.md").read_text()
+
+
+def test_the_list_of_public_names_is_up_to_date(generate):
+    assert (ROOT / "docs" / "api.md").read_text() == generate.api()
+
+
+def test_commands_of_the_readme_name_options_that_exist():
+    readme = (ROOT / "README.md").read_text()
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", readme, re.DOTALL))
+    for program, arguments in (("train.py", training_cli.Arguments), ("evaluate.py", Arguments)):
+        lines = [line for line in blocks.splitlines() if f"python {program}" in line]
+        assert lines
+        fields = {field.name for field in dataclasses.fields(arguments)}
+        if program == "train.py":
+            fields |= {field.name for field in dataclasses.fields(TrainConfig)}
+        named = {option for line in lines for option in re.findall(r"--([\w-]+)", line)}
+        assert {option.replace("-", "_") for option in named} <= fields
+
+
+def test_a_part_without_markers_is_an_error(generate):
+    with pytest.raises(ValueError, match="has no part study"):
+        generate.replaced("# A readme", "study", "")

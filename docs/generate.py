@@ -1,0 +1,108 @@
+"""Writes what the documentation repeats: api.md, and README's study and certificate.
+
+python docs/generate.py                  # docs/api.md
+python docs/generate.py --study study    # README.md's picture, table, certificate as well
+"""
+
+import argparse
+import csv
+import inspect
+import json
+import re
+import shutil
+import types
+from pathlib import Path
+
+import jaxinv
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+# The network whose certificate README shows in full.
+SHOWN = "dense, pooled"
+
+
+def members(module: types.ModuleType) -> dict[str, object]:
+    """Public names of a module: its `__all__`, or what it imports without an underscore."""
+    names = getattr(module, "__all__", None) or [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    ]
+    return {name: getattr(module, name) for name in names}
+
+
+def api() -> str:
+    """docs/api.md: every public name with the first line of its docstring."""
+    lines = [
+        "# Public names",
+        "",
+        "Written by `docs/generate.py` from the docstrings, which say the rest: "
+        "`help(jaxinv.orbit)`.",
+    ]
+    groups: dict[str, dict[str, object]] = {"jaxinv": {}}
+    for name in jaxinv.__all__:
+        value = getattr(jaxinv, name)
+        if isinstance(value, types.ModuleType):
+            groups[f"jaxinv.{name}"] = members(value)
+        else:
+            groups["jaxinv"][name] = value
+    for group, names in groups.items():
+        lines += ["", f"## {group}", "", "| name | what |", "|---|---|"]
+        for name, value in names.items():
+            summary = (
+                (inspect.getdoc(value) or "").splitlines()[0] if callable(value) else "constant"
+            )
+            lines.append(f"| `{name}` | {summary.replace('|', ' or ')} |")
+    return "\n".join(lines) + "\n"
+
+
+def study_table(rows: list[dict[str, str]]) -> str:
+    """README's table from networks.csv."""
+
+    def share(row: dict[str, str], name: str) -> str:
+        return f"{100 * float(row[name]):.1f}%"
+
+    lines = [
+        "| network | centred | all shifts | at every shift | consistency | what it shows |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        figures = (share(row, name) for name in ("centred", "mean", "worst", "consistent"))
+        lines.append(f"| {row['network']} | {' | '.join(figures)} | {row['what it shows']} |")
+    return "\n".join(lines) + "\n"
+
+
+def replaced(text: str, part: str, content: str) -> str:
+    """The text with the part between its two markers exchanged."""
+    pattern = rf"(<!-- {part} -->\n).*?(<!-- end of {part} -->)"
+    if not re.search(pattern, text, re.DOTALL):
+        raise ValueError(f"README.md has no part {part}")
+    return re.sub(pattern, lambda m: m[1] + content + m[2], text, flags=re.DOTALL)
+
+
+def take_study(folder: Path) -> None:
+    """Copies picture and table of a study, and puts table and certificate into README.md."""
+    IMAGES.mkdir(exist_ok=True)
+    for name in ("accuracy.png", "networks.csv", "claims.csv"):
+        shutil.copy(folder / name, IMAGES / name)
+    results = json.loads((folder / "results.json").read_text())
+    certificates = {n["name"]: n["certificate"]["text"] for n in results["networks"]}
+    readme = ROOT / "README.md"
+    with (IMAGES / "networks.csv").open() as file:
+        text = replaced(readme.read_text(), "study", study_table(list(csv.DictReader(file))))
+    shown = f"```\n{certificates[SHOWN].rstrip()}\n```\n"
+    readme.write_text(replaced(text, "certificate", shown))
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, help="folder that evaluate.py wrote")
+    arguments = parser.parse_args()
+    (ROOT / "docs" / "api.md").write_text(api())
+    if arguments.study:
+        take_study(arguments.study)
+
+
+if __name__ == "__main__":
+    main()
