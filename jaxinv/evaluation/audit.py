@@ -15,7 +15,7 @@ from jaxinv.evaluation.layers import layer_rows
 from jaxinv.evaluation.protocols import run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.subject import Subject
-from jaxinv.evaluation.sweep import Sweep, SweepOptions, sweep
+from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
 from jaxinv.shifts import translate
 
 # Images that the layer table and the features' error are measured on.
@@ -81,15 +81,22 @@ def audit(
     certificate = None
     if plan.certify:
         certificate = proof.proof_of(subject.apply, few[:1], mode=plan.options.mode)
-    found = sweep(
-        subject.apply,
-        dataset.images,
-        dataset.labels,
-        options=plan.options,
-        directory=plan.directory,
-        identity=subject.identity,
-        progress=progress,
-    )
+    given = (subject.apply, dataset.images, dataset.labels)
+    if subject.by_proof:
+        if certificate is None or certificate["verdict"] != proof.EVERY_SHIFT:
+            raise ValueError(
+                f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "
+                "certify must not be switched off"
+            )
+        found = few_shifts(*given, options=plan.options, progress=progress)
+    else:
+        found = sweep(
+            *given,
+            options=plan.options,
+            directory=plan.directory,
+            identity=subject.identity,
+            progress=progress,
+        )
     made = partial_audit(subject, dataset, found, options=plan.options, says=says)
     figures = dict(made.result.figures)
     features = feature_error(subject, few)

@@ -10,6 +10,9 @@ from jaxtyping import Shaped
 from jaxinv.orbit import OrbitMode
 from jaxinv.symmetry import certify
 
+# The verdict on a network that no shift changes.
+EVERY_SHIFT = "invariant to every shift"
+
 
 def proof_of(
     fun: Callable, images: Shaped[np.ndarray, "n h w c"], *, mode: OrbitMode = "wrap"

@@ -32,6 +32,8 @@ class Subject:
         say what its layers are.
       variables: all its arrays, for counting parameters and telling weights apart.
       origin: where the weights came from, for the report.
+      by_proof: its certificate stands for most shifts, see `jaxinv.evaluation.sweep.few_shifts`:
+        for networks of which one evaluation costs as much as a sweep.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Subject:
     layers: Callable[[Images], dict[str, Array]] | None = None
     variables: Any = ()
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    by_proof: bool = False
 
     @property
     def parameters(self) -> int:

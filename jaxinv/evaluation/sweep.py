@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -16,6 +16,9 @@ from jaxinv.evaluation.results import whole
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
+
+# Shifts that a network is measured at which is proved invariant to all.
+MEASURED = ((0, 1), (1, 0), (3, 5))
 
 # The arrays of a shard, and the dimension of each that counts images.
 IMAGES = {"predictions": 2, "confidence": 2, "distance": 2, "outputs": 0}
@@ -146,6 +149,65 @@ def sweep(
     return _join(finished, labels, shifts)
 
 
+def few_shifts(
+    apply: Apply,
+    images: UInt8[np.ndarray, "n h w c"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    options: SweepOptions | None = None,
+    measured: Sequence[tuple[int, int]] = MEASURED,
+    progress: Callable[[int], None] = lambda images: None,
+) -> Sweep:
+    """A sweep of a network that is proved invariant to every shift: a few stand for all.
+
+    Args:
+      apply: the network.
+      images: the images.
+      labels: their classes.
+      options: which shifts the sweep speaks of; batch and chunk.
+      measured: the shifts that are evaluated beside the one by nothing.
+      progress: called with the number of images finished since the last call.
+
+    Returns:
+      The sweep. The shifts that were not evaluated have the values of the unshifted images, and
+      the largest distance that was measured.
+
+    Raises:
+      AssertionError: if a prediction changes at a measured shift: the proof's assumptions fail.
+
+    Example:
+      >>> images, labels = np.eye(8, dtype=np.uint8).reshape(1, 8, 8, 1), np.array([1])
+      >>> pooled = lambda x: jnp.mean(x * 1.0, axis=(1, 2)) * jnp.array([1.0, 2.0])
+      >>> few_shifts(pooled, images, labels).predictions.shape
+      (8, 8, 1)
+    """
+    options = options or SweepOptions()
+    shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
+    outputs_at = orbit(apply, shifts=((0, 0), *measured), chunk=1, share=False)
+    summarise = jax.jit(lambda x, truth: _figures(outputs_at(x).astype(jnp.float32), truth, (0,)))
+    parts = []
+    for _, start, stop in _shards(len(images), options.batch):
+        some = _fill(images[start:stop], min(options.batch, len(images)))
+        part = summarise(some, _fill(labels[start:stop], len(some)))
+        dims = {name: max(0, dim - 1) for name, dim in IMAGES.items()}
+        parts.append({k: np.asarray(v).take(range(stop - start), dims[k]) for k, v in part.items()})
+        progress(stop - start)
+    joined = {k: np.concatenate([p[k] for p in parts], max(0, IMAGES[k] - 1)) for k in IMAGES}
+    if (joined["predictions"] != joined["predictions"][0]).any():
+        raise AssertionError("a prediction changes although the network is proved invariant")
+    grid = (*shifts.shape, len(labels))
+    distance = np.broadcast_to(joined["distance"].max(axis=0), grid).copy()
+    distance[shifts.index((0, 0))] = 0
+    return Sweep(
+        shifts=shifts,
+        predictions=np.broadcast_to(joined["predictions"][0], grid),
+        confidence=np.broadcast_to(joined["confidence"][0], grid),
+        distance=distance,
+        outputs=joined["outputs"],
+        labels=np.asarray(labels),
+    )
+
+
 def fingerprint(
     identity: str,
     images: UInt8[np.ndarray, "n h w c"],
@@ -180,19 +242,21 @@ def _evaluator(apply: Apply, unshifted: tuple[int, ...], options: SweepOptions):
 
     @jax.jit
     def evaluate(images, labels):
-        outputs = outputs_at(images).astype(jnp.float32)
-        centred = outputs[unshifted]
-        probabilities = jax.nn.softmax(outputs, axis=-1)
-        return {
-            "predictions": jnp.argmax(outputs, axis=-1).astype(jnp.int16),
-            "confidence": jnp.take_along_axis(
-                probabilities, labels[None, None, :, None].astype(jnp.int32), axis=-1
-            )[..., 0],
-            "distance": jnp.linalg.norm(outputs - centred, axis=-1),
-            "outputs": centred,
-        }
+        return _figures(outputs_at(images).astype(jnp.float32), labels, unshifted)
 
     return evaluate
+
+
+def _figures(outputs: Array, labels: Array, unshifted: tuple[int, ...]) -> dict[str, Array]:
+    """The arrays of a shard from an orbit's outputs (*shifts, n, classes)."""
+    centred = outputs[unshifted]
+    truth = jnp.broadcast_to(labels.astype(jnp.int32)[:, None], (*outputs.shape[:-1], 1))
+    return {
+        "predictions": jnp.argmax(outputs, axis=-1).astype(jnp.int16),
+        "confidence": jnp.take_along_axis(jax.nn.softmax(outputs), truth, axis=-1)[..., 0],
+        "distance": jnp.linalg.norm(outputs - centred, axis=-1),
+        "outputs": centred,
+    }
 
 
 def _shards(count: int, batch: int) -> Iterator[tuple[int, int, int]]:

@@ -26,6 +26,8 @@ class Arm:
       model: its name in `jaxinv.models`.
       options: what differs from `COMMON`.
       training: what differs from the study's training.
+      averages: name of the arm before it whose outputs it averages over all shifts; it is not
+        trained itself.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Arm:
     model: str = "lenet"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    averages: str | None = None
 
 
 ARMS: tuple[Arm, ...] = (
@@ -62,6 +65,11 @@ ARMS: tuple[Arm, ...] = (
         "global, adaptive",
         "'global pooling' with adaptive polyphase sampling for the pools",
         options={"head": "gap", "downsample": "aps"},
+    ),
+    Arm(
+        "averaged",
+        "'dense, shifted data', its outputs averaged over all shifts; not trained again",
+        averages="dense, shifted data",
     ),
     Arm("unshared", "'dense, pooled' without weight sharing", model="lenet_local"),
     Arm("MLP", "no convolution at all", model="mlp", options={"dense": (64,)}),

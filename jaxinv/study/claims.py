@@ -217,6 +217,8 @@ _SENTENCES = {
     "global pooling": "Invariant to multiples of the stride 4 only: {outcome}.",
     "global, no stride": "Nothing before the dense layer reads positions: {outcome}.",
     "global, adaptive": "A stride whose phase follows the content: {outcome}.",
+    "averaged": "The mean over all shifts turns what was learnt into a law, without training: "
+    "{outcome}.",
     "unshared": "Each position has its own weights, so not even the features follow: {outcome}.",
     "MLP": "Nothing in it knows of translation: {outcome}.",
 }

@@ -17,6 +17,7 @@ from jaxinv.evaluation.progress import say
 from jaxinv.evaluation.results import Claim, Estimate, Results, circumstances
 from jaxinv.evaluation.run import audit_all, described, shifts_of
 from jaxinv.evaluation.subject import Subject, of_module
+from jaxinv.orbit import symmetrize
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import decide, headline, sentence
 from jaxinv.study.symmetrized import symmetrized_claim
@@ -26,6 +27,7 @@ from jaxinv.training import train_and_evaluate
 PAIRS = (
     ("dense", "dense, pooled"),
     ("dense, pooled", "dense, shifted data"),
+    ("dense, shifted data", "averaged"),
     ("dense, pooled", "global pooling"),
     ("global pooling", "global, zero padding"),
     ("global pooling", "global, adaptive"),
@@ -120,8 +122,21 @@ def networks_of(config: StudyConfig, *, progress: Progress | None = None) -> Ite
     Raises:
       ValueError: if its folder holds another run.
     """
+    made: dict[str, Subject] = {}
     for number, arm in enumerate(config.arms, 1):
         say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
+        if arm.averages is not None:
+            if not config.plan.certify:
+                continue  # at all shifts it is known by its proof only
+            yield dataclasses.replace(
+                made[arm.averages],
+                name=arm.name,
+                title=arm.title,
+                apply=symmetrize(made[arm.averages].apply),
+                layers=None,
+                by_proof=True,
+            )
+            continue
         folder = config.folder / "networks" / re.sub(r"\W+", "-", arm.name)
         result = train_and_evaluate(
             training_of(arm, epochs=config.epochs, seed=config.plan.seed),
@@ -131,7 +146,7 @@ def networks_of(config: StudyConfig, *, progress: Progress | None = None) -> Ite
         )
         for task in progress.task_ids if progress else ():
             progress.remove_task(task)  # type: ignore[union-attr]
-        yield of_module(
+        made[arm.name] = of_module(
             result.model,
             result.variables,
             name=arm.name,
@@ -140,6 +155,7 @@ def networks_of(config: StudyConfig, *, progress: Progress | None = None) -> Ite
             std=result.data.std,
             origin={"checkpoint": folder.as_posix(), "step": result.step},
         )
+        yield made[arm.name]
 
 
 def _comparisons(audits: dict[str, Audit]) -> list[dict[str, Any]]:

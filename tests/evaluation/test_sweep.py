@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from jaxinv.evaluation.sweep import Interrupted, SweepOptions, sweep
+import jaxinv
+from jaxinv.evaluation.sweep import Interrupted, SweepOptions, few_shifts, sweep
 
 
 def brute_force(subject, dataset, shifts):
@@ -104,3 +105,19 @@ def test_shards_of_other_weights_images_or_shifts_are_not_taken(peak_subject, da
 def test_wrong_use(peak_subject, dataset, images, options, message):
     with pytest.raises(ValueError, match=message):
         sweep(peak_subject.apply, dataset.images[images], dataset.labels[images], options=options)
+
+
+def test_a_proved_network_is_known_from_a_few_shifts(make_subject, dataset):
+    averaged = jaxinv.symmetrize(make_subject("flatten").apply)
+    given = (averaged, dataset.images, dataset.labels)
+    few = few_shifts(*given, options=SweepOptions(batch=4))
+    whole = sweep(*given)
+    np.testing.assert_array_equal(few.predictions, whole.predictions)
+    np.testing.assert_allclose(few.confidence, whole.confidence, atol=1e-3)
+    assert few.distance.max() <= 1e-4 * np.abs(whole.outputs).max()
+    assert few.distance[few.unshifted].max() == 0
+
+
+def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, dataset):
+    with pytest.raises(AssertionError, match="proved invariant"):
+        few_shifts(peak_subject.apply, dataset.images, dataset.labels)
