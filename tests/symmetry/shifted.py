@@ -108,6 +108,21 @@ def assert_same_at_every_shift(walk: Walk, *, rtol=1e-12):
         np.testing.assert_allclose(output.got, output.want, rtol=0, atol=rtol * scale)
 
 
+def assert_states(cases, x, **options):
+    """Several functions of one input, all in one program: each is right and in the state given.
+
+    Args:
+      cases: by name the function and its state.
+      x: the input.
+      **options: those of `walked`.
+    """
+    result = walked(lambda x: [fun(x) for fun, _ in cases.values()], x, **options)
+    assert_same_at_every_shift(result)
+    found = dict(zip(cases, result.states, strict=True))
+    wrong = {name: found[name] for name, (_, state) in cases.items() if found[name] != state}
+    assert not wrong, wrong
+
+
 def states_when_right(fun, x, **options) -> list[str]:
     """The states that the rules find, once they are seen to hold at every shift."""
     result = walked(fun, x, **options)

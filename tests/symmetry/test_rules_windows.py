@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from tests.symmetry.shifted import assert_same_at_every_shift, drawn, states_when_right, walked
+from tests.symmetry.shifted import (
+    assert_same_at_every_shift,
+    assert_states,
+    drawn,
+    states_when_right,
+    walked,
+)
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -86,6 +92,9 @@ CONVOLUTIONS = {
         ),
         "2,1 | W2 W6 P2 P3",
     ),
+}
+
+TRANSPOSED = {
     "transposed": (
         lambda x: lax.conv_transpose(x, drawn(2, 2, 2, 3), (2, 2), "VALID"),
         "1,1 | P2 W12/2 W16/2 P3",
@@ -104,6 +113,9 @@ CONVOLUTIONS = {
         )[:, 2:14, 2:18],
         "1,1 | P2 W12/2 W16/2 P3",
     ),
+}
+
+PADDED = {
     "negative padding": (
         lambda x: convolve(x, drawn(*KERNEL), (1, 1), ((-1, 0), (-2, -1))),
         "1,1 | P2 W3 W3 P3",
@@ -120,6 +132,9 @@ CONVOLUTIONS = {
         lambda x: convolve(x, drawn(*KERNEL), (2, 1), ((2, 3), (0, 0)))[:, 1:3],
         "2,1 | P2 W2 W6 P3",
     ),
+}
+
+OTHERS = {
     "of what is the same everywhere": (
         lambda x: convolve(spread(x[:, ::2], x.shape), drawn(*KERNEL), (1, 2)),
         "2,1 | P2 U4 U3 P3",
@@ -139,9 +154,9 @@ CONVOLUTIONS = {
 }
 
 
-@pytest.mark.parametrize(("fun", "state"), CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_convolution(fun, state):
-    assert states_when_right(fun, drawn(2, 6, 8, 2)) == [state]
+@pytest.mark.parametrize("cases", [CONVOLUTIONS, TRANSPOSED, PADDED, OTHERS])
+def test_convolutions(cases):
+    assert_states(cases, drawn(2, 6, 8, 2))
 
 
 MAX = (-jnp.inf, lax.max)
@@ -191,11 +206,21 @@ POOLS = {
         lambda x: lax.reduce_window(x, *MAX, (1, 1, 1, 2), (1, 1, 1, 1), "SAME"),
         "1,1 | P2 W6 W8 P2",
     ),
-    "of what is the same everywhere": (
-        lambda x: [
-            pooled(spread(x), *monoid, (2, 3), (1, 2)) for monoid in (SUM, MAX, (1.0, lax.mul))
-        ],
-        ["1,1 | P2 U5 U3 P2"] * 3,
+    "sum of what is the same everywhere": (
+        lambda x: pooled(spread(x), *SUM, (2, 3), (1, 2)),
+        "1,1 | P2 U5 U3 P2",
+    ),
+    "maximum of what is the same everywhere": (
+        lambda x: pooled(spread(x), *MAX, (2, 3), (1, 2)),
+        "1,1 | P2 U5 U3 P2",
+    ),
+    "product of what is the same everywhere": (
+        lambda x: pooled(spread(x), 1.0, lax.mul, (2, 3), (1, 2)),
+        "1,1 | P2 U5 U3 P2",
+    ),
+    "padding that no output reads": (
+        lambda x: pooled(x, *MAX, (2, 2), (2, 2), ((0, 0), (0, 1), (0, 0), (0, 0))),
+        "2,2 | P2 W3 W4 P2",
     ),
     "with an initial value that counts": (
         lambda x: pooled(x, jnp.asarray(0.5), lax.add, (2, 2), (1, 1)),
@@ -208,10 +233,8 @@ POOLS = {
 }
 
 
-@pytest.mark.parametrize(("fun", "state"), POOLS.values(), ids=POOLS)
-def test_pool(fun, state):
-    expected = [state] if isinstance(state, str) else state
-    assert states_when_right(fun, drawn(2, 6, 8, 2)) == expected
+def test_pools():
+    assert_states(POOLS, drawn(2, 6, 8, 2))
 
 
 def test_one_and_three_dimensions():
