@@ -80,6 +80,13 @@ def _filled(value: Value, base, place: int, config, fill: Value):
     return jnp.where(inside, padded, filled)
 
 
+def stack(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """Pieces of one position along a new dimension, joined."""
+    dim = equation.params["axis"]
+    pieces = [dataclasses.replace(v, dims=(*v.dims[:dim], (), *v.dims[dim:])) for v in operands]
+    return [concatenated(ctx, pieces, dim)]
+
+
 def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Neighbouring windows of one base are one window; nothing else that moves can be joined."""
     dim = equation.params["dimension"]

@@ -48,6 +48,7 @@ _family(
     stop_gradient sub tan tanh xor zeta
     """,
 )
+_family(joining.stack, "stack")
 _family(_unchanged, "device_put optimization_barrier")
 _family(reduce_window, "reduce_window reduce_window_max reduce_window_min reduce_window_sum")
 _family(
