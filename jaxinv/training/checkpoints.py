@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -140,7 +141,12 @@ class Checkpoints:
         if step in self.steps():
             return
         tree = jax.device_get(tree)
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20
         try:
+            free = shutil.disk_usage(self.folder).free
+            if free < needed:
+                # Asked first: what orbax and tensorstore say of a full disk fills the terminal.
+                raise OSError(f"{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free")
             self._manager.save(
                 step, args=ocp.args.StandardSave({**tree, "digest": digest(tree)}), force=True
             )
