@@ -295,9 +295,7 @@ def _layer_steps(equations: Sequence[Step], records: Sequence[Record], names: Se
     rows: list[list[Step]] = []
     last = None
     shown = [
-        (record, name)
-        for record, name in zip(records, names, strict=True)
-        if record.equation.ins
+        (record, name) for record, name in zip(records, names, strict=True) if record.equation.ins
     ]
     for step, (record, name) in zip(equations, shown, strict=True):
         still = all(v.is_constant for v in record.results)

@@ -68,9 +68,7 @@ def elements(torus: Torus, value: Value) -> int:
     return math.prod(stored_shape(torus, value))
 
 
-def shared_flops(
-    torus: Torus, equation: Equation, operands: Sequence[Value], result: Value
-) -> int:
+def shared_flops(torus: Torus, equation: Equation, operands: Sequence[Value], result: Value) -> int:
     """Operations for all shifts, when each distinct element of the result is computed once."""
     if equation.primitive is primitives.dot_general_p:
         contracted, _ = equation.params["dimension_numbers"]

@@ -34,9 +34,7 @@ def _rows(certificate) -> list[str]:
         for step in certificate.steps
     ]
     cells = [head, *rows]
-    widths = [
-        min(limit, max(len(row[i]) for row in cells)) for i, limit in enumerate(_LIMITS)
-    ]
+    widths = [min(limit, max(len(row[i]) for row in cells)) for i, limit in enumerate(_LIMITS)]
     last = WIDTH - sum(widths) - 2 * len(widths)
     lines = []
     for row in cells:
@@ -61,8 +59,10 @@ def _interior_text(step) -> str:
     inner = [i for i in step.after.interior if i is not None]
     if len(inner) < len(step.after.interior) or not inner:
         return ""
-    return f"; interior {', '.join(map(str, inner))}" if step.reason else (
-        f"interior {', '.join(map(str, inner))}"
+    return (
+        f"; interior {', '.join(map(str, inner))}"
+        if step.reason
+        else (f"interior {', '.join(map(str, inner))}")
     )
 
 
