@@ -128,3 +128,26 @@ def states_when_right(fun, x, **options) -> list[str]:
     result = walked(fun, x, **options)
     assert_same_at_every_shift(result)
     return result.states
+
+
+def assert_same_gradient(fun, x, *, axes=(1, 2), rtol=1e-12):
+    """The gradient of a loss over all shifts: through what the walk holds, and of each shift."""
+    sizes = tuple(x.shape[a] for a in axes)
+    program = flatten(jax.make_jaxpr(fun)(x), enter=lambda primitive: False)
+    table = np.stack(np.meshgrid(*map(range, sizes), indexing="ij"), -1).reshape(-1, len(axes))
+    torus = torus_of(sizes)
+
+    def loss(outputs):
+        return sum(jnp.sum(drawn(*y.shape, dtype=y.dtype) * jnp.sin(y)) for y in outputs)
+
+    def shared(x):
+        ctx = Context(torus, program, computes=True)
+        values = walk.evaluate(ctx, program, [tracked_input(x, x.shape, axes, (0, 0), torus)])
+        return loss(jax.vmap(lambda shift: [read(ctx, v, shift) for v in values])(table))
+
+    def each(x):
+        return loss(jax.vmap(lambda shift: jax.tree.leaves(fun(jnp.roll(x, shift, axes))))(table))
+
+    got, want = jax.jit(lambda x: (jax.grad(shared)(x), jax.grad(each)(x)))(x)
+    scale = max(1.0, float(jnp.max(jnp.abs(want))))
+    np.testing.assert_allclose(got, want, rtol=0, atol=rtol * scale)

@@ -200,7 +200,11 @@ POOLS = {
     ),
     "zeros in between": (
         lambda x: pooled(x, *SUM, (2, 2), (1, 1), base_dilation=(1, 2, 1, 1)),
-        "6,1 | P2 P10 W7 P2",
+        "1,1 | P2 W10/2 W7 P2",
+    ),
+    "maximum with gaps": (
+        lambda x: pooled(x, *MAX, (3, 3), (2, 1), base_dilation=(1, 2, 3, 1)),
+        "1,1 | P2 W5 W20/3 P2",
     ),
     "along channels": (
         lambda x: lax.reduce_window(x, *MAX, (1, 1, 1, 2), (1, 1, 1, 1), "SAME"),

@@ -95,7 +95,10 @@ def custom_jvp(
     # A rule may call its own function (relu's does). From the second derivative on, the states
     # are those of the values; Body checks at execution that they are.
     up = dataclasses.replace(ctx, order=ctx.order + 1, forward_only=ctx.order > 1)
-    pushed = Body(up, _tangent_program(ctx, equation), evaluate, [*operands, *operands])
+    tangent = _tangent_program(ctx, equation)
+    if tangent is None:
+        return at_each_coset(ctx, equation, operands, "its derivative cannot be traced")
+    pushed = Body(up, tangent, evaluate, [*operands, *operands])
     both, findings_of_both = pushed.analysed()
     if findings_of_both.expanded or not same_states(outs, both[: len(outs)], both[len(outs) :]):
         return at_each_coset(ctx, equation, operands, "its derivative moves differently")
@@ -134,12 +137,19 @@ def same_states(*rows: Sequence[Value]) -> bool:
     )
 
 
-def _tangent_program(ctx: Context, equation: Equation) -> Program:
-    """The function together with its custom derivative, as a plain program on doubled operands."""
+def _tangent_program(ctx: Context, equation: Equation) -> Program | None:
+    """The function together with its custom derivative, as a plain program on doubled operands.
+
+    None if the caller's rule raises: that is for whoever differentiates to hear.
+    """
     n = len(equation.in_avals)
 
     def push(*operands):
         outs, dots = jax.jvp(equation.bind, operands[:n], operands[n:])
         return [*outs, *dots]
 
-    return body_of(ctx, jax.make_jaxpr(push)(*equation.in_avals, *equation.in_avals))
+    try:
+        jaxpr = jax.make_jaxpr(push)(*equation.in_avals, *equation.in_avals)
+    except Exception:
+        return None
+    return body_of(ctx, jaxpr)

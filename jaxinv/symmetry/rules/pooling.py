@@ -142,8 +142,6 @@ def _pooled(ctx: Context, equation: Equation, value: Value, dim, geometry, monoi
     if row and isinstance(row[0], Uniform) and inside:
         return _pooled_uniform(value, dim, geometry, monoid)
     value = admitted(ctx, equation, value, (dim, dim), geometry, "padding")
-    if geometry.base_dilation > 1:
-        value = as_plain(ctx, value, dim, "a dilated base")
     window = window_of(value, dim)
     if window is None:
         return _pooled_plain(ctx, value, dim, geometry, monoid)
@@ -158,8 +156,8 @@ def _pooled(ctx: Context, equation: Equation, value: Value, dim, geometry, monoi
             base = jnp.expand_dims(base, place)
         return replace_factor(value, place, Uniform(geometry.count(window.size)), base)
     if base is not None:
-        base = lengthened(ctx, value, base, place, geometry)
-        base = _combined_slices(monoid, base, place, geometry, m)
+        base = lengthened(ctx, value, base, place, geometry, monoid.initial(base.dtype))
+        base = _combined_slices(monoid, base, place, geometry, m * geometry.base_dilation)
     value = replace_factor(value, place, slid(window, geometry), base)
     return strided(ctx, value, dim, geometry.stride)
 

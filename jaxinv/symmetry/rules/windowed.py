@@ -124,8 +124,17 @@ def slid(window: Window, geometry: Geometry) -> Window:
     )
 
 
-def lengthened(ctx: Context, value: Value, base, place: int, geometry: Geometry):
-    """The base of a window with the positions that stride-1 outputs from offset 0 on will read."""
+def lengthened(ctx: Context, value: Value, base, place: int, geometry: Geometry, fill=0):
+    """The base of a window with the positions that stride-1 outputs from offset 0 on will read.
+
+    Args:
+      ctx: the context.
+      value: the value.
+      base: its base.
+      place: where the base stores the window.
+      geometry: how the kernel moves.
+      fill: what stands between positions of a dilated base.
+    """
     window = value.factors[place - value.n_axes]
     assert isinstance(window, Window)
     m = positions(ctx.torus, value, window) * geometry.base_dilation
@@ -133,5 +142,5 @@ def lengthened(ctx: Context, value: Value, base, place: int, geometry: Geometry)
     if geometry.slack:
         widths = [(0, 0, 0)] * base.ndim
         widths[place] = (0, geometry.slack, geometry.slack)
-        base = lax.pad(base, jnp.zeros((), base.dtype), widths)
+        base = lax.pad(base, jnp.asarray(fill, base.dtype), widths)
     return periodic_slice(base, place, offset, m + geometry.span - 1)
