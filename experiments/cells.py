@@ -18,21 +18,30 @@ Figures = dict[str, Any]
 
 
 class Results:
-    """Figures by the name of their cell, in one JSON file that is written anew after each cell."""
+    """Figures by the name of their cell in one JSON file, and the page made of them beside it."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.cells: dict[str, Figures] = json.loads(path.read_text()) if path.is_file() else {}
+    def __init__(self, path: Path, page: Callable[[dict[str, Figures]], str]):
+        self.path, self._page = path, page
+        self.cells: dict[str, Figures] = {}
+        self.write()
+
+    def write(self) -> None:
+        """The page beside the file, from all cells there are."""
+        if self.path.is_file():
+            self.cells = json.loads(self.path.read_text())
+        self.path.with_suffix(".md").write_text(self._page(self.cells))
 
     def once(self, name: str, run: Callable[[], Figures]) -> Figures:
         """The figures of a cell, from the file if it has run before."""
         if name not in self.cells:
             figures = run()
             # Another process may have added cells meanwhile.
-            self.cells = {**Results(self.path).cells, name: figures}
+            self.write()
+            self.cells[name] = figures
             beside = self.path.with_suffix(".tmp")
             beside.write_text(json.dumps(dict(sorted(self.cells.items())), indent=1) + "\n")
             os.replace(beside, self.path)
+            self.write()
             print(f"{name}: {figures}", flush=True)
         return self.cells[name]
 

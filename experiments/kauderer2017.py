@@ -174,8 +174,8 @@ def _verdict(means: dict[str, list[tuple[str, float]]]) -> list[str]:
 
 
 def main(options: Options) -> None:
-    """Run every cell once and write the page after each."""
-    results = Results(options.results)
+    """Run every cell once and write the page before and after each."""
+    results = Results(options.results, page)
     for seed in options.seeds:
         for dataset in options.datasets:
             for network in NETWORKS:
@@ -184,7 +184,6 @@ def main(options: Options) -> None:
                     results.once(
                         name, functools.partial(cell, dataset, network, augment, seed, options)
                     )
-                    options.results.with_suffix(".md").write_text(page(results.cells))
 
 
 if __name__ == "__main__":

@@ -177,13 +177,12 @@ def page(cells: dict[str, Figures]) -> str:
 
 
 def main(options: Options) -> None:
-    """Run every cell once and write the page after each."""
-    results = Results(options.results)
+    """Run every cell once and write the page before and after each."""
+    results = Results(options.results, page)
     for seed in range(options.seeds):
         for padding in options.paddings:
             name = f"{padding}-{seed}"
             results.once(name, functools.partial(cell, padding, seed, options.epochs))
-            options.results.with_suffix(".md").write_text(page(results.cells))
 
 
 if __name__ == "__main__":

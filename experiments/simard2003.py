@@ -71,8 +71,8 @@ def cell(config: TrainConfig, workdir: Path, options: Options) -> Figures:
 
 
 def main(options: Options) -> None:
-    """Run every cell once, a seed at a time, and write the page after each."""
-    results = Results(options.results)
+    """Run every cell once, a seed at a time, and write the page before and after each."""
+    results = Results(options.results, page)
     for seed in options.seeds:
         for augment in options.augments:
             for network in options.networks:
@@ -87,7 +87,6 @@ def main(options: Options) -> None:
                 name = f"{network}-{augment}-{seed}"
                 workdir = options.workdir / name
                 results.once(name, lambda c=config, w=workdir: cell(c, w, options))  # type: ignore[misc]
-                options.results.with_suffix(".md").write_text(page(results.cells))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from jaxinv import data, shifts
 
 def test_a_cell_runs_once_and_others_cells_are_kept(tmp_path):
     path = tmp_path / "results.json"
-    first, second = Results(path), Results(path)
+    first, second = Results(path, str), Results(path, str)
     calls = []
 
     def run():
@@ -23,9 +23,10 @@ def test_a_cell_runs_once_and_others_cells_are_kept(tmp_path):
 
     first.once("a", run)
     second.once("b", run)  # started before "a" was written
-    assert Results(path).once("a", run) == {"error": 0.5}
+    assert Results(path, str).once("a", run) == {"error": 0.5}
     assert len(calls) == 2
     assert sorted(json.loads(path.read_text())) == ["a", "b"]
+    assert "'b': {'error': 0.5}" in path.with_suffix(".md").read_text()
 
 
 def test_mean_and_standard_error():

@@ -32,6 +32,7 @@ def test_a_run_learns_real_digits_and_loads_again(tmp_path, small):
     result = training.train_and_evaluate(config, tmp_path / "run", show=False)
     assert result.metrics["test_accuracy"] > 0.8
     assert result.step == 8 * 24
+    assert isinstance(result, training.TrainResult)
     records = [
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     ]
@@ -39,6 +40,7 @@ def test_a_run_learns_real_digits_and_loads_again(tmp_path, small):
     assert [record["epoch"] for record in records] == list(range(1, 9))
     last = training.load_checkpoint(tmp_path / "run", which="last")
     chex.assert_trees_all_equal(last.variables, result.variables)
+    assert isinstance(last, training.Trained)
     assert (last.step, last.config, last.data) == (result.step, config, result.data)
     best = training.load_checkpoint(tmp_path / "run")  # chosen by the images held out
     top = max(records, key=lambda record: record["holdout_accuracy"])
