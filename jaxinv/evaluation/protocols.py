@@ -7,6 +7,7 @@ trained on and its content can move.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ FRAME = 4
 RADIUS = 3
 # Random pairs for each image.
 PAIRS = 20
-BATCH = 250
+BATCH = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +224,8 @@ def _biscione(task: Task) -> Figures:
     shifts = [(0, right) for right in range(1, FRAME + 1)]
     features = task.subject.layers or (lambda images: {"output": task.apply(images)})
     found = {}
-    for layer, profile in protocols.cosine_profile(features, task.images, shifts).items():
+    for path, profile in protocols.cosine_profile(features, task.images, shifts).items():
+        layer = re.sub(r"^\['(.*)'\]$", r"\1", path)
         for (_, right), value in zip(shifts, profile.similarity, strict=True):
             found[f"{layer} at_{right}_pixels"] = Total(float(value), "cosine")
         found[f"{layer} between_images"] = Total(float(profile.baseline), "cosine")

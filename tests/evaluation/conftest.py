@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv import data
 from jaxinv.data import Dataset
 from jaxinv.evaluation.subject import Subject, of_module
 
@@ -52,3 +53,9 @@ def peak_subject():
         return jnp.stack([jnp.sum(columns[:, i::3], axis=1) for i in range(3)], axis=-1) / 255
 
     return Subject("peak", "peak", apply)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """A few real digits."""
+    return data.load("digits", split="test[:2]")

@@ -1,0 +1,75 @@
+"""Protocols on a data set: exact beside sampled, merged over batches."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxinv.data import Dataset
+from jaxinv.evaluation import protocols
+from jaxinv.evaluation.protocols import PROTOCOLS, run_protocol
+
+
+@pytest.fixture(scope="module")
+def figures(make_subject, dataset):
+    """Most protocols on a network with a dense head, one of them in two batches."""
+    subject = make_subject("flatten")
+    names = [name for name in PROTOCOLS if name not in ("engstrom2019", "zhang2019")]
+    found = {name: run_protocol(name, subject, dataset) for name in names}
+    return found | {"zhang2019": run_protocol("zhang2019", subject, dataset, batch=3)}
+
+
+def test_sampled_figures_agree_with_the_exact_ones(figures):
+    pairs = [
+        (found, name, name.replace("exact", "sampled"))
+        for found in figures.values()
+        for name in found
+        if name.endswith("exact") and name.replace("exact", "sampled") in found
+    ]
+    assert len(pairs) >= 6
+    for found, exact, sampled in pairs:
+        if found[exact].unit == "share":
+            reach = (found[sampled].high - found[sampled].low) / 2
+            # three standard errors, and a draw where all pairs agreed by chance
+            assert abs(found[exact].value - found[sampled].value) <= 1.6 * reach + 0.05
+
+
+def test_every_figure_counts_all_images(figures, dataset):
+    counts = {estimate.count for found in figures.values() for estimate in found.values()}
+    assert counts == {len(dataset)}
+
+
+def test_an_adversary_with_more_room_finds_more(figures):
+    shares = [estimate.value for estimate in figures["adversarial"].values()]
+    assert len(shares) == protocols.RADIUS + 1
+    assert all(a >= b for a, b in itertools.pairwise(shares))
+
+
+def test_layers_are_named_where_the_network_shows_them(figures):
+    assert "conv1 fourier squared" in figures["gruver2023"]
+    assert "conv0 at_1_pixels" in figures["biscione2021"]
+
+
+def test_a_network_that_shows_no_layers(peak_subject, dataset):
+    found = run_protocol("gruver2023", peak_subject, dataset)
+    assert {name.split()[0] for name in found} == {"output"}
+    with pytest.raises(ValueError, match="needs a feature map"):
+        run_protocol("stylegan3", peak_subject, dataset)
+
+
+def test_engstroms_grid_on_a_network_that_sees_the_mean_alone(make_subject):
+    images = np.zeros((2, 16, 16, 1), np.uint8)
+    images[:, 7:9, 7:9] = np.array([50, 250], np.uint8)[:, None, None, None]
+    bright = protocols.Subject(
+        "bright",
+        "bright",
+        lambda x: (x.mean((1, 2)) - 2) * np.array([-1.0, 1.0]),
+    )
+    dataset = Dataset(images, np.array([0, 1], np.int32), "dots", "test", 2, (0.0,), (1.0,))
+    found = run_protocol("engstrom2019", bright, dataset)
+    assert {name: estimate.value for name, estimate in found.items()} == dict.fromkeys(found, 1.0)
+
+
+def test_an_unknown_protocol_is_refused(peak_subject, dataset):
+    with pytest.raises(ValueError, match="protocol is 'zhang'; allowed are all-shifts, zhang2019"):
+        run_protocol("zhang", peak_subject, dataset)
