@@ -14,13 +14,12 @@ from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import FEW, Audit, Plan
 from jaxinv.evaluation.features import feature_error
 from jaxinv.evaluation.progress import say
-from jaxinv.evaluation.results import Claim, Estimate, Results, circumstances
+from jaxinv.evaluation.results import Estimate, Results, circumstances
 from jaxinv.evaluation.run import audit_all, described, shifts_of
 from jaxinv.evaluation.subject import Subject, of_module
 from jaxinv.orbit import symmetrize
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import decide, headline, sentence
-from jaxinv.study.symmetrized import symmetrized_claim
 from jaxinv.training import train_and_evaluate
 
 # Pairs that differ in one thing: pooling, the data, the head, padding, how a stride samples.
@@ -32,8 +31,6 @@ PAIRS = (
     ("global pooling", "global, zero padding"),
     ("global pooling", "global, adaptive"),
 )
-# The network that is averaged over its orbit.
-SYMMETRIZED = "dense, pooled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +67,8 @@ def run_study(
     start = time.monotonic()
     dataset = data.load("digits", split=f"test[:{config.images}]")
     first_layers: dict[str, Estimate] = {}
-    symmetrized: list[Claim] = []
 
-    def look_closer(subject: Subject, made: Audit) -> None:
-        if subject.name == SYMMETRIZED:
-            images, labels = dataset.images, dataset.labels
-            symmetrized.append(symmetrized_claim(subject, images, labels))
+    def look_at_first_layer(subject: Subject, made: Audit) -> None:
         error = feature_error(subject, dataset.images[:FEW], place=0)
         if error is not None:
             first_layers[subject.name] = error[0]
@@ -85,7 +78,7 @@ def run_study(
         dataset,
         plan=config.plan,
         progress=progress,
-        finished=look_closer,
+        finished=look_at_first_layer,
     )
     networks = {made.result.name: made.result for made in found}
     audits = {
@@ -95,7 +88,7 @@ def run_study(
         )
         for made in found
     }
-    claims = (*decide(networks, first_layers), *symmetrized)
+    claims = decide(networks, first_layers)
     results = Results(
         headline=headline(networks, claims),
         networks=tuple(made.result for made in audits.values()),

@@ -50,7 +50,7 @@ def verdicts(networks, layers=LAYERS):
 
 
 def test_theory(networks):
-    expected = ["true", "false", "partly", "true", "true", "false", "true"]
+    expected = ["true", "false", "partly", "true", "true", "false", "true", "true"]
     assert verdicts(networks) == expected
 
 
@@ -62,6 +62,8 @@ def test_theory(networks):
         (4, "global, no stride", {"invariance_error": 0.1}, "false"),
         (5, "global, adaptive", {"invariance_error": 0.1}, "true"),
         (6, "dense, shifted data", {"mean": 0.05}, "false"),
+        (7, "averaged", {"invariance_error": 0.1}, "false"),
+        (7, "averaged", {"consistency": 0.99}, "false"),
     ],
 )
 def test_each_verdict_turns_with_its_figure(networks, place, name, change, verdict):
@@ -89,7 +91,7 @@ def test_pooling_may_help_fully_or_not_at_all(networks, after, verdict):
 
 def test_claims_without_their_networks_are_left_out(networks):
     del networks["MLP"]
-    assert len(decide(networks, LAYERS)) == 6
+    assert len(decide(networks, LAYERS)) == 7
     assert decide({}, {}) == ()
 
 
