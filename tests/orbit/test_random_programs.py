@@ -23,7 +23,7 @@ GRADIENT, SUBSET = 16, 5
 # One program in ten is compared at every shift, the others at so many drawn at random.
 EVERY, LOOKED_AT = 10, 12
 # For each fill so many programs.
-FILLS = 25
+FILLS = 12
 TOLERANCE = 1e-10
 
 
