@@ -112,16 +112,23 @@ class Program:
 
     @functools.cached_property
     def _cropped(self) -> dict[int, list[tuple[int, int]]]:
-        """For values that are nothing but sliced: what the slices read of each dimension."""
+        """For values that are nothing but sliced: what is read of each dimension in the end."""
         read: dict[int, list[tuple[int, int]]] = {}
         whole = set(self.outputs)
-        for equation in self.equations:
+        for equation in reversed(self.equations):
             if equation.primitive is not primitives.slice_p:
                 whole.update(equation.ins)
                 continue
-            (number,) = equation.ins
-            params = equation.params
-            ranges = list(zip(params["start_indices"], params["limit_indices"], strict=True))
+            (number,), (out,) = equation.ins, equation.outs
+            starts = equation.params["start_indices"]
+            steps = equation.params["strides"] or (1,) * len(starts)
+            inner = read.get(out)
+            if inner is None or out in whole:
+                inner = [(0, n) for n in equation.out_avals[0].shape]
+            ranges = [
+                (start + lo * step, start + (hi - 1) * step + 1)
+                for (lo, hi), start, step in zip(inner, starts, steps, strict=True)
+            ]
             read[number] = [
                 (min(a, c), max(b, d))
                 for (a, b), (c, d) in zip(ranges, read.get(number, ranges), strict=True)

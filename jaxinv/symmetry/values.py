@@ -138,12 +138,12 @@ class Value:
     decisions: tuple[Hashable, ...]
     touched: bool = False
 
-    @property
+    @functools.cached_property
     def factors(self) -> tuple[Factor, ...]:
         """All factors in storage order."""
         return tuple(factor for dim in self.dims for factor in dim)
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """The shape that the program sees."""
         return tuple(math.prod(f.size for f in dim) for dim in self.dims)

@@ -113,6 +113,18 @@ TRANSPOSED = {
         )[:, 2:14, 2:18],
         "1,1 | P2 W12/2 W16/2 P3",
     ),
+    "the same, cut along one axis after the other, twice": (
+        lambda x: convolve(
+            wrapped(x), drawn(*KERNEL), (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2)
+        )[:, :, 1:19][:, 2:14, 1:17][:, ::2],
+        "1,1 | P2 W6 W16/2 P3",
+    ),
+    "cut along one axis only": (
+        lambda x: convolve(
+            wrapped(x), drawn(*KERNEL), (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2)
+        )[:, 2:14],
+        "1,8 | P2 W12/2 P21 P3",
+    ),
 }
 
 PADDED = {

@@ -77,14 +77,20 @@ class Loop:
         return [in_state(ctx, v, s).base for v, s in zip(outs, states, strict=True)]
 
 
-def _settled(ctx: Context, body: Body, first: int, count: int) -> Loop | None:
-    """The loop whose carried values are in states that its body keeps, if there are such."""
+def _settled(
+    ctx: Context, body: Body, first: int, count: int, length: int | None = None
+) -> Loop | None:
+    """The loop whose carried values are in states that its body keeps, if there are such.
+
+    On the line, where padding eats into what is valid round by round, no more rounds are read than
+    a scan of known length makes.
+    """
     operands = states_of(body.operands)
     touched = any(v.touched for v in operands)
     carry = [dataclasses.replace(v, touched=touched) for v in operands[first : first + count]]
     findings = Findings()
     quiet = dataclasses.replace(ctx, computes=False, findings=findings)
-    for _ in range(_ROUNDS):
+    for round_ in range(_ROUNDS):
         operands[first : first + count] = carry
         body = dataclasses.replace(body, operands=list(operands))
         results, found = body.analysed()
@@ -93,9 +99,9 @@ def _settled(ctx: Context, body: Body, first: int, count: int) -> Loop | None:
             for before, after in zip(carry, results[:count], strict=True)
         ]
         report(ctx, found)
-        if same_states(carry, risen):
+        if same_states(carry, risen) or (ctx.torus.endless and round_ + 1 == length):
             report(ctx, findings)
-            return Loop(body, first, carry, results)
+            return Loop(body, first, risen, results)
         carry = risen
     return None
 
@@ -128,7 +134,7 @@ def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value)
     xs = tuple(as_plain(ctx, x, 0, "") for x in xs)
     slices = [dataclasses.replace(x, base=None, dims=x.dims[1:]) for x in xs]
     body = Body(ctx, body_of(ctx, params["jaxpr"]), evaluate, [*consts, *carry, *slices])
-    loop = _settled(ctx, body, n_consts, n_carry)
+    loop = _settled(ctx, body, n_consts, n_carry, params["length"])
     if loop is None:
         return at_each_coset(ctx, equation, operands, CHANGES)
     stacked = (Plain(params["length"]),) if params["length"] != 1 else ()
