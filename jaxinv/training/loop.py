@@ -19,7 +19,13 @@ from rich.progress import Progress
 from jaxinv import data
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import CHANGEABLE, TrainConfig
-from jaxinv.training.devices import data_mesh, over_seeds, replicate, shard_batch
+from jaxinv.training.devices import (
+    data_mesh,
+    over_seeds,
+    padded_to_devices,
+    replicate,
+    shard_batch,
+)
 from jaxinv.training.interrupts import stop_on_signals
 from jaxinv.training.optimizers import learning_rate, make_optimizer
 from jaxinv.training.records import Display, Every, Record, Recorder, brief
@@ -190,9 +196,7 @@ class _Run:
             place=place,
             **scale,
         )
-        self.batch = -(-EVALUATION_BATCH // (self.mesh.size if self.mesh else 1)) * (
-            self.mesh.size if self.mesh else 1
-        )
+        self.batch = padded_to_devices(EVALUATION_BATCH, self.mesh)
         evaluate = make_evaluation(
             config, model=self.model, batch_size=self.batch, place=place, **scale
         )

@@ -29,18 +29,6 @@ PRESETS: dict[str, TrainConfig] = {
             ("orbit", 2),
         )
     },
-    "kauderer2017-lenet-none": TrainConfig(
-        dataset="mnist", canvas=40, model="lenet", epochs=5, batch_size=128
-    ),
-    "kauderer2017-lenet-translate": TrainConfig(
-        dataset="mnist",
-        canvas=40,
-        model="lenet",
-        augment="translate",
-        max_shift=6,
-        epochs=10,
-        batch_size=128,
-    ),
 }
 
 
