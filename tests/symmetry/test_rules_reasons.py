@@ -76,6 +76,7 @@ REASONS = {
     "the position of an extremum is read": lambda x: x.argmax(1),
     "cumsum runs along positions that move": lambda x: jnp.cumsum(x, 1),
     "sort runs along positions that move": lambda x: jnp.sort(x[:, 1:], 1),
+    "the Fourier transform runs along what moves": lambda x: jnp.fft.rfft(x, axis=1),
     "Dense after flatten mixes fixed positions": lambda x: x.reshape(2, 72) @ drawn(72, 2),
     "part of the positions that move is contracted": lambda x: jnp.einsum(
         "nhwc,nhwd->ncd", x[:, 1:], x[:, 1:]

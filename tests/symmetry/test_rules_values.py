@@ -144,6 +144,22 @@ def test_orders_and_running_sums(x):
     assert_states(cases, x)
 
 
+def test_fourier_transforms(x):
+    cases = {
+        "channels": (lambda x: jnp.abs(jnp.fft.fft(x, axis=3)), EVERY),
+        "half the frequencies": (
+            lambda x: jnp.abs(jnp.fft.rfft(x.mean((1, 2)))),
+            "1,1 | P2 P2",
+        ),
+        "of two dimensions, one of them single": (
+            lambda x: jnp.real(jnp.fft.fft2(x[..., None])),
+            "1,1 | P2 W6 W4 P3 1",
+        ),
+        "positions": (lambda x: jnp.abs(jnp.fft.fft(x, axis=1)), "6,1 | P2 P6 W4 P3"),
+    }
+    assert_states(cases, x)
+
+
 def test_contractions(x):
     def attention(x):
         t = circular(x, drawn(3, 3, 3, 4), (2, 2)).reshape(2, 6, 4)

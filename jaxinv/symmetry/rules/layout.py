@@ -167,7 +167,10 @@ def strided(ctx: Context, value: Value, dim: int, step: int) -> Value:
         return sliced(ctx, value, dim, 0, value.shape[dim], step)
     axis = window.axis
     if value.decisions[axis] is not None:
-        return expand(ctx, [value], axis, "the phase of a rolled value is not known")[0]
+        reason = "the phase of a rolled value is not known"
+        (value,) = expand(ctx, [value], axis, reason)
+        value = as_plain(ctx, value, dim, reason)
+        return sliced(ctx, value, dim, 0, window.size, step)
     growth = step // math.gcd(step, int(window.rate))
     length, d = ctx.torus.lengths[axis], value.period[axis]
     if length % (d * growth):

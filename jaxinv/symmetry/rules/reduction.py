@@ -153,6 +153,22 @@ def _in_any_order(ctx: Context, value: Value, dim: int) -> Value:
     return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :]))
 
 
+def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
+    """A Fourier transform of the last dimensions, which must not move, for each of the others."""
+    lengths = equation.params["fft_lengths"]
+    rank = len(operand.dims)
+    kept = range(rank - len(lengths), rank)
+    for dim in kept:
+        operand = as_plain(ctx, operand, dim, "the Fourier transform runs along what moves")
+    base = operand.base
+    if base is not None:
+        sizes = tuple(operand.shape[dim] for dim in kept)
+        base = jnp.reshape(base, base.shape[: operand.place(kept[0])] + sizes)
+        base = equation.primitive.bind(base, **equation.params)
+    rows = tuple((Plain(n),) for n in equation.out_avals[0].shape[kept[0] :])
+    return [normal(ctx, operand.with_base(base, dims=operand.dims[: kept[0]] + rows))]
+
+
 def along_dimension(name: str):
     """A rule for primitives that work along one dimension and keep it: running sums, say."""
 

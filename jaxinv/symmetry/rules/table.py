@@ -66,6 +66,7 @@ RULES |= {
     primitives.dot_general_p: dot_general,
     primitives.dynamic_slice_p: indexing.dynamic_slice,
     primitives.dynamic_update_slice_p: indexing.dynamic_update_slice,
+    primitives.fft_p: reduction.fft,
     primitives.gather_p: indexing.gather,
     primitives.iota_p: iota,
     primitives.pad_p: joining.pad,
