@@ -29,7 +29,8 @@ class Plan:
       shared_cost: operations of the shared equations, for all shifts.
       deferred_cost: operations of the others, for one shift.
       single_cost: operations of the whole program, for one shift.
-      held_bytes: bytes of the largest value that is held, and its operands.
+      held_bytes: bytes of the largest value that is held.
+      best_end: after how many equations sharing should stop, for the least work in all.
     """
 
     traced: Traced
@@ -42,6 +43,12 @@ class Plan:
     deferred_cost: int
     single_cost: int
     held_bytes: int
+    best_end: int
+
+    @property
+    def equations(self) -> int:
+        """The number of equations that the outputs depend on."""
+        return len(self.shared) + len(self.deferred)
 
     def saves_nothing(self, count: int) -> bool:
         """Whether evaluating each of so many shifts on its own costs no more."""
@@ -52,7 +59,9 @@ class Plan:
         return self.shared_cost + count * self.deferred_cost
 
 
-def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) -> Plan:
+def make_plan(
+    traced: Traced, embedding: Embedding, *, count: int, memory: int, end: int | None = None
+) -> Plan:
     """Decides for each equation.
 
     An equation runs shift by shift if an operand does, if it has a backward pass of its own, if
@@ -64,6 +73,7 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
       embedding: the torus that its input lies on.
       count: the number of shifts.
       memory: bytes that held values may take.
+      end: after so many equations sharing stops, but for what no shift changes.
     """
     program, torus = traced.program, embedding.torus
     ctx = Context(torus, program)
@@ -77,7 +87,10 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
     shared, deferred = [], []
     costs: dict[str, list[int]] = {}
     shared_cost = deferred_cost = single_cost = held = 0
-    for equation in _needed(program.equations, program.outputs):
+    equations = _needed(program.equations, program.outputs)
+    # What sharing the first k equations costs beyond running all of them at each shift.
+    balance = [0]
+    for index, equation in enumerate(equations):
         once = flops(equation)
         single_cost += once
         findings = Findings()
@@ -90,8 +103,9 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
                 for v, aval in zip(results, equation.out_avals, strict=True)
                 if hasattr(aval.dtype, "itemsize")
             )
-            if _runs_at_each_shift(torus, operands, results, findings) or (
-                size > memory and not all(v.is_constant for v in results)
+            late = end is not None and index >= end
+            if not all(v.is_constant for v in results) and (
+                late or size > memory or _runs_at_each_shift(torus, operands, results, findings)
             ):
                 results = None
         layer = equation.source.module or str(equation.primitive)
@@ -100,6 +114,7 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
             deferred.append(equation)
             deferred_cost += once
             row[1] += once
+            balance.append(balance[-1])
         else:
             shared.append(equation)
             states |= dict(zip(equation.outs, states_of(results), strict=True))
@@ -107,6 +122,7 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
             shared_cost += cost
             row[0] += cost
             held = max(held, size)
+            balance.append(balance[-1] + cost - count * once)
     return Plan(
         traced=traced,
         embedding=embedding,
@@ -118,6 +134,7 @@ def make_plan(traced: Traced, embedding: Embedding, *, count: int, memory: int) 
         deferred_cost=deferred_cost,
         single_cost=single_cost,
         held_bytes=held,
+        best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),
     )
 
 

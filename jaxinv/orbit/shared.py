@@ -1,6 +1,5 @@
 """A function at every translation of its argument, each distinct activation computed once."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from jaxinv.orbit.chunks import bytes_of, choose_chunk, free_bytes
-from jaxinv.orbit.embedding import exact, lay_out, longer
+from jaxinv.orbit.embedding import Embedding, exact, lay_out, longer
 from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.symmetry.analysis import Traced, line_of, walk
@@ -27,7 +26,8 @@ def best_plan(traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequen
 
     Circular shifts of a size that the strides divide lie on the image itself. Other sizes, and
     other fills, need a longer torus; on it, programs that pad circularly are broken, so for
-    circular shifts both are tried.
+    circular shifts both are tried. On either, sharing stops where more would be computed on the
+    cosets than at the shifts asked for.
 
     Args:
       traced: the program, traced on the window that it sees.
@@ -36,7 +36,13 @@ def best_plan(traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequen
       lengths: positions of the argument along each axis.
     """
     memory = int(free_bytes() * _SHARE_OF_MEMORY)
-    plan = functools.partial(make_plan, traced, count=chosen.count, memory=memory)
+
+    def plan(embedding: Embedding) -> Plan:
+        whole = make_plan(traced, embedding, count=chosen.count, memory=memory)
+        if whole.best_end == whole.equations:
+            return whole
+        return make_plan(traced, embedding, count=chosen.count, memory=memory, end=whole.best_end)
+
     candidates = []
     if mode == "wrap":
         candidates.append(plan(exact(chosen)))

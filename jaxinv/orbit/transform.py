@@ -124,8 +124,8 @@ def orbit(
       ...     return jnp.mean(x[:, ::2, ::2], axis=(1, 2))
       >>> x = jnp.arange(16.0).reshape(1, 4, 4)
       >>> jaxinv.orbit(mean_of_every_second)(x)[:2, :2, 0]
-      Array([[5., 6.],
-             [9., 10.]], dtype=float32)
+      Array([[ 5.,  6.],
+             [ 9., 10.]], dtype=float32)
 
     Reference:
       Kauderer-Abrams, "Quantifying translation-invariance in convolutional neural networks"

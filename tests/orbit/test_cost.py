@@ -46,3 +46,24 @@ def test_wrong_use():
         jaxinv.orbit_cost(lambda x: jax.debug.print("{}", x[0, 0, 0, 0]) or x, IMAGE)
     with pytest.raises(ValueError, match="mode is 'mirror'"):
         jaxinv.orbit_cost(strided, IMAGE, mode="mirror")
+
+
+def test_sharing_stops_where_few_shifts_need_less():
+    # Stride 4 twice: 256 cosets, of which 9 shifts meet few. The second layer is not worth it.
+    def twice(x):
+        for kernel in (np.ones((4, 4, 1, 8), np.float32), np.ones((4, 4, 8, 64), np.float32)):
+            x = jax.lax.conv_general_dilated(
+                x, kernel, (4, 4), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        return x.mean(axis=(1, 2))
+
+    image = jax.ShapeDtypeStruct((1, 64, 64, 1), jnp.float32)
+    every = jaxinv.orbit_cost(twice, image)
+    few = jaxinv.orbit_cost(twice, image, shifts=[(0, 0), (1, 3), (2, 1)])
+    assert every.flops_per_shift == 0
+    assert few.forward_passes <= 3.0
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 64, 64, 1)), jnp.float32)
+    shifts = [(0, 0), (1, 3), (2, 1)]
+    shared = jaxinv.orbit(twice, shifts=shifts)(x)
+    brute = jaxinv.orbit(twice, shifts=shifts, share=False)(x)
+    np.testing.assert_allclose(shared, brute, rtol=1e-4, atol=1e-3)
