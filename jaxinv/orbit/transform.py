@@ -119,11 +119,12 @@ def orbit(
         no such axes, or the outputs do not fit into memory.
 
     Example:
-      >>> import jax.numpy as jnp, jaxinv
+      >>> import jax.numpy as jnp
+      >>> from jaxinv.orbit import orbit
       >>> def mean_of_every_second(x):
       ...     return jnp.mean(x[:, ::2, ::2], axis=(1, 2))
       >>> x = jnp.arange(16.0).reshape(1, 4, 4)
-      >>> jaxinv.orbit(mean_of_every_second)(x)[:2, :2, 0]
+      >>> orbit(mean_of_every_second)(x)[:2, :2, 0]
       Array([[ 5.,  6.],
              [ 9., 10.]], dtype=float32)
 
