@@ -36,7 +36,6 @@ def test_it_learns_to_undo_a_translation():
     def loss(variables):
         return jnp.mean((layer.apply(variables, x) - bump) ** 2)
 
-    @quick_jit
     def update(carry, _):
         variables, state = carry
         changes, state = step.update(jax.grad(loss)(variables), state)
