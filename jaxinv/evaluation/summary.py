@@ -100,10 +100,15 @@ def curve_of(found: Sweep) -> dict[str, list[float]]:
 
 def reach_of(found: Sweep) -> np.ndarray:
     """The larger component of each shift, in pixels, the short way round on a torus."""
+    rows = _short_ways(found)
+    return np.maximum(rows[0][:, None], rows[1][None, :])
+
+
+def _short_ways(found: Sweep) -> list[np.ndarray]:
     rows = [np.abs(np.asarray(row)) for row in found.shifts.rows]
     if is_torus(found):
         rows = [np.minimum(row, len(row) - row) for row in rows]
-    return np.maximum(rows[0][:, None], rows[1][None, :])
+    return rows
 
 
 def is_torus(found: Sweep) -> bool:
@@ -177,7 +182,8 @@ def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
       What happened to each.
     """
     start = found.unshifted
-    sizes = reach_of(found)
+    rows = _short_ways(found)
+    sizes = rows[0][:, None] ** 2 + rows[1][None, :] ** 2
     wrong = (found.predictions != found.labels) & (found.predictions[start] == found.labels)
     # The smallest shift that flips an image, the first among equals.
     size = np.where(wrong, sizes[..., None], np.iinfo(np.int64).max).reshape(-1, found.count)
