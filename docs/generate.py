@@ -83,7 +83,7 @@ def replaced(text: str, part: str, content: str) -> str:
 def take_study(folder: Path) -> None:
     """Copies picture and table of a study, and puts table and certificate into README.md."""
     IMAGES.mkdir(exist_ok=True)
-    for name in ("accuracy.png", "networks.csv", "claims.csv"):
+    for name in ("accuracy.png", "networks.csv"):
         shutil.copy(folder / name, IMAGES / name)
     results = json.loads((folder / "results.json").read_text())
     certificates = {n["name"]: n["certificate"]["text"] for n in results["networks"]}
