@@ -118,7 +118,7 @@ def violations(orbit: Orbit, outputs, *, every: bool = False, seed: int = 0) -> 
             shift = [c * d for c, d in zip(counts, claim.period, strict=True)]
             before, after = orbit.at([0] * len(shift))[leaf], orbit.at(shift)[leaf]
             moved = {
-                part: (rate * count, length * rate // period)
+                part: (rate * count, length * abs(rate) // period)
                 for parts, count, length, period in zip(
                     claim.moving, counts, orbit.lengths, claim.period, strict=True
                 )
