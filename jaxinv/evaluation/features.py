@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxinv import metrics
-from jaxinv.evaluation.layers import spatial_layers
+from jaxinv.evaluation.layers import spatial_layers, window_error
 from jaxinv.evaluation.results import Estimate
 from jaxinv.evaluation.subject import Subject
 from jaxinv.shifts import translate
@@ -55,7 +54,8 @@ def _worst_error(features, x, shifts, stride):
     base = features(x)
 
     def error(t):
-        moved = translate(base, tuple(t[i] // s for i, s in enumerate(stride)))
-        return metrics.relative_error(features(translate(x, tuple(t))), moved)
+        whole = [p // s for p, s in zip(x.shape[1:-1], stride, strict=True)]
+        by = [t[i] // s for i, s in enumerate(stride)]
+        return window_error(features(translate(x, tuple(t))), base, by, whole)
 
     return jnp.max(jax.lax.map(error, shifts))

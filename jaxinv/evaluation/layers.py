@@ -76,7 +76,7 @@ def layer_rows(
                 layer=name,
                 shape=tuple(value.shape[1:]),
                 state=proved[number],
-                integer_error=_whole_pixels(value, stride, number, shifted),
+                integer_error=_whole_pixels(value, stride, number, shifted, size),
                 half_pixel_error=_half_pixel(value, stride, halves[number]),
                 cosine=_cosine(value, [shifted[t][number] for t in ((1, 0), (0, 1))]),
                 aliasing=None
@@ -201,14 +201,48 @@ def strides_of(size: Sequence[int], values: Sequence[Array]) -> list[tuple[int, 
     return strides
 
 
-def _whole_pixels(value, stride, number, shifted) -> float:
+def window_error(
+    actual: Array, base: Array, shift: Sequence[int] | Array, whole: Sequence[int]
+) -> Array:
+    """Relative error of a moved map where both maps show the same content.
+
+    A map that is shorter than the torus (after a VALID convolution) is a window of it: at a shift
+    content enters at its border, and only what both windows show can be compared.
+
+    Args:
+      actual: the map of the translated image.
+      base: that of the image.
+      shift: by how many positions it should have moved; may be traced.
+      whole: positions of the torus along each axis.
+
+    Returns:
+      The relative error; 0 if the windows show nothing in common.
+
+    Example:
+      >>> ramp = jnp.arange(1.0, 7.0).reshape(1, 6, 1, 1)
+      >>> float(window_error(ramp[:, 1:5], ramp[:, 2:6], (1, 0), (6, 1)))
+      0.0
+    """
+    pads = [max(0, m - n) for m, n in zip(whole, base.shape[1:3], strict=True)]
+    widths = ((0, 0), *((0, pad) for pad in pads), (0, 0))
+
+    def moved(values):
+        wide = translate(jnp.pad(values, widths), tuple(shift))
+        return wide[:, : base.shape[1], : base.shape[2]]
+
+    seen = moved(jnp.ones_like(base))
+    return metrics.relative_error(actual * seen, moved(base))
+
+
+def _whole_pixels(value, stride, number, shifted, size) -> float:
     errors = []
     for t, outputs in shifted.items():
         if stride is None:
             errors.append(metrics.relative_error(outputs[number], value))
         elif all(a % s == 0 for a, s in zip(t, stride, strict=True)):
             by = tuple(a // s for a, s in zip(t, stride, strict=True))
-            errors.append(metrics.relative_error(outputs[number], translate(value, by)))
+            whole = tuple(p // s for p, s in zip(size, stride, strict=True))
+            errors.append(window_error(outputs[number], value, by, whole))
     return float(max(errors))
 
 

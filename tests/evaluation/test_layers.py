@@ -96,3 +96,14 @@ def test_parameters_and_identity_follow_the_weights(make_subject):
     other = Subject("x", "x", subject.apply, variables={"a": np.ones(3)})
     assert other.parameters == 3
     assert other.identity != Subject("x", "x", subject.apply, variables={"a": np.zeros(3)}).identity
+
+
+def test_a_window_of_the_torus_is_compared_where_both_show_the_same(dataset):
+    module = nn.Conv(2, (3, 3), padding="VALID")
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    subject = of_module(module, variables, name="valid")
+    (row,) = layer_rows(subject, dataset.images[:2], states=proof.layer_states)
+    assert row.state == "equivariant to every shift"
+    assert row.integer_error < 1e-5
+    error, _ = feature_error(subject, dataset.images[:2])
+    assert error.value < 1e-5
