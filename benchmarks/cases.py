@@ -1,0 +1,221 @@
+"""The networks that are timed, and what each has to reach."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv import models
+from jaxinv.shifts import translate
+
+# Aims are what a figure of a row has to be: at least, for ratios, or at most.
+AIMS = {
+    "ratio": "at least {} times as fast as brute force",
+    "ratio_to_unshared": "at least {} of the speed of share=False",
+    "passes": "at most the time of {} forward passes",
+    "compile_seconds": "compiled in at most {} s",
+    "seconds_per_image": "at most {} s an image",
+    "gradients": "at most the time of {} single-shift gradients",
+    "difference": "differs by at most {} of the output's scale",
+}
+AT_LEAST = ("ratio", "ratio_to_unshared")
+
+# The prototype's LeNet: 32 and 64 maps of 5 x 5, max pooling, 128 hidden units or none.
+_LENET: dict[str, Any] = {"widths": ((32,), (64,))}
+_POOLED: dict[str, Any] = {**_LENET, "head": "gap", "dense": ()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A network with random weights, applied to random images.
+
+    Attributes:
+      name: for `--only`.
+      title: for the tables.
+      model: name in `jaxinv.models`.
+      options: the model's options.
+      shape: of the input.
+      num_classes: outputs.
+      aims: figures to reach, by the keys of `AIMS`.
+      sample: how many shifts are timed where all would take too long; None: all.
+      device: where the aims hold; cases of the GPU run only there.
+      kind: what is timed: the network at every shift, or the gradient of its mean loss.
+    """
+
+    name: str
+    title: str
+    model: str
+    options: dict[str, Any]
+    shape: tuple[int, ...]
+    num_classes: int = 10
+    aims: dict[str, float] = dataclasses.field(default_factory=dict)
+    sample: int | None = None
+    device: Literal["cpu", "gpu"] = "cpu"
+    kind: Literal["forward", "gradient"] = "forward"
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The spatial axes."""
+        return tuple(range(1, len(self.shape) - 1))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Positions along each spatial axis."""
+        return self.shape[1:-1]
+
+    @property
+    def count(self) -> int:
+        """The number of circular shifts."""
+        return int(np.prod(self.sizes))
+
+    def create(self) -> Any:
+        """The module."""
+        return models.create(self.model, num_classes=self.num_classes, **self.options)
+
+    def timed_shifts(self, sample: int | None) -> np.ndarray:
+        """All shifts in order, or a random sample of so many, in which all cosets occur."""
+        table = np.stack(np.unravel_index(np.arange(self.count), self.sizes), axis=-1)
+        if sample is None or sample >= self.count:
+            return table
+        return table[np.random.default_rng(0).permutation(self.count)[:sample]]
+
+    def build(self, dtype: str) -> tuple[Callable, Any, jax.Array]:
+        """The network as a function of (variables, images), the variables, and images."""
+        module = self.create()
+        x = jax.random.normal(jax.random.key(0), self.shape, jnp.float32)
+        variables = jax.jit(module.init)(jax.random.key(1), x)
+        # Biases and batch statistics are 0 and 1 at first; moved, an omission would show.
+        leaves, tree = jax.tree.flatten(variables)
+        keys = jax.random.split(jax.random.key(2), len(leaves))
+        leaves = [
+            leaf + jax.random.uniform(key, leaf.shape, minval=-0.1, maxval=0.1)
+            if leaf.ndim == 1
+            else leaf
+            for key, leaf in zip(keys, leaves, strict=True)
+        ]
+        cast = jax.tree.map(lambda leaf: leaf.astype(dtype), jax.tree.unflatten(tree, leaves))
+        return module.apply, cast, x.astype(dtype)
+
+    def at_shift(self, apply: Callable) -> Callable:
+        """The network at one translation, a function of (variables, images, shift)."""
+        return lambda variables, x, shift: apply(variables, translate(x, shift, axes=self.axes))
+
+
+def _resnet18(downsample: str, size: int) -> Case:
+    large = size == 224
+    aims: dict[str, float] = {"compile_seconds": 30.0, "difference": 1e-5}
+    return Case(
+        f"resnet18-{downsample}-{size}",
+        f"ResNet-18 circular, {downsample} downsampling",
+        "resnet18",
+        {"padding": "CIRCULAR", "downsample": downsample},
+        (1, size, size, 3),
+        1000,
+        {**aims, "passes": 350.0} if large else aims,
+        sample=49 if large else 196,
+    )
+
+
+CASES = (
+    Case(
+        "lenet-circular-dense",
+        "LeNet circular, flatten + Dense",
+        "lenet",
+        {**_LENET, "padding": "CIRCULAR"},
+        (8, 28, 28, 1),
+        aims={"ratio": 45, "difference": 1e-5},
+    ),
+    Case(
+        "lenet-circular-pooled",
+        "LeNet circular, global pooling",
+        "lenet",
+        {**_POOLED, "padding": "CIRCULAR"},
+        (8, 28, 28, 1),
+        aims={"ratio": 140, "difference": 1e-5},
+    ),
+    Case(
+        "lenet-valid-dense",
+        "LeNet VALID, flatten + Dense",
+        "lenet",
+        {**_LENET, "padding": "VALID"},
+        (8, 28, 28, 1),
+        aims={"ratio": 17, "difference": 1e-5},
+    ),
+    Case(
+        "lenet-valid-pooled",
+        "LeNet VALID, global pooling",
+        "lenet",
+        {**_POOLED, "padding": "VALID"},
+        (8, 28, 28, 1),
+        aims={"difference": 1e-5},
+    ),
+    Case(
+        "lenet-valid-gradient",
+        "LeNet VALID, gradient of the mean loss",
+        "lenet",
+        {**_LENET, "padding": "VALID"},
+        (32, 28, 28, 1),
+        aims={"gradients": 18, "difference": 1e-5},
+        sample=49,
+        kind="gradient",
+    ),
+    Case(
+        "resnet20-circular-32",
+        "ResNet-20 circular",
+        "resnet20",
+        {"padding": "CIRCULAR"},
+        (4, 32, 32, 3),
+        aims={"ratio": 200, "difference": 1e-5},
+    ),
+    Case(
+        "resnet20-circular-64",
+        "ResNet-20 circular",
+        "resnet20",
+        {"padding": "CIRCULAR"},
+        (1, 64, 64, 3),
+        aims={"ratio": 800, "difference": 1e-5},
+        sample=784,
+    ),
+    Case(
+        "resnet20-zeros-32",
+        "ResNet-20 zero-padded",
+        "resnet20",
+        {"padding": "SAME"},
+        (4, 32, 32, 3),
+        aims={"ratio_to_unshared": 0.95, "difference": 1e-5},
+    ),
+    *(_resnet18(kind, size) for size in (64, 224) for kind in ("stride", "max", "blur")),
+    Case(
+        "audio1d",
+        "M5 on raw audio, VALID",
+        "audio1d",
+        {"padding": "VALID"},
+        (1, 16_000, 1),
+        aims={"difference": 1e-5},
+        sample=196,
+    ),
+    Case(
+        "resnet50-224",
+        "ResNet-50 circular",
+        "resnet50",
+        {"padding": "CIRCULAR"},
+        (1, 224, 224, 3),
+        1000,
+        {"seconds_per_image": 0.25},
+        sample=196,
+        device="gpu",
+    ),
+    Case(
+        "resnet18-cifar",
+        "ResNet-18 circular, CIFAR's stem",
+        "resnet18",
+        {"padding": "CIRCULAR", "stem": "cifar"},
+        (100, 32, 32, 3),
+        aims={"seconds_per_image": 0.006},
+        sample=196,
+        device="gpu",
+    ),
+)

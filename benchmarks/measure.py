@@ -1,0 +1,261 @@
+"""One row of the benchmark: a network at every shift, computed in each way, and what that gives."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.cases import AT_LEAST, Case
+from benchmarks.timing import Contender, best, interleave, ratio
+from jaxinv.orbit import orbit
+from jaxinv.training import cross_entropy, orbit_loss
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How thoroughly it is measured.
+
+    Attributes:
+      dtype: of weights and images, by JAX's name.
+      rounds: times that each computation is measured.
+      at_least: seconds of one measurement.
+      chunks: shifts evaluated together by brute force; None: the library's choice.
+      torch_chunks: the same for PyTorch.
+      sample: at most so many shifts are timed one after the other; None: as the case says.
+      torch: whether PyTorch is measured as well.
+      quick: figures are not held against the aims.
+    """
+
+    dtype: str = "float32"
+    rounds: int = 5
+    at_least: float = 0.2
+    chunks: tuple[int | None, ...] = (None, 1, 4, 16, 49)
+    torch_chunks: tuple[int, ...] = (4, 16, 49)
+    sample: int | None = None
+    torch: bool = True
+    quick: bool = False
+
+    def sample_of(self, case: Case) -> int | None:
+        """How many shifts are timed one by one; None: all."""
+        given = [n for n in (case.sample, self.sample) if n is not None]
+        return min(given, default=None)
+
+
+def compiled(fun: Callable, *args: Any) -> tuple[Callable, float]:
+    """The compiled function, waiting for its result, and the seconds to trace and compile it."""
+    start = time.perf_counter()
+    run = jax.jit(fun).lower(*args).compile()
+    took = time.perf_counter() - start
+    return (lambda *args: jax.block_until_ready(run(*args))), took
+
+
+def measure(case: Case, settings: Settings) -> Row:
+    """All figures of a case, as the JSON file holds them."""
+    return (_gradient if case.kind == "gradient" else _forward)(case, settings)
+
+
+def _forward(case: Case, settings: Settings) -> Row:
+    apply, variables, x = case.build(settings.dtype)
+    table = case.timed_shifts(settings.sample_of(case))
+    partly = len(table) < case.count
+    single, _ = compiled(apply, variables, x)
+    sharing, compile_seconds = compiled(orbit(apply, argnums=1, axes=case.axes), variables, x)
+    contenders = [
+        Contender("forward pass", lambda: single(variables, x)),
+        Contender(
+            "shared",
+            lambda: sharing(variables, x),
+            compile_seconds=compile_seconds,
+            shifts=case.count,
+        ),
+    ]
+    rows = {}  # which of the timed shifts each one evaluates
+    for chunk in settings.chunks:
+        width = chunk or 1
+        if width > len(table):
+            continue
+        some = table[: len(table) // width * width] if partly else table
+        rows[f"brute force, {chunk or 'auto'}"] = some
+        contenders.append(_brute_force(case, apply, variables, x, chunk, some, partly))
+    rows["jitted loop"] = table
+    contenders.append(_jitted_loop(case, apply, variables, x, table))
+    if settings.torch:
+        from benchmarks.pytorch import torch_contenders
+
+        added, notes = torch_contenders(case, variables, x, table, settings)
+        contenders += added
+        rows |= {c.name: table[: c.shifts] for c in added}
+    else:
+        notes = "not measured"
+    results = interleave(contenders, rounds=settings.rounds, at_least=settings.at_least)
+    shared = contenders[1]
+    brute = best(contenders, "brute force")
+    assert brute is not None
+    ours = np.asarray(results["shared"], np.float64).reshape(case.count, -1)
+    differences = {
+        name: difference(ours[_flat(some, case.sizes)], _plain(results[name], len(some)))
+        for name, some in rows.items()
+    }
+    figures = {
+        "ratio": ratio(brute, shared),
+        "passes": ratio(shared, contenders[0]),
+        "compile_seconds": compile_seconds,
+        "seconds_per_image": shared.median / case.shape[0],
+        "difference": differences[brute.name],
+    }
+    unshared = next((c for c in contenders if c.name == "brute force, auto"), None)
+    if unshared is not None:
+        figures["ratio_to_unshared"] = ratio(unshared, shared)
+    groups = ("brute force", "jitted loop", "PyTorch loop", "PyTorch batched")
+    return _row(case, settings, contenders, figures) | {
+        "best": {g: c.name for g in groups if (c := best(contenders, g)) is not None},
+        "speedups": {g: ratio(c, shared) for g in groups if (c := best(contenders, g)) is not None},
+        "differences": differences,
+        "pytorch": notes,
+    }
+
+
+def _brute_force(case, apply, variables, x, chunk, shifts, partly) -> Contender:
+    fun = orbit(
+        apply,
+        argnums=1,
+        axes=case.axes,
+        share=False,
+        chunk=chunk,
+        shifts=[tuple(map(int, t)) for t in shifts] if partly else None,
+    )
+    run, seconds = compiled(fun, variables, x)
+    return Contender(
+        f"brute force, {chunk or 'auto'}",
+        lambda: run(variables, x),
+        scale=case.count / len(shifts) if partly else 1.0,
+        group="brute force",
+        setting=str(chunk or "auto"),
+        compile_seconds=seconds,
+        shifts=len(shifts),
+    )
+
+
+def _jitted_loop(case, apply, variables, x, shifts) -> Contender:
+    at_shift = case.at_shift(apply)
+    rows = [np.asarray(shift, np.int32) for shift in shifts]
+    start = time.perf_counter()
+    run = jax.jit(at_shift).lower(variables, x, rows[0]).compile()
+    seconds = time.perf_counter() - start
+    return Contender(
+        "jitted loop",
+        lambda: jax.block_until_ready([run(variables, x, shift) for shift in rows]),
+        scale=case.count / len(rows),
+        group="jitted loop",
+        compile_seconds=seconds,
+        shifts=len(rows),
+    )
+
+
+def _gradient(case: Case, settings: Settings) -> Row:
+    """The gradient of the mean loss over all shifts, and that of the loss at one shift."""
+    apply, variables, x = case.build(settings.dtype)
+    labels = jnp.arange(len(x)) % case.num_classes
+    at_shift = case.at_shift(apply)
+    shift = np.asarray([s // 3 for s in case.sizes], np.int32)
+
+    def single(variables, x, shift):
+        return cross_entropy(at_shift(variables, x, shift), labels).mean()
+
+    def every(variables, x):
+        return orbit_loss(lambda images: apply(variables, images), x, labels, axes=case.axes)
+
+    one, _ = compiled(jax.grad(single), variables, x, shift)
+    sharing, compile_seconds = compiled(jax.grad(every), variables, x)
+    rows = [np.asarray(row, np.int32) for row in case.timed_shifts(None)]
+    some = rows[: settings.sample_of(case)]
+
+    def mean_gradient(shifts):
+        total = one(variables, x, shifts[0])
+        for row in shifts[1:]:
+            total = jax.tree.map(jnp.add, total, one(variables, x, row))
+        return jax.block_until_ready(jax.tree.map(lambda leaf: leaf / len(shifts), total))
+
+    contenders = [
+        Contender("single-shift gradient", lambda: one(variables, x, shift)),
+        Contender(
+            "shared",
+            lambda: sharing(variables, x),
+            compile_seconds=compile_seconds,
+            shifts=case.count,
+        ),
+        Contender(
+            "jitted loop",
+            lambda: mean_gradient(some),
+            scale=case.count / len(some),
+            group="brute force",
+            setting="jitted loop",
+            shifts=len(some),
+        ),
+    ]
+    results = interleave(contenders, rounds=settings.rounds, at_least=settings.at_least)
+    # The mean is over all shifts, whatever number of them is timed.
+    brute = results["jitted loop"] if len(some) == len(rows) else mean_gradient(rows)
+    pairs = zip(jax.tree.leaves(results["shared"]), jax.tree.leaves(brute), strict=True)
+    figures = {
+        "ratio": ratio(contenders[2], contenders[1]),
+        "gradients": ratio(contenders[1], contenders[0]),
+        "compile_seconds": compile_seconds,
+        "difference": max(difference(_plain(a, 1), _plain(b, 1)) for a, b in pairs),
+    }
+    return _row(case, settings, contenders, figures) | {"best": {"brute force": "jitted loop"}}
+
+
+def _row(case, settings, contenders, figures) -> Row:
+    return {
+        "name": case.name,
+        "title": case.title,
+        "kind": case.kind,
+        "shape": list(case.shape),
+        "shifts": case.count,
+        "figures": figures,
+        "aims": [] if settings.quick else judged(case, settings, figures),
+        "times": {c.name: c.to_dict() for c in contenders},
+    }
+
+
+def judged(case: Case, settings: Settings, figures: dict[str, float]) -> list[dict[str, Any]]:
+    """Each aim beside its figure. They are for float32; in float64 only rounding is judged."""
+    if jax.default_backend() != case.device:
+        return []
+    if settings.dtype == "float32":
+        aims = case.aims
+    elif settings.dtype == "float64":
+        aims = {"difference": 1e-12}
+    else:
+        return []
+    return [
+        {
+            "figure": name,
+            "aim": aim,
+            "measured": figures[name],
+            "reached": figures[name] >= aim if name in AT_LEAST else figures[name] <= aim,
+        }
+        for name, aim in aims.items()
+    ]
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference of two results relative to the largest magnitude of the second."""
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+def _plain(result: Any, rows: int) -> np.ndarray:
+    if isinstance(result, list):
+        result = np.stack([np.asarray(part, np.float64) for part in result])
+    return np.asarray(result, np.float64).reshape(rows, -1)
+
+
+def _flat(shifts: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    return np.ravel_multi_index(tuple(shifts.T), sizes)
