@@ -96,6 +96,18 @@ def test_a_stride_after_a_choice_ends_the_symmetry():
     assert "phase of a rolled value" in certificate.first_end.reason
 
 
+def test_a_torus_of_one_position_does_not_move():
+    def down_to_one(x):
+        for _ in range(3):
+            x = adaptive(x)
+        return x[:, 0]
+
+    certificate = jaxinv.certify(down_to_one, SIGNAL, axes=(1,))
+    assert (certificate.kind, certificate.period) == ("invariant", (1,))
+    outputs = jaxinv.orbit(down_to_one, axes=(1,), share=False)(SIGNAL)
+    np.testing.assert_array_equal(outputs, jnp.broadcast_to(outputs[:1], outputs.shape))
+
+
 def test_the_orbit_does_not_believe_promises():
     def false_promise(x):
         return jaxinv.declare_invariance(x, x[:, 0], axes=(1,))

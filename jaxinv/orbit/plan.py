@@ -4,13 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jax.extend.core import primitives
-
 from jaxinv.orbit.embedding import Embedding
 from jaxinv.symmetry.analysis import Traced
 from jaxinv.symmetry.cost import elements, flops, shared_flops
 from jaxinv.symmetry.moves import Context, Findings
-from jaxinv.symmetry.program import Equation, inner_jaxprs
+from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.calls import states_of
 from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
 from jaxinv.symmetry.walk import apply_rule, constants
@@ -95,7 +93,7 @@ def make_plan(
         single_cost += once
         findings = Findings()
         results = None
-        if all(i in states for i in equation.ins) and not _has_own_backward(equation):
+        if all(i in states for i in equation.ins) and not equation.has_own_backward:
             operands = [states[i] for i in equation.ins]
             results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
             size = sum(
@@ -136,18 +134,6 @@ def make_plan(
         held_bytes=held,
         best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),
     )
-
-
-def _has_own_backward(equation) -> bool:
-    """Whether a custom backward pass is in it, which need not be linear.
-
-    Sharing adds up the cotangents of all shifts before it; clipping them, say, is then another
-    gradient.
-    """
-    if equation.primitive is primitives.custom_vjp_call_p:
-        return True
-    inner = inner_jaxprs(equation.params)
-    return any(_has_own_backward(eqn) for jaxpr in inner for eqn in jaxpr.eqns)
 
 
 def _runs_at_each_shift(torus, operands: Sequence[Value], results, findings: Findings) -> bool:

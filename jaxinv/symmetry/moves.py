@@ -96,12 +96,10 @@ def normal(ctx: Context, value: Value) -> Value:
         kept: list[Factor] = []
         for factor in dim:
             new = factor
-            if isinstance(factor, Window) and (
-                value.period[factor.axis] == ctx.torus.lengths[factor.axis]
-            ):
+            if isinstance(factor, Window):
                 if positions(ctx.torus, value, factor) == 1:
                     new = Uniform(factor.size)
-                else:
+                elif value.period[factor.axis] == ctx.torus.lengths[factor.axis]:
                     new = Plain(factor.size)
                     if base is not None:
                         base = periodic_slice(base, place, factor.offset, factor.size)

@@ -140,7 +140,7 @@ def _movement(
     row = value.dims[dim]
     inner = math.prod(f.size for f in row[1:])
     alone = not any(isinstance(f, Window) for f in row[1:])
-    whole = window.size == positions(torus, value, window)
+    whole = window.size == positions(torus, value, window) and window.valid is None
     return dim, int(window.rate * inner) if alone else None, whole and alone
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from jaxinv.symmetry.moves import Context
+from jaxinv.symmetry.moves import Context, normal
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
@@ -53,15 +53,14 @@ def declared(
             period[axis] = period[axis] * stride
         dims = [_still(row, {axis}) for row in dims]
         dims[to] = (Window(axis, 0, value.shape[to], rate),)
-    return [
-        dataclasses.replace(
-            value,
-            period=tuple(period),
-            dims=tuple(dims),
-            decisions=tuple(decisions),
-            origin=object(),
-        )
-    ]
+    moved = dataclasses.replace(
+        value,
+        period=tuple(period),
+        dims=tuple(dims),
+        decisions=tuple(decisions),
+        origin=object(),
+    )
+    return [normal(ctx, moved)]
 
 
 def _whole_window(ctx: Context, reference: Value, dim: int) -> Window | None:
