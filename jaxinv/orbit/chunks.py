@@ -12,9 +12,9 @@ from jaxinv.symmetry.program import inner_jaxprs
 
 # Of the free memory, what a chunk's activations may take; the rest is the caller's.
 SHARE_OF_MEMORY = 0.25
-# Wide chunks do not pay on a CPU: beyond its caches, activations go through main memory. Best of
-# 1 to 196 shifts for LeNets, an MLP and ResNet-20 at 28 to 32 pixels, batches of 1 to 64.
-CPU_CHUNK_BYTES = 12 * 2**20
+# Wide chunks do not pay on a CPU: beyond its caches, activations go through main memory. In
+# docs/benchmarks.md the best chunk holds about 2 MiB; for a LeNet a wider one is five times slower.
+CPU_CHUNK_BYTES = 2 * 2**20
 CPU_CHUNK = 64
 
 
