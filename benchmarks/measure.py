@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.cases import AT_LEAST, Case
 from benchmarks.timing import Contender, best, interleave, ratio
-from jaxinv.orbit import orbit
+from jaxinv.orbit import orbit, orbit_cost
 from jaxinv.training import cross_entropy, orbit_loss
 
 Row = dict[str, Any]
@@ -108,6 +108,7 @@ def _forward(case: Case, settings: Settings) -> Row:
         "compile_seconds": compile_seconds,
         "seconds_per_image": shared.median / case.shape[0],
         "difference": differences[brute.name],
+        "work_in_passes": orbit_cost(apply, variables, x, argnums=1, axes=case.axes).forward_passes,
     }
     unshared = next((c for c in contenders if c.name == "brute force, auto"), None)
     if unshared is not None:

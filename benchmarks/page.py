@@ -17,6 +17,7 @@ COLUMNS = (
     "one pass",
     "all shared",
     "in passes",
+    "work",
     "brute force",
     "ratio",
     "difference",
@@ -39,7 +40,9 @@ METHOD = """\
 * The computations take turns (A B C A B C ...), so that a load on the machine meets all of them.
   Times are medians over the rounds, ratios the medians of what two of them took in the same round.
 * *one pass* is the compiled network on the batch; *all shared* is `jaxinv.orbit`, *in passes* its
-  time in such passes. Weights are arguments of the compiled function, not constants in it.
+  time in such passes, and *work* what `jaxinv.orbit_cost` counts, in the operations of one pass:
+  each distinct activation computed once, which is the limit of the method. Weights are
+  arguments of the compiled function, not constants in it.
 * *brute force* is `orbit(..., share=False)` at its best chunk: the library's choice (auto), 1, 4,
   16 and 49 shifts together. A chunk that takes more than 1.5 times the best one's time at first is
   not tried again.
@@ -91,6 +94,7 @@ def cells(row: Row) -> tuple[str, ...]:
         seconds(single["median"]),
         seconds(times["shared"]["median"]),
         plain(figures["gradients"] if row["kind"] == "gradient" else figures["passes"]),
+        plain(figures["work_in_passes"]) if "work_in_passes" in figures else "",
         f"{seconds(brute['median'])} ({brute['setting']})",
         plain(figures["ratio"]),
         f"{figures['difference']:.0e}",
