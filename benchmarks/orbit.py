@@ -158,7 +158,9 @@ def write_docs(folder: Path, key: str, found: dict[str, Any]) -> None:
 
 def program() -> None:
     """Reads the command line and runs it."""
-    main(read_options(Options, sys.argv[1:], description=__doc__), Console())
+    # A log has no width of its own; the tables need this much.
+    width = None if sys.stdout.isatty() else 160
+    main(read_options(Options, sys.argv[1:], description=__doc__), Console(width=width))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,11 @@ def plain(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
+def labels(row: Row) -> tuple[str, str]:
+    """The network in words and the shape of its input."""
+    return row["title"], "x".join(map(str, row["shape"]))
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """One row of the main table."""
     figures, times = row["figures"], row["times"]
@@ -88,8 +93,7 @@ def cells(row: Row) -> tuple[str, ...]:
     brute = times[row["best"]["brute force"]]
     partly = brute["shifts_timed"] < row["shifts"]
     return (
-        row["title"],
-        "x".join(map(str, row["shape"])),
+        *labels(row),
         f"{row['shifts']:,}" + (f" ({brute['shifts_timed']} timed)" if partly else ""),
         seconds(single["median"]),
         seconds(times["shared"]["median"]),
@@ -113,14 +117,14 @@ def loop_cells(row: Row) -> tuple[str, ...]:
         found = row["times"][name]
         setting = f" ({found['setting']})" if found["setting"] else ""
         texts.append(f"{seconds(found['median'])}{setting}, {plain(row['speedups'][group])}x")
-    return (row["title"], "x".join(map(str, row["shape"])), *texts)
+    return (*labels(row), *texts)
 
 
 def aim_cells(row: Row) -> list[tuple[str, ...]]:
     """What the row has to reach, what it reached, and whether that is enough."""
     return [
         (
-            f"{row['title']}, {'x'.join(map(str, row['shape']))}",
+            *labels(row),
             AIMS[aim["figure"]].format(f"{aim['aim']:g}"),
             f"{aim['measured']:.2g}" if aim["measured"] < 1 else plain(aim["measured"]),
             "reached" if aim["reached"] else "missed",
@@ -140,7 +144,11 @@ def tables(run: Run) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]
             ("network", "input", "JAX, jitted", "PyTorch loop", "PyTorch batched"),
             [loop_cells(row) for row in looped],
         ),
-        ("Aims", ("network", "aim", "measured", ""), [c for row in rows for c in aim_cells(row)]),
+        (
+            "Aims",
+            ("network", "input", "aim", "measured", "verdict"),
+            [c for row in rows for c in aim_cells(row)],
+        ),
     ]
     return [table for table in found if table[2]]
 
@@ -151,7 +159,7 @@ def rich_tables(run: Run) -> list[Table]:
     for title, heading, body in tables(run):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for number, name in enumerate(heading):
-            table.add_column(name, justify="left" if number == 0 else "right")
+            table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
         for line in body:
             table.add_row(*line)
         made.append(table)
