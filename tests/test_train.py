@@ -36,6 +36,29 @@ def test_presets_with_any_value_overridden():
     assert cli.parse([]).workdir == Path("runs/digits-lenet-none")
 
 
+def test_shared_options_of_networks_have_flags_in_capitals_or_not(capsys):
+    flags = ["--padding", "circular", "--downsample", "APS", "--head", "gmp", "--norm", "layer"]
+    arguments = cli.parse(["--model", "resnet20", "--activation", "gelu", *flags])
+    assert arguments.config.model_options == {
+        "padding": "CIRCULAR",
+        "downsample": "aps",
+        "head": "gmp",
+        "activation": "gelu",
+        "norm": "layer",
+    }
+    # They join the options given as words and win over them.
+    words = ["--model-options", "blocks=1,1", "padding=SAME"]
+    assert cli.parse([*words, "--padding", "Edge"]).config.model_options == {
+        "blocks": (1, 1),
+        "padding": "EDGE",
+    }
+    with pytest.raises(SystemExit):
+        cli.parse(["--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--downsample" in shown
+    assert "stride, max, avg, blur, maxblur, aps, lps, ideal, none" in shown
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -44,6 +67,8 @@ def test_presets_with_any_value_overridden():
         (["--model", "nope"], "model is 'nope'; allowed are mlp"),
         (["--model-options", "colour=1"], "has no option 'colour'; allowed are"),
         (["--model-options", "padding=WRONG"], "padding is 'WRONG'; allowed are SAME"),
+        (["--padding", "wrong"], "padding is 'wrong'; allowed are SAME"),
+        (["--model", "mlp", "--head", "gap"], "model mlp has no option 'head'; allowed are"),
         (["--augment", "shear"], "augment is 'shear'; allowed are none"),
         (["--preset", "simard"], "unknown preset 'simard'; allowed are"),
         (["--resume"], "--resume needs the --workdir"),

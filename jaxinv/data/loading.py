@@ -35,7 +35,8 @@ def load(
 
     Args:
       name: `"digits"` or a name of https://www.tensorflow.org/datasets/catalog.
-      split: a split with an optional slice, `"test"`, `"train[:5000]"`, `"train[90%:]"`.
+      split: a split with an optional slice, `"test"`, `"train[:5000]"`, `"train[90%:]"`; `"test"`
+        stands for the one split besides `"train"` where that has another name.
       data_dir: folder of prepared TFDS data sets; TFDS's own default if None.
       cache_dir: folder of the cache; by default `$JAXINV_CACHE`, else `~/.cache/jaxinv`.
       manual_dir: folder with the original files of a data set of the MNIST family, used instead
@@ -68,6 +69,8 @@ def load(
             data_dir=None if data_dir is None else Path(data_dir).expanduser(),
             manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
         )
+        real = tfds_reader.split_called(base, builder)
+        base, split = real, real + split.removeprefix(base)
         folder = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
 
         def cached_split(part: str) -> cache.Arrays:

@@ -83,6 +83,12 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
         raise ValueError(f"{missing}, and preparing it failed: {first}; {ways}") from error
 
 
+def split_called(name: str, builder: Any) -> str:
+    """The split that `"test"` stands for: with no such split, the only one besides `"train"`."""
+    others = [split for split in builder.info.splits if split != "train"]
+    return others[0] if name == "test" and len(others) == 1 else name
+
+
 def read_split(builder: Any, split: str) -> cache.Arrays:
     """Decode a whole split: images (N, H, W, C) uint8 and labels (N,) int32.
 

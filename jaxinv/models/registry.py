@@ -106,9 +106,11 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     ),
 }
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+# What the options may be that are chosen by name.
+CHOICES: dict[str, tuple[str, ...]] = {
     "padding": PADDINGS,
     "downsample": DOWNSAMPLES,
+    "head": HEADS,
     "activation": ACTIVATIONS,
     "norm": NORMS,
     "shortcut": SHORTCUTS,
@@ -183,9 +185,9 @@ def create(name: str, *, num_classes: int = 10, **choices: Any) -> nn.Module:
             raise ValueError(
                 f"model {name} has no option {option!r}; allowed are {', '.join(sorted(allowed))}"
             )
-        known = _CHOICES.get(option)
-        if option == "head":
-            known = (*HEADS, "token") if _NETWORKS[name][0] is ViT else HEADS
+        known = CHOICES.get(option, ())
+        if option == "head" and _NETWORKS[name][0] is ViT:
+            known = (*known, "token")
         if known and not callable(value) and value not in known:
             raise ValueError(f"{option} is {value!r}; allowed are {', '.join(known)}")
     if num_classes < 1:

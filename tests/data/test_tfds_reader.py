@@ -65,6 +65,19 @@ def test_unknown_split_of_a_prepared_set():
 
 
 @prepared
+def test_the_split_test_is_the_only_other_one_where_it_has_another_name():
+    from jaxinv.data import tfds_reader
+
+    def called(name, data_set):
+        builder = tfds_reader.prepared_builder(data_set, data_dir=SHARED / "tfds", manual_dir=None)
+        return tfds_reader.split_called(name, builder)
+
+    assert called("test", "cifar10_partial") == "test1k"
+    assert called("test", "mnist") == "test"
+    assert called("dev", "cifar10_partial") == "dev"  # refused when it is read
+
+
+@prepared
 def test_content_under_the_wrong_name_is_noticed(tmp_path):
     """The trap of preparing both in one folder: MNIST's records under Fashion-MNIST's name."""
     from jaxinv.data import tfds_reader
