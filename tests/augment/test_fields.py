@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from jaxinv import augment
+from jaxinv.augment.fields import _normal
 from jaxinv.shifts import translate
 
 
@@ -71,6 +72,19 @@ def test_elastic_fields_are_noise_smoothed_by_a_gaussian():
     np.testing.assert_allclose(strength[:3].mean() / strength[20:40].mean(), 1.0, atol=0.15)
     assert abs(float(fields.mean())) < 0.05
     assert abs(float((fields[:, 0] * fields[:, 1]).mean())) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(200, 200), (199, 201)])
+def test_the_noise_of_elastic_fields_is_normal(shape):
+    keys = jax.random.split(jax.random.key(3), 20)
+    drawn = np.asarray(jax.vmap(lambda key: _normal(key, shape))(keys), np.float64)
+    assert drawn.shape == (20, *shape)
+    assert stats.kstest(drawn.ravel(), "norm").pvalue > 0.001
+    # They are made in pairs, one of each half.
+    drawn, half = drawn.reshape(20, -1), drawn[0].size // 2
+    for power in (1, 2):
+        first, second = (drawn[:, part].ravel() ** power for part in (np.s_[:half], np.s_[-half:]))
+        assert stats.pearsonr(first, second).pvalue > 0.001
 
 
 def test_strength_agrees_with_unit_sum_smoothing_at_simards_setting():
