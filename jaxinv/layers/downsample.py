@@ -60,7 +60,9 @@ class Downsample(nn.Module):
         pool windows of `stride` positions, `"blur"` and `"maxblur"` filter before (`BlurPool`,
         `MaxBlurPool`), `"aps"` and `"lps"` choose the phase from the data (adaptive and learnable
         polyphase sampling), `"ideal"` filters ideally, `"none"` leaves the map as it is.
-      stride: the factor.
+      stride: the factor. Of `n` positions `"stride"` and `"blur"` keep `ceil(n / stride)`, the
+        polyphase kinds `floor`, pools as many windows as fit, with CIRCULAR padding `ceil`; where
+        it does not divide `n` no kind keeps a symmetry, and the certificate says so.
       padding: border of the filters that look beyond their own position.
 
     Example:
@@ -97,6 +99,7 @@ class Downsample(nn.Module):
           ValueError: if the name is unknown, or as the layer it names.
         """
         with naming(self):
+            per_axis(self.stride, spatial_rank(x), "stride")  # also where it goes unused
             # Windows of pools tile the map, so they look beyond the border only where the stride
             # does not divide the size; circular maps have no border.
             tiling: str = "CIRCULAR" if self.padding == "CIRCULAR" else "VALID"

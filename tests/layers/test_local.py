@@ -58,3 +58,6 @@ def test_a_kernel_for_another_size_is_refused(signal):
 def test_wrong_use_names_the_layer(signal):
     with pytest.raises(ValueError, match="LocallyConnected 'l': stride is 0"):
         LocallyConnected(2, stride=0, name="l").init(jax.random.key(0), signal(1, 6, 1))
+    wide = LocallyConnected(2, kernel_size=7, padding="VALID", name="l")
+    with pytest.raises(ValueError, match="LocallyConnected 'l': filter of 7 positions is larger"):
+        wide.init(jax.random.key(0), signal(1, 6, 1))

@@ -48,5 +48,7 @@ def test_modules_do_what_the_functions_do_and_name_themselves(signal, module):
     np.testing.assert_array_equal(module(3, 3)(x), function(x, 3, stride=3))
     with pytest.raises(ValueError, match=f"{module.__name__} 'p': window is 0"):
         module(0, name="p")(x)
+    with pytest.raises(ValueError, match=f"{module.__name__} 'p': stride is 0; allowed are integ"):
+        module(2, 0, name="p")(x)
     with pytest.raises(ValueError, match=f"{module.__name__} 'p': filter of 9 positions"):
         module(9, name="p")(x)

@@ -46,7 +46,23 @@ LIVES = [
         "invariant",
         (4, 4),
     ),
+    (
+        "vgg13",
+        {**TINY, **CIRCULAR, "head": "gmp", "downsample": "maxblur"},
+        (8, 8),
+        "invariant",
+        (4, 4),
+    ),
+    (
+        "vgg16",
+        {**TINY, **CIRCULAR, "head": "gap", "downsample": "aps", "norm": "batch"},
+        (8, 8),
+        "invariant",
+        (1, 1),
+    ),
     ("resnet20", {**RES, **CIRCULAR}, (8, 8), "invariant", (2, 2)),
+    ("resnet32", {**RES, **CIRCULAR, "downsample": "avg"}, (8, 6), "invariant", (2, 2)),
+    ("resnet56", {**RES, **CIRCULAR, "downsample": "none"}, (6, 4), "invariant", (1, 1)),
     (
         "resnet20",
         {**RES, **CIRCULAR, "downsample": "blur", "norm": "layer"},
@@ -75,6 +91,10 @@ LIVES = [
     ("audio1d", {**TINY, **CIRCULAR, "factor": 2, "stem_stride": 2}, (32,), "invariant", (8,)),
     ("audio1d", {**TINY, **CIRCULAR, "factor": 2, "downsample": "aps"}, (32,), "invariant", (1,)),
 ]
+
+
+def test_every_network_lives_here():
+    assert {name for name, *_ in LIVES} == set(models.names())
 
 
 def label(case):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxinv import models
+from jaxinv.layers import DOWNSAMPLES, PADDINGS
 
 # Name, options, input, trainable parameters. Where no source is given the number is the sum over
 # the layers of the paper, written out.
@@ -82,10 +83,8 @@ def test_every_name_is_made_with_its_options():
         assert all(getattr(model, k) == v for k, v in chosen.items() if k != "num_classes")
 
 
-@pytest.mark.parametrize("padding", ["SAME", "CIRCULAR", "VALID", "REFLECT", "EDGE", "FULL"])
-@pytest.mark.parametrize(
-    "downsample", ["stride", "max", "blur", "maxblur", "aps", "lps", "ideal", "none"]
-)
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("downsample", DOWNSAMPLES)
 @pytest.mark.parametrize("name", ["lenet", "resnet20", "unet"])
 def test_any_padding_goes_with_any_downsampling(name, padding, downsample):
     slim = {"lenet": {"widths": ((2,), (2,))}, "resnet20": {"blocks": (1, 1), "width": 2}}
