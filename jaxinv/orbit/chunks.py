@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 import psutil
+from jax.extend.core import Literal, primitives
 
 from jaxinv.symmetry.program import inner_jaxprs
 
+_LOOPS = (primitives.scan_p, primitives.while_p)
 # Of the free memory, what a chunk's activations may take; the rest is the caller's.
 SHARE_OF_MEMORY = 0.25
 # Wide chunks do not pay on a CPU: beyond its caches, activations go through main memory. In
@@ -91,7 +93,8 @@ def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
       *args: its arguments, or anything of their shapes and dtypes.
 
     Returns:
-      The operands and results of the largest equation of its program, and its outputs.
+      The operands and results of the largest equation of its program, and its outputs, as far as
+      they depend on the arguments: what does not is there once, however many evaluations there are.
 
     Example:
       >>> import jax.numpy as jnp
@@ -100,18 +103,33 @@ def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
     """
     closed = jax.make_jaxpr(fun)(*args)
     jaxpr = getattr(closed, "jaxpr", closed)
-    return _largest_equation(jaxpr) + sum(_size(v) for v in jaxpr.outvars)
+    largest, varying = _largest_equation(jaxpr, jaxpr.invars)
+    outs = {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    return largest + sum(map(_size, outs & varying))
 
 
-def _largest_equation(jaxpr):
+def _largest_equation(jaxpr, given):
+    """Bytes of the largest equation, and the variables that depend on the given ones."""
+    varying = set(given)
     largest = 0
     for eqn in jaxpr.eqns:
+        read = [v for v in eqn.invars if not isinstance(v, Literal) and v in varying]
+        if not read:
+            continue
+        varying.update(eqn.outvars)
         inner = inner_jaxprs(eqn.params)
-        if inner:
-            largest = max(largest, *map(_largest_equation, inner))
-        else:
-            largest = max(largest, sum(map(_size, (*eqn.invars, *eqn.outvars))))
-    return largest
+        for body in inner:
+            # A loop hands on what changes in places of its own; there everything may.
+            called = eqn.primitive not in _LOOPS and len(body.invars) == len(eqn.invars)
+            entering = [
+                new
+                for old, new in zip(eqn.invars if called else body.invars, body.invars, strict=True)
+                if not called or old in read
+            ]
+            largest = max(largest, _largest_equation(body, entering)[0])
+        if not inner:
+            largest = max(largest, sum(map(_size, (*read, *eqn.outvars))))
+    return largest, varying
 
 
 def _size(variable):

@@ -14,7 +14,7 @@ from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.symmetry.analysis import Traced, line_of, walk
 from jaxinv.symmetry.moves import Context, program_shaped, read
-from jaxinv.symmetry.values import Value, constant, tracked_input
+from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
 from jaxinv.symmetry.walk import apply_rule, constants
 
 # Of the free memory, what a value held for all shifts may take.
@@ -97,9 +97,12 @@ def evaluate(
     results = {number: _by_coset(ctx, values[number], residues) for number in still}
     rest = [number for number in dict.fromkeys(program.outputs) if number not in results]
     if rest:
+        alone = [n for n in values if _one_for_each_shift(ctx, values[n])]
 
-        def at_shift(shift):
+        def at_shift(given):
+            shift, own = given
             env = _Reader(ctx, values, shift)
+            env.update(own)
             for equation in plan.deferred:
                 operands = [env[i] for i in equation.ins]
                 if equation.has_own_backward:
@@ -112,13 +115,24 @@ def evaluate(
             return [env[number] for number in rest]
 
         table = jnp.asarray(residues, jnp.int32)
-        together = chunk or choose_chunk(at_shift, table[0], len(residues))
+        rows = (table, {number: _by_coset(ctx, values[number], residues) for number in alone})
+        together = chunk or choose_chunk(
+            at_shift, jax.tree.map(lambda a: a[0], rows), len(residues)
+        )
         if together >= len(residues):
-            flat = jax.vmap(at_shift)(table)
+            flat = jax.vmap(at_shift)(rows)
         else:
-            flat = lax.map(at_shift, table, batch_size=together if together > 1 else None)
+            flat = lax.map(at_shift, rows, batch_size=together if together > 1 else None)
         results |= dict(zip(rest, flat, strict=True))
     return [results[number] for number in program.outputs]
+
+
+def _one_for_each_shift(ctx: Context, value: Value) -> bool:
+    """Whether nothing of a value serves two shifts, so that it is handed on row by row."""
+    axes = range(value.n_axes)
+    return all(
+        is_broken(ctx.torus, value, axis) and value.base.shape[axis] > 1 for axis in axes
+    ) and not any(True for _ in value.windows())
 
 
 def _tied(operand, shift):

@@ -3,10 +3,12 @@
 At shift `t = r + d * q` a dense layer reads `sum_j base[r][o + j - k * q] * weight[j]`. For all `q`
 that is a circular cross-correlation, and in Fourier space one small matrix product a frequency.
 The torus is small where dense layers stand (7 x 7, say), so the transforms are matrix products
-too: real pairs, the last axis with half its frequencies.
+too. Positions and frequencies come first in memory, real and imaginary parts are arrays of their
+own: so nothing is moved between the products.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,11 @@ from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.values import Window
 
 _EXACT = lax.Precision.HIGHEST
+# Up to so many positions the axes are transformed together, by one large matrix: more operations
+# than one axis after the other, but none of them waits for memory.
+TOGETHER = 256
+# Up to so many positions the products of a transform outnumber those of the sum itself.
+DIRECT = 4
 
 
 def correlate(ctx: Context, equation: Equation, values, bases, labels, out, windows):
@@ -36,43 +43,73 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
     """
     axes = sorted(windows)
     side = windows[axes[0]][0]
-    moving, still = bases[side], bases[1 - side]
-    moving_labels, still_labels = list(labels[side]), list(labels[1 - side])
+    places = [windows[axis][1] for axis in axes]
     dtype = equation.out_avals[0].dtype
     wide = jnp.promote_types(dtype, jnp.float32)
-    sizes = [moving.shape[moving_labels.index(windows[axis][1])] for axis in axes]
-    for axis, m in zip(axes, sizes, strict=True):
-        _, label, window = windows[axis]
-        still = _on_torus(still, still_labels.index(label), window, m)
-    fresh = max([*labels[0], *labels[1]]) + 1
-    pair_in, pair_out = fresh, fresh + 1
-    spectrum = _spectrum(moving.astype(wide), moving_labels, axes, windows)
-    weights = _spectrum(still.astype(wide), still_labels, axes, windows)
-    # conj(B) K = (Br Kr + Bi Ki) + i (Br Ki - Bi Kr), as one real product over (Br, Bi).
-    real, imaginary = weights[..., 0], weights[..., 1]
-    blocks = jnp.stack(
-        [jnp.stack([real, imaginary], -1), jnp.stack([imaginary, -real], -1)], axis=-2
-    )
-    frequency_labels = [windows[axis][1] for axis in axes]
-    product_out = [*out, *frequency_labels, pair_out]
-    operands = [
-        _without_ones(spectrum, [*moving_labels, pair_in]),
-        _without_ones(blocks, [*still_labels, pair_in, pair_out]),
-    ]
-    present = {label for _, row in operands for label in row}
-    kept = [label for label in product_out if label in present]
-    product = jnp.einsum(
-        *operands[0],
-        *operands[1],
-        kept,
-        precision=equation.params["precision"],
-        preferred_element_type=wide,
-    )
-    product = jnp.expand_dims(
-        product, [i for i, label in enumerate(product_out) if label not in present]
-    )
-    result = _inverse(product, len(axes), sizes)
-    return _by_shift(ctx, values[side], result, axes, windows, len(out)).astype(dtype)
+    moving, moving_rest = _places_first(bases[side].astype(wide), labels[side], places)
+    still = bases[1 - side].astype(wide)
+    for axis, label, m in zip(axes, places, moving.shape, strict=False):
+        still = _on_torus(still, labels[1 - side].index(label), windows[axis][2], m)
+    still, still_rest = _places_first(still, labels[1 - side], places)
+    sizes = moving.shape[: len(axes)]
+
+    def product(a, a_labels, b, b_labels, out_labels):
+        operands = [*_without_ones(a, a_labels), *_without_ones(b, b_labels)]
+        present = {*operands[1], *operands[3]}
+        result = jnp.einsum(
+            *operands,
+            [label for label in out_labels if label in present],
+            precision=equation.params["precision"],
+            preferred_element_type=wide,
+        )
+        return jnp.expand_dims(result, [i for i, n in enumerate(out_labels) if n not in present])
+
+    method = _directly if math.prod(sizes) <= DIRECT else _by_frequency
+    result = method(product, (moving, moving_rest), (still, still_rest), out, sizes)
+    return _by_shift(ctx, values[side], result, axes, windows).astype(dtype)
+
+
+def _directly(product: Callable, moving, still, out: Sequence[int], sizes: tuple[int, ...]):
+    """The sum over positions for each place `u`: `sum_j moving[j] still[u + j]`."""
+    n = len(sizes)
+    fresh = 1 + max(*moving[1], *still[1], *out)
+    at, where = [fresh + i for i in range(n)], [fresh + n + i for i in range(n)]
+    kernel = still[0]
+    for i, m in enumerate(sizes):
+        # Of each pair (u, j), the tap u + j.
+        taps = (np.arange(m) + np.arange(m)[:, None]) % m
+        kernel = jnp.take(kernel, taps, axis=2 * i)
+    paired = [label for pair in zip(where, at, strict=True) for label in pair]
+    return product(moving[0], [*at, *moving[1]], kernel, [*paired, *still[1]], [*where, *out])
+
+
+def _by_frequency(product: Callable, moving, still, out: Sequence[int], sizes: tuple[int, ...]):
+    """The same by the convolution theorem: `conj(B) K`, of the spectra of `moving` and `still`."""
+    groups = (math.prod(sizes),) if math.prod(sizes) <= TOGETHER else sizes
+    factors = (sizes,) if len(groups) == 1 else tuple((m,) for m in sizes)
+    fresh = 1 + max(*moving[1], *still[1], *out)
+    bins = [fresh + i for i in range(len(groups))]
+    b_real, b_imag = _spectrum(_grouped(moving[0], len(sizes), groups), factors)
+    k_real, k_imag = _spectrum(_grouped(still[0], len(sizes), groups), factors)
+
+    def times(a, b):
+        return product(a, [*bins, *moving[1]], b, [*bins, *still[1]], [*bins, *out])
+
+    real = times(b_real, k_real) + times(b_imag, k_imag)
+    imag = times(b_real, k_imag) - times(b_imag, k_real)
+    return _grouped(_signal(real, imag, factors), len(groups), sizes)
+
+
+def _places_first(array, row: Sequence[int], places: Sequence[int]):
+    """The array with the correlated dimensions in front, and the labels of the others."""
+    order = [row.index(label) for label in places]
+    rest = [i for i in range(len(row)) if i not in order]
+    return jnp.transpose(array, [*order, *rest]), [row[i] for i in rest]
+
+
+def _grouped(array, n: int, sizes: Sequence[int]):
+    """The first `n` dimensions in other sizes."""
+    return jnp.reshape(array, (*sizes, *array.shape[n:]))
 
 
 def _without_ones(array, row):
@@ -93,82 +130,71 @@ def _on_torus(kernel, place: int, window: Window, m: int):
     return periodic_slice(kernel, place, -window.offset, m)
 
 
-def _spectrum(array, row, axes, windows: Mapping):
-    """Frequencies in place of positions, and a last dimension for real and imaginary part."""
-    row = list(row)
-    last = True
-    for axis in reversed(axes):
-        place = row.index(windows[axis][1])
-        m = array.shape[place]
-        matrix = _half_matrix(m, array.dtype) if last else _full_matrix(m, array.dtype)
-        if last:
-            array = jnp.tensordot(array, matrix, axes=([place], [0]), precision=_EXACT)
-            array = jnp.moveaxis(array, -2, place)
-        else:
-            array = jnp.tensordot(
-                array, matrix, axes=([place, array.ndim - 1], [0, 1]), precision=_EXACT
-            )
-            array = jnp.moveaxis(array, -2, place)
-        last = False
-    return array
+def _waves(sizes: tuple[int, ...], half: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines, (frequencies, positions), over all positions of a torus.
+
+    `half` leaves out the frequencies of the last axis that real signals make no use of.
+    """
+    counts = (*sizes[:-1], sizes[-1] // 2 + 1 if half else sizes[-1])
+    turns = np.zeros((math.prod(counts), math.prod(sizes)))
+    for m, u, x in zip(sizes, np.indices(counts), np.indices(sizes), strict=True):
+        turns += np.outer(u, x) % m / m
+    return np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)
 
 
-def _angles(m: int, frequencies: int) -> np.ndarray:
-    return 2 * np.pi * (np.outer(np.arange(m), np.arange(frequencies)) % m) / m
+def _apply(matrix: np.ndarray, array, dim: int):
+    """The matrix along a dimension, which becomes the first."""
+    matrix = jnp.asarray(matrix, array.dtype)
+    return lax.dot_general(matrix, array, (((1,), (dim,)), ((), ())), precision=_EXACT)
 
 
-def _half_matrix(m: int, dtype):
-    """Position to (frequency, part) for real signals: frequencies 0 .. m // 2."""
-    angle = _angles(m, m // 2 + 1)
-    return jnp.asarray(np.stack([np.cos(angle), -np.sin(angle)], axis=-1), dtype)
+def _spectrum(array, factors: Sequence[tuple[int, ...]]):
+    """Real and imaginary part over frequencies, from real values over positions.
+
+    Args:
+      array: one leading dimension for each factor.
+      factors: the axes that each of these dimensions is made of.
+    """
+    last = len(factors) - 1
+    cos, sin = _waves(factors[-1], half=True)
+    real, imag = _apply(cos, array, last), _apply(-sin, array, last)
+    for sizes in reversed(factors[:-1]):
+        cos, sin = _waves(sizes, half=False)
+        real, imag = (
+            _apply(cos, real, last) + _apply(sin, imag, last),
+            _apply(cos, imag, last) - _apply(sin, real, last),
+        )
+    return real, imag
 
 
-def _full_matrix(m: int, dtype):
-    """(Position, part) to (frequency, part) for complex signals."""
-    angle = _angles(m, m)
-    c, s = np.cos(angle), np.sin(angle)
-    return jnp.asarray(np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], axis=1), dtype)
+def _signal(real, imag, factors: Sequence[tuple[int, ...]]):
+    """Real values over positions, from their spectrum."""
+    last = len(factors) - 1
+    for i, sizes in enumerate(factors[:-1]):
+        cos, sin = (wave.T / math.prod(sizes) for wave in _waves(sizes, half=False))
+        real, imag = (
+            _apply(cos, real, i) - _apply(sin, imag, i),
+            _apply(cos, imag, i) + _apply(sin, real, i),
+        )
+    sizes = factors[-1]
+    cos, sin = (wave.T / math.prod(sizes) for wave in _waves(sizes, half=True))
+    # What the half spectrum leaves out is conjugate to what it holds.
+    bins = np.arange(cos.shape[1]) % (sizes[-1] // 2 + 1)
+    weight = np.where(2 * bins % sizes[-1] == 0, 1.0, 2.0)
+    signal = _apply(weight * cos, real, last) - _apply(weight * sin, imag, last)
+    # Each axis went to the front.
+    return jnp.transpose(signal, [*range(last, -1, -1), *range(last + 1, signal.ndim)])
 
 
-def _inverse(product, n: int, sizes):
-    """The last `n` dimensions and the parts from frequencies back to (real) positions."""
-    place = product.ndim - 1 - n
-    for i, m in enumerate(sizes):
-        at = place + i
-        if i < n - 1:
-            angle = _angles(m, m).T
-            c, s = np.cos(angle) / m, np.sin(angle) / m
-            matrix = np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], axis=1)
-            product = jnp.tensordot(
-                product,
-                jnp.asarray(matrix, product.dtype),
-                axes=([at, product.ndim - 1], [0, 1]),
-                precision=_EXACT,
-            )
-            product = jnp.moveaxis(product, -2, at)
-        else:
-            half = m // 2 + 1
-            angle = _angles(m, half).T
-            weight = np.full((half, 1), 2.0)
-            weight[0] = 1.0
-            if m % 2 == 0:
-                weight[-1] = 1.0
-            matrix = np.stack([weight * np.cos(angle), -weight * np.sin(angle)], axis=1) / m
-            product = jnp.tensordot(
-                product,
-                jnp.asarray(matrix, product.dtype),
-                axes=([at, product.ndim - 1], [0, 1]),
-                precision=_EXACT,
-            )
-    return product
-
-
-def _by_shift(ctx: Context, moving, result, axes, windows, rank: int):
-    """From (coset, ..., place on the torus) to one coset for each shift along each axis."""
+def _by_shift(ctx: Context, moving, result, axes, windows):
+    """From (places on the torus, cosets, ...) to one coset for each shift along each axis."""
+    n = len(axes)
+    cosets = [[axes.index(a), n + a] if a in axes else [n + a] for a in range(moving.n_axes)]
+    order = [place for pair in cosets for place in pair]
+    result = jnp.transpose(result, [*order, *range(len(order), result.ndim)])
     for axis in axes:
         d, length = moving.period[axis], ctx.torus.lengths[axis]
         window = windows[axis][2]
-        result = jnp.moveaxis(result, rank, axis)
         # Dimension `axis` is now the place u = rate * q, `axis + 1` the coset r; t = r + d * q.
         if window.rate < 0:
             m = result.shape[axis]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from jax.extend.core import primitives
 
+from jaxinv.symmetry.correlation import DIRECT, TOGETHER
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.values import Torus, Value, Window, is_broken, positions, stored_shape
 
@@ -95,13 +96,16 @@ def _is_contracted(equation: Equation, operands: Sequence[Value], axis: int) -> 
 def _correlation_flops(
     torus: Torus, equation: Equation, moving: Value, dims: Sequence[int], windows: list[Window]
 ) -> int:
-    """A product a frequency, and the transforms there and back."""
+    """A product a frequency, and the transforms there and back; on tiny tori the sum itself."""
     sizes = [positions(torus, moving, w) for w in windows]
     places = math.prod(sizes)
     inner = math.prod(moving.shape[d] for d in dims) // math.prod(w.size for w in windows)
     rows_at_one_shift = math.prod(moving.shape[d] for d in range(len(moving.dims)) if d not in dims)
     columns = math.prod(equation.out_avals[0].shape) // max(1, rows_at_one_shift)
     rows = elements(torus, moving) // max(1, places * inner)
+    if places <= DIRECT:
+        return 2 * places**2 * rows * inner * columns
     frequencies = places // sizes[-1] * (sizes[-1] // 2 + 1)
-    transforms = places * sum(sizes) * (rows * inner + inner * columns + rows * columns)
+    reach = places if places <= TOGETHER else sum(sizes)
+    transforms = places * reach * (rows * inner + inner * columns + rows * columns)
     return 4 * frequencies * rows * inner * columns + 2 * transforms

@@ -238,16 +238,37 @@ def replace_factor(value: Value, place: int, factor: Factor, base) -> Value:
     return value.with_base(base, dims=_regroup_as(value, tuple(factors)))
 
 
-def read_axis(ctx: Context, value: Value, axis: int, shift) -> Value:
-    """The value at one shift along an axis, which may be traced; the coset dimension becomes 1."""
-    base, d = value.base, value.period[axis]
-    if base is not None:
+def at_cosets(ctx: Context, value: Value, axes: Sequence[int], shift: Sequence) -> Value:
+    """The value for the cosets of one shift, which may be traced, along some axes.
+
+    Args:
+      ctx: the context.
+      value: any value.
+      axes: some axes; their coset dimensions become 1.
+      shift: the shift along each of these axes.
+    """
+    base = value.base
+    if base is None:
+        return value
+    starts = [jnp.zeros((), jnp.int32)] * base.ndim
+    shape = list(base.shape)
+    for axis, t in zip(axes, shift, strict=True):
         if base.shape[axis] > 1:
+            d = value.period[axis]
             residues = np.asarray(ctx.torus.residues(axis, d))
             table = np.zeros(d, np.int32)
             table[residues] = np.arange(len(residues))
-            coset = jnp.asarray(table)[shift % d]
-            base = jax.lax.dynamic_index_in_dim(base, coset, axis, keepdims=True)
+            starts[axis], shape[axis] = jnp.asarray(table)[t % d], 1
+    if shape == list(base.shape):
+        return value
+    return value.with_base(jax.lax.dynamic_slice(base, starts, shape))
+
+
+def read_axis(ctx: Context, value: Value, axis: int, shift) -> Value:
+    """The value at one shift along an axis, which may be traced; the coset dimension becomes 1."""
+    value = at_cosets(ctx, value, [axis], [shift])
+    base, d = value.base, value.period[axis]
+    if base is not None:
         for place, window in value.windows(axis):
             m = positions(ctx.torus, value, window)
             at = (window.offset + np.arange(window.size) - window.rate * (shift // d)) % m
@@ -302,6 +323,7 @@ def expand_windows(
 
 def read(ctx: Context, value: Value, shift: Sequence):
     """The program's value at one shift (one number per axis, traced or not), in its own shape."""
+    value = at_cosets(ctx, value, range(value.n_axes), shift)
     for axis in range(value.n_axes):
         value = read_axis(ctx, value, axis, shift[axis])
     return program_shaped(value)[(0,) * value.n_axes]

@@ -219,3 +219,18 @@ def test_chunk_follows_the_memory(monkeypatch):
 def test_the_size_of_a_program_counts_inner_calls():
     inner = jax.jit(lambda x: jnp.exp(jnp.concatenate([x, x])).sum())
     assert chunks.bytes_of_one_pass(inner, jnp.zeros(100, jnp.float32)) == 1600 + 4
+
+
+def test_the_size_of_a_program_counts_what_changes():
+    held = jnp.zeros(10_000, jnp.float32)
+
+    def read(i):
+        return jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)(held, i, 10) * 2
+
+    assert chunks.bytes_of_one_pass(read, 3) == (10 + 10 + 10) * 4
+
+    def grown(x):
+        return jax.lax.fori_loop(0, 3, lambda _, c: (c[0] + held[:5], c[0] * 2), (x, held[:5]))[1]
+
+    # The second part of what the loop carries comes from the first.
+    assert chunks.bytes_of_one_pass(grown, held[:5]) >= (5 + 5 + 5) * 4
