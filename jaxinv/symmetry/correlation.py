@@ -144,8 +144,8 @@ def _waves(sizes: tuple[int, ...], half: bool) -> tuple[np.ndarray, np.ndarray]:
 
 def _apply(matrix: np.ndarray, array, dim: int):
     """The matrix along a dimension, which becomes the first."""
-    matrix = jnp.asarray(matrix, array.dtype)
-    return lax.dot_general(matrix, array, (((1,), (dim,)), ((), ())), precision=_EXACT)
+    dims = (((1,), (dim,)), ((), ()))
+    return lax.dot_general(jnp.asarray(matrix, array.dtype), array, dims, precision=_EXACT)
 
 
 def _spectrum(array, factors: Sequence[tuple[int, ...]]):
@@ -189,8 +189,9 @@ def _signal(real, imag, factors: Sequence[tuple[int, ...]]):
 def _by_shift(ctx: Context, moving, result, axes, windows):
     """From (places on the torus, cosets, ...) to one coset for each shift along each axis."""
     n = len(axes)
-    cosets = [[axes.index(a), n + a] if a in axes else [n + a] for a in range(moving.n_axes)]
-    order = [place for pair in cosets for place in pair]
+    order: list[int] = []
+    for axis in range(moving.n_axes):
+        order += [axes.index(axis), n + axis] if axis in axes else [n + axis]
     result = jnp.transpose(result, [*order, *range(len(order), result.ndim)])
     for axis in axes:
         d, length = moving.period[axis], ctx.torus.lengths[axis]
