@@ -24,8 +24,9 @@ def layer_rows(
 
     Whole-pixel errors are the largest over shifts by one output position down, right and both;
     half-pixel ones are at a shift of the input by half a pixel both ways, through the Fourier
-    interpolation of input and output. Outputs without positions have nothing to move: their rows
-    say how much they change. Cosine similarity is at shifts of one pixel.
+    interpolation of input and output; None for a map that shows only a part of its torus, as after
+    a VALID convolution. Outputs without positions have nothing to move: their rows say how much
+    they change. Cosine similarity is at shifts of one pixel.
 
     Args:
       subject: the network.
@@ -57,28 +58,35 @@ def layer_rows(
         names[:] = found  # A jitted dict comes back sorted; here the order is that of the calls.
         return tuple(found.values())
 
-    run = jax.jit(outputs)
+    @jax.jit
+    def run(x, shift):
+        return outputs(translate(x, tuple(shift)))
+
     x = jnp.asarray(images, jnp.float32)
     size = x.shape[1:3]
-    base = run(x)
-    strides = strides_of(size, base)
+    base = run(x, jnp.array((0, 0)))
+    strides = tuple(strides_of(size, base))
     steps = sorted({s for stride in strides if stride for s in stride} | {1})
-    shifts = [(s * a, s * b) for s in steps for a, b in ((1, 0), (0, 1), (1, 1))]
-    shifted = {t: run(translate(x, t)) for t in shifts}
-    halves = run(subpixel_translate(x, (0.5, 0.5)))
+    measured = []
+    for t in [(s * a, s * b) for s in steps for a, b in ((1, 0), (0, 1), (1, 1))]:
+        scores = _at_whole_pixels(base, run(x, jnp.array(t)), jnp.array(t), strides, size)
+        measured.append((t, *jax.device_get(scores)))
+    halves = _at_half_a_pixel(base, run(_by_half_a_pixel(x), jnp.array((0, 0))), strides, size)
     proved = states(outputs, images) if states else [""] * len(base)
     rows = []
     for number, (name, value, stride) in enumerate(zip(names, base, strides, strict=True)):
         later = zip(base[number + 1 :], strides[number + 1 :], strict=True)
         following = next((after for after, spacing in later if spacing), None)
+        whole = [errors[number] for t, errors, _ in measured if _is_multiple(t, stride)]
+        cosines = [found[number] for t, _, found in measured if t in ((1, 0), (0, 1))]
         rows.append(
             LayerRow(
                 layer=name,
                 shape=tuple(value.shape[1:]),
                 state=proved[number],
-                integer_error=_whole_pixels(value, stride, number, shifted, size),
-                half_pixel_error=_half_pixel(value, stride, halves[number]),
-                cosine=_cosine(value, [shifted[t][number] for t in ((1, 0), (0, 1))]),
+                integer_error=float(max(whole)),
+                half_pixel_error=None if halves[number] is None else float(halves[number]),
+                cosine=float(np.mean(cosines)),
                 aliasing=None
                 if stride is None or following is None
                 else aliased_share(value, following.shape[1:3]),
@@ -234,24 +242,52 @@ def window_error(
     return metrics.relative_error(actual * seen, moved(base))
 
 
-def _whole_pixels(value, stride, number, shifted, size) -> float:
+def _is_multiple(shift, stride) -> bool:
+    return stride is None or all(t % s == 0 for t, s in zip(shift, stride, strict=True))
+
+
+def _torus(size, stride) -> tuple[int, ...]:
+    """Positions of the whole torus that a map with this stride is a window of."""
+    return tuple(p // s for p, s in zip(size, stride, strict=True))
+
+
+# One program for all layers: operations dispatched one by one are compiled one by one. It runs a
+# few times, so that optimising it would take longer than it saves.
+_COMPILER = {"xla_backend_optimization_level": 0}
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4), compiler_options=_COMPILER)
+def _at_whole_pixels(base, moved, shift, strides, size):
+    """Errors, which hold where the shift is a multiple of the stride, and cosines, by layer."""
     errors = []
-    for t, outputs in shifted.items():
+    for value, other, stride in zip(base, moved, strides, strict=True):
         if stride is None:
-            errors.append(metrics.relative_error(outputs[number], value))
-        elif all(a % s == 0 for a, s in zip(t, stride, strict=True)):
-            by = tuple(a // s for a, s in zip(t, stride, strict=True))
-            whole = tuple(p // s for p, s in zip(size, stride, strict=True))
-            errors.append(window_error(outputs[number], value, by, whole))
-    return float(max(errors))
+            errors.append(metrics.relative_error(other, value))
+        else:
+            by = [shift[axis] // s for axis, s in enumerate(stride)]
+            errors.append(window_error(other, value, by, _torus(size, stride)))
+    pairs = zip(base, moved, strict=True)
+    return errors, [metrics.cosine_invariance(value, other).mean() for value, other in pairs]
 
 
-def _half_pixel(value, stride, moved) -> float:
-    expected = value
-    if stride is not None:
-        expected = subpixel_translate(value, tuple(0.5 / s for s in stride))
-    return float(metrics.relative_error(moved, expected))
+@jax.jit
+def _by_half_a_pixel(x):
+    return subpixel_translate(x, (0.5, 0.5))
 
 
-def _cosine(value, moved) -> float:
-    return float(np.mean([metrics.cosine_invariance(value, other).mean() for other in moved]))
+@functools.partial(jax.jit, static_argnums=(2, 3), compiler_options=_COMPILER)
+def _at_half_a_pixel(base, moved, strides, size):
+    """Errors by layer; None for a map that shows a part of its torus.
+
+    The values between its positions depend on the rest, which is not known.
+    """
+    errors: list[Array | None] = []
+    for value, other, stride in zip(base, moved, strides, strict=True):
+        if stride is None:
+            errors.append(metrics.relative_error(other, value))
+        elif value.shape[1:3] != _torus(size, stride):
+            errors.append(None)
+        else:
+            expected = subpixel_translate(value, tuple(0.5 / s for s in stride))
+            errors.append(metrics.relative_error(other, expected))
+    return errors

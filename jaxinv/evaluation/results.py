@@ -89,7 +89,8 @@ class LayerRow:
       shape: shape of its output without the images.
       state: the certificate's state, in words.
       integer_error: equivariance error at whole-pixel shifts, relative; None where not measured.
-      half_pixel_error: the same for a shift by half an output position.
+      half_pixel_error: the same for a shift of the input by half a pixel; None for a map that
+        shows only a part of its torus.
       cosine: mean cosine similarity of the layer's outputs on an image and on its translate.
       aliasing: share of energy above the Nyquist frequency of the next layer.
     """

@@ -1,5 +1,6 @@
 """Uncertainty over images: intervals for proportions and means, and tests of paired models."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -98,6 +99,11 @@ def bootstrap_interval(
         raise ValueError(f"values have shape {values.shape}; there must be one per image")
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}; allowed are numbers from 1")
+    return _percentiles(key, values, statistic, resamples, confidence)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _percentiles(key, values, statistic, resamples, confidence):
     count = values.shape[0]
 
     def resample(one):

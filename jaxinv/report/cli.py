@@ -68,7 +68,7 @@ class Arguments:
     study, runs/evaluation/ for others."""
     json: bool = False
     """Print results.json to standard output, tables to standard error."""
-    epochs: int = 20
+    epochs: int = 16
     """Study: passes over the training images."""
     images: int = 200
     """Study: number of test images."""

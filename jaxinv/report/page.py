@@ -23,9 +23,10 @@ SHARES = (
 )
 LAYERS = (
     "Proved: the shifts that the layer's output commutes with. Whole pixels and half pixel: "
-    "relative equivariance error at shifts by whole output positions and by half of one. Cosine: "
-    "similarity of the outputs on an image and on its translate. Aliased: share of energy above "
-    "the Nyquist frequency of the next layer."
+    "relative equivariance error at shifts by whole output positions, and of the image by half a "
+    "pixel (empty for a map that shows a part of its torus). Cosine: similarity of the outputs on "
+    "an image and on its translate. Aliased: share of energy above the Nyquist frequency of the "
+    "next layer."
 )
 
 

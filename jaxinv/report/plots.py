@@ -243,8 +243,8 @@ def layer_plot(network: NetworkResult) -> Figure:
         # Rounding leaves 1e-7; what is exactly zero is drawn at the left edge.
         floor = 1e-8
         columns = (
-            (errors, "integer_error", "whole pixels"),
-            (errors, "half_pixel_error", "half an output position"),
+            (errors, "integer_error", "whole output positions"),
+            (errors, "half_pixel_error", "half a pixel of the image"),
             (shares, "cosine", "cosine similarity"),
             (shares, "aliasing", "energy that aliases next"),
         )

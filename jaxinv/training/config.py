@@ -150,9 +150,9 @@ class TrainConfig:
     """Train so many networks at once, with seeds seed, seed + 1, ..."""
 
     eval_every: int = 1
-    """Epochs between evaluations on the test split; the last epoch always is."""
+    """Epochs between evaluations on the test split, with checkpoints; the last epoch has both."""
     checkpoint_minutes: float = 10.0
-    """Longest time between checkpoints; there is one after each epoch in any case."""
+    """Longest time between checkpoints; there is one after each evaluation in any case."""
     tensorboard: bool = False
     """Write event files for TensorBoard as well (extra tensorboard)."""
 

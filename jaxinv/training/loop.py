@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -80,8 +79,8 @@ def train_and_evaluate(
     """Train a network and evaluate it after each epoch.
 
     In `workdir` it leaves config.json, metrics.jsonl with a line an epoch, and checkpoints of the
-    best and the last epoch, each written whole or not at all. A run that was stopped or killed and
-    is resumed ends with the same parameters, bit for bit, as one that was not.
+    best and the last epoch evaluated, each written whole or not at all. A run that was stopped or
+    killed and is resumed ends with the same parameters, bit for bit, as one that was not.
 
     Args:
       config: what to do.
@@ -147,6 +146,12 @@ def _writing(workdir: Path | None) -> Iterator[None]:
         raise OSError(f"workdir {workdir} cannot be written: {storage.reason(error)}") from error
 
 
+@functools.partial(jax.jit, static_argnames="size")
+def _order_of(key: jax.Array, epoch: jax.Array, *, size: int) -> jax.Array:
+    """The order of the images in an epoch; compiled once for all runs on so many images."""
+    return jax.random.permutation(jax.random.fold_in(keys(key)["order"], epoch), size)
+
+
 class _Run:
     """The parts of a run that its phases share."""
 
@@ -201,16 +206,12 @@ class _Run:
             config, model=self.model, batch_size=self.batch, place=place, **scale
         )
 
-        def order(state: TrainState, epoch: jax.Array) -> jax.Array:
-            return jax.random.permutation(
-                jax.random.fold_in(keys(state.key)["order"], epoch), self.info.size
-            )
-
+        order: Callable[..., jax.Array] = functools.partial(_order_of, size=self.info.size)
         make = self._make_state
         if self.many:
             across = functools.partial(over_seeds, seeds=config.seeds)
             step, evaluate = across(step, mapped=2), across(evaluate, mapped=1)
-            order, make = across(order, mapped=1), across(make, mapped=1)
+            order, make = jax.jit(across(order, mapped=1)), across(make, mapped=1)
 
         @functools.partial(jax.jit, donate_argnums=0, static_argnums=4)
         def advance(state, order, images, labels, count):
@@ -223,8 +224,11 @@ class _Run:
             )[0]
 
         self._advance = advance
-        self._evaluate, self._order = jax.jit(evaluate), jax.jit(order)
-        self._make = jax.jit(make)
+        self._evaluate, self._order = jax.jit(evaluate), order
+        # Run once: on the processor, optimising random initialisers takes LLVM longer than an epoch
+        # of a small network.
+        once = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        self._make = jax.jit(make, compiler_options=once)
 
     def _first_state(self) -> TrainState:
         if not self.many:
@@ -286,7 +290,7 @@ class _Run:
         while self.step < self.total:
             epoch, position = divmod(self.step, self.steps_per_epoch)
             if order is None:
-                order = self._order(self.state, epoch)
+                order = self._order(self.state.key, epoch)
             # Calls end at fixed positions, so that a resumed run makes the same calls.
             count = min(per_call - position % per_call, self.steps_per_epoch - position)
             self.state = self._advance(self.state, order, *self.train_data, count)
@@ -298,7 +302,7 @@ class _Run:
             if ended:
                 self._end_epoch(epoch + 1, time.monotonic() - began)
                 order, began = None, time.monotonic()
-            if ended or stopping or save.due():
+            if (ended and self._looks_after(epoch + 1)) or stopping or save.due():
                 self._save("last")
             if stopping:
                 raise KeyboardInterrupt(self._stopped())
@@ -343,10 +347,15 @@ class _Run:
             f"{self.config.learning_rate:g}, or --clip-norm 1."
         )
 
+    def _looks_after(self, epoch: int) -> bool:
+        """Whether the network is evaluated and stored after so many epochs."""
+        return epoch % self.config.eval_every == 0 or epoch >= self.config.epochs
+
     def _end_epoch(self, epoch: int, seconds: float) -> None:
         rate = learning_rate(self.config, steps_per_epoch=self.steps_per_epoch)
         record: Record = {"epoch": epoch, "step": self.step, **self._means()}
-        if epoch % self.config.eval_every == 0 or self.step >= self.total:
+        looked = self._looks_after(epoch)
+        if looked:
             record |= self._scores(self.state)
         record |= {"learning_rate": float(rate(self.step)), "seconds": round(seconds, 3)}
         with _writing(self.workdir):
@@ -354,10 +363,10 @@ class _Run:
         self.display.epoch(record, self.config.epochs)
         if self.on_epoch is not None:
             self.on_epoch(record)
-        score = -math.inf
-        if not self.config.holdout:
-            score = -float(np.mean(record["train_loss"]))
-        elif "holdout_accuracy" in record:
+        if not looked:
+            return
+        score = -float(np.mean(record["train_loss"]))
+        if self.config.holdout:
             score = float(np.mean(record["holdout_accuracy"]))
         if score > self.best["score"]:
             self.best = {"score": np.array(score), "step": np.array(self.step)}

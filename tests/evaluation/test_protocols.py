@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -32,6 +33,37 @@ def test_sampled_figures_agree_with_the_exact_ones(figures):
             reach = (found[sampled].high - found[sampled].low) / 2
             # three standard errors, and a draw where all pairs agreed by chance
             assert abs(found[exact].value - found[sampled].value) <= 1.6 * reach + 0.05
+
+
+@pytest.mark.parametrize("name", ["all-shifts", "chaman2021"])
+def test_further_batches_compile_nothing(name, make_subject, dataset):
+    compiled, after = [], []
+
+    def count(event, seconds, **details):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        run_protocol(
+            name,
+            make_subject("flatten"),
+            dataset,
+            batch=len(dataset) // 2,
+            progress=lambda images: after.append(len(compiled)),
+        )
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert len(after) == 2
+    assert after[0] > 0
+    assert after[1] == after[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "size"), [(10_000, 500, 500), (9_999, 500, 303), (7, 500, 7), (997, 500, 500)]
+)
+def test_batches_are_of_one_length_where_that_costs_little(count, most, size):
+    assert protocols._fitting(count, most) == size
 
 
 def test_every_figure_counts_all_images(figures, dataset):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
@@ -108,10 +109,10 @@ def sampled_consistency(
       Zhang, "Making convolutional networks shift-invariant again" (2019), section 4.2,
       https://arxiv.org/abs/1904.11486.
     """
-    lowest, highest = (jnp.array(per_axis(v, dimensions, "offset")) for v in (low, high))
+    lowest, highest = (np.array(per_axis(v, dimensions, "offset")) for v in (low, high))
     if pairs < 1:
         raise ValueError(f"pairs is {pairs}; allowed are numbers from 1")
-    if not bool(jnp.all(lowest < highest)):
+    if not np.all(lowest < highest):
         raise ValueError(f"no offset lies from {low} to below {high}")
     images = jnp.asarray(images)
 

@@ -23,7 +23,7 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
 
     Args:
       squared_error: mean squared error.
-      peak: the signal's range; 2 for images between -1 and 1, as published.
+      peak: the signal's range; 2 for images between -1 and 1, as published; may be traced.
 
     Returns:
       Decibels; infinite without error.
@@ -40,7 +40,7 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
       Karras et al., "Alias-free generative adversarial networks" (2021), equation 3,
       https://arxiv.org/abs/2106.12423.
     """
-    if not peak > 0:
+    if not isinstance(peak, jax.core.Tracer) and not peak > 0:
         raise ValueError(f"peak is {peak}; allowed are positive numbers")
     return 20 * jnp.log10(peak) - 10 * jnp.log10(squared_error)
 
