@@ -49,9 +49,12 @@ def api() -> str:
     for group, names in groups.items():
         lines += ["", f"## {group}", "", "| name | what |", "|---|---|"]
         for name, value in names.items():
-            summary = (
-                (inspect.getdoc(value) or "").splitlines()[0] if callable(value) else "constant"
-            )
+            if callable(value):
+                summary = (inspect.getdoc(value) or "").splitlines()[0]
+            elif isinstance(value, tuple):
+                summary = ", ".join(map(str, value))
+            else:
+                summary = "constant"
             lines.append(f"| `{name}` | {summary.replace('|', ' or ')} |")
     return "\n".join(lines) + "\n"
 
