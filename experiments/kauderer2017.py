@@ -47,6 +47,8 @@ class Options:
     """Folder of prepared TFDS data sets."""
     datasets: tuple[str, ...] = DATASETS
     """Data sets to train on."""
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    """Networks to train."""
     seeds: tuple[int, ...] = (0,)
     """Seeds to train with."""
     epochs: int = 2
@@ -160,15 +162,16 @@ def _verdict(means: dict[str, list[tuple[str, float]]]) -> list[str]:
     plain, moved = (dict(means[augment]) for augment in AUGMENTS)
     both = [network for network in plain if network in moved]
     convolutional = [plain[network] for network in plain if network != "MLP"]
-    if not both or len(convolutional) < 2:
+    if len(both) < 2 or len(convolutional) < 2:
         return []
     ratio = float(np.mean([plain[network] / moved[network] for network in both]))
     spread = max(convolutional) / min(convolutional)
     larger = "augmentation" if ratio > spread else "architecture"
     return [
         f"Training on translated images divides the sensitivity by {ratio:.1f} (mean over "
-        f"{len(both)} networks). Between the convolutional architectures trained without it, it "
-        f"differs by a factor of {spread:.1f}. The larger factor here: {larger}.",
+        f"{len(both)} networks). Between the {len(convolutional)} convolutional architectures "
+        f"trained without it, it differs by a factor of {spread:.1f}. "
+        f"The larger factor here: {larger}.",
         "",
     ]
 
@@ -178,7 +181,7 @@ def main(options: Options) -> None:
     results = Results(options.results, page)
     for seed in options.seeds:
         for dataset in options.datasets:
-            for network in NETWORKS:
+            for network in options.networks:
                 for augment in AUGMENTS:
                     name = f"{dataset}/{network}/{augment}/{seed}"
                     results.once(

@@ -94,6 +94,11 @@ def test_pages_name_what_has_not_run():
     text = simard2003_page.page(cells)
     assert "| MLP, 800 hidden units | none | 20 | 2 | 1.60 ± 0.10 | 1.6 | +0.00 |" in text
     assert "* Simard's convolutional net, elastic" in text
+    assert "* Simard's convolutional net on a canvas of 45 pixels, translate" in text
+    wide = {"error": 0.02, "epochs": 5, "shifted": shifted | {"centred": 0.98, "mean": 0.975}}
+    text = simard2003_page.page(cells | {"conv-wide-0": wide})
+    assert "98.00% of the first 2000 test images centred" in text
+    assert "97.50% at the mean of all 289 shifts, that is 0.50 points less" in text
     text = kayhan2020.page({"FULL-0": {"similar": 0.9, "dissimilar": 0.8, "epochs": 7}})
     assert "| FULL | 1 | 7 to 7 | 90.0 | 80.0 | 89.7 | 89.7 |" in text
     assert "| VALID | 0 | | not run |" in text
@@ -107,5 +112,10 @@ def test_the_verdict_compares_the_two_factors():
         cells[f"mnist/{network}/translate/0"] = figures | {"sensitivity": plain / 2}
     text = kauderer2017.page(cells)
     assert "divides the sensitivity by 2.0 (mean over 5 networks)" in text
+    assert "Between the 4 convolutional architectures" in text
     assert "differs by a factor of 1.2. The larger factor here: augmentation." in text
     assert "not run" in text  # Fashion-MNIST
+    first = list(kauderer2017.NETWORKS)[:2]
+    both_of_one = [f"mnist/{first[0]}/{arm}/0" for arm in kauderer2017.AUGMENTS]
+    few = {name: cells[name] for name in (*both_of_one, f"mnist/{first[1]}/none/0")}
+    assert "larger factor" not in kauderer2017.page(few)  # one architecture with both arms
