@@ -31,10 +31,20 @@ def _device() -> str:
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
     if path.is_file():
-        for line in path.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        found = dict(
+            (part.strip() for part in line.split(":", 1))
+            for line in path.read_text().splitlines()
+            if ":" in line
+        )
+        if "model name" in found:
+            return found["model name"] + _vectors(found.get("flags", "").split())
     return platform.processor() or platform.machine()
+
+
+def _vectors(flags: list[str]) -> str:
+    """The widest vectors: they decide how soon convolutions outrun memory, whatever the name."""
+    widest = {"avx512f": "AVX-512", "avx2": "AVX2"}
+    return next((f" with {name}" for flag, name in widest.items() if flag in flags), "")
 
 
 def use(dtype: str) -> str:
