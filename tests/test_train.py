@@ -69,6 +69,10 @@ def test_shared_options_of_networks_have_flags_in_capitals_or_not(capsys):
         (["--model-options", "padding=WRONG"], "padding is 'WRONG'; allowed are SAME"),
         (["--padding", "wrong"], "padding is 'wrong'; allowed are SAME"),
         (["--model", "mlp", "--head", "gap"], "model mlp has no option 'head'; allowed are"),
+        (
+            ["--model", "unet", "--model-options", "widths=2,4"],
+            "UNet turns an image into shape (1, 32, 32, 10); training needs one vector of logits",
+        ),
         (["--augment", "shear"], "augment is 'shear'; allowed are none"),
         (["--preset", "simard"], "unknown preset 'simard'; allowed are"),
         (["--resume"], "--resume needs the --workdir"),

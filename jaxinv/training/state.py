@@ -67,8 +67,19 @@ def initial_state(
       optimizer: its optimiser.
       shape: of one image, (H, W, C).
       ema: whether to keep a moving average of the parameters.
+
+    Raises:
+      ValueError: if the network is no classifier.
     """
-    variables = dict(model.init(keys(key)["init"], jnp.zeros((1, *shape)), train=False))
+    logits, variables = model.init_with_output(
+        keys(key)["init"], jnp.zeros((1, *shape)), train=False
+    )
+    if jnp.ndim(logits) != 2:
+        raise ValueError(
+            f"{type(model).__name__} turns an image into shape {logits.shape}; training needs "
+            "one vector of logits for each image, (1, classes)"
+        )
+    variables = dict(variables)
     params = variables.pop("params")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
