@@ -119,7 +119,8 @@ def page(cells: dict[str, Figures]) -> str:
         "(https://arxiv.org/abs/1801.01450, `jaxinv.metrics.sensitivity_map`). Images lie on a",
         f"canvas of {CANVAS}x{CANVAS} and move by up to {REACH} pixels along each axis, so nothing",
         "is cut off. The paper's networks have other widths and train on the whole training set;",
-        "here they are small and train on a part of it.",
+        f"here they are small and train on {Options.train_images:,} of its images, for the epochs",
+        "of the table.",
         "",
     ]
     for dataset in DATASETS:
@@ -130,26 +131,28 @@ def page(cells: dict[str, Figures]) -> str:
                 group = f"{dataset}/{network}/{augment}/"
                 runs = [figures for name, figures in cells.items() if name.startswith(group)]
                 if not runs:
-                    rows.append(f"| {network} | {augment} | not run | | | | | |")
+                    rows.append(f"| {network} | {augment} | not run | | | | | | |")
                     continue
                 mean = {
                     key: np.mean([figures[key] for figures in runs])
                     for key in ("accuracy", "mean", "worst", "sensitivity")
                 }
+                epochs = ", ".join(map(str, sorted({figures["epochs"] for figures in runs})))
                 profile = np.mean([figures["profile"] for figures in runs], 0)
                 shown = ", ".join(f"{profile[r]:.2f}" for r in (1, 2, 4, 6))
                 means[augment].append((network, float(mean["sensitivity"])))
                 rows.append(
-                    f"| {network} | {augment} | {len(runs)} | {100 * mean['accuracy']:.1f} "
+                    f"| {network} | {augment} | {epochs} | {len(runs)} "
+                    f"| {100 * mean['accuracy']:.1f} "
                     f"| {100 * mean['mean']:.1f} | {100 * mean['worst']:.1f} "
                     f"| {mean['sensitivity']:.2f} | {shown} |"
                 )
         text += [
             f"## {dataset}",
             "",
-            "| network | training data | seeds | centred, % | mean over shifts | worst case "
-            "| sensitivity | at 1, 2, 4, 6 pixels |",
-            "|---|---|---|---|---|---|---|---|",
+            "| network | training data | epochs | seeds | centred, % | mean over shifts "
+            "| worst case | sensitivity | at 1, 2, 4, 6 pixels |",
+            "|---|---|---|---|---|---|---|---|---|",
             *rows,
             "",
             *_verdict(means),

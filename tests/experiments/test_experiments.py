@@ -105,13 +105,14 @@ def test_pages_name_what_has_not_run():
 
 
 def test_the_verdict_compares_the_two_factors():
-    figures = {"accuracy": 0.9, "mean": 0.8, "worst": 0.1, "profile": [0.0] * 9}
+    figures = {"epochs": 2, "accuracy": 0.9, "mean": 0.8, "worst": 0.1, "profile": [0.0] * 9}
     cells = {}
     for network, plain in zip(kauderer2017.NETWORKS, (1.0, 0.8, 0.9, 1.0, 1.2), strict=True):
         cells[f"mnist/{network}/none/0"] = figures | {"sensitivity": plain}
         cells[f"mnist/{network}/translate/0"] = figures | {"sensitivity": plain / 2}
     text = kauderer2017.page(cells)
     assert "divides the sensitivity by 2.0 (mean over 5 networks)" in text
+    assert "| MLP | none | 2 | 1 | 90.0 | 80.0 | 10.0 | 1.20 |" in text
     assert "Between the 4 convolutional architectures" in text
     assert "differs by a factor of 1.2. The larger factor here: augmentation." in text
     assert "not run" in text  # Fashion-MNIST
