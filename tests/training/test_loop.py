@@ -223,3 +223,19 @@ def test_seeds_in_one_run_are_the_runs_of_those_seeds(tmp_path, small):
     chex.assert_trees_all_close(loaded.variables, second.variables, atol=1e-5)
     with pytest.raises(ValueError, match=r"seed is 2; the run in .* has 2, from 0"):
         training.load_checkpoint(tmp_path, seed=2)
+
+
+def test_checkpoints_follow_the_evaluations(tmp_path, small, monkeypatch):
+    stored = []
+    save = storage.Checkpoints.save
+
+    def noted(self, step, tree):
+        stored.append((self.folder.name, step))
+        save(self, step, tree)
+
+    monkeypatch.setattr(storage.Checkpoints, "save", noted)
+    result = training.train_and_evaluate(small(epochs=3, eval_every=2), tmp_path, show=False)
+    assert ["test_loss" in record for record in result.history] == [False, True, True]
+    assert {step for _, step in stored} == {6, 9}  # three steps an epoch
+    assert ("last", 9) in stored
+    assert training.load_checkpoint(tmp_path).step == 9
