@@ -24,7 +24,8 @@ SHARES = (
 LAYERS = (
     "Proved: the shifts that the layer's output commutes with. Whole pixels and half pixel: "
     "relative equivariance error at shifts by whole output positions, and of the image by half a "
-    "pixel (empty for a map that shows a part of its torus). Cosine: similarity of the outputs on "
+    "pixel (empty for a map that shows a part of its torus); outputs without positions have "
+    "nothing to move, and theirs say how much they change. Cosine: similarity of the outputs on "
     "an image and on its translate. Aliased: share of energy above the Nyquist frequency of the "
     "next layer."
 )
@@ -152,6 +153,8 @@ def _maps(
 
 
 def _described(name: str, shown: ShiftMap) -> str:
+    if not shown.differs:
+        return f"{name}: {100 * shown.values.mean():.0f}% at every shift."
     down, right = shown.worst
     low, high = 100 * shown.values.min(), 100 * shown.values.max()
     return (

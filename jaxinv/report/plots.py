@@ -24,6 +24,7 @@ MARKERS = "osD^vPX"
 INK = "#16191d"
 MUTED = "#5c6670"
 HEAT = "cividis"
+ROUNDING = 1e-5
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -56,6 +57,11 @@ class ShiftMap:
     values: Float[np.ndarray, "s1 s2"]
     down: Shaped[np.ndarray, " s1"]
     right: Shaped[np.ndarray, " s2"]
+
+    @property
+    def differs(self) -> bool:
+        """Whether more than rounding tells the shifts apart; otherwise none is the worst."""
+        return bool(self.values.max() - self.values.min() > ROUNDING)
 
     @property
     def worst(self) -> tuple[int, int]:
@@ -101,7 +107,7 @@ def heat_map(
     image = axes.imshow(
         shown.values, cmap=HEAT, vmin=low, vmax=high, extent=extent, interpolation="none"
     )
-    if shown.values.min() < shown.values.max():
+    if shown.differs:
         y, x = shown.worst
         axes.plot(x, y, "x", color="white", markersize=9, markeredgewidth=3.5)
         axes.plot(x, y, "x", color="black", markersize=8, markeredgewidth=1.5)

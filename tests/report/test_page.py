@@ -6,10 +6,12 @@ import itertools
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from jaxinv.report import page as page_module
 from jaxinv.report.page import page, write_page
+from jaxinv.report.plots import shift_map, single_heat_map
 
 VOID = {"meta", "link", "br", "img", "path", "use", "circle", "rect", "image", "stop"}
 
@@ -76,6 +78,19 @@ def test_the_page_holds_all_it_needs(document):
     assert links
     assert all(link.startswith(("data:", "#")) for link in links)
     assert not re.search(r"@import|url\((?!#)", document)
+
+
+def test_rounding_has_no_worst_shift(report):
+    results, drawings = report
+    drawn = {}
+    for noise in (1e-7, 1e-2):
+        values = np.full((4, 4), 0.5)
+        values[1, 2] -= noise
+        shown = shift_map(values, (range(4), range(4)), wrap=True)
+        document = page(results, **drawings | {"accuracy": {"net": shown}, "confidence": {}})
+        lines = len(single_heat_map(shown, title="net").axes[0].lines)
+        drawn[noise] = ("50% at every shift" in document, lines)
+    assert drawn == {1e-7: (True, 0), 1e-2: (False, 2)}
 
 
 def test_text_is_escaped(document):
