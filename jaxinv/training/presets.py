@@ -25,10 +25,20 @@ _AUGMENTS: dict[str, dict[str, Any]] = {
     "elastic": {},
     "orbit": {"max_shift": 2, "chunk": 25, "epochs": 2},
 }
+# Chosen on images held out of training.
+_CHOSEN: dict[str, dict[str, Any]] = {
+    "conv-none": {
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "weight_decay": 0.3,
+        "label_smoothing": 0.1,
+    },
+}
+
 PRESETS: dict[str, TrainConfig] = {
     f"simard2003-{network}-{augment}": dataclasses.replace(
         _SIMARD,
-        **{**settings, "augment": augment, **changes},
+        **{**settings, "augment": augment, **changes, **_CHOSEN.get(f"{network}-{augment}", {})},
     )
     for network, settings in _NETWORKS.items()
     for augment, changes in _AUGMENTS.items()
