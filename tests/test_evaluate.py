@@ -16,7 +16,7 @@ from jaxinv.report.cli import main
 from jaxinv.report.terminal import console_for
 from jaxinv.study.arms import ARMS
 from jaxinv.study.run import StudyConfig, run_study
-from jaxinv.training import TrainConfig, train_and_evaluate
+from jaxinv.training import TrainConfig, cli, train_and_evaluate
 
 DOCUMENTED = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 
@@ -208,6 +208,21 @@ def test_checkpoints_side_by_side(checkpoints, capsys, tmp_path):
     assert pooled["certificate"]["verdict"] == "invariant to multiples of (2, 2)"
     assert pooled["layers"][0]["layer"] == "conv0"
     assert pooled["figures"]["equivariance_error"]["value"] < 1e-5
+
+
+def test_adaptive_sampling_trained_by_name_is_consistent_and_proved_so(capsys, tmp_path):
+    run, out = str(tmp_path / "run"), tmp_path / "out"
+    network = ["--model", "resnet20", "--downsample", "aps", "--padding", "circular"]
+    small = ["--model-options", "blocks=1,1", "width=4", "--train-split", "train[:64]"]
+    assert cli.main([*network, *small, "--epochs", "1", "--workdir", run]) == 0
+    given = ["--checkpoint", run, "--split", "test[:4]", "--no-layers", "--out", str(out)]
+    assert main(given) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Proved: invariant to every shift." in said
+    assert "100.0%" in said
+    (result,) = json.loads((out / "results.json").read_text())["networks"]
+    assert result["figures"]["consistency"]["value"] == 1
+    assert result["certificate"]["assumptions"] == ["no two polyphase components tie in their norm"]
 
 
 def test_checkpoint_of_other_images_is_refused(checkpoints, capsys, tmp_path):
