@@ -12,7 +12,7 @@ from jaxinv.data import Dataset
 from jaxinv.evaluation import proof, summary
 from jaxinv.evaluation.features import feature_error
 from jaxinv.evaluation.layers import layer_rows
-from jaxinv.evaluation.protocols import run_protocol
+from jaxinv.evaluation.protocols import chosen, run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
@@ -39,7 +39,7 @@ class Plan:
       options: the shifts.
       certify: whether to prove.
       layers: whether to go layer by layer.
-      protocols: names of published protocols, see `jaxinv.evaluation.protocols.PROTOCOLS`.
+      protocols: names of published protocols, see `jaxinv.evaluation.protocols.chosen`.
       directory: where finished shards are kept; None keeps none.
       seed: of everything random.
     """
@@ -110,7 +110,7 @@ def audit(
         layers=layer_rows(subject, few, states=states) if plan.layers else (),
         protocols={
             name: run_protocol(name, subject, dataset, seed=plan.seed, progress=progress)
-            for name in plan.protocols
+            for name in chosen(plan.protocols, subject, dataset.images)
         },
     )
     return dataclasses.replace(made, result=result)

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from jaxinv import metrics
 from jaxinv.data import Dataset
@@ -202,11 +202,6 @@ def _gruver(task: Task) -> Figures:
 
 def _stylegan3(task: Task) -> Figures:
     layers = spatial_layers(task.subject, task.images)
-    if not layers:
-        raise ValueError(
-            f"protocol stylegan3 needs a feature map, and {task.subject.name} does not show its "
-            "layers; allowed are Flax modules and checkpoints"
-        )
     (features, stride) = list(layers.values())[-1]
     base = features(task.images)
     steps: dict[str, Any] = {"stride": stride[0], "peak": jnp.max(base) - jnp.min(base)}
@@ -257,8 +252,43 @@ def check_protocols(names: Sequence[str]) -> None:
       >>> check_protocols(["zhang2019", "gruver2023"])
     """
     for name in names:
-        if name not in PROTOCOLS:
-            raise ValueError(f"protocol is {name!r}; allowed are {', '.join(PROTOCOLS)}")
+        if name not in (*PROTOCOLS, "all"):
+            raise ValueError(f"protocol is {name!r}; allowed are {', '.join(PROTOCOLS)} and all")
+
+
+def chosen(
+    names: Sequence[str], subject: Subject, images: Shaped[np.ndarray, "n h w c"]
+) -> tuple[str, ...]:
+    """The protocols that are run on a network: those named, or for "all" those that apply to it.
+
+    Args:
+      names: what was asked for.
+      subject: the network; on one that is known by its proof none is run, as each evaluation of it
+        costs a sweep.
+      images: for their shape.
+
+    Returns:
+      Names of `PROTOCOLS`.
+
+    Raises:
+      ValueError: if a name is unknown, or a protocol that is named does not apply to the network.
+
+    Example:
+      >>> chosen(["all"], Subject("net", "net", lambda x: x), np.zeros((1, 8, 8, 1)))[-2:]
+      ('gruver2023', 'biscione2021')
+    """
+    check_protocols(names)
+    if subject.by_proof or not names:
+        return ()
+    wanted = tuple(PROTOCOLS) if "all" in names else tuple(names)
+    if "stylegan3" not in wanted or spatial_layers(subject, images):
+        return wanted
+    if "all" not in names:
+        raise ValueError(
+            f"protocol stylegan3 needs a feature map, and {subject.name} shows none; allowed are "
+            "Flax modules and checkpoints with convolutions"
+        )
+    return tuple(name for name in wanted if name != "stylegan3")
 
 
 def run_protocol(
@@ -287,7 +317,7 @@ def run_protocol(
     Raises:
       ValueError: if the name is unknown or the protocol does not apply to the network.
     """
-    check_protocols([name])
+    chosen([name], subject, dataset.images)
     names: list[str] = []
 
     @jax.jit

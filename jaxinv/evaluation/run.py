@@ -14,7 +14,7 @@ from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import Audit, Plan, audit, partial_audit
 from jaxinv.evaluation.progress import counting, say
-from jaxinv.evaluation.protocols import check_protocols
+from jaxinv.evaluation.protocols import check_protocols, chosen
 from jaxinv.evaluation.results import Results, circumstances
 from jaxinv.evaluation.subject import Subject, of_function, of_module
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
@@ -62,6 +62,7 @@ def evaluate_networks(
     subjects, dataset = subjects_of(config)
     for subject in subjects:
         check_fits(subject, dataset)
+        chosen(config.plan.protocols, subject, dataset.images)
     audits, complete = audit_all(subjects, dataset, plan=config.plan, progress=progress)
     comparisons: list[dict[str, Any]] = []
     for number, first in enumerate(audits):
@@ -101,9 +102,9 @@ def audit_all(
       The audits, and whether all were finished.
     """
     audits: list[Audit] = []
-    total = len(dataset) * (1 + len(plan.protocols))
     try:
         for subject in subjects:
+            total = len(dataset) * (1 + len(chosen(plan.protocols, subject, dataset.images)))
             with counting(progress, f"shifting images for {subject.name}", total) as advance:
                 try:
                     made = audit(subject, dataset, plan=plan, progress=advance)

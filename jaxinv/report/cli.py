@@ -12,7 +12,7 @@ import tyro
 from jaxinv.command_line import read_options, run
 from jaxinv.evaluation.audit import Plan
 from jaxinv.evaluation.progress import progress_bar
-from jaxinv.evaluation.protocols import PROTOCOLS
+from jaxinv.evaluation.protocols import check_protocols
 from jaxinv.evaluation.run import EvaluationConfig, evaluate_networks
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.orbit import OrbitMode
@@ -54,7 +54,7 @@ class Arguments:
     protocol: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME")
     ] = ()
-    """Published protocol, or all; give it several times."""
+    """Published protocol, or all that apply to the network; give it several times."""
     share: bool = True
     """Compute what several shifts have in common once."""
     batch: int = 100
@@ -95,8 +95,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     for name, low in (("batch", 1), ("images", 1), ("epochs", 1)):
         if getattr(arguments, name) < low:
             raise ValueError(f"{name} is {getattr(arguments, name)}; allowed are numbers from 1")
-    if "all" in arguments.protocol:
-        arguments = dataclasses.replace(arguments, protocol=tuple(PROTOCOLS))
+    check_protocols(arguments.protocol)
     audits = arguments.checkpoint or arguments.apply or arguments.params
     if not audits and (arguments.dataset or arguments.max_shift is not None):
         raise ValueError(

@@ -1,5 +1,6 @@
 """Protocols on a data set: exact beside sampled, merged over batches."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -87,6 +88,15 @@ def test_a_network_that_shows_no_layers(peak_subject, dataset):
     assert {name.split()[0] for name in found} == {"output"}
     with pytest.raises(ValueError, match="needs a feature map"):
         run_protocol("stylegan3", peak_subject, dataset)
+    applying = [name for name in PROTOCOLS if name != "stylegan3"]
+    assert protocols.chosen(["all"], peak_subject, dataset.images) == tuple(applying)
+    proved = dataclasses.replace(peak_subject, by_proof=True)
+    assert protocols.chosen(["all"], proved, dataset.images) == ()
+
+
+def test_all_protocols_apply_to_a_network_with_feature_maps(make_subject, dataset):
+    found = protocols.chosen(["all"], make_subject("gap"), dataset.images)
+    assert found == tuple(PROTOCOLS)
 
 
 def test_engstroms_grid_on_a_network_that_sees_the_mean_alone(make_subject):
