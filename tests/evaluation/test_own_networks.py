@@ -58,6 +58,8 @@ def test_the_pages_linen_module_shows_its_layers(digits, tmp_path, monkeypatch):
         of_function("linen_net:net", None)
 
 
+# Keras copies its variables to NumPy in a way that NumPy 2 warns of when a model is saved.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 def test_the_pages_keras_model(digits, tmp_path, monkeypatch):
     pytest.importorskip("keras", reason="keras is not installed: its example is not run")
     if os.environ.get("KERAS_BACKEND") != "jax":
