@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 
 from jaxinv.command_line import read_options, run
@@ -57,8 +58,9 @@ class Arguments:
     """Published protocol, or all that apply to the network; give it several times."""
     share: bool = True
     """Compute what several shifts have in common once."""
-    batch: int = 100
-    """Images evaluated together; each such shard is kept when it is finished."""
+    batch: int | None = None
+    """Images evaluated together; each such shard is kept when it is finished. By default 25 on a
+    processor, as many as its caches hold, and 100 elsewhere."""
     chunk: int | None = None
     """Shifts evaluated together; by default chosen from the memory."""
     seed: int = 0
@@ -93,8 +95,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     """
     arguments = read_options(Arguments, argv)
     for name, low in (("batch", 1), ("images", 1), ("epochs", 1)):
-        if getattr(arguments, name) < low:
-            raise ValueError(f"{name} is {getattr(arguments, name)}; allowed are numbers from 1")
+        value = getattr(arguments, name)
+        if value is not None and value < low:
+            raise ValueError(f"{name} is {value}; allowed are numbers from 1")
     check_protocols(arguments.protocol)
     audits = arguments.checkpoint or arguments.apply or arguments.params
     if not audits and (arguments.dataset or arguments.max_shift is not None):
@@ -123,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options=SweepOptions(
                 mode=arguments.mode,
                 max_shift=arguments.max_shift,
-                batch=arguments.batch,
+                batch=arguments.batch or (25 if jax.default_backend() == "cpu" else 100),
                 chunk=arguments.chunk,
                 share=arguments.share,
             ),
