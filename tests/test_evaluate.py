@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from jaxinv.evaluation.sweep import sweep
 from jaxinv.report.cli import main
 from jaxinv.report.terminal import console_for
 from jaxinv.study.arms import ARMS
-from jaxinv.study.run import StudyConfig, run_study
-from jaxinv.training import TrainConfig, cli, train_and_evaluate
+from jaxinv.study.run import StudyConfig, networks_of, run_study
+from jaxinv.training import TrainConfig, cli, load_checkpoint, train_and_evaluate
 
 DOCUMENTED = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 
@@ -251,6 +252,17 @@ def test_the_study_reuses_what_it_trained(tmp_path):
     assert first.headline == "Finished so far: MLP."
     with pytest.raises(ValueError, match="cannot be resumed"):
         run_study(dataclasses.replace(config, plan=dataclasses.replace(plan, seed=1)))
+
+
+def test_leaving_the_study_stops_the_training_under_way_and_keeps_it(tmp_path):
+    arms = tuple(arm for arm in ARMS if arm.name in ("MLP", "dense, pooled"))[::-1]
+    networks = networks_of(StudyConfig(folder=tmp_path, epochs=20, images=8, arms=arms))
+    assert next(networks).name == "MLP"
+    under_way = tmp_path / "networks" / "dense-pooled"
+    while not (under_way / "config.json").exists():
+        time.sleep(0.01)
+    networks.close()
+    assert 0 < load_checkpoint(under_way).step < 20 * (1297 // 8)
 
 
 def test_terminal_tables_fit_100_columns(own, capsys, tmp_path):

@@ -1,5 +1,7 @@
 """scikit-learn's handwritten digits, enlarged on a canvas that leaves room to move."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
@@ -23,7 +25,7 @@ def read_digits(split: str) -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndar
       split: `"train"` or `"test"`.
 
     Returns:
-      images (N, 32, 32, 1) and labels (N,).
+      images (N, 32, 32, 1) and labels (N,), not to be written to: they are kept for the next call.
 
     Raises:
       ValueError: another split.
@@ -39,12 +41,20 @@ def read_digits(split: str) -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndar
     """
     if split not in SPLITS:
         raise ValueError(f"data set 'digits' has no split {split!r}; it has {', '.join(SPLITS)}.")
-    bunch = datasets.load_digits()
+    images, labels = _enlarged()
     part = slice(-TEST_SIZE) if split == "train" else slice(-TEST_SIZE, None)
-    small = np.round(bunch.images[part] * (255 / 16)).astype(np.uint8)
+    return images[part], labels[part]
+
+
+@functools.cache
+def _enlarged() -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndarray, " n"]]:
+    bunch = datasets.load_digits()
+    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)
     margin = (CANVAS - ENLARGED) // 2
     images = np.zeros((len(small), CANVAS, CANVAS, 1), np.uint8)
     for canvas, digit in zip(images, small, strict=True):
         large = Image.fromarray(digit).resize((ENLARGED, ENLARGED), Image.Resampling.BICUBIC)
         canvas[margin:-margin, margin:-margin, 0] = np.asarray(large)
-    return images, bunch.target[part].astype(np.int32)
+    labels = bunch.target.astype(np.int32)
+    images.flags.writeable = labels.flags.writeable = False
+    return images, labels

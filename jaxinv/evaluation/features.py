@@ -1,7 +1,6 @@
 """Equivariance of a network's feature maps over all shifts that their stride allows."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,9 @@ from jaxinv.evaluation.layers import spatial_layers, window_error
 from jaxinv.evaluation.results import Estimate
 from jaxinv.evaluation.subject import Subject
 from jaxinv.shifts import translate
+
+# Shifts evaluated together.
+TOGETHER = 16
 
 
 def feature_error(
@@ -45,25 +47,26 @@ def feature_error(
     features, stride = layers[place]
     x = jnp.asarray(images, jnp.float32)
     whole = tuple(p // s for p, s in zip(x.shape[1:-1], stride, strict=True))
-    rows = [range(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
-    base = None
-    errors = []
-    # Shift by shift from here: on the processor XLA runs convolutions inside loops several times
-    # slower than outside.
-    for t in itertools.product(*rows):
-        moved = _moved(features, x, jnp.array(t))
-        base = moved if base is None else base  # the first shift is the one by nothing
-        by = jnp.array([a // s for a, s in zip(t, stride, strict=True)])
-        errors.append(_error(moved, base, by, whole))
+    rows = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
+    shifts = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(rows))
+    # Some shifts at a time from here: on the processor XLA runs convolutions inside loops several
+    # times slower than outside. The first ones come again where the last are fewer.
+    errors = [
+        _largest_error(
+            features, x, shifts[np.arange(at, at + TOGETHER) % len(shifts)], stride, whole
+        )
+        for at in range(0, len(shifts), TOGETHER)
+    ]
     worst = max(map(float, jax.device_get(errors)))
     return Estimate(worst, None, None, len(images), "relative"), stride
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _moved(features, x, shift):
-    return features(translate(x, tuple(shift)))
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _largest_error(features, x, shifts, stride, whole):
+    base = features(x)
 
+    def error(shift):
+        by = tuple(shift // np.array(stride))
+        return window_error(features(translate(x, tuple(shift))), base, by, whole)
 
-@functools.partial(jax.jit, static_argnums=3)
-def _error(moved, base, by, whole):
-    return window_error(moved, base, tuple(by), whole)
+    return jax.vmap(error)(shifts).max()

@@ -70,9 +70,9 @@ class Arguments:
     study, runs/evaluation/ for others."""
     json: bool = False
     """Print results.json to standard output, tables to standard error."""
-    epochs: int = 16
+    epochs: int = StudyConfig.epochs
     """Study: passes over the training images."""
-    images: int = 200
+    images: int = StudyConfig.images
     """Study: number of test images."""
 
 

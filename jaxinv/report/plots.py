@@ -164,8 +164,9 @@ def heat_maps(
 def single_heat_map(shown: ShiftMap, *, title: str) -> Figure:
     """One map without a colour bar, for the page, which has one for all."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.9, 2.95), layout="constrained")
-        heat_map(figure.subplots(), shown, title=title)
+        # The places are known: a constrained layout would draw everything twice to find them.
+        figure = Figure(figsize=(2.9, 2.95))
+        heat_map(figure.add_axes((0.2, 0.16, 0.76, 0.75)), shown, title=title)
     return figure
 
 
@@ -261,6 +262,7 @@ def layer_plot(network: NetworkResult) -> Figure:
             style = line_style(number) | {"linestyle": "none", "markersize": 5}
             axes.plot(xs, places[known], label=label, **style)
         errors.set_xscale("log")
+        errors.minorticks_off()
         errors.set_xlim(floor / 2, 4)
         errors.set_xlabel("equivariance error (relative)")
         errors.set_yticks(places, [row.layer for row in rows])

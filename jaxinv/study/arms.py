@@ -9,7 +9,7 @@ from jaxinv.training import TrainConfig
 # Two convolutions of 5 x 5 with circular padding, each followed by a max pool of stride 2 unless
 # an arm says otherwise, then a dense layer of 64 units.
 COMMON: Mapping[str, Any] = {
-    "widths": ((8,), (16,)),
+    "widths": ((4,), (16,)),
     "kernels": 5,
     "dense": (64,),
     "padding": "CIRCULAR",
@@ -97,7 +97,8 @@ def training_of(arm: Arm, *, epochs: int, seed: int) -> TrainConfig:
         model=arm.model,
         model_options=options,
         learning_rate=4e-3,
-        batch_size=32,
+        warmup_epochs=1.0,
+        batch_size=8,
         epochs=epochs,
         eval_every=epochs,
         seed=seed,

@@ -1,9 +1,12 @@
 """Runs the study: trains what is not trained yet, audits every network, decides the claims."""
 
+import contextlib
 import dataclasses
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +45,9 @@ class StudyConfig:
 
     folder: Path = Path("study")
     """Where networks, finished shards and the report are kept."""
-    epochs: int = 16
+    epochs: int = 12
     """Passes over the 1,297 training images."""
-    images: int = 200
+    images: int = 100
     """Test images that every network is evaluated on, at every shift."""
     plan: Plan = dataclasses.field(default_factory=Plan)
     """What is done to each network; its seed is that of the training too."""
@@ -77,13 +80,14 @@ def run_study(
             if error is not None:
                 first_layers[subject.name] = error[0]
 
-    found, complete = audit_all(
-        networks_of(config, progress=progress),
-        dataset,
-        plan=config.plan,
-        progress=progress,
-        finished=look_at_first_layer,
-    )
+    with contextlib.closing(networks_of(config, progress=progress)) as subjects:
+        found, complete = audit_all(
+            subjects,
+            dataset,
+            plan=config.plan,
+            progress=progress,
+            finished=look_at_first_layer,
+        )
     networks = {made.result.name: made.result for made in found}
     audits = {
         made.result.name: dataclasses.replace(
@@ -106,8 +110,13 @@ def run_study(
     return results, list(audits.values())
 
 
-def networks_of(config: StudyConfig, *, progress: Progress | None = None) -> Iterator[Subject]:
-    """The networks of the study, each trained when it is asked for, unless it was before.
+def networks_of(
+    config: StudyConfig, *, progress: Progress | None = None
+) -> Generator[Subject, None, None]:
+    """The networks of the study, each trained unless it was before.
+
+    A second thread trains them, so that a network is evaluated while the next one learns: neither
+    keeps all cores busy.
 
     Args:
       config: the study.
@@ -120,39 +129,59 @@ def networks_of(config: StudyConfig, *, progress: Progress | None = None) -> Ite
       ValueError: if its folder holds another run.
     """
     made: dict[str, Subject] = {}
-    for number, arm in enumerate(config.arms, 1):
-        say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
-        if arm.averages is not None:
-            if not config.plan.certify:
-                continue  # at all shifts it is known by its proof only
-            yield dataclasses.replace(
-                made[arm.averages],
-                name=arm.name,
-                title=arm.title,
-                apply=symmetrize(made[arm.averages].apply),
-                layers=None,
-                by_proof=True,
-            )
-            continue
-        folder = config.folder / "networks" / re.sub(r"\W+", "-", arm.name)
-        result = train_and_evaluate(
-            training_of(arm, epochs=config.epochs, seed=config.plan.seed),
-            folder,
-            resume=(folder / "config.json").exists(),
-            show=progress or False,
-        )
-        for task in progress.task_ids if progress else ():
-            progress.remove_task(task)  # type: ignore[union-attr]
-        made[arm.name] = of_module(
-            result.model,
-            result.variables,
-            name=arm.name,
-            title=arm.title,
-            mean=result.data.mean,
-            std=result.data.std,
-            origin={"checkpoint": folder.as_posix(), "step": result.step},
-        )
-        yield made[arm.name]
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as trainer:
+        runs = {
+            arm.name: trainer.submit(_trained, arm, config, stop=stop, progress=progress)
+            for arm in config.arms
+            if arm.averages is None
+        }
+        try:
+            for number, arm in enumerate(config.arms, 1):
+                say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
+                if arm.averages is None:
+                    made[arm.name] = runs[arm.name].result()
+                elif config.plan.certify:
+                    made[arm.name] = _averaged(arm, made[arm.averages])
+                else:
+                    continue  # at all shifts it is known by its proof only
+                yield made[arm.name]
+        finally:
+            stop.set()
+            trainer.shutdown(cancel_futures=True)
+
+
+def _averaged(arm: Arm, network: Subject) -> Subject:
+    return dataclasses.replace(
+        network,
+        name=arm.name,
+        title=arm.title,
+        apply=symmetrize(network.apply),
+        layers=None,
+        by_proof=True,
+    )
+
+
+def _trained(
+    arm: Arm, config: StudyConfig, *, stop: threading.Event, progress: Progress | None
+) -> Subject:
+    folder = config.folder / "networks" / re.sub(r"\W+", "-", arm.name)
+    result = train_and_evaluate(
+        training_of(arm, epochs=config.epochs, seed=config.plan.seed),
+        folder,
+        resume=(folder / "config.json").exists(),
+        show=progress or False,
+        stop=stop,
+    )
+    return of_module(
+        result.model,
+        result.variables,
+        name=arm.name,
+        title=arm.title,
+        mean=result.data.mean,
+        std=result.data.std,
+        origin={"checkpoint": folder.as_posix(), "step": result.step},
+    )
 
 
 def _comparisons(audits: dict[str, Audit]) -> list[dict[str, Any]]:

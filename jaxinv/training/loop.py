@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,7 @@ def train_and_evaluate(
     resume: bool = False,
     show: bool | Progress = True,
     on_epoch: Callable[[Record], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> TrainResult:
     """Train a network and evaluate it after each epoch.
 
@@ -88,6 +90,7 @@ def train_and_evaluate(
       resume: continue the run in `workdir` from its last checkpoint.
       show: a progress bar (lines, if the output is not a terminal), nothing, or the bar to add to.
       on_epoch: called with each epoch's record, the line of metrics.jsonl.
+      stop: an event that another thread sets to end the run as Ctrl-C does.
 
     Returns:
       A `TrainResult`.
@@ -96,7 +99,7 @@ def train_and_evaluate(
       ValueError: the configuration cannot be run; `workdir` holds another run, or none to resume.
       FloatingPointError: the loss became infinite or NaN; the last good checkpoint is kept.
       OSError: the workdir cannot be written; what was stored before is kept.
-      KeyboardInterrupt: Ctrl-C, after the state was stored.
+      KeyboardInterrupt: Ctrl-C or `stop`, after the state was stored.
 
     Examples:
       >>> config = TrainConfig(model="mlp", epochs=1, train_split="train[:256]")
@@ -114,7 +117,7 @@ def train_and_evaluate(
         raise ValueError("resume needs a workdir.")
     run = _Run(config, folder, resume=resume, show=show)
     run.on_epoch = on_epoch
-    return run.train()
+    return run.train(threading.Event() if stop is None else stop)
 
 
 def _check_workdir(workdir: Path, config: TrainConfig, resume: bool) -> None:
@@ -248,12 +251,12 @@ class _Run:
             scores |= {f"{split}_loss": losses.tolist(), f"{split}_accuracy": correct.tolist()}
         return scores
 
-    def train(self) -> TrainResult:
-        """Train to the end."""
+    def train(self, stop: threading.Event) -> TrainResult:
+        """Train to the end, or until asked to stop."""
         with contextlib.ExitStack() as stack:
             with _writing(self.workdir):
                 self._open(stack)
-            stop = stack.enter_context(stop_on_signals())
+            stack.enter_context(stop_on_signals(stop))
             stack.enter_context(self.display.running())
             self._train(stop)
         variables = self.state.variables
@@ -283,7 +286,7 @@ class _Run:
         self.recorder = Recorder(self.workdir, step=self.step, tensorboard=self.config.tensorboard)
         stack.callback(self.recorder.close)
 
-    def _train(self, stop: Any) -> None:
+    def _train(self, stop: threading.Event) -> None:
         glance, save = Every(0.3), Every(60 * self.config.checkpoint_minutes)
         per_call = 1 if jax.default_backend() == "cpu" else STEPS_PER_CALL
         order, began = None, time.monotonic()
@@ -296,7 +299,7 @@ class _Run:
             self.state = self._advance(self.state, order, *self.train_data, count)
             self.step += count
             ended = position + count == self.steps_per_epoch
-            stopping = stop.asked  # read once: a signal may come at any line
+            stopping = stop.is_set()  # read once: a signal may come at any line
             if ended or stopping or glance.due():
                 self._look(epoch)
             if ended:

@@ -108,12 +108,17 @@ class Display:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Show the bar while the block runs."""
-        if not self._own or self._progress is None:
+        """Show the bar while the block runs; another's bar loses the line that was added."""
+        if self._progress is None:
             yield
-            return
-        with self._progress:
-            yield
+        elif self._own:
+            with self._progress:
+                yield
+        else:
+            try:
+                yield
+            finally:
+                self._progress.remove_task(self._task)
 
     def update(self, step: int, note: str) -> None:
         """Move the bar."""

@@ -12,7 +12,7 @@ import pytest
 
 from jaxinv import certify, layers
 from jaxinv.orbit import orbit
-from tests.layers.generic import quick_jit
+from tests.layers.generic import quick_jit, trained
 
 SIZES = (6, 8)
 EVERY, EVEN, NONE = (1, 1), (2, 2), SIZES
@@ -80,25 +80,6 @@ class Net(nn.Module):
         return y[0] if isinstance(y, tuple) else y
 
 
-def trained(net, variables, x):
-    state = {k: v for k, v in variables.items() if k != "params"}
-
-    def loss(params, state):
-        y, state = net.apply({"params": params, **state}, x, train=True, mutable=["batch_stats"])
-        return jnp.mean((y - 1) ** 2), state
-
-    @quick_jit
-    def step(params, state):
-        (value, state), grads = jax.value_and_grad(loss, has_aux=True)(params, state)
-        return jax.tree.map(lambda p, g: p - 0.02 * g, params, grads), state, value
-
-    params, losses = variables["params"], []
-    for _ in range(3):
-        params, state, value = step(params, state)
-        losses.append(float(value))
-    return {"params": params, **state}, losses
-
-
 def moved(y, shift, kind):
     """The map moved as far as the input, in positions of its own grid, also if it is flattened."""
     if kind == "invariant":
@@ -132,7 +113,7 @@ def test_trained_saved_restored_certified_and_measured(
 ):
     net, x = Net(layer), signal(2, *SIZES, 2)
     start = weights(net, x)
-    variables, losses = trained(net, start, x)
+    variables, losses = trained(net, start, x, lambda y: jnp.mean((y - 1) ** 2))
     assert losses[2] < losses[0]
     path = tmp_path / "layer.msgpack"
     path.write_bytes(flax.serialization.to_bytes(variables))

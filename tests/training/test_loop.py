@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import threading
 
 import chex
 import jax
@@ -14,7 +15,6 @@ from rich.progress import Progress
 
 from jaxinv import training
 from jaxinv.training import checkpoints as storage
-from jaxinv.training import loop
 from jaxinv.training.interrupts import stop_on_signals
 from jaxinv.training.records import Display
 
@@ -60,24 +60,21 @@ def test_nothing_is_written_without_a_workdir(tmp_path, small, monkeypatch):
         training.train_and_evaluate(small(), resume=True)
 
 
-def test_a_run_stopped_in_the_midst_of_an_epoch_continues_bit_for_bit(tmp_path, small, monkeypatch):
+def test_a_run_stopped_in_the_midst_of_an_epoch_continues_bit_for_bit(tmp_path, small):
     config = small(augment="translate", ema=0.5, epochs=3, tensorboard=True)
     whole = training.train_and_evaluate(config, tmp_path / "whole", show=False)
 
-    class StopAt:
-        """Asks to stop at the fifth of nine steps."""
+    class AtStepFive(threading.Event):
+        """Set when it is asked for the fifth time, of nine."""
 
         calls = 0
 
-        @property
-        def asked(self):
+        def is_set(self):
             self.calls += 1
             return self.calls == 5
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "stop_on_signals", lambda: _given(StopAt()))
-        with pytest.raises(KeyboardInterrupt, match=r"stopped at step .* --resume continues"):
-            training.train_and_evaluate(config, tmp_path / "cut", show=False)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped at step .* --resume continues"):
+        training.train_and_evaluate(config, tmp_path / "cut", show=False, stop=AtStepFive())
     steps = storage.Checkpoints(tmp_path / "cut", "last", read_only=True).steps()
     assert steps == [5]  # within the second epoch
     with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
@@ -89,17 +86,6 @@ def test_a_run_stopped_in_the_midst_of_an_epoch_continues_bit_for_bit(tmp_path, 
     assert list((tmp_path / "whole" / "tensorboard").glob("events.out.tfevents.*"))
 
 
-class _given:
-    def __init__(self, value):
-        self.value = value
-
-    def __enter__(self):
-        return self.value
-
-    def __exit__(self, *_):
-        return None
-
-
 def test_signals_ask_once_and_then_interrupt():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     try:
@@ -109,9 +95,10 @@ def test_signals_ask_once_and_then_interrupt():
 
 
 def _signal_three_times():
-    with stop_on_signals() as stop:
+    stop = threading.Event()
+    with stop_on_signals(stop):
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.asked
+        assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -210,9 +197,17 @@ def test_progress_on_a_terminal_and_elsewhere(small, capsys):
         display.update(3, "note")
         display.epoch(record, 1)
     assert "mlp on digits: epoch 1/1, train_loss 0.5 0.25, 2.0 s" in capsys.readouterr().err
-    progress = Progress(disable=True)
+    seen = []
+
+    class Watched(Progress):
+        def remove_task(self, task_id):
+            seen.append((self.tasks[0].completed, self.tasks[0].total))
+            super().remove_task(task_id)
+
+    progress = Watched(disable=True)
     training.train_and_evaluate(small(epochs=1), show=progress)
-    assert progress.tasks[0].completed == progress.tasks[0].total == 3
+    assert seen == [(3, 3)]
+    assert not progress.tasks
 
 
 def test_seeds_in_one_run_are_the_runs_of_those_seeds(tmp_path, small):
