@@ -28,8 +28,8 @@ REACH, BATCH = 4, 50
 NEAR, ALL = {"mode": "constant", "max_shift": REACH}, {"mode": "wrap"}
 AUDITS = (
     ("resnet20", NEAR, 1000),
-    ("resnet32", NEAR, 200),
-    ("resnet56", NEAR, 200),
+    ("resnet32", NEAR, 1000),
+    ("resnet56", NEAR, 1000),
     ("resnet20", ALL, 50),
 )
 

@@ -317,6 +317,8 @@ def run_protocol(
     Raises:
       ValueError: if the name is unknown or the protocol does not apply to the network.
     """
+    if name == "all":
+        raise ValueError(f"protocol is 'all'; allowed is one of {', '.join(PROTOCOLS)}")
     chosen([name], subject, dataset.images)
     names: list[str] = []
 

@@ -68,7 +68,12 @@ def setting(results: Results) -> str:
     data, shifts = results.dataset, results.shifts
     parts = []
     if data:
-        parts.append(f"{data['name']} ({data['split']}), {data['images']:,} images")
+        total = data["images"]
+        # A network that was interrupted has figures of the images finished until then.
+        counts = [n.figures["centred"].count for n in results.networks if n.figures]
+        done = min(counts, default=total)
+        count = f"{done:,} of {total:,}" if done < total else f"{total:,}"
+        parts.append(f"{data['name']} ({data['split']}), {count} images")
     if shifts:
         reach = shifts["max_shift"]
         what = "all circular shifts" if reach is None else f"within {reach} pixels"

@@ -115,3 +115,5 @@ def test_engstroms_grid_on_a_network_that_sees_the_mean_alone(make_subject):
 def test_an_unknown_protocol_is_refused(peak_subject, dataset):
     with pytest.raises(ValueError, match="protocol is 'zhang'; allowed are all-shifts, zhang2019"):
         run_protocol("zhang", peak_subject, dataset)
+    with pytest.raises(ValueError, match="protocol is 'all'; allowed is one of"):
+        run_protocol("all", peak_subject, dataset)
