@@ -109,7 +109,7 @@ class Display:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Show the bar while the block runs; another's bar loses the line that was added."""
-        if self._progress is None:
+        if self._progress is None or self._task is None:
             yield
         elif self._own:
             with self._progress:

@@ -3,8 +3,6 @@
 They are drawn by NumPy: JAX would compile its generator anew for each shape.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,10 +30,6 @@ def generic_variables(module, x, *, seed=1, dtype=jnp.float32):
     return jax.tree_util.tree_map_with_path(fill, shapes)
 
 
-# Tests run each program a few times: XLA's code for that is as good unoptimised, in half the time.
-quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def trained(module, variables, x, loss_of):
     """Variables after three steps of gradient descent on one batch, and the losses before each.
 
@@ -57,7 +51,7 @@ def trained(module, variables, x, loss_of):
         )
         return loss_of(y), state
 
-    @quick_jit
+    @jax.jit
     def step(params, state):
         (value, state), grads = jax.value_and_grad(loss, has_aux=True)(params, state)
         return jax.tree.map(lambda p, g: p - 0.02 * g, params, grads), state, value

@@ -14,7 +14,6 @@ from jaxinv.layers import (
     convolve,
 )
 from jaxinv.orbit import orbit
-from tests.layers.generic import quick_jit
 
 
 def is_a_roll(moved, y):
@@ -54,7 +53,7 @@ def test_all_shifts_give_the_same_values_up_to_a_roll(signal, weights, kind, siz
         layer = sampler(kind, stride)
         variables = weights(layer, x, dtype=jnp.float64)
         sample = orbit(lambda x: layer.apply(variables, x)[0])
-        every = np.asarray(quick_jit(sample)(x))
+        every = np.asarray(jax.jit(sample)(x))
         for shift in np.ndindex(*sizes):
             for n in range(2):
                 if kind.startswith(
@@ -125,7 +124,7 @@ def test_down_and_up_commute_with_every_shift_exactly(signal, stride):
     def there_and_back(x):
         return up(*AdaptivePolyphaseSampling(stride).apply({}, x))
 
-    every = np.asarray(quick_jit(orbit(there_and_back))(x))
+    every = np.asarray(jax.jit(orbit(there_and_back))(x))
     for a, b in np.ndindex(6, 3 * stride):
         np.testing.assert_array_equal(every[a, b], np.roll(every[0, 0], (a, b), (1, 2)))
 
@@ -146,7 +145,7 @@ class TestLearnable:
             y, phase = layer.apply(variables, x, train=True)
             return jnp.sum(y**2), (y, phase)
 
-        grads, (y, phase) = quick_jit(jax.grad(loss, has_aux=True))(variables)
+        grads, (y, phase) = jax.jit(jax.grad(loss, has_aux=True))(variables)
         for n in range(2):
             p, q = divmod(int(phase[n]), 2)
             np.testing.assert_allclose(y[n], x[n, p::2, q::2], atol=1e-6)
@@ -157,8 +156,8 @@ class TestLearnable:
         x = jnp.broadcast_to(signal(1, 4, 4, 2), (64, 4, 4, 2))
         variables = weights(layer, x)
         rngs = {"dropout": jax.random.key(1)}
-        _, drawn = quick_jit(partial(layer.apply, train=True))(variables, x, rngs=rngs)
-        _, quiet = quick_jit(partial(layer.apply, train=False))(variables, x, rngs=rngs)
+        _, drawn = jax.jit(partial(layer.apply, train=True))(variables, x, rngs=rngs)
+        _, quiet = jax.jit(partial(layer.apply, train=False))(variables, x, rngs=rngs)
         assert len(set(drawn.tolist())) == 4
         assert len(set(quiet.tolist())) == 1
 
@@ -178,7 +177,7 @@ class TestLearnable:
             logits = jnp.stack([score(x[:, 0::2]), score(x[:, 1::2])])
             return jax.nn.softmax(logits / 2) @ jnp.array([3.0, 12.0])
 
-        slope, expected = (float(quick_jit(jax.grad(f))(0.7)) for f in (total, by_hand))
+        slope, expected = (float(jax.jit(jax.grad(f))(0.7)) for f in (total, by_hand))
         assert slope == pytest.approx(expected, rel=1e-4)
         assert abs(slope) > 1e-3
 

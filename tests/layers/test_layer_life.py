@@ -12,7 +12,7 @@ import pytest
 
 from jaxinv import certify, layers
 from jaxinv.orbit import orbit
-from tests.layers.generic import quick_jit, trained
+from tests.layers.generic import trained
 
 SIZES = (6, 8)
 EVERY, EVEN, NONE = (1, 1), (2, 2), SIZES
@@ -124,10 +124,10 @@ def test_trained_saved_restored_certified_and_measured(
     certificate = certify(forward, x)
     assert (certificate.kind, certificate.period) == (kind, period)
 
-    every = np.asarray(quick_jit(orbit(forward))(x))
+    every = np.asarray(jax.jit(orbit(forward))(x))
     shifts = list(np.ndindex(SIZES))
     rolled = np.concatenate([np.roll(x, shift, (1, 2)) for shift in shifts])
-    direct = np.asarray(quick_jit(forward)(rolled)).reshape(len(shifts), *every.shape[2:])
+    direct = np.asarray(jax.jit(forward)(rolled)).reshape(len(shifts), *every.shape[2:])
     np.testing.assert_allclose(every.reshape(direct.shape), direct, rtol=1e-3, atol=1e-4)
 
     kept = [all(t % p == 0 for t, p in zip(s, period, strict=True)) for s in shifts]

@@ -12,7 +12,6 @@ from jaxinv.layers import (
 )
 from jaxinv.layers.lowpass import band_below, dirichlet
 from jaxinv.shifts import subpixel_translate
-from tests.layers.generic import quick_jit
 
 SHIFT = (0.37, -1.61)
 
@@ -83,7 +82,7 @@ def test_the_fourier_shift_theorem(band_limited):
         (lambda v: filtered_nonlinearity(v, lambda u: 1 + u - 2 * u**2), 1),
         (lambda v: filtered_nonlinearity(v, lambda u: u**3), 1),
     ):
-        y, y_moved = quick_jit(lambda a, b, f=function: (f(a), f(b)))(x, moved)
+        y, y_moved = jax.jit(lambda a, b, f=function: (f(a), f(b)))(x, moved)
         expected = turned(y, tuple(rate * t for t in SHIFT))
         np.testing.assert_allclose(y_moved, expected, atol=1e-10)
 
@@ -92,7 +91,7 @@ def test_pointwise_activations_do_not_commute_with_fractions_and_filtered_ones_n
     x, moved = band_limited, subpixel_translate(band_limited, SHIFT)
 
     def error(function):
-        y, y_moved = quick_jit(lambda a, b: (function(a), function(b)))(x, moved)
+        y, y_moved = jax.jit(lambda a, b: (function(a), function(b)))(x, moved)
         expected = np.asarray(subpixel_translate(y, SHIFT))
         return np.linalg.norm(np.asarray(y_moved) - expected) / np.linalg.norm(expected)
 
@@ -105,7 +104,7 @@ def test_pointwise_activations_do_not_commute_with_fractions_and_filtered_ones_n
 def test_the_polyphase_form_is_up_function_filter_down(signal):
     x = signal(2, 6, 5, 2, dtype=jnp.float64)
 
-    @quick_jit
+    @jax.jit
     def both(x):
         fine = jnp.tanh(ideal_upsample(x, 3))
         by_hand = ideal_lowpass(fine, 3, subsample=True)
@@ -117,7 +116,7 @@ def test_the_polyphase_form_is_up_function_filter_down(signal):
 @pytest.mark.parametrize("sizes", [(8,), (4, 6, 2)])
 def test_one_and_three_dimensions(signal, sizes):
     x = signal(1, *sizes, 1, dtype=jnp.float64)
-    y, passed, expected = quick_jit(
+    y, passed, expected = jax.jit(
         lambda x: (
             ideal_lowpass(x, 2, subsample=True),
             filtered_nonlinearity(x, lambda v: v),

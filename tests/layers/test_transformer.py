@@ -5,14 +5,13 @@ import optax
 import pytest
 
 from jaxinv.layers import WARPS, Head, SpatialTransformer, translation_warp
-from tests.layers.generic import quick_jit
 
 
 @pytest.mark.parametrize("warp", WARPS)
 def test_at_first_it_moves_nothing(signal, warp):
     x = signal(2, 6, 5, 2)
     layer = SpatialTransformer(Head("flatten"), warp)
-    y, _ = quick_jit(layer.init_with_output)(jax.random.key(0), x)
+    y, _ = jax.jit(layer.init_with_output)(jax.random.key(0), x)
     np.testing.assert_allclose(y, x, atol=1e-4)
 
 

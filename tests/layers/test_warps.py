@@ -1,5 +1,6 @@
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from jaxinv.layers import (
     translation_warp,
 )
 from jaxinv.layers.warps import control_points
-from tests.layers.generic import quick_jit
 
 
 def test_the_grid_holds_the_centres_of_positions():
@@ -26,7 +26,7 @@ def test_the_grid_holds_the_centres_of_positions():
 def test_reading_at_the_grid_changes_nothing(signal, border, sizes):
     x = signal(2, *sizes, 3)
     where = jnp.broadcast_to(identity_grid(sizes), (2, *sizes, len(sizes)))
-    read = quick_jit(partial(read_at, border=border))
+    read = jax.jit(partial(read_at, border=border))
     np.testing.assert_allclose(read(x, where), x, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ import pytest
 from jaxinv import certify, models
 from jaxinv.orbit import orbit
 from jaxinv.tolerances import tolerance
-from tests.layers.generic import quick_jit, trained
+from tests.layers.generic import trained
 
 TINY = {"widths": ((3,), (4,)), "kernels": 3, "dense": (5,)}
 RES = {"blocks": (1, 1), "width": 4}
@@ -127,7 +127,7 @@ def test_trained_saved_restored_certified_and_measured(case, signal, weights, tm
     certificate = certify(forward, x, axes=axes)
     assert (certificate.kind, certificate.period) == (kind, period)
 
-    every = np.asarray(quick_jit(orbit(forward, axes=axes, share=False))(x))
+    every = np.asarray(jax.jit(orbit(forward, axes=axes, share=False))(x))
     here = every[(0,) * len(sizes)]
     rtol, atol = tolerance(jnp.float32, depth=64)
     far = 0.0
