@@ -328,7 +328,7 @@ def trained_table(options, kept: list[str]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for name, shifts, images in AUDITS:
         number = 32 * 32 if shifts["mode"] == "wrap" else (2 * shifts["max_shift"] + 1) ** 2
-        within = "circular" if shifts["mode"] == "wrap" else f"within {REACH} pixels, zeros enter"
+        within = "circular" if shifts["mode"] == "wrap" else f"within {REACH} pixels, black enters"
         begin = f"| `{name}` | all {number:,}, {within} | first {images:,} |"
         old = [line for line in kept if line.startswith(begin)]
         yield old[0] if old else begin + audit(options.weights, test, name, shifts, images)
@@ -338,13 +338,15 @@ def audit(weights: Path, test: data.Dataset, name: str, shifts: dict, images: in
     (file,) = glob.glob(str(weights / f"{name}-*.npz"))
     model = models.create(name)
     apply = partial(model.apply, models.from_torch(file, model))
-    predict = jax.jit(lambda x: jnp.argmax(apply(x), -1).astype(jnp.int8))
+
+    @jax.jit
+    def predict(pixels):
+        x = data.normalise(pixels, mean=CIFAR_MEAN, std=CIFAR_STD)
+        return jnp.argmax(apply(x), -1).astype(jnp.int8)
+
     every = jax.jit(orbit(predict, share=False, chunk=1, **shifts))
-    x, labels = (
-        data.normalise(test.images[:images], mean=CIFAR_MEAN, std=CIFAR_STD),
-        test.labels[:images],
-    )
-    parts = np.split(x, images // BATCH)
+    labels = test.labels[:images]
+    parts = np.split(test.images[:images], images // BATCH)
     predictions = jnp.concatenate([every(part) for part in parts], axis=-1)
     figures = (
         float(np.mean(np.concatenate([predict(part) for part in parts]) == labels)),
