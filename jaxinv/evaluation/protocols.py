@@ -189,14 +189,17 @@ def _adversarial(task: Task) -> Figures:
 
 def _gruver(task: Task) -> Figures:
     layers = task.subject.layers
-    networks = {"output": task.apply} if layers is None else {"output": task.apply, "": layers}
+
+    def outputs(images):
+        return {"output": task.apply(images)} | (layers(images) if layers else {})
+
+    order = list(outputs(task.images))  # derivatives come back with the layers sorted by name
     found = {}
-    for name, fun in networks.items():
-        for method in ("fourier", "bilinear"):
-            errors = protocols.local_equivariance_error(fun, task.images, method=method)
-            for layer, error in (errors if isinstance(errors, dict) else {name: errors}).items():
-                for kind in error._fields:
-                    found[f"{layer} {method} {kind}"] = Total(getattr(error, kind), "relative")
+    for method in ("fourier", "bilinear"):
+        errors = protocols.local_equivariance_error(outputs, task.images, method=method)
+        for layer in order:
+            for kind in errors[layer]._fields:
+                found[f"{layer} {method} {kind}"] = Total(getattr(errors[layer], kind), "relative")
     return found
 
 

@@ -83,6 +83,15 @@ def test_layers_are_named_where_the_network_shows_them(figures):
     assert "conv0 at_1_pixels" in figures["biscione2021"]
 
 
+def test_layers_come_in_the_order_of_the_network(peak_subject, dataset):
+    layers = {"z": lambda x: x * 1.0, "a": lambda x: x * 2.0}
+    shown = dataclasses.replace(
+        peak_subject, layers=lambda x: {name: layer(x) for name, layer in layers.items()}
+    )
+    found = run_protocol("gruver2023", shown, dataset)
+    assert [n.split()[0] for n in found if n.endswith("fourier squared")] == ["output", "z", "a"]
+
+
 def test_a_network_that_shows_no_layers(peak_subject, dataset):
     found = run_protocol("gruver2023", peak_subject, dataset)
     assert {name.split()[0] for name in found} == {"output"}
