@@ -131,6 +131,8 @@ def command(options: Options) -> str:
     words = [page.COMMAND]
     if options.dtype != "float32":
         words += ["--dtype", options.dtype]
+    if options.rounds != Options.rounds:
+        words += ["--rounds", str(options.rounds)]
     return " ".join([*words, "--write-docs"])
 
 

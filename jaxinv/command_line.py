@@ -4,7 +4,8 @@ import contextlib
 import io
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -63,6 +64,23 @@ def _one_line(boxed: str) -> str:
     return f"{' '.join(words)} (see --help)"
 
 
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, with which schedulers announce the end, does what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt("terminated.")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def run(program: Callable[[], None], *, name: str) -> int:
     """Run a program's body: errors that the user can do something about become one line.
 
@@ -71,7 +89,7 @@ def run(program: Callable[[], None], *, name: str) -> int:
       name: the program's name, for the message.
 
     Returns:
-      The exit status: 0, 1 after an error, 130 after Ctrl-C.
+      The exit status: 0, 1 after an error, 130 after Ctrl-C or SIGTERM.
 
     Examples:
       >>> def body():
@@ -80,7 +98,8 @@ def run(program: Callable[[], None], *, name: str) -> int:
       130
     """
     try:
-        program()
+        with _terminated_as_interrupted():
+            program()
     except KeyboardInterrupt as stop:
         print(f"{name}: {stop or 'interrupted.'}", file=sys.stderr)
         return INTERRUPTED

@@ -26,6 +26,8 @@ TINY = Case(
 )
 SMALL = {"blocks": (1, 1), "width": 4}
 
+NO_TORCH = "PyTorch is not installed: pip install '.[torch]'"
+
 
 def test_row_of_a_network():
     row = measure(TINY, QUICK)
@@ -83,7 +85,7 @@ def test_weights_are_all_moved_from_their_start():
     ],
 )
 def test_twin_in_pytorch_is_the_same_network(model, options, shape):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
     from benchmarks.pytorch import Twin
 
     case = Case("", "", model, options, shape)
@@ -95,7 +97,7 @@ def test_twin_in_pytorch_is_the_same_network(model, options, shape):
 
 
 def test_pytorch_loops_agree_with_the_orbit():
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason=NO_TORCH)
     row = measure(TINY, dataclasses.replace(QUICK, torch=True))
     theirs = [value for name, value in row["differences"].items() if "PyTorch" in name]
     assert len(theirs) == 4  # one and two shifts at a time, channels first and last
@@ -103,7 +105,7 @@ def test_pytorch_loops_agree_with_the_orbit():
 
 
 def test_twin_in_pytorch_refuses_what_it_lacks():
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason=NO_TORCH)
     from benchmarks.pytorch import Twin
 
     with pytest.raises(ValueError, match="without a twin"):

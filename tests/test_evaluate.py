@@ -128,6 +128,7 @@ def test_ctrl_c_leaves_a_partial_report_and_the_same_command_goes_on(own, capsys
     assert main(columns(own, "--batch", "2")) == 130
     said = capsys.readouterr()
     assert "partial: the evaluation was interrupted" in said.out
+    assert ", 2 of 6 images, " in said.out
     assert re.search(r"evaluate.py: stopped; the partial report is \S+report.html", said.err)
     results = json.loads((own / "out" / "results.json").read_text())
     assert results["complete"] is False

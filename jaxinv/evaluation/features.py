@@ -12,8 +12,7 @@ from jaxinv.evaluation.results import Estimate
 from jaxinv.evaluation.subject import Subject
 from jaxinv.shifts import translate
 
-# Shifts evaluated together.
-TOGETHER = 16
+SHIFTS_AT_ONCE = 16
 
 
 def feature_error(
@@ -49,14 +48,12 @@ def feature_error(
     whole = tuple(p // s for p, s in zip(x.shape[1:-1], stride, strict=True))
     rows = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
     shifts = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(rows))
-    # Some shifts at a time from here: on the processor XLA runs convolutions inside loops several
-    # times slower than outside. The first ones come again where the last are fewer.
-    errors = [
-        _largest_error(
-            features, x, shifts[np.arange(at, at + TOGETHER) % len(shifts)], stride, whole
-        )
-        for at in range(0, len(shifts), TOGETHER)
-    ]
+    # A loop in Python: on the processor XLA runs convolutions inside its own loops several times
+    # slower than outside. The first shifts come again where the last are fewer.
+    errors = []
+    for start in range(0, len(shifts), SHIFTS_AT_ONCE):
+        some = shifts[np.arange(start, start + SHIFTS_AT_ONCE) % len(shifts)]
+        errors.append(_largest_error(features, x, some, stride, whole))
     worst = max(map(float, jax.device_get(errors)))
     return Estimate(worst, None, None, len(images), "relative"), stride
 

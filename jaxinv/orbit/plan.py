@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxinv.orbit.embedding import Embedding
 from jaxinv.symmetry.analysis import Traced
 from jaxinv.symmetry.cost import elements, flops, shared_flops
+from jaxinv.symmetry.layers_of import operation
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.calls import states_of
@@ -106,7 +107,7 @@ def make_plan(
                 late or size > memory or _runs_at_each_shift(torus, operands, results, findings)
             ):
                 results = None
-        layer = equation.source.module or str(equation.primitive)
+        layer = equation.source.module or operation(equation)
         row = costs.setdefault(layer, [0, 0])
         if results is None:
             deferred.append(equation)

@@ -129,26 +129,25 @@ def networks_of(
       ValueError: if its folder holds another run.
     """
     made: dict[str, Subject] = {}
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as trainer:
+    stop, trainer = threading.Event(), ThreadPoolExecutor(1)
+    try:
         runs = {
             arm.name: trainer.submit(_trained, arm, config, stop=stop, progress=progress)
             for arm in config.arms
             if arm.averages is None
         }
-        try:
-            for number, arm in enumerate(config.arms, 1):
-                say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
-                if arm.averages is None:
-                    made[arm.name] = runs[arm.name].result()
-                elif config.plan.certify:
-                    made[arm.name] = _averaged(arm, made[arm.averages])
-                else:
-                    continue  # at all shifts it is known by its proof only
-                yield made[arm.name]
-        finally:
-            stop.set()
-            trainer.shutdown(cancel_futures=True)
+        for number, arm in enumerate(config.arms, 1):
+            say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
+            if arm.averages is None:
+                made[arm.name] = runs[arm.name].result()
+            elif config.plan.certify:
+                made[arm.name] = _averaged(arm, made[arm.averages])
+            else:
+                continue  # at all shifts it is known by its proof only
+            yield made[arm.name]
+    finally:
+        stop.set()
+        trainer.shutdown(cancel_futures=True)
 
 
 def _averaged(arm: Arm, network: Subject) -> Subject:
