@@ -22,6 +22,7 @@ from rich.table import Table
 from jaxinv import data, models
 from jaxinv.command_line import read_options, run
 from jaxinv.training import TrainConfig, cross_entropy, train_and_evaluate
+from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.presets import preset
 
 
@@ -58,15 +59,15 @@ def bare_loop(config: TrainConfig) -> Callable[[], object]:
     batches = list(images.reshape(*shape, *images.shape[1:]))
     labels = list(jnp.asarray(train.labels[:count]).reshape(shape))
     model = models.create(config.model, **config.model_options)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    tx = make_optimizer(config, steps_per_epoch=steps)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(params, state, images, labels):
         def loss(params):
             logits = jnp.asarray(model.apply(params, images, train=True))
-            return cross_entropy(logits, labels).mean()
+            return cross_entropy(logits, labels, label_smoothing=config.label_smoothing).mean()
 
-        updates, state = tx.update(jax.grad(loss)(params), state)
+        updates, state = tx.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state
 
     def epoch():

@@ -26,7 +26,8 @@ _IMAGENET_RESNET = {"width": 64, "stem": "imagenet"}
 
 _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "mlp": (MLP, {}),
-    # Simard, Steinkraus and Platt (2003): 29 x 29 inputs, two strided convolutions, no pooling.
+    # Simard, Steinkraus and Platt (2003): 29 x 29 inputs, two strided convolutions, no pooling;
+    # the activation is not named.
     "simard": (
         ConvNet,
         {
@@ -34,7 +35,6 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
             "dense": (100,),
             "padding": "VALID",
             "downsample": "stride",
-            "activation": "tanh",
         },
     ),
     # LeCun et al. (1998): 32 x 32 inputs; every map of the second stage sees all of the first.

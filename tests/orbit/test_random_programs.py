@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.symmetry.rules import matrix_products
 from tests.symmetry import measured, programs, reference
 
 COUNT = int(os.environ.get("JAXINV_ORBIT_PROGRAMS", "1000"))
@@ -25,6 +26,12 @@ EVERY, LOOKED_AT = 10, 12
 # For each fill so many programs.
 FILLS = 12
 TOLERANCE = 1e-10
+
+
+@pytest.fixture(autouse=True)
+def _convolutions_both_ways(monkeypatch):
+    """The programs have few channels: from 4 products on they take the way of large kernels."""
+    monkeypatch.setattr(matrix_products, "LEAST_PRODUCTS", 4)
 
 
 def close(mine, truth) -> bool:

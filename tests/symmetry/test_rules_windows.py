@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jaxinv.symmetry.rules import matrix_products
+from jaxinv.symmetry.rules.matrix_products import LEAST_PRODUCTS
 from tests.symmetry.shifted import (
     assert_same_at_every_shift,
     assert_states,
@@ -166,8 +168,10 @@ OTHERS = {
 }
 
 
+@pytest.mark.parametrize("least", [1, LEAST_PRODUCTS], ids=["by matrix products", "by lax"])
 @pytest.mark.parametrize("cases", [CONVOLUTIONS, TRANSPOSED, PADDED, OTHERS])
-def test_convolutions(cases):
+def test_convolutions(cases, least, monkeypatch):
+    monkeypatch.setattr(matrix_products, "LEAST_PRODUCTS", least)
     assert_states(cases, drawn(2, 6, 8, 2))
 
 

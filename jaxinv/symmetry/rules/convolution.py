@@ -1,16 +1,19 @@
 """Convolutions of any stride, dilation, grouping and dimension numbers."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jaxtyping import Array
 
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.layout import strided
+from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
 
@@ -116,20 +119,15 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
     grouped = params["batch_group_count"] > 1
     shared_kernel = all(n == 1 for n in kernel.base.shape[:n_axes]) and not grouped
     filters = jnp.reshape(kernel.base, kernel.base.shape[:n_axes] + kernel.shape)
-
-    def convolve(x, w):
-        return lax.conv_general_dilated(
-            x,
-            w,
-            rhs_dilation=params["rhs_dilation"],
-            dimension_numbers=numbers,
-            feature_group_count=params["feature_group_count"],
-            batch_group_count=params["batch_group_count"],
-            precision=params["precision"],
-            preferred_element_type=params["preferred_element_type"],
-            **settings,
-        )
-
+    apply: Callable[..., Array] = functools.partial(
+        convolve,
+        groups=(params["feature_group_count"], params["batch_group_count"]),
+        rhs_dilation=params["rhs_dilation"],
+        dimension_numbers=numbers,
+        precision=params["precision"],
+        preferred_element_type=params["preferred_element_type"],
+        **settings,
+    )
     lead = list(range(n_axes)) if shared_kernel else []
     order, sizes = [], []
     for dim in range(len(lhs_spec)):
@@ -139,14 +137,14 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
         sizes.append(math.prod(base.shape[p] for p in group))
     batch_sizes = [base.shape[p] for p in lead + batch]
     if shared_kernel:
-        y = convolve(jnp.reshape(jnp.transpose(base, order), sizes), filters[(0,) * n_axes])
+        y = apply(jnp.reshape(jnp.transpose(base, order), sizes), filters[(0,) * n_axes])
     else:
         cosets = list(range(n_axes))
         x = jnp.reshape(jnp.transpose(base, cosets + order), base.shape[:n_axes] + tuple(sizes))
         lead_shape = jnp.broadcast_shapes(x.shape[:n_axes], filters.shape[:n_axes])
         x = jnp.broadcast_to(x, lead_shape + x.shape[n_axes:])
         filters = jnp.broadcast_to(filters, lead_shape + filters.shape[n_axes:])
-        fun = convolve
+        fun = apply
         for _ in range(n_axes):
             fun = jax.vmap(fun)
         y = fun(x, filters)

@@ -1,0 +1,159 @@
+"""Convolutions as matrix products are those of `lax`, and stay with `lax` where they must."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxinv.symmetry.rules import matrix_products
+from jaxinv.symmetry.rules.matrix_products import LEAST_PRODUCTS, PART_BYTES, convolve
+
+CHANNELS = LEAST_PRODUCTS  # enough for kernels of any extent
+
+
+@pytest.fixture(autouse=True)
+def _x64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def ways(monkeypatch):
+    """How often a convolution became matrix products."""
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return original(*args)
+
+    original = matrix_products._Way
+    monkeypatch.setattr(matrix_products, "_Way", counted)
+    return calls
+
+
+def settings(specs, x, w, **changes):
+    """What `lax.conv_general_dilated` binds for a dense convolution of stride 1."""
+    spatial = x.ndim - 2
+    return {
+        "window_strides": (1,) * spatial,
+        "padding": ((0, 0),) * spatial,
+        "lhs_dilation": (1,) * spatial,
+        "rhs_dilation": (1,) * spatial,
+        "dimension_numbers": lax.conv_dimension_numbers(x.shape, w.shape, specs),
+        "precision": None,
+        "preferred_element_type": None,
+    } | changes
+
+
+def operands(specs, kernel=(3, 2), dtype=jnp.float64, channels=CHANNELS):
+    """Images 7 wide, 8 high and 9 deep, and a kernel, laid out as the specs say."""
+    rng = np.random.default_rng(0)
+    letters = [c for c in specs[0] if c not in "NC"]
+    sizes = {"N": 2, "C": channels, **dict(zip("WHD", (7, 8, 9), strict=True))}
+    extents = {"I": channels, "O": 5, **dict(zip(sorted(letters), kernel, strict=True))}
+    x = rng.normal(size=[sizes[c] for c in specs[0]])
+    w = rng.normal(size=[extents[c] for c in specs[1]])
+    return jnp.asarray(x, dtype), jnp.asarray(w, dtype)
+
+
+LAYOUTS = {
+    "channels last": (("NHWC", "HWIO", "NHWC"), (3, 2)),
+    "channels first": (("NCHW", "OIHW", "NCHW"), (2, 3)),
+    "axes in another order in each": (("HNCW", "WOHI", "CWNH"), (3, 2)),
+    "one axis": (("NWC", "WIO", "NWC"), (4,)),
+    "three axes": (("NDHWC", "DHWIO", "NDHWC"), (2, 3, 2)),
+    "one position": (("NHWC", "HWIO", "NHWC"), (1, 1)),
+    "a row": (("NHWC", "HWIO", "NHWC"), (1, 3)),
+    "a column": (("NHWC", "HWIO", "NHWC"), (3, 1)),
+    "the whole image": (("NHWC", "HWIO", "NHWC"), (8, 7)),
+}
+
+
+CASES = {
+    f"{name}, dilation {dilation}": (specs, kernel, dilation)
+    for name, (specs, kernel) in LAYOUTS.items()
+    for dilation in (1, 2, 3)
+    if dilation * (max(kernel) - 1) < 7 or dilation == 1
+}
+
+
+@pytest.mark.parametrize(("specs", "kernel", "dilation"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize("part", [1, PART_BYTES], ids=["image by image", "all together"])
+def test_values_and_gradients_are_those_of_lax(ways, monkeypatch, specs, kernel, dilation, part):
+    monkeypatch.setattr(matrix_products, "PART_BYTES", part)
+    x, w = operands(specs, kernel)
+    params = settings(specs, x, w, rhs_dilation=(dilation, *(1,) * (x.ndim - 3)))
+    weight = jnp.cos(jnp.arange(lax.conv_general_dilated(x, w, **params).size))
+
+    def loss(fun):
+        return lambda x, w: (fun(x, w, **params).ravel() * weight).sum()
+
+    np.testing.assert_allclose(
+        convolve(x, w, **params), lax.conv_general_dilated(x, w, **params), rtol=1e-12, atol=1e-12
+    )
+    assert ways
+    for ours, theirs in zip(
+        jax.grad(loss(convolve), (0, 1))(x, w),
+        jax.grad(loss(lax.conv_general_dilated), (0, 1))(x, w),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+SPECS = ("NHWC", "HWIO", "NHWC")
+WITH_LAX = {
+    "stride": {"window_strides": (2, 1)},
+    "padding": {"padding": ((1, 0), (0, 0))},
+    "dilated images": {"lhs_dilation": (1, 2)},
+    "another result type": {"preferred_element_type": jnp.float64, "dtype": jnp.float32},
+    "half precision": {"dtype": jnp.bfloat16},
+    "few channels": {"channels": LEAST_PRODUCTS // 2 - 1},
+    "feature groups": {"groups": (5, 1)},
+}
+
+
+@pytest.mark.parametrize("changes", WITH_LAX.values(), ids=WITH_LAX)
+def test_other_convolutions_stay_with_lax(ways, changes):
+    changes = dict(changes)
+    groups = changes.pop("groups", (1, 1))
+    channels = changes.pop("channels", CHANNELS)
+    x, w = operands(SPECS, dtype=changes.pop("dtype", jnp.float64), channels=channels * groups[0])
+    w = w[:, :, :channels]
+    params = settings(SPECS, x, w, **changes)
+    ours = convolve(x, w, groups=groups, **params)
+    theirs = lax.conv_general_dilated(x, w, feature_group_count=groups[0], **params)
+    assert not ways
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_large_convolutions_go_in_parts(monkeypatch):
+    x, w = operands(SPECS)
+    x = jnp.concatenate([x, x + 1, x - 1])[:5]
+    params = settings(SPECS, x, w)
+    # 8 x 7 positions, each with 2 * CHANNELS numbers gathered and 3 * 5 products, 8 bytes each.
+    monkeypatch.setattr(matrix_products, "PART_BYTES", 2 * 56 * (2 * CHANNELS + 15) * 8)
+    np.testing.assert_allclose(
+        convolve(x, w, **params), lax.conv_general_dilated(x, w, **params), rtol=1e-12, atol=1e-12
+    )
+    text = str(jax.make_jaxpr(lambda x, w: convolve(x, w, **params))(x, w))
+    assert f"f64[2,48,{2 * CHANNELS}]" in text.replace(" ", "")  # two images at a time
+    assert f"f64[5,48,{2 * CHANNELS}]" not in text.replace(" ", "")
+
+
+def test_other_devices_stay_with_lax(ways, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x, w = operands(SPECS)
+    convolve(x, w, **settings(SPECS, x, w))
+    assert not ways
+
+
+@pytest.mark.parametrize("precision", [None, lax.Precision.HIGHEST, (lax.Precision.HIGH,) * 2])
+def test_the_precision_is_handed_on(precision):
+    x, w = operands(SPECS)
+    params = settings(SPECS, x, w, precision=precision)
+    jaxpr = jax.make_jaxpr(lambda x, w: convolve(x, w, **params))(x, w)
+    (dot,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "dot_general"]
+    wanted = (precision,) * 2 if isinstance(precision, lax.Precision) else precision
+    assert dot.params["precision"] == wanted
