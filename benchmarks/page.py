@@ -43,6 +43,9 @@ METHOD = """\
   time in such passes, and *work* what `jaxinv.orbit_cost` counts, in the operations of one pass:
   each distinct activation computed once, which is the limit of the method. Weights are
   arguments of the compiled function, not constants in it.
+* On a processor `orbit` computes shared convolutions of many channels as matrix products, which
+  XLA runs about twice as fast as its convolutions; the pass and brute force are the network as XLA
+  compiles it. Hence *in passes* may be less than *work*.
 * *brute force* is `orbit(..., share=False)` at its best chunk: the library's choice (auto), 1, 4,
   16 and 49 shifts together. A chunk that takes more than 1.5 times the best one's time at first is
   not tried again.
@@ -57,8 +60,7 @@ METHOD = """\
   relative to the largest magnitude of the output; for gradients, of each parameter's gradient.
   A gradient jumps where a unit of a ReLU is at zero. In float32 rounding puts a few of the hundreds
   of thousands of units on one side or the other, and each that changes sides moves the mean by
-  about one part in the number of shifts and images. In float64 (4 images) the gradients agree to
-  3e-15.
+  about one part in the number of shifts and images. Hence the aim in float64, on 4 images.
 * *compile* is tracing and compilation of the shared orbit.
 """
 

@@ -156,7 +156,7 @@ def page(cells: dict[str, Figures]) -> str:
             f"| {padding} | {len(runs)} | {min(epochs)} to {max(epochs)} | {found[0]} | {found[1]} "
             f"| {published[0]} | {published[1]} |"
         )
-    description = "\n".join((__doc__ or "").splitlines()[2:])
+    description = "\n".join((__doc__ or "").splitlines()[1:])
     return "\n".join(
         [
             "# Kayhan and van Gemert (2020): classifying by absolute location",

@@ -60,6 +60,7 @@ def test_row_of_a_gradient():
     )
     row = measure(case, QUICK)
     assert row["figures"]["difference"] < 1e-4
+    assert row["figures"]["difference_float64"] < 1e-12
     assert row["times"]["jitted loop"]["shifts_timed"] == 3
     assert [aim["reached"] for aim in row["aims"]] == [True, True]
 

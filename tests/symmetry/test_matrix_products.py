@@ -19,7 +19,7 @@ def _x64():
 
 
 @pytest.fixture
-def ways(monkeypatch):
+def products(monkeypatch):
     """How often a convolution became matrix products."""
     calls = []
 
@@ -27,8 +27,8 @@ def ways(monkeypatch):
         calls.append(args)
         return original(*args)
 
-    original = matrix_products._Way
-    monkeypatch.setattr(matrix_products, "_Way", counted)
+    original = matrix_products._MatrixProduct
+    monkeypatch.setattr(matrix_products, "_MatrixProduct", counted)
     return calls
 
 
@@ -73,14 +73,16 @@ LAYOUTS = {
 CASES = {
     f"{name}, dilation {dilation}": (specs, kernel, dilation)
     for name, (specs, kernel) in LAYOUTS.items()
-    for dilation in (1, 2, 3)
+    for dilation in (1, 2)
     if dilation * (max(kernel) - 1) < 7 or dilation == 1
 }
 
 
 @pytest.mark.parametrize(("specs", "kernel", "dilation"), CASES.values(), ids=CASES)
 @pytest.mark.parametrize("part", [1, PART_BYTES], ids=["image by image", "all together"])
-def test_values_and_gradients_are_those_of_lax(ways, monkeypatch, specs, kernel, dilation, part):
+def test_values_and_gradients_are_those_of_lax(
+    products, monkeypatch, specs, kernel, dilation, part
+):
     monkeypatch.setattr(matrix_products, "PART_BYTES", part)
     x, w = operands(specs, kernel)
     params = settings(specs, x, w, rhs_dilation=(dilation, *(1,) * (x.ndim - 3)))
@@ -92,7 +94,7 @@ def test_values_and_gradients_are_those_of_lax(ways, monkeypatch, specs, kernel,
     np.testing.assert_allclose(
         convolve(x, w, **params), lax.conv_general_dilated(x, w, **params), rtol=1e-12, atol=1e-12
     )
-    assert ways
+    assert products
     for ours, theirs in zip(
         jax.grad(loss(convolve), (0, 1))(x, w),
         jax.grad(loss(lax.conv_general_dilated), (0, 1))(x, w),
@@ -110,20 +112,22 @@ WITH_LAX = {
     "half precision": {"dtype": jnp.bfloat16},
     "few channels": {"channels": LEAST_PRODUCTS // 2 - 1},
     "feature groups": {"groups": (5, 1)},
+    "a kernel longer than the image": {"rhs_dilation": (4, 1)},
+    "no images": {"images": 0},
 }
 
 
 @pytest.mark.parametrize("changes", WITH_LAX.values(), ids=WITH_LAX)
-def test_other_convolutions_stay_with_lax(ways, changes):
+def test_other_convolutions_stay_with_lax(products, changes):
     changes = dict(changes)
     groups = changes.pop("groups", (1, 1))
     channels = changes.pop("channels", CHANNELS)
     x, w = operands(SPECS, dtype=changes.pop("dtype", jnp.float64), channels=channels * groups[0])
-    w = w[:, :, :channels]
+    x, w = x[: changes.pop("images", 2)], w[:, :, :channels]
     params = settings(SPECS, x, w, **changes)
     ours = convolve(x, w, groups=groups, **params)
     theirs = lax.conv_general_dilated(x, w, feature_group_count=groups[0], **params)
-    assert not ways
+    assert not products
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(ours, theirs)
 
@@ -142,11 +146,11 @@ def test_large_convolutions_go_in_parts(monkeypatch):
     assert f"f64[5,48,{2 * CHANNELS}]" not in text.replace(" ", "")
 
 
-def test_other_devices_stay_with_lax(ways, monkeypatch):
+def test_other_devices_stay_with_lax(products, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     x, w = operands(SPECS)
     convolve(x, w, **settings(SPECS, x, w))
-    assert not ways
+    assert not products
 
 
 @pytest.mark.parametrize("precision", [None, lax.Precision.HIGHEST, (lax.Precision.HIGH,) * 2])

@@ -45,23 +45,31 @@ def convolve(x: Array, w: Array, *, groups: tuple[int, int] = (1, 1), **params: 
     lhs_spec, rhs_spec, out_spec = params["dimension_numbers"]
     images = jnp.transpose(x, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
     kernel = jnp.transpose(w, (*rhs_spec[2:], rhs_spec[1], rhs_spec[0]))
-    way = _Way(images.shape[1:-1], kernel.shape, params["rhs_dilation"], params["precision"])
-    together = _images_at_a_time(len(images), way.values_of_one * images.dtype.itemsize)
+    product = _MatrixProduct(
+        images.shape[1:-1], kernel.shape, params["rhs_dilation"], params["precision"]
+    )
+    together = _images_at_a_time(len(images), product.values_of_one * images.dtype.itemsize)
     if together == len(images):
-        y = way.convolve(images, kernel)
+        y = product.convolve(images, kernel)
     else:
         # Gathering again in the backward pass costs little; held, it would take the memory that
         # the parts save.
-        one = jax.checkpoint(lambda image: way.convolve(image[None], kernel)[0])
+        one = jax.checkpoint(lambda image: product.convolve(image[None], kernel)[0])
         y = lax.map(one, images, batch_size=together)
     order = (out_spec[0], *out_spec[2:], out_spec[1])
     return jnp.transpose(y, sorted(range(len(order)), key=order.__getitem__))
 
 
 def _is_eligible(x: Array, w: Array, params: dict[str, Any]) -> bool:
-    rhs_spec = params["dimension_numbers"].rhs_spec
+    lhs_spec, rhs_spec, _ = params["dimension_numbers"]
+    spans = [
+        (w.shape[dim] - 1) * step + 1
+        for dim, step in zip(rhs_spec[2:], params["rhs_dilation"], strict=True)
+    ]
     return (
-        len(rhs_spec) > 2
+        len(spans) > 0
+        and min(x.size, w.size) > 0
+        and all(x.shape[dim] >= span for dim, span in zip(lhs_spec[2:], spans, strict=True))
         and x.dtype == w.dtype
         # In half precision partial sums would be rounded on their way.
         and x.dtype in (jnp.float32, jnp.float64)
@@ -81,7 +89,7 @@ def _images_at_a_time(count: int, bytes_of_one: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Way:
+class _MatrixProduct:
     r"""How one matrix product makes a convolution, for images and kernels with channels last.
 
     The operands along the last axis are gathered; the product is taken for all rows of the kernel
