@@ -96,7 +96,7 @@ def test_pages_name_what_has_not_run():
     assert "* Simard's convolutional net, elastic" in text
     assert "* Simard's convolutional net on a canvas of 37 pixels, orbit" in text
     wide = {"error": 0.02, "epochs": 5, "shifted": shifted | {"centred": 0.98, "mean": 0.975}}
-    text = simard2003_page.page(cells | {"conv-wide-0": wide})
+    text = " ".join(simard2003_page.page(cells | {"conv-wide-0": wide}).split())
     assert "98.00% of the first 2000 test images centred" in text
     assert "97.50% at the mean of all 289 shifts, that is 0.50 points less" in text
     text = kayhan2020.page({"FULL-0": {"similar": 0.9, "dissimilar": 0.8, "epochs": 7}})
