@@ -13,7 +13,8 @@ CHANNELS = LEAST_PRODUCTS  # enough for kernels of any extent
 
 
 @pytest.fixture(autouse=True)
-def _x64():
+def _x64(monkeypatch):
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
     with jax.enable_x64(True):
         yield
 
@@ -144,6 +145,17 @@ def test_large_convolutions_go_in_parts(monkeypatch):
     text = str(jax.make_jaxpr(lambda x, w: convolve(x, w, **params))(x, w))
     assert f"f64[2,48,{2 * CHANNELS}]" in text.replace(" ", "")  # two images at a time
     assert f"f64[5,48,{2 * CHANNELS}]" not in text.replace(" ", "")
+
+
+def test_little_work_stays_with_lax(products, monkeypatch):
+    x, w = operands(SPECS)
+    # 2 images of 6 x 6 positions
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 2 * 36 * w.size + 1)
+    convolve(x, w, **settings(SPECS, x, w))
+    assert not products
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 2 * 36 * w.size)
+    convolve(x, w, **settings(SPECS, x, w))
+    assert products
 
 
 def test_other_devices_stay_with_lax(products, monkeypatch):

@@ -20,6 +20,8 @@ from jaxtyping import Array, Float
 # With fewer products to an output along the last axis of a kernel, gathering the operands of a
 # matrix product costs more than it saves.
 LEAST_PRODUCTS = 64
+# Below so many multiplications either way takes no time worth a longer program.
+LEAST_WORK = 2**22
 # What is gathered, and what comes of it before it is added up, shall fit into the caches.
 PART_BYTES = 8 * 2**20
 # Of the rows of an image so many times as many as there are in the result may be multiplied.
@@ -62,14 +64,14 @@ def convolve(x: Array, w: Array, *, groups: tuple[int, int] = (1, 1), **params: 
 
 def _is_eligible(x: Array, w: Array, params: dict[str, Any]) -> bool:
     lhs_spec, rhs_spec, _ = params["dimension_numbers"]
-    spans = [
-        (w.shape[dim] - 1) * step + 1
-        for dim, step in zip(rhs_spec[2:], params["rhs_dilation"], strict=True)
+    counts = [
+        max(0, x.shape[dim] - (w.shape[of] - 1) * step)
+        for dim, of, step in zip(lhs_spec[2:], rhs_spec[2:], params["rhs_dilation"], strict=True)
     ]
+    work = x.shape[lhs_spec[0]] * math.prod(counts) * w.size
     return (
-        len(spans) > 0
-        and min(x.size, w.size) > 0
-        and all(x.shape[dim] >= span for dim, span in zip(lhs_spec[2:], spans, strict=True))
+        len(counts) > 0
+        and work >= max(1, LEAST_WORK)
         and x.dtype == w.dtype
         # In half precision partial sums would be rounded on their way.
         and x.dtype in (jnp.float32, jnp.float64)
