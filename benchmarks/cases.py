@@ -20,7 +20,7 @@ AIMS = {
     "seconds_per_image": "at most {} s an image",
     "gradients": "at most the time of {} single-shift gradients",
     "difference": "differs by at most {} of the output's scale",
-    "difference_float64": "differs in float64 by at most {} of the gradient's scale",
+    "difference_float64": "differs in float64 by at most {} of each parameter's scale",
 }
 AT_LEAST = ("ratio", "ratio_to_unshared")
 

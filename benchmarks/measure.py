@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from benchmarks.cases import AT_LEAST, Case
 from benchmarks.timing import Contender, best, interleave, ratio
@@ -193,7 +194,8 @@ def _gradient(case: Case, settings: Settings) -> Row:
         "ratio": ratio(contenders[2], contenders[1]),
         "gradients": ratio(contenders[1], contenders[0]),
         "compile_seconds": compile_seconds,
-        "difference": _largest_difference(results["shared"], brute),
+        "difference": _difference_of_all(results["shared"], brute),
+        "difference_of_each": _difference_of_each(results["shared"], brute),
         "difference_float64": _difference_float64(case),
     }
     return _row(case, settings, contenders, figures) | {"best": {"brute force": "jitted loop"}}
@@ -227,10 +229,16 @@ def _difference_float64(case: Case, images: int = 4) -> float:
     with jax.enable_x64(True):
         single, every, operands = _gradients(case, "float64", images)
         brute = _mean_gradient(jax.jit(single), operands, case.timed_shifts(None))
-        return _largest_difference(jax.jit(every)(*operands), brute)
+        return _difference_of_each(jax.jit(every)(*operands), brute)
 
 
-def _largest_difference(ours: Any, theirs: Any) -> float:
+def _difference_of_all(ours: Any, theirs: Any) -> float:
+    """Relative to the largest magnitude of all gradients."""
+    return difference(*(np.asarray(ravel_pytree(tree)[0], np.float64) for tree in (ours, theirs)))
+
+
+def _difference_of_each(ours: Any, theirs: Any) -> float:
+    """The largest among parameters, relative to the largest magnitude of the parameter's own."""
     pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
     return max(difference(_plain(a, 1), _plain(b, 1)) for a, b in pairs)
 

@@ -45,8 +45,7 @@ METHOD = """\
   arguments of the compiled function, not constants in it.
 * On a processor `orbit` computes shared convolutions of many channels as matrix products, which
   XLA runs about twice as fast as its convolutions; the pass and brute force are the network as XLA
-  compiles it. Hence *in passes* may be less than *work*. Of the rows on a CPU, those from ResNet-20
-  at 64 pixels on were measured before that and stand for convolutions by XLA throughout.
+  compiles it. Hence *in passes* may be less than *work*.
 * *brute force* is `orbit(..., share=False)` at its best chunk: the library's choice (auto), 1, 4,
   16 and 49 shifts together. A chunk that takes more than 1.5 times the best one's time at first is
   not tried again.
@@ -58,10 +57,11 @@ METHOD = """\
 * Where a number of timed shifts is given, brute force and the loops ran a random sample of that
   many shifts, and their times are extrapolated to all. `orbit` always computes all of them.
 * *difference* is the largest difference between `orbit` and brute force at all timed shifts,
-  relative to the largest magnitude of the output; for gradients, of each parameter's gradient.
+  relative to the largest magnitude of the output; for a gradient, of all parameters' gradients.
   A gradient jumps where a unit of a ReLU is at zero. In float32 rounding puts a few of the hundreds
-  of thousands of units on one side or the other, and each that changes sides moves the mean by
-  about one part in the number of shifts and images. Hence the aim in float64, on 4 images.
+  of thousands of units on one side or the other, which shows in parameters of small gradients:
+  hence, below the tables, the difference relative to each parameter's own, and the aim in float64,
+  on 4 images, which is held against each parameter's own.
 * *compile* is tracing and compilation of the shared orbit.
 """
 
@@ -188,4 +188,16 @@ def page(runs: dict[str, Run]) -> str:
             text += [f"### {title}", "", f"| {' | '.join(heading)} |"]
             text += ["|---" * len(heading) + "|"]
             text += [*(f"| {' | '.join(line)} |" for line in body), ""]
+        for row in run["rows"].values():
+            if row["kind"] == "gradient":
+                text += [_each_parameter(row), ""]
     return "\n".join([*text, METHOD])
+
+
+def _each_parameter(row: Row) -> str:
+    figures = row["figures"]
+    return (
+        f"{row['title']}: relative to each parameter's own largest gradient the difference is at "
+        f"most {figures['difference_of_each']:.1e}, and {figures['difference_float64']:.1e} in "
+        "float64."
+    )

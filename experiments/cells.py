@@ -80,6 +80,7 @@ def shift_figures(
         "images": len(labels),
         "max_shift": max_shift,
         "mean": float(metrics.mean_accuracy(predictions, labels)),
+        "lowest": float(metrics.accuracy_map(predictions, labels).min()),
         "worst": float(metrics.worst_case_accuracy(predictions, labels)),
         "consistency": float(metrics.consistency(predictions)),
         "centred": float((predictions[max_shift, max_shift] == labels).mean()),

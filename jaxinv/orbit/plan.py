@@ -11,7 +11,14 @@ from jaxinv.symmetry.layers_of import operation
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.calls import states_of
-from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
+from jaxinv.symmetry.values import (
+    Torus,
+    Value,
+    constant,
+    is_broken,
+    positions,
+    tracked_input,
+)
 from jaxinv.symmetry.walk import apply_rule, constants
 
 
@@ -98,7 +105,7 @@ def make_plan(
             operands = [states[i] for i in equation.ins]
             results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
             size = sum(
-                elements(torus, v) * aval.dtype.itemsize
+                _held_elements(torus, v) * aval.dtype.itemsize
                 for v, aval in zip(results, equation.out_avals, strict=True)
                 if hasattr(aval.dtype, "itemsize")
             )
@@ -135,6 +142,15 @@ def make_plan(
         held_bytes=held,
         best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),
     )
+
+
+def _held_elements(torus: Torus, value: Value) -> int:
+    """Stored elements, with the windows continued over the edge as `reader` continues them."""
+    count = elements(torus, value)
+    for _, window in value.windows():
+        stored = positions(torus, value, window)
+        count = count * (stored + window.size - 1) // stored
+    return count
 
 
 def _runs_at_each_shift(torus, operands: Sequence[Value], results, findings: Findings) -> bool:

@@ -1,6 +1,6 @@
 """A function at every translation of its argument, each distinct activation computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jaxinv.orbit.embedding import Embedding, exact, lay_out, longer
 from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.symmetry.analysis import Traced, line_of, walk
-from jaxinv.symmetry.moves import Context, program_shaped, read
+from jaxinv.symmetry.moves import Context, program_shaped, reader
 from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
 from jaxinv.symmetry.walk import apply_rule, constants
 
@@ -98,10 +98,13 @@ def evaluate(
     rest = [number for number in dict.fromkeys(program.outputs) if number not in results]
     if rest:
         alone = [n for n in values if _one_for_each_shift(ctx, values[n])]
+        readers = {
+            number: reader(ctx, value) for number, value in values.items() if number not in alone
+        }
 
         def at_shift(given):
             shift, own = given
-            env = _Reader(ctx, values, shift)
+            env = _Reader(readers, shift)
             env.update(own)
             for equation in plan.deferred:
                 operands = [env[i] for i in equation.ins]
@@ -147,14 +150,13 @@ def _tied(operand, shift):
 class _Reader(dict):
     """The values of the program at one shift, read off what is held when first needed."""
 
-    def __init__(self, ctx: Context, held: dict[int, Value], shift):
+    def __init__(self, readers: dict[int, Callable[[Sequence], Any]], shift):
         super().__init__()
-        self._ctx, self._held, self._shift = ctx, held, shift
+        self._readers, self._shift = readers, shift
 
     def __missing__(self, number: int):
-        value = read(self._ctx, self._held[number], self._shift)
-        self[number] = value
-        return value
+        self[number] = self._readers[number](self._shift)
+        return self[number]
 
 
 def _held_values(plan: Plan, arrays, chosen: ShiftSet, mode: OrbitMode) -> dict[int, Value]:

@@ -6,8 +6,9 @@ take the same steps. Where the symmetry does not survive a step, `Context.note` 
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -238,45 +239,52 @@ def replace_factor(value: Value, place: int, factor: Factor, base) -> Value:
     return value.with_base(base, dims=_regroup_as(value, tuple(factors)))
 
 
-def at_cosets(ctx: Context, value: Value, axes: Sequence[int], shift: Sequence) -> Value:
-    """The value for the cosets of one shift, which may be traced, along some axes.
+def reader(ctx: Context, value: Value) -> Callable[[Sequence], Any]:
+    """A function of a shift (one number per axis, traced or not): the program's value there.
 
-    Args:
-      ctx: the context.
-      value: any value.
-      axes: some axes; their coset dimensions become 1.
-      shift: the shift along each of these axes.
+    What all shifts have in common is done here, once.
     """
-    base = value.base
-    if base is None:
-        return value
-    starts = [jnp.zeros((), jnp.int32)] * base.ndim
-    shape = list(base.shape)
-    for axis, t in zip(axes, shift, strict=True):
-        if base.shape[axis] > 1:
-            d = value.period[axis]
-            residues = np.asarray(ctx.torus.residues(axis, d))
-            table = np.zeros(d, np.int32)
-            table[residues] = np.arange(len(residues))
-            starts[axis], shape[axis] = jnp.asarray(table)[t % d], 1
-    if shape == list(base.shape):
-        return value
-    return value.with_base(jax.lax.dynamic_slice(base, starts, shape))
+    at = _reader_along(ctx, value, range(value.n_axes))
+    return lambda shift: program_shaped(at(shift))[(0,) * value.n_axes]
 
 
-def read_axis(ctx: Context, value: Value, axis: int, shift) -> Value:
-    """The value at one shift along an axis, which may be traced; the coset dimension becomes 1."""
-    value = at_cosets(ctx, value, [axis], [shift])
-    base, d = value.base, value.period[axis]
-    if base is not None:
-        for place, window in value.windows(axis):
-            m = positions(ctx.torus, value, window)
-            at = (window.offset + np.arange(window.size) - window.rate * (shift // d)) % m
-            base = jnp.take(base, at, axis=place, mode="clip")
+def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[Sequence], Value]:
+    """A function of a shift along some axes: the value there, of one coset and without windows.
+
+    Windows are continued over the edge of the torus, so that each shift reads one slice. Its
+    transpose adds a slice in one go, where that of a lookup by index would add number by number.
+    """
+    windows = [(place, w) for place, w in value.windows() if w.axis in axes]
+    counts = {place: positions(ctx.torus, value, window) for place, window in windows}
     factors = tuple(
-        Plain(f.size) if isinstance(f, Window) and f.axis == axis else f for f in value.factors
+        Plain(f.size) if isinstance(f, Window) and f.axis in axes else f for f in value.factors
     )
-    return value.with_base(base, dims=_regroup_as(value, factors))
+    dims, base = _regroup_as(value, factors), value.base
+    if base is None:
+        return lambda shift: value.with_base(None, dims=dims)
+    shape = list(base.shape)
+    coset_of = {}
+    for axis in axes:
+        if base.shape[axis] > 1:
+            residues = np.asarray(ctx.torus.residues(axis, value.period[axis]))
+            coset_of[axis] = np.zeros(value.period[axis], np.int32)
+            coset_of[axis][residues] = np.arange(len(residues))
+            shape[axis] = 1
+    for place, window in windows:
+        base = periodic_slice(base, place, 0, counts[place] + window.size - 1)
+        shape[place] = window.size
+
+    def at(shift: Sequence) -> Value:
+        shift_along = dict(zip(axes, shift, strict=True))
+        starts = [jnp.zeros((), jnp.int32)] * base.ndim
+        for axis, table in coset_of.items():
+            starts[axis] = jnp.asarray(table)[shift_along[axis] % value.period[axis]]
+        for place, window in windows:
+            moved = window.rate * (shift_along[window.axis] // value.period[window.axis])
+            starts[place] = jnp.asarray((window.offset - moved) % counts[place], jnp.int32)
+        return value.with_base(jax.lax.dynamic_slice(base, starts, shape), dims=dims)
+
+    return at
 
 
 def expand(ctx: Context, values: Sequence[Value], axis: int, reason: str) -> list[Value]:
@@ -290,18 +298,13 @@ def _expand(ctx: Context, value: Value, axis: int) -> Value:
     length = ctx.torus.lengths[axis]
     if any(window.size > 1 for _, window in value.windows(axis)):
         ctx.findings.expanded = True
-    read = read_axis(ctx, dataclasses.replace(value, base=None), axis, 0)
+    at = _reader_along(ctx, value, [axis])
     base = value.base
     if base is not None:
         shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.int32))
-
-        def at_shift(shift):
-            one = read_axis(ctx, value, axis, shift).base
-            return jax.lax.squeeze(one, [axis])
-
-        base = jax.vmap(at_shift, out_axes=axis)(shifts)
+        base = jax.vmap(lambda t: jax.lax.squeeze(at([t]).base, [axis]), out_axes=axis)(shifts)
     period = tuple(length if a == axis else d for a, d in enumerate(value.period))
-    return normal(ctx, read.with_base(base, period=period))
+    return normal(ctx, at([0]).with_base(base, period=period))
 
 
 def expand_windows(
@@ -319,14 +322,6 @@ def expand_windows(
     for axis in sorted(axes):
         values = expand(ctx, values, axis, reason)
     return values
-
-
-def read(ctx: Context, value: Value, shift: Sequence):
-    """The program's value at one shift (one number per axis, traced or not), in its own shape."""
-    value = at_cosets(ctx, value, range(value.n_axes), shift)
-    for axis in range(value.n_axes):
-        value = read_axis(ctx, value, axis, shift[axis])
-    return program_shaped(value)[(0,) * value.n_axes]
 
 
 def program_shaped(value: Value):

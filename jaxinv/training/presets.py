@@ -51,9 +51,9 @@ PRESETS["simard2003-conv-wide"] = dataclasses.replace(
     train_split="train[:10000]",
     max_shift=8,
     canvas=37,
-    chunk=None,
+    chunk=289,
     batch_size=4,
-    epochs=1,
+    epochs=3,
 )
 
 

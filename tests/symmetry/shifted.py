@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxinv.symmetry import walk
 from jaxinv.symmetry.analysis import torus_of
-from jaxinv.symmetry.moves import Context, Findings, read
+from jaxinv.symmetry.moves import Context, Findings, reader
 from jaxinv.symmetry.program import flatten
 from jaxinv.symmetry.values import Torus, Value, Window, tracked_input
 
@@ -86,7 +86,7 @@ def walked(fun, x, *, axes=(1, 2), shifts=None) -> Walk:
         ctx, values = outputs_of(x)
         # Arrays or none: the steps are the same.
         assert list(map(state_of, values)) == list(map(state_of, states))
-        got = jax.vmap(lambda shift: [read(ctx, v, shift) for v in values])(table)
+        got = jax.vmap(lambda shift: [reader(ctx, v)(shift) for v in values])(table)
         want = jax.vmap(lambda shift: jax.tree.leaves(fun(jnp.roll(x, shift, axes))))(table)
         return got, want
 
@@ -143,7 +143,7 @@ def assert_same_gradient(fun, x, *, axes=(1, 2), rtol=1e-12):
     def shared(x):
         ctx = Context(torus, program, computes=True)
         values = walk.evaluate(ctx, program, [tracked_input(x, x.shape, axes, (0, 0), torus)])
-        return loss(jax.vmap(lambda shift: [read(ctx, v, shift) for v in values])(table))
+        return loss(jax.vmap(lambda shift: [reader(ctx, v)(shift) for v in values])(table))
 
     def each(x):
         return loss(jax.vmap(lambda shift: jax.tree.leaves(fun(jnp.roll(x, shift, axes))))(table))

@@ -40,18 +40,28 @@ def convolve(x: Array, w: Array, *, groups: tuple[int, int] = (1, 1), **params: 
     Returns:
       The convolution. By matrix products it may differ from that of `lax` in rounding.
     """
-    if jax.default_backend() != "cpu" or groups != (1, 1) or not _is_eligible(x, w, params):
+    lhs_spec, rhs_spec, out_spec = params["dimension_numbers"]
+    kernel_order = (*rhs_spec[2:], rhs_spec[1], rhs_spec[0])
+    product = _MatrixProduct(
+        tuple(x.shape[dim] for dim in lhs_spec[2:]),
+        tuple(w.shape[dim] for dim in kernel_order),
+        params["rhs_dilation"],
+        params["precision"],
+    )
+    count = x.shape[lhs_spec[0]]
+    if not (
+        jax.default_backend() == "cpu"
+        and groups == (1, 1)
+        and _is_plain(x, w, params)
+        and product.pays_off(count)
+    ):
         return lax.conv_general_dilated(
             x, w, feature_group_count=groups[0], batch_group_count=groups[1], **params
         )
-    lhs_spec, rhs_spec, out_spec = params["dimension_numbers"]
     images = jnp.transpose(x, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
-    kernel = jnp.transpose(w, (*rhs_spec[2:], rhs_spec[1], rhs_spec[0]))
-    product = _MatrixProduct(
-        images.shape[1:-1], kernel.shape, params["rhs_dilation"], params["precision"]
-    )
-    together = _images_at_a_time(len(images), product.values_of_one * images.dtype.itemsize)
-    if together == len(images):
+    kernel = jnp.transpose(w, kernel_order)
+    together = _images_at_a_time(count, product.values_of_one * images.dtype.itemsize)
+    if together == count:
         y = product.convolve(images, kernel)
     else:
         # Gathering again in the backward pass costs little; held, it would take the memory that
@@ -62,23 +72,15 @@ def convolve(x: Array, w: Array, *, groups: tuple[int, int] = (1, 1), **params: 
     return jnp.transpose(y, sorted(range(len(order)), key=order.__getitem__))
 
 
-def _is_eligible(x: Array, w: Array, params: dict[str, Any]) -> bool:
-    lhs_spec, rhs_spec, _ = params["dimension_numbers"]
-    counts = [
-        max(0, x.shape[dim] - (w.shape[of] - 1) * step)
-        for dim, of, step in zip(lhs_spec[2:], rhs_spec[2:], params["rhs_dilation"], strict=True)
-    ]
-    work = x.shape[lhs_spec[0]] * math.prod(counts) * w.size
+def _is_plain(x: Array, w: Array, params: dict[str, Any]) -> bool:
+    """Whether it has a stride of 1, no padding, and sums in the type of its operands."""
     return (
-        len(counts) > 0
-        and work >= max(1, LEAST_WORK)
-        and x.dtype == w.dtype
+        x.dtype == w.dtype
         # In half precision partial sums would be rounded on their way.
         and x.dtype in (jnp.float32, jnp.float64)
         and params["preferred_element_type"] in (None, x.dtype)
         and all(n == 1 for n in (*params["window_strides"], *params["lhs_dilation"]))
         and all(tuple(pads) == (0, 0) for pads in params["padding"])
-        and w.shape[rhs_spec[1]] * w.shape[rhs_spec[-1]] >= LEAST_PRODUCTS
     )
 
 
@@ -108,12 +110,21 @@ class _MatrixProduct:
     dilation: tuple[int, ...]
     precision: Any
 
+    def pays_off(self, images: int) -> bool:
+        """Whether so many images are enough work, and enough of it in each product."""
+        work = images * math.prod(self.counts) * math.prod(self.kernel_shape)
+        return (
+            len(self.counts) > 0
+            and work >= max(1, LEAST_WORK)
+            and math.prod(self.kernel_shape[-3:-1]) >= LEAST_PRODUCTS
+        )
+
     @functools.cached_property
     def counts(self) -> tuple[int, ...]:
         """Positions of the result along each axis."""
         extents = self.kernel_shape[:-2]
         return tuple(
-            size - (extent - 1) * step
+            max(0, size - (extent - 1) * step)
             for size, extent, step in zip(self.sizes, extents, self.dilation, strict=True)
         )
 
