@@ -35,7 +35,7 @@ class Settings:
 
     dtype: str = "float32"
     rounds: int = 5
-    at_least: float = 0.2
+    at_least: float = 1.0
     chunks: tuple[int | None, ...] = (None, 1, 4, 16, 49)
     torch_chunks: tuple[int, ...] = (4, 16, 49)
     sample: int | None = None

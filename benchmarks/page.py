@@ -39,6 +39,8 @@ METHOD = """\
 
 * The computations take turns (A B C A B C ...), so that a load on the machine meets all of them.
   Times are medians over the rounds, ratios the medians of what two of them took in the same round.
+  Quick ones are repeated within their turn until a second has passed; of the rows on a CPU those
+  but ResNet-20 at 64 pixels stand for turns of 0.2 seconds, in which its time scattered by half.
 * *one pass* is the compiled network on the batch; *all shared* is `jaxinv.orbit`, *in passes* its
   time in such passes, and *work* what `jaxinv.orbit_cost` counts, in the operations of one pass:
   each distinct activation computed once, which is the limit of the method. Weights are
