@@ -34,7 +34,7 @@ class Options:
     networks: tuple[str, ...] = NETWORKS
     """Rows of the grid."""
     augments: tuple[str, ...] = AUGMENTS
-    """Columns of the grid."""
+    """Columns of the grid; `wide`, for conv alone, is orbit on a canvas for shifts of 8 pixels."""
     epochs: int | None = None
     """Epochs instead of the preset's."""
     max_shift: int = 8

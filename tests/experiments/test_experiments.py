@@ -103,7 +103,7 @@ def test_pages_name_what_has_not_run():
     assert "| centred | 98.00 | 0.00 |" in text
     assert "| mean over all 289 shifts | 97.50 | 0.50 |" in text
     assert "| the one shift with the lowest accuracy | 97.00 | 1.00 |" in text
-    assert "epochs: 5; seeds:\n1)" in text
+    assert "epochs: 5; seeds: 1)" in text
     cells = {
         "FULL-0": {"similar": 0.9, "dissimilar": 0.8, "epochs": 7},
         "FULL-repeated-0": {"similar": 0.91, "dissimilar": 0.81, "epochs": 9},
