@@ -265,7 +265,7 @@ def row(name: str, function: Function, count: int, x, shape) -> str:
 def proof(function: Function, x, rank: int) -> str:
     """The verdict: the period, or where the symmetry ends and what interior still keeps it."""
     certificate = certify(function, x, axes=tuple(range(1, rank + 1)))
-    if certificate.kind != "broken":
+    if certificate.first_end is None:
         period = certificate.period[0]
         shifts = "every shift" if period == 1 else f"multiples of {period}"
         return f"{certificate.kind}, {shifts}"

@@ -1,8 +1,10 @@
 """One row of the benchmark: a network at every shift, computed in each way, and what that gives."""
 
+import contextlib
 import dataclasses
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -12,7 +14,8 @@ from jax.flatten_util import ravel_pytree
 
 from benchmarks.cases import AT_LEAST, Case
 from benchmarks.timing import Contender, best, interleave, ratio
-from jaxinv.orbit import orbit, orbit_cost
+from jaxinv.orbit import chunks, orbit, orbit_cost
+from jaxinv.tolerances import tolerance
 from jaxinv.training import cross_entropy, orbit_loss
 
 Row = dict[str, Any]
@@ -28,9 +31,12 @@ class Settings:
       at_least: seconds of one measurement.
       chunks: shifts evaluated together by brute force; None: the library's choice.
       torch_chunks: the same for PyTorch.
+      torch_layouts: of PyTorch's images and kernels in memory.
       sample: at most so many shifts are timed one after the other; None: as the case says.
       torch: whether PyTorch is measured as well.
+      loops: whether one shift after the other is timed as well.
       quick: figures are not held against the aims.
+      until: no further round begins after this time of `time.monotonic()`, if any.
     """
 
     dtype: str = "float32"
@@ -38,9 +44,12 @@ class Settings:
     at_least: float = 1.0
     chunks: tuple[int | None, ...] = (None, 1, 4, 16, 49)
     torch_chunks: tuple[int, ...] = (4, 16, 49)
+    torch_layouts: tuple[str, ...] = ("channels first", "channels last")
     sample: int | None = None
     torch: bool = True
+    loops: bool = True
     quick: bool = False
+    until: float | None = None
 
     def sample_of(self, case: Case) -> int | None:
         """How many shifts are timed one by one; None: all."""
@@ -48,12 +57,66 @@ class Settings:
         return min(given, default=None)
 
 
-def compiled(fun: Callable, *args: Any) -> tuple[Callable, float]:
-    """The compiled function, waiting for its result, and the seconds to trace and compile it."""
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled function, which waits for its result.
+
+    Attributes:
+      compiled: as JAX returns it.
+      seconds: to trace and compile it.
+      chunk: how many shifts it evaluates together by the library's choice; None: there was none
+        to make, since all is shared or the chunk was given.
+    """
+
+    compiled: Any
+    seconds: float
+    chunk: int | None
+
+    def __call__(self, *args: Any) -> Any:
+        """The result, ready."""
+        return jax.block_until_ready(self.compiled(*args))
+
+    @property
+    def bytes(self) -> int | None:
+        """Memory of its arguments, outputs and temporary values, as XLA planned it."""
+        planned = self.compiled.memory_analysis()
+        if planned is None:
+            return None
+        sizes = (
+            planned.argument_size_in_bytes,
+            planned.output_size_in_bytes,
+            planned.temp_size_in_bytes,
+            -planned.alias_size_in_bytes,
+        )
+        return int(sum(sizes))
+
+
+def compiled(fun: Callable, *args: Any) -> Program:
+    """The function, traced and compiled for these arguments."""
     start = time.perf_counter()
-    run = jax.jit(fun).lower(*args).compile()
-    took = time.perf_counter() - start
-    return (lambda *args: jax.block_until_ready(run(*args))), took
+    with _chosen_chunks() as chosen:
+        run = jax.jit(fun).lower(*args).compile()
+    # Plans are made more than once for a program; the last choice is the one that it runs with.
+    return Program(run, time.perf_counter() - start, chosen[-1] if chosen else None)
+
+
+@contextlib.contextmanager
+def _chosen_chunks() -> Iterator[list[int]]:
+    """The chunks that the library chooses meanwhile, which it logs."""
+    chosen: list[int] = []
+    log = logging.getLogger(chunks.__name__)
+    handler = logging.Handler()
+    handler.emit = lambda record: chosen.append(record.args[0])  # type: ignore
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    try:
+        yield chosen
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def measure(case: Case, settings: Settings) -> Row:
@@ -65,27 +128,33 @@ def _forward(case: Case, settings: Settings) -> Row:
     apply, variables, x = case.build(settings.dtype)
     table = case.timed_shifts(settings.sample_of(case))
     partly = len(table) < case.count
-    single, _ = compiled(apply, variables, x)
-    sharing, compile_seconds = compiled(orbit(apply, argnums=1, axes=case.axes), variables, x)
+    single = compiled(apply, variables, x)
+    sharing = compiled(orbit(apply, argnums=1, axes=case.axes), variables, x)
+    memory = memory_of(sharing, variables, x)
     contenders = [
         Contender("forward pass", lambda: single(variables, x)),
         Contender(
             "shared",
             lambda: sharing(variables, x),
-            compile_seconds=compile_seconds,
+            compile_seconds=sharing.seconds,
             shifts=case.count,
         ),
     ]
     rows = {}  # which of the timed shifts each one evaluates
+    chosen = {"shared": sharing.chunk}
     for chunk in settings.chunks:
         width = chunk or 1
         if width > len(table):
             continue
         some = table[: len(table) // width * width] if partly else table
         rows[f"brute force, {chunk or 'auto'}"] = some
-        contenders.append(_brute_force(case, apply, variables, x, chunk, some, partly))
-    rows["jitted loop"] = table
-    contenders.append(_jitted_loop(case, apply, variables, x, table))
+        program, contender = brute_force(case, apply, variables, x, chunk, some, partly)
+        contenders.append(contender)
+        if chunk is None:
+            chosen["brute force"] = program.chunk
+    if settings.loops:
+        rows["jitted loop"] = table
+        contenders.append(_jitted_loop(case, apply, variables, x, table))
     if settings.torch:
         from benchmarks.pytorch import torch_contenders
 
@@ -94,36 +163,66 @@ def _forward(case: Case, settings: Settings) -> Row:
         rows |= {c.name: table[: c.shifts] for c in added}
     else:
         notes = "not measured"
-    results = interleave(contenders, rounds=settings.rounds, at_least=settings.at_least)
+    results = interleave(
+        contenders, rounds=settings.rounds, at_least=settings.at_least, until=settings.until
+    )
     shared = contenders[1]
     brute = best(contenders, "brute force")
-    assert brute is not None
+    if brute is None:
+        raise RuntimeError(next(c.failure for c in contenders if c.failure))
     ours = np.asarray(results["shared"], np.float64).reshape(case.count, -1)
     differences = {
         name: difference(ours[_flat(some, case.sizes)], _plain(results[name], len(some)))
         for name, some in rows.items()
+        if name in results
     }
     figures = {
         "ratio": ratio(brute, shared),
         "passes": ratio(shared, contenders[0]),
-        "compile_seconds": compile_seconds,
+        "compile_seconds": sharing.seconds,
         "seconds_per_image": shared.median / case.shape[0],
         "difference": differences[brute.name],
         "work_in_passes": orbit_cost(apply, variables, x, argnums=1, axes=case.axes).forward_passes,
     }
-    unshared = next((c for c in contenders if c.name == "brute force, auto"), None)
-    if unshared is not None:
+    unshared = next((c for c in contenders if c.name == "brute force, auto"), brute)
+    if not unshared.failure:
         figures["ratio_to_unshared"] = ratio(unshared, shared)
+    batched = best(contenders, "PyTorch batched")
+    if batched is not None:
+        figures["unshared_to_torch"] = ratio(batched, brute)
     groups = ("brute force", "jitted loop", "PyTorch loop", "PyTorch batched")
     return _row(case, settings, contenders, figures) | {
         "best": {g: c.name for g in groups if (c := best(contenders, g)) is not None},
         "speedups": {g: ratio(c, shared) for g in groups if (c := best(contenders, g)) is not None},
         "differences": differences,
         "pytorch": notes,
+        "chunks": chosen,
+        "memory": memory,
     }
 
 
-def _brute_force(case, apply, variables, x, chunk, shifts, partly) -> Contender:
+def memory_of(program: Program, *args: Any) -> dict[str, int | None]:
+    """What a program needs: as XLA planned it, and the process's peak once it has run.
+
+    The second is None where the device does not count, or where more was in use before, while it
+    was compiled and tried out: such a peak says nothing of the program.
+    """
+    before = _peak_bytes()
+    program(*args)
+    after = _peak_bytes()
+    grew = before is not None and after is not None and after > before
+    return {"program_bytes": program.bytes, "peak_bytes": after if grew else None}
+
+
+def _peak_bytes() -> int | None:
+    stats = jax.local_devices()[0].memory_stats()
+    return (stats or {}).get("peak_bytes_in_use")
+
+
+def brute_force(
+    case: Case, apply: Callable, variables: Any, x: jax.Array, chunk: int | None, shifts, partly
+) -> tuple[Program, Contender]:
+    """All of the shifts without sharing, so many at a time."""
     fun = orbit(
         apply,
         argnums=1,
@@ -132,14 +231,14 @@ def _brute_force(case, apply, variables, x, chunk, shifts, partly) -> Contender:
         chunk=chunk,
         shifts=[tuple(map(int, t)) for t in shifts] if partly else None,
     )
-    run, seconds = compiled(fun, variables, x)
-    return Contender(
+    run = compiled(fun, variables, x)
+    return run, Contender(
         f"brute force, {chunk or 'auto'}",
         lambda: run(variables, x),
         scale=case.count / len(shifts) if partly else 1.0,
         group="brute force",
         setting=str(chunk or "auto"),
-        compile_seconds=seconds,
+        compile_seconds=run.seconds,
         shifts=len(shifts),
     )
 
@@ -147,15 +246,14 @@ def _brute_force(case, apply, variables, x, chunk, shifts, partly) -> Contender:
 def _jitted_loop(case, apply, variables, x, shifts) -> Contender:
     at_shift = case.at_shift(apply)
     rows = [np.asarray(shift, np.int32) for shift in shifts]
-    start = time.perf_counter()
-    run = jax.jit(at_shift).lower(variables, x, rows[0]).compile()
-    seconds = time.perf_counter() - start
+    run = compiled(at_shift, variables, x, rows[0])
     return Contender(
         "jitted loop",
-        lambda: jax.block_until_ready([run(variables, x, shift) for shift in rows]),
+        # One after the other, but each is called before the one before it is done.
+        lambda: jax.block_until_ready([run.compiled(variables, x, shift) for shift in rows]),
         scale=case.count / len(rows),
         group="jitted loop",
-        compile_seconds=seconds,
+        compile_seconds=run.seconds,
         shifts=len(rows),
     )
 
@@ -164,8 +262,9 @@ def _gradient(case: Case, settings: Settings) -> Row:
     """The gradient of the mean loss over all shifts, and that of the loss at one shift."""
     single, every, operands = _gradients(case, settings.dtype)
     shift = np.asarray([s // 3 for s in case.sizes], np.int32)
-    one, _ = compiled(single, *operands, shift)
-    sharing, compile_seconds = compiled(every, *operands)
+    one = compiled(single, *operands, shift)
+    sharing = compiled(every, *operands)
+    memory = memory_of(sharing, *operands)
     rows = case.timed_shifts(None).astype(np.int32)
     some = rows[: settings.sample_of(case)]
     contenders = [
@@ -173,7 +272,7 @@ def _gradient(case: Case, settings: Settings) -> Row:
         Contender(
             "shared",
             lambda: sharing(*operands),
-            compile_seconds=compile_seconds,
+            compile_seconds=sharing.seconds,
             shifts=case.count,
         ),
         Contender(
@@ -185,7 +284,9 @@ def _gradient(case: Case, settings: Settings) -> Row:
             shifts=len(some),
         ),
     ]
-    results = interleave(contenders, rounds=settings.rounds, at_least=settings.at_least)
+    results = interleave(
+        contenders, rounds=settings.rounds, at_least=settings.at_least, until=settings.until
+    )
     # The mean is over all shifts, whatever number of them is timed.
     brute = results["jitted loop"]
     if len(some) < len(rows):
@@ -193,12 +294,17 @@ def _gradient(case: Case, settings: Settings) -> Row:
     figures = {
         "ratio": ratio(contenders[2], contenders[1]),
         "gradients": ratio(contenders[1], contenders[0]),
-        "compile_seconds": compile_seconds,
+        "compile_seconds": sharing.seconds,
         "difference": _difference_of_all(results["shared"], brute),
         "difference_of_each": _difference_of_each(results["shared"], brute),
-        "difference_float64": _difference_float64(case),
     }
-    return _row(case, settings, contenders, figures) | {"best": {"brute force": "jitted loop"}}
+    if not settings.quick:
+        figures["difference_float64"] = _difference_float64(case)
+    return _row(case, settings, contenders, figures) | {
+        "best": {"brute force": "jitted loop"},
+        "chunks": {"shared": sharing.chunk},
+        "memory": memory,
+    }
 
 
 def _gradients(case: Case, dtype: str, images: int | None = None) -> tuple[Callable, Callable, Any]:
@@ -250,7 +356,7 @@ def _row(case, settings, contenders, figures) -> Row:
         "kind": case.kind,
         "shape": list(case.shape),
         "shifts": case.count,
-        "figures": figures,
+        "figures": figures | {"tolerance": tolerance(settings.dtype)[1]},
         "aims": [] if settings.quick else judged(case, settings, figures),
         "times": {c.name: c.to_dict() for c in contenders},
     }
@@ -260,6 +366,7 @@ def judged(case: Case, settings: Settings, figures: dict[str, float]) -> list[di
     """Each aim beside its figure. They are for float32; in float64 only rounding is judged."""
     if jax.default_backend() != case.device:
         return []
+    aims: dict[str, float]
     if settings.dtype == "float32":
         aims = case.aims
     elif settings.dtype == "float64":
@@ -274,6 +381,7 @@ def judged(case: Case, settings: Settings, figures: dict[str, float]) -> list[di
             "reached": figures[name] >= aim if name in AT_LEAST else figures[name] <= aim,
         }
         for name, aim in aims.items()
+        if name in figures
     ]
 
 

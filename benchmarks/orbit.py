@@ -9,7 +9,6 @@ import dataclasses
 import fnmatch
 import gc
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from benchmarks.cases import CASES, Case
 from benchmarks.measure import Settings, measure
 from jaxinv.command_line import read_options, run
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -34,7 +31,7 @@ class Options:
     quick: bool = False
     """One round and few shifts, without the inputs of 224 pixels: does everything run?"""
     dtype: str = "float32"
-    """float32, tf32 (on NVIDIA GPUs), bfloat16 or float64."""
+    """float32, tf32 (on NVIDIA GPUs), bfloat16, float64; default: float32 as devices do it."""
     rounds: int = 5
     """How often each computation is timed."""
     torch: bool = True
@@ -43,7 +40,7 @@ class Options:
     """Where the figures go."""
     write_docs: bool = False
     """Write docs/benchmarks.json and docs/benchmarks.md."""
-    docs: Path = DOCS
+    docs: Path = page.DOCS
     """The folder of these two."""
 
 
@@ -114,7 +111,7 @@ def main(options: Options, console: Console) -> dict[str, Any]:
         found["rows"][case.name] = row
         if settings.torch and row.get("pytorch"):
             found["pytorch"] = row["pytorch"]
-        write(options.output, {key: found})
+        page.write(options.output, {key: found})
         jax.clear_caches()
         gc.collect()
     for table in page.rich_tables(found):
@@ -136,14 +133,6 @@ def command(options: Options) -> str:
     return " ".join([*words, "--write-docs"])
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(beside, path)
-
-
 def write_docs(folder: Path, key: str, found: dict[str, Any]) -> None:
     """Puts a run beside those that are there; of the same machine, new rows replace old ones."""
     path = folder / "benchmarks.json"
@@ -154,8 +143,8 @@ def write_docs(folder: Path, key: str, found: dict[str, Any]) -> None:
         order = [case.name for case in CASES]
         found = {**found, "rows": dict(sorted(rows.items(), key=lambda r: order.index(r[0])))}
     runs[key] = found
-    write(path, runs)
-    (folder / "benchmarks.md").write_text(page.page(runs))
+    page.write(path, runs)
+    page.write_page(folder)
 
 
 def program() -> None:

@@ -1,5 +1,7 @@
 """The same networks in PyTorch, with the weights copied, in a loop over shifts and in batches."""
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -165,37 +167,40 @@ def torch_contenders(
 ) -> tuple[list[Contender], str]:
     """A loop over shifts and batches of shifts, and which torch it is.
 
-    Both are timed with channels first and channels last in memory; the quicker counts.
+    Both are timed with channels first and channels last in memory; the quicker counts. In bfloat16
+    there are two ways: all of it in that type, and autocast, which keeps weights and normalisation
+    in float32.
     """
     cuda = jax.default_backend() == "gpu"
     if cuda and not torch.cuda.is_available():
         return [], "PyTorch sees no GPU"
     device = torch.device("cuda" if cuda else "cpu")
     torch.backends.cudnn.benchmark = True
-    dtype = getattr(torch, settings.dtype)
-    images = torch.tensor(np.asarray(x, np.float64)).to(dtype).movedim(-1, 1).to(device)
-    axes = tuple(range(2, images.ndim))
     rows = [tuple(map(int, shift)) for shift in shifts]
-    twin = Twin(case.create(), variables, dtype).to(device).eval()
+    ways = {"": getattr(torch, settings.dtype)}
+    if settings.dtype == "bfloat16":
+        ways[", autocast"] = torch.float32
     formats = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
     contenders = []
-    for layout, memory_format in formats.items():
-        if layout == "channels last" and images.ndim != 4:
+    for layout, (way, dtype) in itertools.product(settings.torch_layouts, ways.items()):
+        if layout == "channels last" and x.ndim != 4:
             continue
-        network = _laid_out(twin, memory_format)
-        moved = images.contiguous(memory_format=memory_format)
-        for chunk in (1, *settings.torch_chunks):
+        memory_format = formats[layout]
+        images = torch.tensor(np.asarray(x, np.float64)).to(dtype).movedim(-1, 1).to(device)
+        twin = Twin(case.create(), variables, dtype).to(device).eval()
+        run = _over_shifts(_laid_out(twin, memory_format), images, memory_format, autocast=way)
+        for chunk in ((1,) if settings.loops else ()) + settings.torch_chunks:
             if chunk > len(rows):
                 continue
             group = "PyTorch loop" if chunk == 1 else "PyTorch batched"
             some = rows[: len(rows) // chunk * chunk]
             contenders.append(
                 Contender(
-                    f"{group}, {chunk}, {layout}",
-                    _over_shifts(network, moved, some, axes, chunk, memory_format),
+                    f"{group}, {chunk}, {layout}{way}",
+                    functools.partial(run, some, chunk),
                     scale=case.count / len(some),
                     group=group,
-                    setting=f"{layout}" if chunk == 1 else f"{chunk}, {layout}",
+                    setting=f"{layout}{way}" if chunk == 1 else f"{chunk}, {layout}{way}",
                     shifts=len(some),
                 )
             )
@@ -214,10 +219,17 @@ def _laid_out(twin: Twin, memory_format: torch.memory_format) -> Twin:
     return other
 
 
-def _over_shifts(network, images, shifts, axes, chunk, memory_format) -> Callable[[], np.ndarray]:
-    def run():
+def _over_shifts(network, images, memory_format, *, autocast) -> Callable[..., np.ndarray]:
+    images = images.contiguous(memory_format=memory_format)
+    axes = tuple(range(2, images.ndim))
+    device = images.device.type
+
+    def run(shifts, chunk):
         outs = []
-        with torch.inference_mode():
+        with (
+            torch.inference_mode(),
+            torch.autocast(device, torch.bfloat16, enabled=bool(autocast)),
+        ):
             for start in range(0, len(shifts), chunk):
                 part = [torch.roll(images, t, axes) for t in shifts[start : start + chunk]]
                 batch = part[0] if chunk == 1 else torch.cat(part)

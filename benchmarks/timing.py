@@ -23,6 +23,7 @@ class Contender:
       setting: that setting, for the tables.
       compile_seconds: time to trace and compile.
       shifts: how many shifts a call computes.
+      failure: why it could not be timed, such as too little memory.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Contender:
     compile_seconds: float | None = None
     shifts: int = 1
     seconds: list[float] = dataclasses.field(default_factory=list)
+    failure: str = ""
 
     @property
     def median(self) -> float:
@@ -44,23 +46,27 @@ class Contender:
         return {
             "group": self.group or self.name,
             "setting": self.setting,
-            "median": self.median,
+            **({"failure": self.failure} if self.failure else {"median": self.median}),
             "seconds": self.seconds,
             "compile_seconds": self.compile_seconds,
             "shifts_timed": self.shifts,
         }
 
 
-def interleave(contenders: Sequence[Contender], *, rounds: int, at_least: float) -> dict[str, Any]:
+def interleave(
+    contenders: Sequence[Contender], *, rounds: int, at_least: float, until: float | None = None
+) -> dict[str, Any]:
     """Times every contender once a round: A B C A B C ..., so that a busy machine slows all alike.
 
     The first call of each warms it up. Of a group, those that took more than `HOPELESS` times the
-    quickest's time then keep that single time and are not called again.
+    quickest's time then keep that single time and are not called again, and one that fails is left
+    out: the next setting may fit into the memory.
 
     Args:
       contenders: what is timed; their `seconds` are filled in.
       rounds: rounds.
       at_least: seconds in which a contender is called again and again within its turn.
+      until: no round but the first begins after this time of `time.monotonic()`, if any.
 
     Returns:
       The result of each contender's first call.
@@ -69,17 +75,26 @@ def interleave(contenders: Sequence[Contender], *, rounds: int, at_least: float)
     first: dict[str, float] = {}
     for contender in contenders:
         start = time.perf_counter()
-        results[contender.name] = contender.call()
+        try:
+            results[contender.name] = contender.call()
+        except RuntimeError as error:  # what JAX and PyTorch raise, out of memory included
+            if not contender.group:
+                raise
+            contender.failure = f"{type(error).__name__}: {error}"
+            continue
         first[contender.name] = contender.scale * (time.perf_counter() - start)
-    groups = {c.group for c in contenders if c.group}
-    best = {g: min(first[c.name] for c in contenders if c.group == g) for g in groups}
+    able = [c for c in contenders if not c.failure]
+    groups = {c.group for c in able if c.group}
+    best = {g: min(first[c.name] for c in able if c.group == g) for g in groups}
     kept = []
-    for contender in contenders:
+    for contender in able:
         if contender.group and first[contender.name] > HOPELESS * best[contender.group]:
             contender.seconds = [first[contender.name]]
         else:
             kept.append(contender)
-    for _ in range(rounds):
+    for number in range(rounds):
+        if number and until is not None and time.monotonic() > until:
+            break
         for contender in kept:
             start, calls = time.perf_counter(), 0
             while calls == 0 or time.perf_counter() - start < at_least:
@@ -98,5 +113,6 @@ def ratio(slow: Contender, fast: Contender) -> float:
 
 
 def best(contenders: Sequence[Contender], group: str) -> Contender | None:
-    """The quickest of a group, None if it is empty."""
-    return min((c for c in contenders if c.group == group), key=lambda c: c.median, default=None)
+    """The quickest of a group, None if there is none."""
+    able = (c for c in contenders if c.group == group and not c.failure)
+    return min(able, key=lambda c: c.median, default=None)
