@@ -1,11 +1,12 @@
 """The translated arguments of an orbit: which shifts they have, and along which dimensions."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxinv.arguments import check_argnums
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet, shift_set
 from jaxinv.shifts import check_axes
 
@@ -51,3 +52,50 @@ def shifts_of_arguments(
             f"{' and '.join(map(str, sorted(set(sizes))))}; they must move together"
         )
     return shift_set(sizes[0], mode=mode, max_shift=max_shift, shifts=shifts), dims
+
+
+class Seen(NamedTuple):
+    """Arguments as the function sees them at each shift, and where they come from.
+
+    Attributes:
+      args: the arguments; those translated as shapes of the window that is seen.
+      chosen: the shifts.
+      lengths: positions along each axis of what is translated.
+    """
+
+    args: tuple
+    chosen: ShiftSet
+    lengths: tuple[int, ...]
+
+
+def seen_arguments(args: tuple, *, argnums: int | Sequence[int], **options: Any) -> Seen:
+    """The arguments of a function as it sees them at each shift.
+
+    Args:
+      args: positional arguments.
+      argnums: which of them are translated.
+      **options: those of `shifts_of_arguments`.
+
+    Raises:
+      ValueError: as `shifts_of_arguments`, and if `argnums` names no argument.
+
+    Example:
+      >>> import numpy as np
+      >>> seen = seen_arguments((2.0, np.ones((1, 8, 8))), argnums=1, axes=(1, 2), mode="crop",
+      ...     max_shift=1, shifts=None)
+      >>> seen.args[1].shape, seen.lengths
+      ((1, 6, 6), (8, 8))
+    """
+    moved = check_argnums(argnums, len(args))
+    chosen, dims = shifts_of_arguments([args[i] for i in moved], **options)
+    leaves, tree = jax.tree.flatten([args[i] for i in moved])
+    seen = []
+    for leaf, dim in zip(leaves, dims, strict=True):
+        shape = list(leaf.shape)
+        for d, size in zip(dim, chosen.sizes, strict=True):
+            shape[d] = size
+        seen.append(jax.ShapeDtypeStruct(tuple(shape), leaf.dtype))
+    given = list(args)
+    for i, value in zip(moved, jax.tree.unflatten(tree, seen), strict=True):
+        given[i] = value
+    return Seen(tuple(given), chosen, tuple(leaves[0].shape[d] for d in dims[0]))

@@ -1,5 +1,6 @@
 """How many shifts to evaluate together: a parameter, chosen from the device's memory."""
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ import psutil
 from jax.extend.core import Literal, primitives
 
 from jaxinv.symmetry.program import inner_jaxprs
+
+_log = logging.getLogger(__name__)
 
 _LOOPS = (primitives.scan_p, primitives.while_p)
 # Of the free memory, what a chunk's activations may take; the rest is the caller's.
@@ -42,10 +45,41 @@ def choose_chunk(at_shift: Callable, shift: Any, count: int) -> int:
     room = int(free_bytes() * SHARE_OF_MEMORY) // need
     if jax.default_backend() == "cpu":
         room = min(room, CPU_CHUNK_BYTES // need, CPU_CHUNK)
-    if room >= count:
-        return count
-    divisors = [c for c in range(max(1, room), room // 2, -1) if count % c == 0]
-    return divisors[0] if divisors else 2 ** int(np.log2(max(1, room)))
+    chunk = count
+    if room < count:
+        divisors = [c for c in range(max(1, room), room // 2, -1) if count % c == 0]
+        chunk = divisors[0] if divisors else 2 ** int(np.log2(max(1, room)))
+    _log.debug("%d of %d shifts together, about %d bytes each", chunk, count, need)
+    return chunk
+
+
+def in_chunks(at_shift: Callable, rows: Any, count: int, chunk: int | None) -> Any:
+    """Evaluates a function at each shift, a chunk of them together, one chunk after the other.
+
+    Args:
+      at_shift: the function of one shift, and of what belongs to that shift alone.
+      rows: its arguments at all shifts, a pytree of arrays with one leading axis.
+      count: the number of shifts.
+      chunk: how many are evaluated together; None chooses.
+
+    Returns:
+      Its outputs at all shifts. A function that `jax.vmap` does not take (a callback without
+      `vmap_method`, an ordered one) is evaluated at one shift after the other.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(in_chunks(lambda t: t * t, jnp.arange(5), 5, 2))
+      [ 0  1  4  9 16]
+    """
+    together = chunk or choose_chunk(at_shift, jax.tree.map(lambda a: a[0], rows), count)
+    if together > 1:
+        try:
+            if together >= count:
+                return jax.vmap(at_shift)(rows)
+            return jax.lax.map(at_shift, rows, batch_size=together)
+        except (NotImplementedError, ValueError):  # The second for ordered callbacks.
+            pass
+    return jax.lax.map(at_shift, rows)
 
 
 def free_bytes() -> int:

@@ -145,7 +145,8 @@ def symmetrize(
     only: 16 for a network of total stride 4 with global pooling, whatever the size of the image.
 
     Args:
-      fun: as in `jaxinv.orbit`; its outputs are arrays of numbers.
+      fun: as in `jaxinv.orbit`; its outputs are arrays of numbers, for the mean floating-point
+        ones: that of class numbers names no class.
       argnums: as in `jaxinv.orbit`.
       axes: as in `jaxinv.orbit`.
       reduce: `"mean"` or `"max"`, over the shifts, for each entry of the output.
@@ -156,7 +157,8 @@ def symmetrize(
       shift. `jaxinv.certify` says so.
 
     Raises:
-      ValueError: if `reduce` is unknown; else as `jaxinv.orbit`.
+      ValueError: if `reduce` is unknown or does not apply to the dtype of an output; else as
+        `jaxinv.orbit`.
 
     Example:
       >>> import jax.numpy as jnp, jaxinv
@@ -187,8 +189,19 @@ def symmetrize(
         outs = []
         for i, output in enumerate(distinct):
             values = every[i] if output.moves else output.values
+            _check_reducible(values.dtype, reduce)
             reduced = combine(values, axis=tuple(range(len(axes)))).astype(values.dtype)
             outs.append(declare_invariance(arrays[0], reduced, axes=axes))
         return jax.tree.unflatten(tree, outs)
 
     return symmetric
+
+
+def _check_reducible(dtype, reduce):
+    if reduce == "mean" and not jnp.issubdtype(dtype, jnp.inexact):
+        raise ValueError(
+            f"an output has dtype {dtype}, whose mean is no such number; allowed are "
+            "floating-point outputs (take the argmax of the symmetrized logits), or reduce='max'"
+        )
+    if reduce == "max" and jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(f"an output has dtype {dtype}, which has no maximum; allowed is 'mean'")

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxinv.orbit.shared import bytes_needed
 from jaxinv.orbit.shift_set import OrbitMode
 from jaxinv.orbit.transform import plan_call
 from jaxinv.symmetry.cost import elements
@@ -106,6 +105,6 @@ def orbit_cost(
         flops_per_shift=plan.deferred_cost,
         forward_passes=total / max(1, plan.single_cost),
         ratio=chosen.count * plan.single_cost / max(1, total),
-        peak_bytes=bytes_needed(plan, chosen.count),
+        peak_bytes=chosen.count * plan.traced.output_bytes + plan.held_bytes,
         dominant_layer=max(layers, key=lambda name: layers[name], default=""),
     )

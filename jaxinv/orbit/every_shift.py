@@ -3,14 +3,14 @@
 import functools
 import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments
-from jaxinv.orbit.arguments import shifts_of_arguments
-from jaxinv.orbit.chunks import bytes_of, choose_chunk, refuse_if_too_large
+from jaxinv.orbit.arguments import seen_arguments, shifts_of_arguments
+from jaxinv.orbit.chunks import bytes_of, in_chunks, refuse_if_too_large
 from jaxinv.orbit.shift_set import OrbitMode
 from jaxinv.orbit.windows import extend, window
 
@@ -80,9 +80,11 @@ def every_shift(
         args, kwargs = static.restore(arrays)
         moved = check_argnums(argnums, len(args))
         values = [args[i] for i in moved]
-        chosen, dims = shifts_of_arguments(
-            values, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
-        )
+        options: Any = {"axes": axes, "mode": mode, "max_shift": max_shift, "shifts": shifts}
+        chosen, dims = shifts_of_arguments(values, **options)
+        seen = seen_arguments(args, argnums=moved, **options)
+        need = chosen.count * _output_bytes(fun, seen.args, kwargs)
+        refuse_if_too_large(need, chosen.count)
         leaves, tree = jax.tree.flatten(values)
         wide = [extend(leaf, dim, chosen, mode) for leaf, dim in zip(leaves, dims, strict=True)]
 
@@ -96,13 +98,7 @@ def every_shift(
             return fun(*given, **kwargs)
 
         table = jnp.asarray(chosen.table())
-        outputs = jax.tree.leaves(jax.eval_shape(at_shift, table[0]))
-        refuse_if_too_large(chosen.count * sum(map(bytes_of, outputs)), chosen.count)
-        together = chunk or choose_chunk(at_shift, table[0], chosen.count)
-        if together >= chosen.count:
-            flat = jax.vmap(at_shift)(table)
-        else:
-            flat = lax.map(at_shift, table, batch_size=together if together > 1 else None)
+        flat = in_chunks(at_shift, table, chosen.count, chunk)
         return jax.tree.map(lambda out: out.reshape(chosen.shape + out.shape[1:]), flat)
 
     @functools.wraps(fun, updated=())
@@ -111,3 +107,14 @@ def every_shift(
         return evaluate(static, arrays)
 
     return at_every_shift
+
+
+def _output_bytes(fun: Callable, args: tuple, kwargs: dict[str, Any]) -> int:
+    """Bytes of a function's outputs, from the shapes of its arguments."""
+    shapes, static = split_arguments(args, kwargs)
+
+    def of_arrays(arrays):
+        given, named = static.restore(arrays)
+        return fun(*given, **named)
+
+    return sum(map(bytes_of, jax.tree.leaves(jax.eval_shape(of_arrays, shapes))))

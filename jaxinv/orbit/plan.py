@@ -29,6 +29,7 @@ class Plan:
     Attributes:
       traced: the program.
       embedding: the torus that its input lies on.
+      differentiated: whether its derivatives, too, are those of evaluating each shift.
       shared: the equations that are evaluated once, on the cosets.
       deferred: those that are evaluated at each shift.
       states: what is known of each value that is held for all shifts at once.
@@ -41,6 +42,7 @@ class Plan:
 
     traced: Traced
     embedding: Embedding
+    differentiated: bool
     shared: tuple[Equation, ...]
     deferred: tuple[Equation, ...]
     states: dict[int, Value]
@@ -66,7 +68,13 @@ class Plan:
 
 
 def make_plan(
-    traced: Traced, embedding: Embedding, *, count: int, memory: int, end: int | None = None
+    traced: Traced,
+    embedding: Embedding,
+    *,
+    differentiated: bool,
+    count: int,
+    memory: int,
+    end: int | None = None,
 ) -> Plan:
     """Decides for each equation.
 
@@ -77,12 +85,13 @@ def make_plan(
     Args:
       traced: the program.
       embedding: the torus that its input lies on.
+      differentiated: whether derivatives, too, have to be those of evaluating each shift.
       count: the number of shifts.
       memory: bytes that held values may take.
       end: after so many equations sharing stops, but for what no shift changes.
     """
     program, torus = traced.program, embedding.torus
-    ctx = Context(torus, program)
+    ctx = Context(torus, program, differentiated=differentiated)
     states = constants(ctx, program)
     for number, dims in zip(program.inputs, traced.dims, strict=True):
         shape = program.avals[number].shape
@@ -132,6 +141,7 @@ def make_plan(
     return Plan(
         traced=traced,
         embedding=embedding,
+        differentiated=differentiated,
         shared=tuple(shared),
         deferred=tuple(deferred),
         states=states,

@@ -1,14 +1,15 @@
 """A function at every translation of its argument, each distinct activation computed once."""
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from jaxinv.orbit.chunks import bytes_of, choose_chunk, free_bytes
+from jaxinv.orbit.chunks import free_bytes, in_chunks
 from jaxinv.orbit.embedding import Embedding, exact, lay_out, longer
 from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
@@ -21,7 +22,14 @@ from jaxinv.symmetry.walk import apply_rule, constants
 _SHARE_OF_MEMORY = 0.25
 
 
-def best_plan(traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequence[int]) -> Plan:
+def best_plan(
+    traced: Traced,
+    chosen: ShiftSet,
+    mode: OrbitMode,
+    lengths: Sequence[int],
+    *,
+    differentiated: bool,
+) -> Plan:
     """The cheapest way to lay the input on a torus.
 
     Circular shifts of a size that the strides divide lie on the image itself. Other sizes, and
@@ -34,14 +42,19 @@ def best_plan(traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequen
       chosen: the shifts.
       mode: what enters at the border.
       lengths: positions of the argument along each axis.
+      differentiated: whether derivatives, too, have to be those of evaluating each shift.
     """
-    memory = int(free_bytes() * _SHARE_OF_MEMORY)
+    make = functools.partial(
+        make_plan,
+        traced,
+        differentiated=differentiated,
+        count=chosen.count,
+        memory=int(free_bytes() * _SHARE_OF_MEMORY),
+    )
 
     def plan(embedding: Embedding) -> Plan:
-        whole = make_plan(traced, embedding, count=chosen.count, memory=memory)
-        if whole.best_end == whole.equations:
-            return whole
-        return make_plan(traced, embedding, count=chosen.count, memory=memory, end=whole.best_end)
+        whole = make(embedding)
+        return whole if whole.best_end == whole.equations else make(embedding, end=whole.best_end)
 
     candidates = []
     if mode == "wrap":
@@ -58,7 +71,7 @@ def best_plan(traced: Traced, chosen: ShiftSet, mode: OrbitMode, lengths: Sequen
 
 def _strides(traced: Traced) -> tuple[int, ...]:
     """Per axis the largest period that the strides alone lead to."""
-    line = walk(traced, line_of(traced.sizes), forward_only=True)
+    line = walk(traced, line_of(traced.sizes))
     periods = [1] * len(traced.sizes)
     for record in line.records:
         for value in record.results:
@@ -86,7 +99,7 @@ def evaluate(
     """
     program = plan.traced.program
     values = _held_values(plan, arrays, chosen, mode)
-    ctx = Context(plan.embedding.torus, program)
+    ctx = _context(plan)
     residues = plan.embedding.residues(chosen)
     made = {out for equation in plan.deferred for out in equation.outs}
     still = [
@@ -119,15 +132,18 @@ def evaluate(
 
         table = jnp.asarray(residues, jnp.int32)
         rows = (table, {number: _by_coset(ctx, values[number], residues) for number in alone})
-        together = chunk or choose_chunk(
-            at_shift, jax.tree.map(lambda a: a[0], rows), len(residues)
-        )
-        if together >= len(residues):
-            flat = jax.vmap(at_shift)(rows)
-        else:
-            flat = lax.map(at_shift, rows, batch_size=together if together > 1 else None)
+        flat = in_chunks(at_shift, rows, len(residues), chunk)
         results |= dict(zip(rest, flat, strict=True))
     return [results[number] for number in program.outputs]
+
+
+def _context(plan: Plan) -> Context:
+    return Context(
+        plan.embedding.torus,
+        plan.traced.program,
+        computes=True,
+        differentiated=plan.differentiated,
+    )
 
 
 def _one_for_each_shift(ctx: Context, value: Value) -> bool:
@@ -163,7 +179,7 @@ def _held_values(plan: Plan, arrays, chosen: ShiftSet, mode: OrbitMode) -> dict[
     """The shared equations, evaluated; only what is read later is kept."""
     program, torus = plan.traced.program, plan.embedding.torus
     n_axes = len(torus.lengths)
-    ctx = Context(torus, program, computes=True)
+    ctx = _context(plan)
     values = constants(ctx, program)
     for number, dims, array in zip(program.inputs, plan.traced.dims, arrays, strict=True):
         shape = program.avals[number].shape
@@ -188,14 +204,9 @@ def _by_coset(ctx: Context, value: Value, residues: np.ndarray) -> Any:
         else:
             index = {r: i for i, r in enumerate(ctx.torus.residues(axis, value.period[axis]))}
             rows.append(np.array([index[t % value.period[axis]] for t in residues[:, axis]]))
-    flat = np.ravel_multi_index(rows, base.shape[: value.n_axes]).astype(np.int32)
-    base = jnp.reshape(base, (-1, *base.shape[value.n_axes :]))
+    cosets = base.shape[: value.n_axes]
+    flat = np.ravel_multi_index(rows, cosets).astype(np.int32)
+    base = jnp.reshape(base, (math.prod(cosets), *base.shape[value.n_axes :]))
     if np.array_equal(flat, np.arange(base.shape[0])):
         return base
     return jnp.take(base, flat, axis=0)
-
-
-def bytes_needed(plan: Plan, count: int) -> int:
-    """Bytes of the outputs at all shifts, and of the largest value held."""
-    outputs = sum(bytes_of(plan.traced.program.avals[n]) for n in plan.traced.program.outputs)
-    return count * outputs + plan.held_bytes

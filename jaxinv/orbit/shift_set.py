@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -31,7 +32,7 @@ class ShiftSet:
     """
 
     sizes: tuple[int, ...]
-    rows: tuple[tuple[int, ...], ...]
+    rows: tuple[Sequence[int], ...]
     listed: tuple[tuple[int, ...], ...] | None = None
 
     @property
@@ -42,7 +43,12 @@ class ShiftSet:
     @property
     def count(self) -> int:
         """The number of shifts."""
-        return int(np.prod(self.shape, dtype=int))
+        return math.prod(self.shape)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether all combinations of the shifts along each axis are in the set."""
+        return self.listed is None or len(set(self.listed)) == math.prod(map(len, self.rows))
 
     def table(self) -> Int[np.ndarray, "count axes"]:
         """All shifts in the order of the flattened leading axes, in pixels."""
@@ -101,8 +107,8 @@ def shift_set(
         listed shift has the wrong length or lies outside what the mode allows.
 
     Example:
-      >>> shift_set((4,)).rows
-      ((0, 1, 2, 3),)
+      >>> shift_set((4,)).table().ravel().tolist()
+      [0, 1, 2, 3]
       >>> shift_set((8,), mode="crop", max_shift=2).sizes
       (4,)
     """
@@ -121,10 +127,10 @@ def shift_set(
         return _listed(window, mode, limits, shifts)
     if limits is not None:
         _check_reach(window, mode, limits)
-        return ShiftSet(window, tuple(tuple(range(-m, m + 1)) for m in limits))
+        return ShiftSet(window, tuple(range(-m, m + 1) for m in limits))
     if mode != "wrap":
         raise ValueError(f"mode {mode!r} needs max_shift or shifts: only 'wrap' has a full set")
-    return ShiftSet(window, tuple(tuple(range(size)) for size in window))
+    return ShiftSet(window, tuple(range(size) for size in window))
 
 
 def _window(sizes, limits):

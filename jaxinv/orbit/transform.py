@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.orbit import shared
-from jaxinv.orbit.arguments import shifts_of_arguments
+from jaxinv.orbit.arguments import seen_arguments
+from jaxinv.orbit.captured import hoisted
 from jaxinv.orbit.chunks import refuse_if_too_large
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.plan import Plan
@@ -35,35 +37,37 @@ def plan_call(
     mode: OrbitMode,
     max_shift: int | Sequence[int] | None,
     shifts: Sequence[Sequence[int]] | None,
+    differentiated: bool = False,
 ) -> Call | None:
     """The plan of a call, or None where every shift has to run by itself.
 
     That is so for programs with side effects, and for images of one position along an axis.
+    Derivatives have to be those of evaluating each shift where the plan is `differentiated`; of
+    listed shifts only a full grid is then shared, as what is computed for the rest of the grid
+    could send NaN back.
+
+    Raises:
+      ValueError: if the shifts do not fit the arguments, or the outputs do not fit into memory.
     """
-    moved = check_argnums(argnums, len(args))
-    values = [args[i] for i in moved]
-    chosen, dims = shifts_of_arguments(
-        values, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
+    seen = seen_arguments(
+        args, argnums=argnums, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
     )
-    if min(chosen.sizes) < 2:
+    chosen = seen.chosen
+    if min(chosen.sizes) < 2 or (differentiated and not chosen.is_grid):
         return None
-    leaves, tree = jax.tree.flatten(values)
-    seen = []
-    for leaf, dim in zip(leaves, dims, strict=True):
-        shape = list(leaf.shape)
-        for d, size in zip(dim, chosen.sizes, strict=True):
-            shape[d] = size
-        seen.append(jax.ShapeDtypeStruct(tuple(shape), leaf.dtype))
-    given = list(args)
-    for i, value in zip(moved, jax.tree.unflatten(tree, seen), strict=True):
-        given[i] = value
     traced = trace(
-        fun, tuple(given), kwargs, argnums=moved, axes=axes, enter=lambda primitive: False
+        fun,
+        seen.args,
+        kwargs,
+        argnums=argnums,
+        axes=axes,
+        enter=lambda primitive: not differentiated,
     )
     if traced.effects:
         return None
-    lengths = tuple(leaves[0].shape[d] for d in dims[0])
-    return Call(traced, shared.best_plan(traced, chosen, mode, lengths), chosen)
+    refuse_if_too_large(chosen.count * traced.output_bytes, chosen.count)
+    plan = shared.best_plan(traced, chosen, mode, seen.lengths, differentiated=differentiated)
+    return Call(traced, plan, chosen)
 
 
 def orbit(
@@ -139,25 +143,59 @@ def orbit(
         "max_shift": max_shift,
         "shifts": shifts,
     }
-    brute = every_shift(fun, chunk=chunk, **options)
     if not share:
-        return brute
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def evaluate(static, arrays):
-        args, kwargs = static.restore(arrays)
-        call = plan_call(fun, args, kwargs, **options)
-        if call is None or call.plan.saves_nothing(call.chosen.count):
-            return brute(*args, **kwargs)
-        traced, plan, chosen = call
-        refuse_if_too_large(shared.bytes_needed(plan, chosen.count), chosen.count)
-        flat = shared.evaluate(plan, arrays, chosen, mode, chunk)
-        outs = [jnp.reshape(out, chosen.shape + out.shape[1:]) for out in flat]
-        return jax.tree.unflatten(traced.out_tree, outs)
+        return every_shift(fun, chunk=chunk, **options)
+    direct = _shared(fun, chunk, options)
 
     @functools.wraps(fun, updated=())
     def at_every_shift(*args, **kwargs):
+        moved = check_argnums(argnums, len(args))
+        seen = seen_arguments(args, **options)
+        of_captured, captured = hoisted(fun, seen.args, kwargs)
+        if not captured:
+            return direct(*args, **kwargs)
+        behind = options | {"argnums": tuple(i + 1 for i in moved)}
+        return _shared(of_captured, chunk, behind)(captured, *args, **kwargs)
+
+    return at_every_shift
+
+
+def _shared(fun: Callable, chunk: int | None, options: dict[str, Any]) -> Callable:
+    """`orbit` of a function that closes over nothing that is differentiated."""
+    brute = every_shift(fun, chunk=chunk, **options)
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def evaluate(static, differentiated, arrays):
+        args, kwargs = static.restore(arrays)
+        call = plan_call(fun, args, kwargs, differentiated=differentiated, **options)
+        if call is None or call.plan.saves_nothing(call.chosen.count):
+            return brute(*args, **kwargs)
+        traced, plan, chosen = call
+        refuse_if_too_large(chosen.count * traced.output_bytes + plan.held_bytes, chosen.count)
+        flat = shared.evaluate(plan, arrays, chosen, options["mode"], chunk)
+        outs = [jnp.reshape(out, chosen.shape + out.shape[1:]) for out in flat]
+        return jax.tree.unflatten(traced.out_tree, outs)
+
+    # What is differentiated is planned by itself: of equal positions each shift chooses its own,
+    # so that a sort or a maximum over the torus can be shared for its value only.
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+    def values(static, arrays):
+        return evaluate(static, False, arrays)
+
+    def with_derivatives(static, primals, tangents):
+        (arrays,), (dots,) = primals, tangents
+        moving = [i for i, dot in enumerate(dots) if not isinstance(dot, SymbolicZero)]
+
+        def of_moving(given):
+            given = dict(zip(moving, given, strict=True))
+            return evaluate(static, True, [given.get(i, a) for i, a in enumerate(arrays)])
+
+        return jax.jvp(of_moving, ([arrays[i] for i in moving],), ([dots[i] for i in moving],))
+
+    values.defjvp(with_derivatives, symbolic_zeros=True)
+
+    def at_every_shift(*args, **kwargs):
         arrays, static = split_arguments(args, kwargs)
-        return evaluate(static, arrays)
+        return values(static, arrays)
 
     return at_every_shift

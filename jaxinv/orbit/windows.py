@@ -75,7 +75,9 @@ def window(
         else:
             starts[dim] = _margins(chosen, mode)[i][0] - shift[i]
         shape[dim] = size
-    return lax.dynamic_slice(extended, starts, shape)
+    # XLA merges a slice at a place that is not known with one of the function's own, and loses
+    # the bounds of the inner one (docs/method.md shows it).
+    return lax.optimization_barrier(lax.dynamic_slice(extended, starts, shape))
 
 
 def _margins(chosen, mode):

@@ -1,6 +1,18 @@
 """Reads a function's program and proves which shifts it commutes with."""
 
-from jaxinv.symmetry.certificate import Certificate, OutputCertificate, Step, certify
-from jaxinv.symmetry.state import Interior, State
+from jaxinv.symmetry.certificate import Certificate, OutputCertificate, certify
+from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.state import AxisState, Interior, State
+from jaxinv.symmetry.steps import Step
 
-__all__ = ["Certificate", "Interior", "OutputCertificate", "State", "Step", "certify"]
+__all__ = [
+    "AxisState",
+    "Cause",
+    "Certificate",
+    "Interior",
+    "OutputCertificate",
+    "Reason",
+    "State",
+    "Step",
+    "certify",
+]

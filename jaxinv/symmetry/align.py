@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from jaxinv.symmetry.factoring import as_plain, split
 from jaxinv.symmetry.moves import Context, at_offset, common_period, expand
+from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window
 
 # For each operand the dimension that meets the others' here, or None if it has none.
 Meeting = Sequence[int | None]
 
-DIFFERS = "a constant that differs between positions meets what moves"
+POSITION_DEPENDENT = Cause.POSITION_DEPENDENT()
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Mismatch:
 
     meeting: int
     split: tuple[int, int, int] | None = None  # operand, factor, inner size
-    end: tuple[tuple[int, ...], str] | None = None  # axes that end, why
+    end: tuple[tuple[int, ...], Reason] | None = None  # axes that end, why
     merge: bool = False
 
 
@@ -29,7 +31,7 @@ def align(
     meetings: Sequence[Meeting],
     *,
     contracted: Sequence[int] = (),
-    reason: str = DIFFERS,
+    reason: Reason = POSITION_DEPENDENT,
 ) -> list[Value]:
     """Makes the factors of dimensions that meet equal, one by one.
 
@@ -61,10 +63,11 @@ def align(
                 values = expand(ctx, values, axis, mismatch.end[1])
         else:
             values = [
-                v if dim is None else as_plain(ctx, v, dim, "factors of a dimension do not fit")
+                v if dim is None else as_plain(ctx, v, dim, Cause.FACTORS_DIFFER())
                 for v, dim in zip(values, meeting, strict=True)
             ]
-    return _same_offsets(ctx, values, meetings)
+    aligned = _same_offsets(ctx, values, meetings)
+    return [without_unread(ctx, v) for v in aligned] if ctx.differentiated else aligned
 
 
 def _first_mismatch(values, meetings, contracted, reason) -> Mismatch | None:
@@ -83,14 +86,14 @@ def _first_mismatch(values, meetings, contracted, reason) -> Mismatch | None:
 
 
 def _first_mismatch_of_rows(
-    number: int, rows: Sequence[tuple[int, Dimension]], contracted: bool, reason: str
+    number: int, rows: Sequence[tuple[int, Dimension]], contracted: bool, reason: Reason
 ) -> Mismatch | None:
     depth = max((len(row) for _, row in rows), default=0)
     for k in range(1, depth + 1):
         if any(len(row) < k for _, row in rows):
             lone = {f.axis for _, row in rows for f in row if isinstance(f, Window)}
             if lone:
-                return Mismatch(number, end=(tuple(sorted(lone)), "a single position is read"))
+                return Mismatch(number, end=(tuple(sorted(lone)), Cause.SINGLE_POSITION()))
             return Mismatch(number, merge=True)
         factors = [row[-k] for _, row in rows]
         smallest = min(f.size for f in factors)
@@ -102,7 +105,7 @@ def _first_mismatch_of_rows(
         windows = {(f.axis, f.rate) for f in factors if isinstance(f, Window)}
         axes = tuple(sorted({axis for axis, _ in windows}))
         if len(windows) > 1:
-            return Mismatch(number, end=(axes, "dimensions that move differently meet"))
+            return Mismatch(number, end=(axes, Cause.MOVE_DIFFERENTLY()))
         if windows and any(isinstance(f, Plain) for f in factors) and not contracted:
             return Mismatch(number, end=(axes, reason))
     return None
@@ -153,5 +156,5 @@ def decisions_of(values: Sequence[Value]) -> tuple:
 def _same_decisions(ctx: Context, values: list[Value]) -> list[Value]:
     for axis in range(values[0].n_axes):
         if len({v.decisions[axis] for v in values if v.moves_along(axis)}) > 1:
-            values = expand(ctx, values, axis, "values rolled by different decisions meet")
+            values = expand(ctx, values, axis, Cause.DECISIONS_DIFFER())
     return values

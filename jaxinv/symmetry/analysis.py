@@ -11,8 +11,10 @@ import numpy as np
 from jaxinv.arguments import check_argnums, check_callable, split_arguments
 from jaxinv.declarations import declare_p
 from jaxinv.shifts import check_axes
+from jaxinv.symmetry.array_names import array_names, closure_names
 from jaxinv.symmetry.moves import Context, Findings
-from jaxinv.symmetry.program import Equation, Program, array_names, closure_names, flatten
+from jaxinv.symmetry.program import Equation, Program, flatten
+from jaxinv.symmetry.reasons import Reason
 from jaxinv.symmetry.values import LINE_LENGTH, Torus, Value, constant, tracked_input
 from jaxinv.symmetry.walk import apply_rule, constants
 
@@ -34,6 +36,12 @@ class Traced:
     sizes: tuple[int, ...]
     out_tree: Any
     effects: str = ""
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of the outputs at one shift."""
+        avals = [self.program.avals[number] for number in self.program.outputs]
+        return sum(a.size * getattr(a.dtype, "itemsize", 0) for a in avals)
 
 
 def trace(
@@ -113,7 +121,7 @@ class Record:
     equation: Equation
     operands: tuple[Value, ...]
     results: tuple[Value, ...]
-    notes: dict[int, list[str]]
+    notes: dict[int, list[Reason]]
     expanded: bool
 
 
@@ -137,12 +145,10 @@ def torus_of(sizes: Sequence[int]) -> Torus:
     return Torus(tuple(sizes), (None,) * len(sizes))
 
 
-def walk(
-    traced: Traced, torus: Torus, *, forward_only: bool, offsets: Sequence[int] | None = None
-) -> Walked:
+def walk(traced: Traced, torus: Torus, *, offsets: Sequence[int] | None = None) -> Walked:
     """The state of every value of the program on a domain, and what each rule reported."""
     program = traced.program
-    ctx = Context(torus, program, forward_only=forward_only)
+    ctx = Context(torus, program, believes=True)
     values = constants(ctx, program)
     n_axes = len(torus.lengths)
     for number, dims in zip(program.inputs, traced.dims, strict=True):

@@ -1,61 +1,19 @@
 """The certificate: which shifts a network commutes with, and which line ends that."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jax
 
-from jaxinv.declarations import declare_p
-from jaxinv.symmetry import layers_of
-from jaxinv.symmetry.analysis import Record, Traced, Walked, line_of, torus_of, trace, walk
+from jaxinv.symmetry.analysis import Traced, Walked, line_of, torus_of, trace, walk
 from jaxinv.symmetry.cost import flops, shared_flops
-from jaxinv.symmetry.state import Interior, State, describe
+from jaxinv.symmetry.layers_of import layer_names
+from jaxinv.symmetry.state import AxisState, Interior, State
+from jaxinv.symmetry.steps import States, Step, equation_steps, layer_steps
 from jaxinv.symmetry.text import table
 
 Mode = Literal["wrap", "constant", "edge", "reflect", "crop"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One row of a certificate: a layer, or a single equation.
-
-    Attributes:
-      layer: the path of the layer, or the operation where nothing names one.
-      where: `file.py:12`.
-      primitive: the operation.
-      shape: shape of the result.
-      before: how the operands move.
-      after: how the result moves.
-      copies: how many distinct copies of the result there are over all shifts.
-      reason: why the symmetry was thinned or ended here, in plain words, or "".
-      ends: whether it ended here, along some axis.
-    """
-
-    layer: str
-    where: str
-    primitive: str
-    shape: tuple[int, ...]
-    before: State
-    after: State
-    copies: int
-    reason: str
-    ends: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as JSON can hold it."""
-        return {
-            "layer": self.layer,
-            "where": self.where,
-            "primitive": self.primitive,
-            "shape": list(self.shape),
-            "before": self.before.to_dict(),
-            "after": self.after.to_dict(),
-            "copies": self.copies,
-            "reason": self.reason,
-            "ends": self.ends,
-        }
 
 
 @dataclass(frozen=True)
@@ -66,6 +24,7 @@ class OutputCertificate:
     shape: tuple[int, ...]
     state: State
 
+    per_axis = property(lambda self: self.state.per_axis)
     kind = property(lambda self: self.state.kind)
     period = property(lambda self: self.state.period)
     dims = property(lambda self: self.state.dims)
@@ -120,8 +79,13 @@ class Certificate:
 
     @property
     def kind(self) -> str:
-        """`"equivariant"`, `"invariant"` or `"broken"` of the single output."""
+        """`"equivariant"`, `"invariant"` or `"broken"` of the single output, see `State.kind`."""
         return self.only.kind
+
+    @property
+    def per_axis(self) -> tuple[AxisState, ...]:
+        """How the single output moves along each axis: kind, period and movement."""
+        return self.only.per_axis
 
     @property
     def period(self) -> tuple[int, ...]:
@@ -141,16 +105,24 @@ class Certificate:
     @property
     def interior_ends(self) -> Step | None:
         """The first equation after which no position is left whose field misses the border."""
-        for step in self.equations:
-            had = any(i is not None for i in step.before.interior)
-            if had and all(i is None for i in step.after.interior):
-                return step
-        return None
+        left = [any(step.after.interior) for step in self.equations]
+        last = max((i for i, some in enumerate(left) if some), default=-1)
+        gone = (step for step in self.equations[last + 1 :] if any(step.before.interior))
+        return next(gone, None)
 
     @property
     def first_end(self) -> Step | None:
         """The first equation at which the symmetry ends along some axis."""
         return next((step for step in self.breaks if step.ends), None)
+
+    @property
+    def first_ends(self) -> dict[int, Step]:
+        """For each axis along which the symmetry ends the first equation at which it does."""
+        ends: dict[int, Step] = {}
+        for step in self.breaks:
+            for axis in step.ended:
+                ends.setdefault(axis, step)
+        return ends
 
     def to_dict(self) -> dict[str, Any]:
         """The certificate as JSON can hold it."""
@@ -195,7 +167,7 @@ def certify(
         border, and claim equivariance of what both images show.
 
     Returns:
-      The certificate. `print` shows it as a table.
+      The certificate. `print` shows it as a table; `per_axis` says what holds along each axis.
 
     Raises:
       ValueError: if `fun` is no function, an axis is not in the input or has one position, the
@@ -210,6 +182,9 @@ def certify(
       ('equivariant', (2,), (1,))
       >>> certificate.breaks[0].reason
       'stride 2: even shifts only'
+      >>> along_rows = jaxinv.certify(lambda x: jnp.cumsum(x, 1), jnp.zeros((1, 8, 8, 3)))
+      >>> [state.kind for state in along_rows.per_axis]
+      ['broken', 'equivariant']
 
     Reference:
       Cohen and Welling, "Group equivariant convolutional networks" (2016),
@@ -224,102 +199,34 @@ def certify(
             f"the function has side effects ({traced.effects}); certify needs a pure function"
         )
     torus = torus_of(traced.sizes)
-    circular = walk(traced, torus, forward_only=True)
-    line = walk(traced, line_of(traced.sizes), forward_only=True)
+    circular = walk(traced, torus)
+    line = walk(traced, line_of(traced.sizes))
     main = circular if mode == "wrap" else line
-    names = layers_of.layer_names(traced.program, main.records)
-    equations = tuple(_equation_steps(traced, main, line, names))
-    (moving,) = {dims for dims in traced.dims if dims is not None} or {()}
+    names = layer_names(traced.program, main.records)
+    states = States(traced, main, line, tuple(axes))
+    equations = tuple(equation_steps(traced.program, main, states, names))
     return Certificate(
         sizes=traced.sizes,
-        axes=tuple(moving),
+        axes=states.names,
         mode=mode,
-        outputs=tuple(_verdicts(traced, main, line)),
-        steps=tuple(_layer_steps(equations, main.records, names)),
+        outputs=tuple(_verdicts(traced, states)),
+        steps=tuple(layer_steps(equations, main.records, names)),
         equations=equations,
-        breaks=tuple(step for step in equations if step.reason),
+        breaks=tuple(step for step in equations if step.reasons),
         assumptions=main.assumptions,
         cost=_cost(circular),
     )
 
 
-def _verdicts(traced: Traced, main: Walked, line: Walked):
+def _verdicts(traced: Traced, states: States):
     paths = jax.tree_util.tree_flatten_with_path(
         jax.tree.unflatten(traced.out_tree, range(traced.out_tree.num_leaves))
     )[0]
     for (path, _), number in zip(paths, traced.program.outputs, strict=True):
-        value = main.values[number]
         yield OutputCertificate(
             jax.tree_util.keystr(path, simple=True, separator="/"),
-            value.shape,
-            describe(main.torus, traced.sizes, value, line.values[number]),
-        )
-
-
-def _equation_steps(traced: Traced, main: Walked, line: Walked, names: Sequence[str]):
-    for record, name in zip(main.records, names, strict=True):
-        equation = record.equation
-        operation = layers_of.operation(equation)
-        moving = [i for i in equation.ins if not main.values[i].is_constant] or equation.ins[:1]
-        result = record.results[0]
-        if not moving:
-            continue
-        before = _least(traced, main, line, moving)
-        after = describe(main.torus, traced.sizes, result, line.values[equation.outs[0]])
-        yield Step(
-            layer=name or operation,
-            where=equation.source.line,
-            primitive=operation,
-            shape=equation.out_avals[0].shape,
-            before=before,
-            after=after,
-            copies=math.prod(after.period),
-            reason="; ".join(dict.fromkeys(r for rows in record.notes.values() for r in rows)),
-            ends=any(
-                not result.moves_along(axis)
-                and result.period[axis] == main.torus.lengths[axis]
-                and any(main.values[i].period[axis] < main.torus.lengths[axis] for i in moving)
-                for axis in record.notes
-            ),
-        )
-
-
-def _least(traced: Traced, main: Walked, line: Walked, numbers: Sequence[int]) -> State:
-    """The state of the operand that commutes with the fewest shifts."""
-    number = max(numbers, key=lambda i: math.prod(main.values[i].period))
-    return describe(main.torus, traced.sizes, main.values[number], line.values[number])
-
-
-def _layer_steps(equations: Sequence[Step], records: Sequence[Record], names: Sequence[str]):
-    """Neighbouring equations of one layer as one row."""
-    rows: list[list[Step]] = []
-    last = None
-    shown = [
-        (record, name) for record, name in zip(records, names, strict=True) if record.equation.ins
-    ]
-    for step, (record, name) in zip(equations, shown, strict=True):
-        still = all(v.is_constant for v in record.results)
-        if still and record.equation.primitive is not declare_p:
-            continue
-        if name and name == last:
-            rows[-1].append(step)
-        elif name or layers_of.is_row(record, name):
-            rows.append([step])
-            last = name
-        # What has no name and no consequence (an activation) belongs to no row.
-    for row in rows:
-        reasons = [s for s in row if s.reason]
-        head = reasons[0] if reasons else row[0]
-        yield Step(
-            layer=head.layer,
-            where=head.where,
-            primitive=head.primitive,
-            shape=row[-1].shape,
-            before=row[0].before,
-            after=row[-1].after,
-            copies=row[-1].copies,
-            reason="; ".join(dict.fromkeys(s.reason for s in reasons)),
-            ends=any(s.ends for s in row),
+            traced.program.avals[number].shape,
+            states[number],
         )
 
 

@@ -10,13 +10,14 @@ own: so nothing is moved between the products.
 import math
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from jaxinv.symmetry.moves import Context, periodic_slice
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Window
+from jaxinv.symmetry.values import Value, Window
 
 _EXACT = lax.Precision.HIGHEST
 # Up to so many positions the axes are transformed together, by one large matrix: more operations
@@ -47,11 +48,12 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
     dtype = equation.out_avals[0].dtype
     wide = jnp.promote_types(dtype, jnp.float32)
     moving, moving_rest = _places_first(bases[side].astype(wide), labels[side], places)
-    still = bases[1 - side].astype(wide)
-    for axis, label, m in zip(axes, places, moving.shape, strict=False):
-        still = _on_torus(still, labels[1 - side].index(label), windows[axis][2], m)
-    still, still_rest = _places_first(still, labels[1 - side], places)
+    kernel, still_rest = _places_first(bases[1 - side].astype(wide), labels[1 - side], places)
     sizes = moving.shape[: len(axes)]
+    seen = [windows[axis][2] for axis in axes]
+    still = kernel
+    for place, (window, m) in enumerate(zip(seen, sizes, strict=True)):
+        still = _on_torus(still, place, window, m)
 
     def product(a, a_labels, b, b_labels, out_labels):
         operands = [*_without_ones(a, a_labels), *_without_ones(b, b_labels)]
@@ -64,9 +66,86 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
         )
         return jnp.expand_dims(result, [i for i, n in enumerate(out_labels) if n not in present])
 
-    method = _directly if math.prod(sizes) <= DIRECT else _by_frequency
-    result = method(product, (moving, moving_rest), (still, still_rest), out, sizes)
+    operands = (product, (moving, moving_rest), (still, still_rest), out, sizes)
+    if math.prod(sizes) <= DIRECT:
+        result = _directly(*operands)
+    else:
+        read = [_places_read(ctx, values[side], w, m) for w, m in zip(seen, sizes, strict=True)]
+        summed = [i for i, label in enumerate(moving_rest, len(axes)) if label not in out]
+        result = lax.cond(
+            _for_all(_every_window_counts(lax.stop_gradient(moving), summed, seen, read)),
+            lambda: _by_frequency(*operands),
+            lambda: _one_by_one(product, (moving, moving_rest), (kernel, still_rest), out, seen),
+        )
     return _by_shift(ctx, values[side], result, axes, windows).astype(dtype)
+
+
+# The part of the norm of its torus that a window has to hold where a Fourier transform is used.
+_SMALLEST_PART = 2**-6
+
+
+@jax.custom_batching.custom_vmap
+def _for_all(condition):
+    """The condition; under `jax.vmap` whether it holds for all, so that one branch is computed."""
+    return condition
+
+
+@_for_all.def_vmap
+def _(axis_size, in_batched, condition):
+    return jnp.all(condition), False
+
+
+def _places_read(ctx: Context, value: Value, window: Window, m: int) -> np.ndarray:
+    """For each place `u` on a torus, whether some shift reads the window that stands there."""
+    shifts = ctx.torus.shifts[window.axis]
+    every = np.arange(ctx.torus.lengths[window.axis]) if shifts is None else np.asarray(shifts)
+    read = np.zeros(m, bool)
+    read[int(window.rate) * (every // value.period[window.axis]) % m] = True
+    return read
+
+
+def _every_window_counts(moving, summed: Sequence[int], seen: Sequence[Window], read):
+    """Whether a Fourier transform is accurate for each window of a base, not for most.
+
+    Its rounding errors are relative to the norm over the torus, of which a window shows a part.
+    What is infinite, or much larger, elsewhere must not come into a shift that does not read it.
+    """
+    scale = jnp.max(jnp.abs(moving))
+    squares = jnp.square(moving / jnp.where(scale == 0, 1, scale))
+    squares = jnp.sum(squares, axis=summed, keepdims=True)
+    shown, wanted = squares, np.ones((), bool)
+    for axis, (window, places) in enumerate(zip(seen, read, strict=True)):
+        m = moving.shape[axis]
+        # From place u = 0 backwards: the window stands at offset - u.
+        padded = periodic_slice(shown, axis, window.offset - m + 1, m - 1 + window.size)
+        sums = jnp.cumsum(jnp.insert(padded, 0, 0, axis=axis), axis=axis)
+        starts = lax.slice_in_dim(sums, 0, m, axis=axis)
+        shown = lax.rev(
+            lax.slice_in_dim(sums, window.size, window.size + m, axis=axis) - starts, [axis]
+        )
+        wanted = wanted & places.reshape([-1 if i == axis else 1 for i in range(moving.ndim)])
+    part = jnp.sum(squares, axis=range(len(seen)), keepdims=True) * _SMALLEST_PART**2
+    return jnp.all((shown >= part) | ~wanted)
+
+
+def _one_by_one(product: Callable, moving, kernel, out: Sequence[int], seen: Sequence[Window]):
+    """The product at one place after the other: no position that a window does not show is read."""
+    n = len(seen)
+    fresh = 1 + max(*moving[1], *kernel[1], *out)
+    at = [fresh + i for i in range(n)]
+    sizes, extended = moving[0].shape[:n], moving[0]
+    for axis, (window, m) in enumerate(zip(seen, sizes, strict=True)):
+        extended = periodic_slice(extended, axis, window.offset, m + window.size - 1)
+    shape = (*(window.size for window in seen), *extended.shape[n:])
+
+    def at_place(place):
+        starts = [-u % m for u, m in zip(place, sizes, strict=True)]
+        starts += [np.int32(0)] * (extended.ndim - n)
+        shown = lax.dynamic_slice(extended, starts, shape)
+        return product(shown, [*at, *moving[1]], kernel[0], [*at, *kernel[1]], out)
+
+    result = lax.map(at_place, tuple(np.indices(sizes).reshape(n, -1).astype(np.int32)))
+    return jnp.reshape(result, (*sizes, *result.shape[1:]))
 
 
 def _directly(product: Callable, moving, still, out: Sequence[int], sizes: tuple[int, ...]):

@@ -13,16 +13,17 @@ from jaxinv.symmetry.moves import (
     normal,
     resample,
 )
+from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window, positions
 
 
-def as_plain(ctx: Context, value: Value, dim: int, reason: str) -> Value:
+def as_plain(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
     """The value with one plain factor (none for one position) along a dimension."""
     (value,) = expand_windows(ctx, [value], [dim], reason)
     return _merged(value, dim, Plain(value.shape[dim]))
 
 
-def as_single(ctx: Context, value: Value, dim: int, reason: str) -> Value:
+def as_single(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
     """The value with at most one factor along a dimension, no more plain than it has to be."""
     factors = value.dims[dim]
     if len(factors) <= 1:
@@ -48,9 +49,8 @@ def _merged(value: Value, dim: int, factor: Factor) -> Value:
     new: Dimension = () if factor.size == 1 and not isinstance(factor, Window) else (factor,)
     if old == new:
         return value
-    base = value.base
+    base, start = value.base, value.place(dim)
     if base is not None:
-        start = value.place(dim)
         shape = list(base.shape)
         for place, f in enumerate(old, start):
             if isinstance(f, Uniform) and not isinstance(factor, Uniform):
@@ -59,7 +59,8 @@ def _merged(value: Value, dim: int, factor: Factor) -> Value:
         middle = [math.prod(shape[start : start + len(old)])] if new else []
         base = jnp.reshape(base, shape[:start] + middle + shape[start + len(old) :])
     dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
-    return value.with_base(base, origin=("merged", value.origin, dim), dims=dims)
+    origin = ("merged", value.origin, start, tuple(f.size for f in old))
+    return value.with_base(base, origin=origin, dims=dims)
 
 
 def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value:
@@ -68,19 +69,18 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
     factor = value.dims[dim][index]
     if isinstance(factor, Window):
         if value.decisions[factor.axis] is not None:
-            reason = "the phase of a rolled value is not known"
+            reason = Cause.PHASE_UNKNOWN()
             return expand(ctx, [value], factor.axis, reason)[0]
         growth = inner // math.gcd(inner, int(factor.rate))
         length, d = ctx.torus.lengths[factor.axis], value.period[factor.axis]
         if length % (d * growth):
-            (value,) = expand(
-                ctx, [value], factor.axis, f"{length // d} is not divisible by {inner}"
-            )
+            reason = Cause.GROUPS_DO_NOT_DIVIDE(positions=length // d, size=inner)
+            (value,) = expand(ctx, [value], factor.axis, reason)
             return value
         axis = factor.axis
         value = resample(ctx, value, axis, growth)
         if growth > 1:
-            ctx.note(axis, f"split into groups of {inner}: multiples of {d * growth} only")
+            ctx.note(axis, Cause.GROUPS(size=inner, period=d * growth))
         if not isinstance(value.dims[dim][index], Window):
             return value
         value = at_offset(ctx, value, place, 0)

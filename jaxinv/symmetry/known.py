@@ -65,11 +65,21 @@ _NUMPY: dict[Any, Callable] = {
 }
 
 
-def evaluated(equation, operands: list[np.ndarray], number: int) -> np.ndarray:
-    """The result of an equation that is value `number`, from concrete operands."""
+def has_numbers(aval) -> bool:
+    """Whether numpy can hold a value; it cannot hold random keys."""
+    return isinstance(getattr(aval, "dtype", None), np.dtype)
+
+
+def evaluated(equation, operands: list[Any], number: int) -> Any:
+    """The result of an equation that is value `number`, from concrete operands.
+
+    An array of numpy, or of jax where it holds random keys.
+    """
     function = _NUMPY.get(equation.primitive)
-    if function is not None:
+    if function is not None and all(map(has_numbers, (*equation.in_avals, *equation.out_avals))):
         aval = equation.out_avals[0]
         return np.asarray(function(equation.params, *operands), aval.dtype)
+    at = equation.outs.index(number)
     with jax.ensure_compile_time_eval():
-        return np.asarray(equation.bind(*operands)[equation.outs.index(number)])
+        result = equation.bind(*operands)[at]
+    return np.asarray(result) if has_numbers(equation.out_avals[at]) else result

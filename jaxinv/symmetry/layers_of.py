@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from jax import lax
 from jax.extend.core import primitives
 
 from jaxinv.declarations import declare_p
 from jaxinv.symmetry.analysis import Record
-from jaxinv.symmetry.program import Equation, Program
+from jaxinv.symmetry.program import Equation, Program, Source
+from jaxinv.symmetry.reasons import Cause, Reason
 
 _POOL_NAMES = {
     primitives.reduce_window_max_p: "max_pool",
@@ -15,6 +17,15 @@ _POOL_NAMES = {
     primitives.reduce_window_sum_p: "avg_pool",
     declare_p: "declared",
 }
+_REDUCTIONS = {
+    primitives.reduce_sum_p: "sum",
+    primitives.reduce_max_p: "maximum",
+    primitives.reduce_min_p: "minimum",
+    primitives.reduce_prod_p: "product",
+}
+# Functions of jax that are one thing to their caller, by the name of their `jit`.
+LIBRARY = {"_pad": "pad", "_resize": "resize"}
+_MIXES = {Cause.DENSE, Cause.POSITIONS_MIXED, Cause.REORDERED, Cause.READ_UNEVENLY}
 # What carries a parameter unchanged to the equation that uses it.
 _CARRIERS = {
     primitives.reshape_p,
@@ -69,9 +80,48 @@ def _root(module: str) -> str:
     return module.partition("/")[0]
 
 
-def is_row(record: Record, name: str) -> bool:
-    """Whether an equation without a layer of its own is worth a row."""
-    return bool(record.notes) or (not name and record.equation.primitive in _STRUCTURAL)
+def is_structural(equation: Equation) -> bool:
+    """Whether an equation is a layer of its own where no module and no parameter names it."""
+    return equation.primitive in _STRUCTURAL
+
+
+def library_call(equation: Equation) -> Source | None:
+    """The call of a function in `LIBRARY` that an equation is a part of."""
+    call = equation.source.caller
+    while call is not None and call.function not in LIBRARY:
+        call = call.caller
+    return call
+
+
+def in_words_of(program: Program, call: Source, reason: Reason) -> Reason:
+    """A reason found in the body of a library function, as one that its caller knows."""
+    if call.function == "_resize":
+        return Cause.RESAMPLING() if reason.cause in _MIXES else reason
+    if reason.cause in (Cause.ZERO_PADDING, Cause.CONSTANT_PADDING):
+        return reason
+    parts = {e.primitive for e in program.equations if library_call(e) is call}
+    if not parts <= {primitives.concatenate_p, primitives.rev_p, *_CARRIERS}:
+        return Cause.OTHER_PADDING()
+    return Cause.REFLECT_PADDING() if primitives.rev_p in parts else Cause.EDGE_PADDING()
+
+
+def pooling(program: Program, equation: Equation) -> str:
+    """How an equation puts positions together: a sum that is divided by their number is a mean."""
+    name = _REDUCTIONS.get(equation.primitive, operation(equation))
+    if equation.primitive is not primitives.reduce_sum_p:
+        return name
+    count = equation.in_avals[0].size // max(1, equation.out_avals[0].size)
+    reached = {equation.outs[0]}
+    for other in program.equations:
+        if reached.isdisjoint(other.ins[:1]):
+            continue
+        if other.primitive in _CARRIERS:
+            reached.add(other.outs[0])
+        elif other.primitive is primitives.div_p:
+            divisor = program.known_value(other.ins[1])
+            if divisor is not None and np.all(divisor == count):
+                return "mean"
+    return name
 
 
 def _parameter(program: Program, equation: Equation) -> str:

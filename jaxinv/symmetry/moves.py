@@ -6,7 +6,7 @@ take the same steps. Where the symmetry does not survive a step, `Context.note` 
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry.program import Program
+from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.values import (
     Dimension,
     Factor,
@@ -37,7 +38,7 @@ class Findings:
       expanded: whether some value had to be written out at every shift.
     """
 
-    notes: dict[int, list[str]] = field(default_factory=dict)
+    notes: dict[int, list[Reason]] = field(default_factory=dict)
     expanded: bool = False
 
 
@@ -49,21 +50,34 @@ class Context:
       torus: the domain of the shifts.
       program: the program that the equation stands in.
       computes: whether values come with arrays.
-      forward_only: whether only values matter, and not derivatives: calls are walked into and
-        declarations believed.
+      believes: whether what layers declare of themselves is taken for true.
+      differentiated: whether derivatives, too, have to be those of evaluating each shift: calls
+        keep theirs, of equal positions the same one is chosen, and positions that no shift reads
+        send nothing back.
       order: of how many derivatives the present program is the derivative.
       findings: what the present equation led to.
+      origins: of arrays that are made alike from alike arrays, by how they are made.
     """
 
     torus: Torus
     program: Program
     computes: bool = False
-    forward_only: bool = False
+    believes: bool = False
+    differentiated: bool = False
     order: int = 0
     findings: Findings = field(default_factory=Findings)
+    origins: dict[Hashable, Hashable] = field(default_factory=dict)
 
-    def note(self, axis: int, reason: str) -> None:
+    def origin(self, made: Hashable) -> Hashable:
+        """The origin of an array that is made in this way, the same for all that are."""
+        try:
+            return self.origins.setdefault(made, object())
+        except TypeError:  # Parameters that cannot be compared.
+            return object()
+
+    def note(self, axis: int, reason: Reason) -> None:
         """Remembers why the present equation thins or ends the symmetry along an axis."""
+        reason = dataclasses.replace(reason, axis=axis)
         reasons = self.findings.notes.setdefault(axis, [])
         if reason not in reasons:
             reasons.append(reason)
@@ -128,22 +142,25 @@ def resample(
       axis: the axis whose period grows.
       factor: by how much; the longer period divides the torus.
       steps: for dimensions of the base that hold windows of `axis`, the subsampling step; it
-        divides `rate * factor` of its window and leads to `offset` 0.
+        divides `rate * factor` of its window.
     """
     steps = steps or {}
     if (factor > 1 or steps) and value.moves_along(axis) and value.decisions[axis] is not None:
-        (value,) = expand(ctx, [value], axis, "the phase of a rolled value is not known")
+        (value,) = expand(ctx, [value], axis, Cause.PHASE_UNKNOWN())
         return resample(ctx, value, axis, max(1, ctx.torus.lengths[axis] // value.period[axis]))
     old, new = value.period[axis], value.period[axis] * factor
     period = tuple(new if a == axis else d for a, d in enumerate(value.period))
     factors = list(value.factors)
     windows = list(value.windows(axis))
+    # Position `phase + step * i` of the base becomes position i. Windows that start at another
+    # offset of one phase still show one array; those of different phases show different ones.
+    phases = {place: window.offset % steps.get(place, 1) for place, window in windows}
     for place, window in windows:
         step = steps.get(place, 1)
         factors[place - value.n_axes] = dataclasses.replace(
             window,
             rate=window.rate * factor // step,
-            offset=0 if place in steps else window.offset,
+            offset=window.offset // step,
             size=-(-window.size // step),
             valid=_strided_valid(window, step),
         )
@@ -152,10 +169,11 @@ def resample(
     base = value.base
     if base is not None:
         if windows:
-            base = _resampled_base(ctx, value, axis, factor, steps)
+            base = _resampled_base(ctx, value, axis, factor, steps, phases)
         elif base.shape[axis] > 1:
             base = jnp.take(base, coset_indices(ctx.torus, axis, old, new), axis=axis)
-    origin = ("resampled", value.origin, axis, factor, tuple(sorted(steps.items())))
+    kept = tuple((place, steps.get(place, 1), phase) for place, phase in phases.items())
+    origin = ("resampled", value.origin, axis, factor, kept)
     return normal(
         ctx,
         value.with_base(
@@ -164,7 +182,7 @@ def resample(
     )
 
 
-def _resampled_base(ctx, value, axis, factor, steps):
+def _resampled_base(ctx, value, axis, factor, steps, phases):
     torus, old = ctx.torus, value.period[axis]
     sources = coset_indices(torus, axis, old, old * factor)
     moves = np.array([r // old for r in torus.residues(axis, old * factor)])
@@ -179,7 +197,7 @@ def _resampled_base(ctx, value, axis, factor, steps):
             piece = jnp.take(piece, chosen, axis=axis)
         for place, window in value.windows(axis):
             step = steps.get(place, 1)
-            start = (window.offset if place in steps else 0) - window.rate * move
+            start = phases[place] - window.rate * move
             count = positions(torus, value, window) // step
             piece = periodic_slice(piece, place, start, count, step)
         pieces.append(piece)
@@ -226,10 +244,11 @@ def at_offset(ctx: Context, value: Value, place: int, offset: int) -> Value:
     m = positions(ctx.torus, value, window)
     if (window.offset - offset) % m == 0:
         return value
-    base = value.base
+    base, by = value.base, (window.offset - offset) % m
     if base is not None:
-        base = periodic_slice(base, place, window.offset - offset, m)
-    return replace_factor(value, place, dataclasses.replace(window, offset=offset), base)
+        base = periodic_slice(base, place, by, m)
+    rolled = replace_factor(value, place, dataclasses.replace(window, offset=offset), base)
+    return dataclasses.replace(rolled, origin=ctx.origin(("rolled", value.origin, place, by)))
 
 
 def replace_factor(value: Value, place: int, factor: Factor, base) -> Value:
@@ -245,7 +264,10 @@ def reader(ctx: Context, value: Value) -> Callable[[Sequence], Any]:
     What all shifts have in common is done here, once.
     """
     at = _reader_along(ctx, value, range(value.n_axes))
-    return lambda shift: program_shaped(at(shift))[(0,) * value.n_axes]
+    # As in `orbit.windows.window`: XLA must not merge this slice with one of the program's.
+    return lambda shift: jax.lax.optimization_barrier(
+        program_shaped(at(shift))[(0,) * value.n_axes]
+    )
 
 
 def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[Sequence], Value]:
@@ -287,7 +309,7 @@ def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[
     return at
 
 
-def expand(ctx: Context, values: Sequence[Value], axis: int, reason: str) -> list[Value]:
+def expand(ctx: Context, values: Sequence[Value], axis: int, reason: Reason) -> list[Value]:
     """The values with each shift along `axis` written out: the symmetry along it ends here."""
     if any(v.moves_along(axis) for v in values):
         ctx.note(axis, reason)
@@ -308,7 +330,7 @@ def _expand(ctx: Context, value: Value, axis: int) -> Value:
 
 
 def expand_windows(
-    ctx: Context, values: Sequence[Value], dims: Sequence[int | None], reason: str
+    ctx: Context, values: Sequence[Value], dims: Sequence[int | None], reason: Reason
 ) -> list[Value]:
     """The values with the axes ended that move along the given dimension of each."""
     axes = {

@@ -5,11 +5,12 @@ Only public API is used, and what differs between jax releases is read in one pl
 Inner jaxprs are shared between call sites, so their variables are renamed at every call.
 """
 
+import dataclasses
 import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,9 @@ import numpy as np
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, Literal, primitives
 
-from jaxinv.symmetry.known import evaluated
+from jaxinv.symmetry.folding import with_folds
+from jaxinv.symmetry.fourier import Filter, with_filters
+from jaxinv.symmetry.known import evaluated, has_numbers
 
 # Calls that mean nothing but their body, with the parameter that holds it.
 INLINED = {primitives.jit_p: "jaxpr", primitives.closed_call_p: "call_jaxpr"}
@@ -40,12 +43,21 @@ _CALL_INTO_BODY = re.compile(r"[/\\]jax[/\\]_src[/\\]pjit\.py$")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where an equation comes from: the module path, if the framework writes one, and the line."""
+    """Where an equation comes from.
+
+    Attributes:
+      module: the module path, if the framework writes one.
+      info: jax's own record.
+      caller: the call whose body the equation stands in.
+      is_call: whether it is itself a call.
+      function: the name of the function that it calls, or "".
+    """
 
     module: str
     info: Any
     caller: "Source | None"
     is_call: bool
+    function: str = ""
 
     @functools.cached_property
     def line(self) -> str:
@@ -64,7 +76,10 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Equation:
-    """One primitive applied to numbered values; `ins` and `outs` index the program's values."""
+    """One primitive applied to numbered values; `ins` and `outs` index the program's values.
+
+    `whole` is the filter that it ends, if it does; the operands are those of the filter then.
+    """
 
     primitive: Any
     params: dict[str, Any]
@@ -73,6 +88,7 @@ class Equation:
     in_avals: tuple[Any, ...]
     out_avals: tuple[Any, ...]
     source: Source
+    whole: Filter | None = None
 
     @functools.cached_property
     def has_own_backward(self) -> bool:
@@ -81,6 +97,8 @@ class Equation:
 
     def bind(self, *operands) -> list[Any]:
         """Applies the primitive to arrays and returns the list of its results."""
+        if self.whole is not None:
+            return self.whole(*operands)
         params = self.primitive.get_bind_params(self.params)
         results = self.primitive.bind(*operands, **params)
         return list(results) if self.primitive.multiple_results else [results]
@@ -141,28 +159,30 @@ class Program:
             return self._cropped[number][dim]
         return 0, self.avals[number].shape[dim]
 
-    def known_value(self, number: int) -> np.ndarray | None:
-        """The value of a small constant expression (indices, say); None if it depends on data."""
+    def known_value(self, number: int) -> Any:
+        """The value of a small constant expression (indices, say); None if it depends on data.
+
+        An array of numpy, or of jax where it holds random keys.
+        """
         if number not in self._known:
             self._known[number] = self._evaluated(number)
         return self._known[number]
 
     @functools.cached_property
-    def _known(self) -> dict[int, np.ndarray | None]:
+    def _known(self) -> dict[int, Any]:
         return {}
 
-    def _evaluated(self, number: int) -> np.ndarray | None:
+    def _evaluated(self, number: int) -> Any:
         if number in self.constants:
             value, aval = self.constants[number], self.avals[number]
-            dtype = getattr(aval, "dtype", None)
-            if not isinstance(dtype, np.dtype) or aval.size > _LARGEST_INDEX:
+            if isinstance(value, jax.core.Tracer) or getattr(aval, "size", 0) > _LARGEST_KNOWN:
                 return None
-            if isinstance(value, jax.core.Tracer):
-                return None
+            if not has_numbers(aval):
+                return value if isinstance(value, jax.Array) else None
             concrete = hasattr(value, "__array__") or np.isscalar(value)
-            return np.asarray(value, dtype) if concrete else None
+            return np.asarray(value, aval.dtype) if concrete else None
         equation = self.producers.get(number)
-        if equation is None or any(aval.size > _LARGEST_INDEX for aval in equation.out_avals):
+        if equation is None or any(aval.size > _LARGEST_KNOWN for aval in equation.out_avals):
             return None
         operands = [known for i in equation.ins if (known := self.known_value(i)) is not None]
         if len(operands) < len(equation.ins):
@@ -170,7 +190,7 @@ class Program:
         return evaluated(equation, operands, number)
 
 
-_LARGEST_INDEX = 1 << 16
+_LARGEST_KNOWN = 1 << 20
 
 
 def open_jaxpr(jaxpr) -> tuple[Any, Sequence[Any]]:
@@ -258,41 +278,12 @@ def flatten(
     body, _ = open_jaxpr(jaxpr)
     program.inputs = [number_of(var.aval) for var in body.invars]
     program.outputs = inline(jaxpr, program.inputs, None)
-    return program
+    program.equations = with_filters(program.equations)
+    return dataclasses.replace(program, equations=with_folds(program))
 
 
 def _source(eqn, caller: Source | None, is_call: bool) -> Source:
     here = str(eqn.source_info.name_stack)
     module = "/".join(filter(None, [caller.module if caller else "", here]))
-    return Source(module=module, info=eqn.source_info, caller=caller, is_call=is_call)
-
-
-def array_names(tree: Any) -> dict[int, str]:
-    """The path of every array in a pytree, keyed by the array's `id`."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    # nnx wraps each array in a variable; its field is no part of the name.
-    return {
-        id(leaf): jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
-        for path, leaf in leaves
-    }
-
-
-def closure_names(fun: Callable[..., Any]) -> dict[int, str]:
-    """The paths of the arrays that a function carries: its own, bound arguments, its cells."""
-    names: dict[int, str] = {}
-    pending: list[Any] = [fun]
-    seen: set[Hashable] = set()
-    while pending:
-        item = pending.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, functools.partial):
-            pending += [item.func, *item.args, *item.keywords.values()]
-            continue
-        pending += [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
-        for attribute in ("__self__", "__wrapped__"):
-            if hasattr(item, attribute):
-                pending.append(getattr(item, attribute))
-        names |= array_names(item)
-    return names
+    function = str(eqn.params.get("name", "")) if is_call else ""
+    return Source(module, eqn.source_info, caller, is_call, function)

@@ -2,11 +2,16 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
 
-from jaxinv.symmetry.state import BROKEN, INVARIANT
+from jaxinv.symmetry.reasons import BORDERS, advice, in_words
+from jaxinv.symmetry.state import BROKEN, INVARIANT, State, axes_in_words
 
 WIDTH = 100
-_LIMITS = (24, 22, 14, 24, 7)
+# What the last column has at least.
+_REST = 20
+_HEAD = ("layer", "at", "output", "commutes with", "copies", "because")
+_COPIES = _HEAD.index("copies")
 
 
 def table(certificate) -> str:
@@ -14,59 +19,79 @@ def table(certificate) -> str:
     sizes = " x ".join(map(str, certificate.sizes))
     shifts = "circular shift" if certificate.mode == "wrap" else f"shift ({certificate.mode})"
     parts = [f"shifts: every {shifts} of axes {certificate.axes}, {sizes}", ""]
-    parts += _rows(certificate)
-    parts += ["", *_verdict(certificate)]
+    rows = _rows(certificate)
+    parts += [*_lines([_HEAD, *rows]), ""] if rows else ["The function returns no arrays."]
+    parts += _verdict(certificate)
     return "\n".join(line.rstrip() for line in parts)
 
 
-def _rows(certificate) -> list[str]:
-    head = ("layer", "at", "output", "commutes with", "copies", "because")
-    interiors = any(_interior_text(s) for s in certificate.steps)
+def _rows(certificate) -> list[tuple[str, ...]]:
+    """One row for each layer, and one for each output."""
     rows = [
-        (
-            step.layer,
-            step.where,
-            "x".join(map(str, step.shape[1:] or step.shape)),
-            step.after.commutes_with,
-            str(step.copies),
-            step.reason + (_interior_text(step) if interiors else ""),
-        )
+        _row(step.layer, step.where, step.shape, step.after, _because(certificate, step))
         for step in certificate.steps
     ]
-    cells = [head, *rows]
-    widths = [min(limit, max(len(row[i]) for row in cells)) for i, limit in enumerate(_LIMITS)]
-    last = WIDTH - sum(widths) - 2 * len(widths)
+    for output in certificate.outputs:
+        name = f"output {output.path}".rstrip()
+        because = "; ".join(filter(None, [output.state.movement, _interior(output.state)]))
+        rows.append(_row(name, "", output.shape, output.state, because))
+    return rows
+
+
+def _row(name: str, where: str, shape: Sequence[int], state: State, because: str):
+    # Without the images of the batch.
+    size = "x".join(map(str, shape[1:] or shape))
+    copies = str(math.prod(state.period))
+    return (name, where, size, state.commutes_with, copies, because)
+
+
+def _because(certificate, step) -> str:
+    """What happens to the symmetry in a layer, and where a broken one still holds."""
+    parts = [step.reason]
+    if step.pooled:
+        whole = len(step.pooled) == len(certificate.axes)
+        of = "the whole map" if whole else f"all of {axes_in_words(step.pooled)}"
+        stays = all(
+            state.kind == INVARIANT
+            for output in certificate.outputs
+            for state in output.per_axis
+            if state.axis in step.pooled
+        )
+        parts.append(f"{step.pooling} over {of}: invariant{' from here' if stays else ''}")
+    parts += [
+        f"axis {state.axis} moves {'the other way' if state.mirrored else 'with the input again'}"
+        for state in step.after.per_axis
+        if state.axis in step.mirrored
+    ]
+    return "; ".join(filter(None, [*parts, _interior(step.after)]))
+
+
+def _interior(state: State) -> str:
+    """Where symmetries that are broken still hold, if they do along all the axes concerned."""
+    broken = [along for along in state.per_axis if along.kind == BROKEN]
+    if not broken or any(along.interior is None for along in broken):
+        return ""
+    return f"interior {', '.join(str(along.interior) for along in broken)}"
+
+
+def _lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows, with the last column wrapped and the others cut only where they must be."""
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    while (rest := WIDTH - sum(widths) - 2 * len(widths)) < _REST:
+        widths[max(set(range(len(widths))) - {_COPIES}, key=widths.__getitem__)] -= 1
     lines = []
-    for row in cells:
+    for row in rows:
         columns = [
-            _shortened(text, width, keep_end=i == 0)
+            text.rjust(width) if i == _COPIES else _cut(text, width, keep_end=i == 0).ljust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=False))
         ]
-        aligned = [
-            text.rjust(width) if i == 4 else text.ljust(width)
-            for i, (text, width) in enumerate(zip(columns, widths, strict=True))
-        ]
-        wrapped = textwrap.wrap(row[-1], last) or [""]
-        lines.append("  ".join([*aligned, wrapped[0]]))
-        indent = " " * (WIDTH - last)
-        lines += [indent + more for more in wrapped[1:]]
+        first, *more = textwrap.wrap(row[-1], rest) or [""]
+        lines.append("  ".join([*columns, first]))
+        lines += [" " * (WIDTH - rest) + line for line in more]
     return lines
 
 
-def _interior_text(step) -> str:
-    if step.after.kind != BROKEN:
-        return ""
-    inner = [i for i in step.after.interior if i is not None]
-    if len(inner) < len(step.after.interior) or not inner:
-        return ""
-    return (
-        f"; interior {', '.join(map(str, inner))}"
-        if step.reason
-        else (f"interior {', '.join(map(str, inner))}")
-    )
-
-
-def _shortened(text: str, width: int, *, keep_end: bool) -> str:
+def _cut(text: str, width: int, *, keep_end: bool) -> str:
     if len(text) <= width:
         return text
     return "…" + text[-(width - 1) :] if keep_end else text[: width - 1] + "…"
@@ -76,41 +101,39 @@ def _verdict(certificate) -> list[str]:
     lines = []
     for output in certificate.outputs:
         name = f"{output.path}: " if output.path else ""
-        lines.append(f"{name}{output.kind}: commutes with {output.state.commutes_with}.")
-    end = certificate.first_end
-    if end is not None:
-        lines.append(f"The symmetry ends at {end.layer} ({end.where}): {end.reason}.")
-        if end.before.kind != BROKEN:
-            lines.append(f"Up to there {end.before.kind} to {end.before.commutes_with}.")
-        lines += _way_out(end)
+        lines.append(f"{name}{output.state}.")
+    ends = certificate.first_ends
+    # Along several axes it may end at several equations of one layer.
+    for place in dict.fromkeys(_place(step) for step in ends.values()):
+        axes = [axis for axis, step in ends.items() if _place(step) == place]
+        lines += _end([ends[axis] for axis in axes], axes, len(certificate.axes))
     gone = certificate.interior_ends
-    if end is not None and gone is not None and "border" in end.reason:
+    at_border = any(r.cause in BORDERS for step in ends.values() for r in step.reasons)
+    if gone is not None and at_border:
         lines.append(
-            f"Away from the border equivariance holds up to {gone.layer} ({gone.where}), "
+            f"Away from the border equivariance holds up to {_place(gone)}, "
             "where no position is left that has not met it."
         )
     for assumption in certificate.assumptions:
         lines.append(f"Assumed: {assumption}.")
     if certificate.mode == "wrap":
         count = math.prod(certificate.sizes)
-        lines.append(
-            f"All {count:,} shifts: about {max(1, certificate.cost):,.0f} forward passes' work "
-            f"instead of {count:,}."
-        )
+        passes = f"{max(1, certificate.cost):,.0f}"
+        work = "one forward pass's" if passes == "1" else f"{passes} forward passes'"
+        lines.append(f"All {count:,} shifts: about {work} work instead of {count:,}.")
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)]
 
 
-def _way_out(end) -> list[str]:
-    reason = end.reason
-    if "border" in reason:
-        return ["Circular padding would keep it; so would none (VALID), where content may leave."]
-    if "fixed positions" in reason and end.before.kind != INVARIANT:
-        return [
-            "Global pooling instead would make the output invariant to those; "
-            "see jaxinv.layers for the rest."
-        ]
-    if "not divisible" in reason:
-        return ["A size that the strides divide would keep multiples of the stride."]
-    if "constant that differs" in reason:
-        return ["Without it (a position embedding, a mask) the symmetry would go on."]
-    return []
+def _place(step) -> str:
+    return f"{step.layer} ({step.where})"
+
+
+def _end(steps, axes: Sequence[int], count: int) -> list[str]:
+    """Where the symmetry along some of the axes ends and why, what held before, the way out."""
+    along = "" if len(axes) == count else f" along {axes_in_words(axes)}"
+    reasons = [reason for step in steps for reason in step.reasons if reason.axis in axes]
+    lines = [f"The symmetry{along} ends at {_place(steps[0])}: {in_words(reasons)}."]
+    before = steps[0].before
+    if before.kind != BROKEN:
+        lines.append(f"Up to there {before.statement}.")
+    return [*lines, *filter(None, [advice(reasons)])]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.moves import Context
@@ -25,6 +26,9 @@ def apply_rule(ctx: Context, equation: Equation, operands: Sequence[Value]) -> l
         ]
     rule = _CALLS.get(equation.primitive) or RULES.get(equation.primitive, at_each_shift)
     results = rule(ctx, equation, *operands)
+    if equation.primitive in _CALLS:
+        # Functions of the same values may differ in their derivatives.
+        results = [dataclasses.replace(r, origin=object()) for r in results]
     if any(operand.touched for operand in operands):
         return [r if r.touched else dataclasses.replace(r, touched=True) for r in results]
     return results
@@ -33,10 +37,16 @@ def apply_rule(ctx: Context, equation: Equation, operands: Sequence[Value]) -> l
 def constants(ctx: Context, program: Program) -> dict[int, Value]:
     """The program's constants as values."""
     n_axes = len(ctx.torus.lengths)
-    return {
-        number: constant(array, program.avals[number].shape, n_axes, known=ctx.computes)
-        for number, array in program.constants.items()
-    }
+    values = {}
+    for number, array in program.constants.items():
+        aval = program.avals[number]
+        value = constant(array, aval.shape, n_axes, known=ctx.computes)
+        literal = program.known_value(number) if aval.shape == () else None
+        if isinstance(literal, np.ndarray):
+            made = ("literal", str(literal.dtype), literal.tobytes())
+            value = dataclasses.replace(value, origin=ctx.origin(made))
+        values[number] = value
+    return values
 
 
 def last_uses(program: Program) -> Iterator[list[int]]:

@@ -80,6 +80,34 @@ def test_symmetrize_can_be_differentiated():
         np.testing.assert_allclose(gradient, (1 - jnp.tanh(x) ** 2) / 16, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+def test_whole_numbers_have_no_mean_but_a_maximum(dtype):
+    x = normal(2, 4, 4, 3)
+
+    def classes(x):
+        return jnp.argmax(every_second(x), axis=-1).astype(dtype)
+
+    with pytest.raises(ValueError, match=f"dtype {dtype}.*argmax of the symmetrized logits"):
+        jaxinv.symmetrize(classes)(x)
+    with pytest.raises(ValueError, match=f"dtype {dtype}"):
+        jaxinv.symmetrize(lambda x: {"map": (x > 0).astype(dtype), "logits": x})(x)
+    largest = jaxinv.symmetrize(classes, reduce="max")(x)
+    np.testing.assert_array_equal(largest, every_shift(classes)(x).max((0, 1)))
+    assert largest.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_mean_of_half_precision_does_not_overflow(dtype):
+    x = jnp.full((1, 4, 4, 1), 60_000, dtype)
+    np.testing.assert_allclose(
+        np.asarray(jaxinv.symmetrize(first_in_half)(x), float), float(x[0, 0, 0, 0]), rtol=1e-6
+    )
+
+
+def first_in_half(x):
+    return x[:, 0, 0]
+
+
 def test_wrong_use():
     with pytest.raises(ValueError, match="reduce is 'median'; allowed are 'mean' and 'max'"):
         jaxinv.symmetrize(every_second, reduce="median")

@@ -10,6 +10,12 @@ import numpy as np
 class Draw:
     """Choices by `integer`, which subclasses supply, and weights from one numpy generator."""
 
+    # Weights are whole numbers and halves if `exact`: see materials.py, which sets both.
+    exact = False
+    dtype: Any = np.float64
+    # The number of the program; a seed draws it in turn, so that nothing rare is left out.
+    turn = 0
+
     def __init__(self) -> None:
         self.numbers = np.random.default_rng(self.integer(0, 2**31 - 1))
 
@@ -35,17 +41,25 @@ class Draw:
             out.append(rest.pop(self.integer(0, len(rest) - 1)))
         return out
 
+    def in_turn(self, options: Sequence[Any]) -> Any:
+        """An option that programs one after another take one after another."""
+        return options[self.turn % len(options)]
+
     def weights(self, *shape: int, scale: float | None = None):
         """Generic weights; the default scale keeps the size of what they multiply."""
+        if self.exact:
+            halves = self.numbers.choice([-2, -1, -1, 0, 1, 1, 2, 0.5], size=shape)
+            return np.asarray(halves, self.dtype)
         fan_in = max(1, int(np.prod(shape[:-1])))
         scale = fan_in**-0.5 if scale is None else scale
-        return scale * self.numbers.normal(size=shape)
+        return np.asarray(scale * self.numbers.normal(size=shape), self.dtype)
 
 
 class SeededDraw(Draw):
     def __init__(self, seed: int) -> None:
         self.choices = random.Random(seed)
         super().__init__()
+        self.turn = seed
 
     def integer(self, low: int, high: int) -> int:
         return self.choices.randint(low, high)
@@ -57,6 +71,7 @@ class HypothesisDraw(Draw):
     def __init__(self, draw: Any) -> None:
         self.draw = draw
         super().__init__()
+        self.turn = self.integer(0, 10_000)
 
     def integer(self, low: int, high: int) -> int:
         from hypothesis import strategies as st

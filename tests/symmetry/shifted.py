@@ -78,7 +78,7 @@ def walked(fun, x, *, axes=(1, 2), shifts=None) -> Walk:
         return ctx, walk.evaluate(ctx, program, [given])
 
     states = outputs_of(None)[1]
-    notes = {axis: list(reasons) for axis, reasons in findings.notes.items()}
+    notes = {axis: list(map(str, reasons)) for axis, reasons in findings.notes.items()}
     table = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(axes))
 
     @jax.jit
@@ -141,7 +141,7 @@ def assert_same_gradient(fun, x, *, axes=(1, 2), rtol=1e-12):
         return sum(jnp.sum(drawn(*y.shape, dtype=y.dtype) * jnp.sin(y)) for y in outputs)
 
     def shared(x):
-        ctx = Context(torus, program, computes=True)
+        ctx = Context(torus, program, computes=True, differentiated=True)
         values = walk.evaluate(ctx, program, [tracked_input(x, x.shape, axes, (0, 0), torus)])
         return loss(jax.vmap(lambda shift: [reader(ctx, v)(shift) for v in values])(table))
 

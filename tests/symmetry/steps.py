@@ -6,6 +6,7 @@ letter one that holds polyphase components or attention heads. A *maker* looks a
 its layout and draws a step that is valid for them, or None where it has nothing to offer.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,22 +20,44 @@ class Step(NamedTuple):
 
 
 class Family(NamedTuple):
+    """A maker, how often it is drawn, and whether its steps consist of others."""
+
     name: str
     weight: int
     make: Callable[..., Step | None]
+    nests: bool = False
 
 
 FAMILIES: list[Family] = []
+# Makers of steps that few programs hold; programs one after another take one after another.
+RARE: list[Callable[..., Step | None]] = []
 
 
 def family(weight: int):
     """Registers a maker under its own name; `weight` is how often it is drawn."""
 
     def register(make):
-        FAMILIES.append(Family(make.__name__, weight, make))
+        nests = "depth" in inspect.signature(make).parameters
+        FAMILIES.append(Family(make.__name__, weight, make, nests))
         return make
 
     return register
+
+
+def rare(make):
+    """Registers a maker among the rare ones."""
+    RARE.append(make)
+    return make
+
+
+def has_rare(d) -> bool:
+    """Whether a program is to have a rare step: one of three."""
+    return d.turn % 3 == 1
+
+
+def next_rare(d, value, layout) -> Step | None:
+    """A step of the rare kind whose turn it is."""
+    return RARE[d.turn // 3 % len(RARE)](d, value, layout)
 
 
 def positions(layout: str) -> list[int]:
@@ -56,24 +79,7 @@ def fresh(layout: str, *, small: bool) -> str:
     return next(c for c in ("abcdefgh" if small else "TUVXYZ") if c not in layout)
 
 
-def is_generic(value) -> bool:
-    """Whether a value still tells its inputs apart: finite, not saturated, without many ties.
-
-    A chain of relus that has become zero is invariant to everything, which no proof from shapes
-    can see and no test should count.
-    """
-    array = np.asarray(value)
-    if array.size == 0 or array.size > 4000:
-        return False
-    assert array.dtype == np.float64, array.dtype
-    scale = np.abs(array).max()
-    if not np.isfinite(array).all() or not 1e-3 < scale < 1e3:
-        return False
-    distinct = np.unique(np.round(array / scale, 9)).size
-    return distinct >= max(1 if array.size < 4 else 2, array.size // 16)
-
-
-def is_clear(difference, *, gap: float = 1e-6) -> bool:
-    """Whether no comparison of two generic values is so close that rounding could turn it."""
+def is_clear(d, difference, *, gap: float = 1e-6) -> bool:
+    """Whether no comparison of two values is so close that rounding could turn it."""
     array = np.abs(np.asarray(difference))
-    return bool(array.size == 0 or array.min() > gap)
+    return bool(d.exact or array.size == 0 or array.min() > gap)

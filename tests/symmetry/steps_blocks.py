@@ -4,30 +4,60 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import primitives
 
-from tests.symmetry import reference, steps_layout, steps_pointwise, steps_reduce, steps_windows
-from tests.symmetry.steps import FAMILIES, Step, family, is_generic, positions
+from tests.symmetry import (  # noqa: F401 (each registers its families)
+    reference,
+    steps_layout,
+    steps_matrices,
+    steps_order,
+    steps_places,
+    steps_pointwise,
+    steps_rare,
+    steps_reduce,
+    steps_strided,
+    steps_windows,
+)
+from tests.symmetry.steps import (
+    FAMILIES,
+    Family,
+    Step,
+    family,
+    has_rare,
+    next_rare,
+    positions,
+)
 
-__all__ = ["FAMILIES", "grow", "steps_layout", "steps_pointwise", "steps_reduce", "steps_windows"]
+__all__ = ["FAMILIES", "grow"]
 
 
-def grow(d, value, layout, length, *, depth=0):
-    """Draws `length` valid steps one after another, each tried on the value it will meet."""
+def grow(d, value, layout, length, *, material, depth=0):
+    """Draws `length` valid steps one after another, each tried on the value it will meet.
+
+    One step of most programs is the next of the rare ones, at a place drawn at random.
+    """
     steps = []
-    makers = [f for f in FAMILIES if depth < 2 or f.make.__module__ != __name__]
+    makers = [f for f in FAMILIES if depth < 2 or not f.nests]
     urn = [f for f in makers for _ in range(f.weight)]
+    place = None
+    if depth == 0 and has_rare(d):
+        place = length - 1 if material.exact else d.integer(0, length - 1)
     while len(steps) < length:
-        for _ in range(20):
+        for attempt in range(20):
             chosen = d.one_of(urn)
-            options = {"depth": depth} if chosen.make.__module__ == __name__ else {}
+            if len(steps) == place and attempt < 3:
+                chosen = Family("rare", 0, next_rare)
+            options = {"depth": depth, "material": material} if chosen.nests else {}
             step = chosen.make(d, value, layout, **options)
             if step is None:
                 continue
             (after,) = reference.run(step.fun, value)
-            if is_generic(after):
+            if material.accepts(after, last=depth == 0 and len(steps) == length - 1):
                 break
         else:
             break
+        if place == len(steps) and chosen.make is not next_rare and not material.exact:
+            place = min(place + 1, length - 1)
         assert after.ndim == len(step.layout), (step.name, after.shape, step.layout)
         steps.append(step)
         value, layout = after, step.layout
@@ -48,8 +78,8 @@ def names(steps):
 
 
 @family(6)
-def residual(d, value, layout, *, depth):
-    steps, after, new = grow(d, value, layout, d.integer(1, 3), depth=depth + 1)
+def residual(d, value, layout, *, depth, material):
+    steps, after, new = grow(d, value, layout, d.integer(1, 3), depth=depth + 1, material=material)
     if new != layout or after.shape != value.shape:
         return None
     inner, gate = chained(steps), d.chance(20)
@@ -61,10 +91,14 @@ def residual(d, value, layout, *, depth):
 
 
 @family(4)
-def branches(d, value, layout, *, depth):
+def branches(d, value, layout, *, depth, material):
     """Two branches, concatenated along the dimension in which alone they differ, or added."""
-    one, first, layout_one = grow(d, value, layout, d.integer(0, 2), depth=depth + 1)
-    two, second, layout_two = grow(d, value, layout, d.integer(1, 2), depth=depth + 1)
+    one, first, layout_one = grow(
+        d, value, layout, d.integer(0, 2), depth=depth + 1, material=material
+    )
+    two, second, layout_two = grow(
+        d, value, layout, d.integer(1, 2), depth=depth + 1, material=material
+    )
     if layout_one != layout_two:
         return None
     left, right = chained(one), chained(two)
@@ -83,7 +117,7 @@ def branches(d, value, layout, *, depth):
 
 
 @family(3)
-def squeeze_and_excitation(d, value, layout, *, depth):
+def squeeze_and_excitation(d, value, layout, *, depth, material):
     if "C" not in layout or not positions(layout):
         return None
     channels = value.shape[layout.index("C")]
@@ -135,7 +169,7 @@ straight_through.defvjp(
 
 
 @family(4)
-def custom_derivative(d, value, layout, *, depth):
+def custom_derivative(d, value, layout, *, depth, material):
     kinds = {
         "clip_gradient": lambda v: clip_gradient(1.1 * v),
         "soft_threshold": soft_threshold,
@@ -146,9 +180,9 @@ def custom_derivative(d, value, layout, *, depth):
 
 
 @family(3)
-def call(d, value, layout, *, depth):
+def call(d, value, layout, *, depth, material):
     """Steps behind jit, remat, or a custom derivative of the user's own."""
-    steps, _, new = grow(d, value, layout, d.integer(1, 2), depth=depth + 1)
+    steps, _, new = grow(d, value, layout, d.integer(1, 2), depth=depth + 1, material=material)
     if not steps:
         return None
     inner = chained(steps)
@@ -158,6 +192,9 @@ def call(d, value, layout, *, depth):
     elif kind == "remat":
         fun = jax.checkpoint(inner)
     elif kind == "custom_jvp":
+        within = reference.equations(jax.make_jaxpr(inner)(value))
+        if any(e.primitive is primitives.custom_vjp_call_p for e in within):
+            return None  # it has no tangent, so under vmap jax has no gradient of this either
         fun = jax.custom_jvp(inner)
         fun.defjvp(lambda p, t: jax.jvp(lambda v: inner(v) * 1.0, p, t))
     else:
@@ -170,8 +207,37 @@ def call(d, value, layout, *, depth):
     return Step(f"{kind} [{names(steps)}]", fun, new)
 
 
+@family(3)
+def derivative(d, value, layout, *, depth, material):
+    """The gradient of a sum with respect to the input (saliency), or a tangent."""
+    steps, after, _ = grow(d, value, layout, d.integer(1, 2), depth=depth + 1, material=material)
+    if not steps:
+        return None
+    inner = chained(steps)
+    weights = d.weights(*after.shape, scale=1.0) if d.chance(20) else d.one_of((1.0, 2.0))
+    power = d.integer(1, 2)
+    kind = d.one_of(("gradient", "gradient", "tangent", "value times gradient"))
+
+    def score(v):
+        return jnp.sum(weights * inner(v) ** power)
+
+    def fun(v):
+        if kind == "tangent":
+            return v + jax.jvp(score, (v,), (jnp.ones_like(v),))[1]
+        slope = jax.grad(score)(v)
+        return v * slope if kind == "value times gradient" else slope
+
+    try:
+        program = jax.make_jaxpr(fun)(value)
+    except (NotImplementedError, ValueError):
+        return None  # while loops, dilated pools
+    if any(e.primitive is primitives.custom_lin_p for e in reference.equations(program)):
+        return None  # the tangent of a custom_vjp: jax has none
+    return Step(f"{kind} of a sum to the power {power} of [{names(steps)}]", fun, layout)
+
+
 @family(2)
-def scanned_layers(d, value, layout, *, depth):
+def scanned_layers(d, value, layout, *, depth, material):
     """One residual layer, scanned over its stacked weights."""
     if "C" not in layout:
         return None
@@ -200,16 +266,17 @@ def scanned_layers(d, value, layout, *, depth):
 
 
 @family(1)
-def control_flow(d, value, layout, *, depth):
+def control_flow(d, value, layout, *, depth, material):
     dim = d.one_of(range(len(layout)))
 
     def loop(v):
         return lax.fori_loop(0, 2, lambda i, u: jnp.tanh(u + 0.3 * jnp.roll(u, 1, dim)), v)
 
     def until(v):
-        return lax.while_loop(
-            lambda u: jnp.max(jnp.abs(u)) > 0.5, lambda u: 0.7 * u - 0.05 * jnp.flip(u, dim), v
-        )
+        def goes_on(u):  # and does not for ever, of an infinity
+            return (jnp.max(jnp.abs(u)) > 0.5) & (jnp.max(jnp.abs(u)) < 1e6)
+
+        return lax.while_loop(goes_on, lambda u: 0.7 * u - 0.05 * jnp.flip(u, dim), v)
 
     def branch(v):
         return lax.cond(jnp.mean(v) > 0.01, lambda u: jnp.roll(u, 1, dim), jnp.tanh, v)

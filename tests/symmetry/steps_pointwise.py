@@ -22,6 +22,11 @@ ACTIVATIONS = {
     "power": lambda v: jnp.abs(v) ** 1.5,
     "abs": jnp.abs,
     "sin": jnp.sin,
+    "cos": jnp.cos,
+    "nan_to_num": lambda v: jnp.nan_to_num(2 * v, posinf=4, neginf=-4),
+    "isnan": lambda v: jnp.where(jnp.isnan(v), 0.5, v),
+    "isfinite": lambda v: jnp.where(jnp.isfinite(v), jnp.abs(v), v),
+    "safe reciprocal": lambda v: jnp.where(v == 0, 0, 1 / jnp.where(v == 0, 1, v)),
     "clip": lambda v: jnp.clip(v, -1.2, 0.9),
     "rsqrt": lambda v: v * lax.rsqrt(1 + v * v),
     "exp": lambda v: jnp.exp(-jnp.abs(v)),
@@ -84,7 +89,7 @@ def varying_constant(d, value, layout):
 def uniform_constant(d, value, layout):
     """Constants of the value's full shape that the program itself fills with one number."""
     number, shape = 0.3 + d.integer(0, 9) / 10, value.shape
-    return Step("full", lambda v: v * jnp.full(shape, number) + jnp.ones_like(v), layout)
+    return Step("full", lambda v: v * jnp.full(shape, number, v.dtype) + jnp.ones_like(v), layout)
 
 
 @family(4)
@@ -107,7 +112,7 @@ def with_neighbour(d, value, layout):
         "clamp": lambda v: lax.clamp(moved(v) - 0.5, v, moved(v) + 0.5),
     }
     kind = d.one_of(sorted(kinds))
-    if kind in ("max", "where") and not is_clear(value - np.roll(value, by, dim)):
+    if kind in ("max", "where") and not is_clear(d, value - np.roll(value, by, dim)):
         return None
     return Step(f"{kind} with roll({by}) of {layout[dim]}", kinds[kind], layout)
 

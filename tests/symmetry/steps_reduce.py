@@ -16,6 +16,8 @@ REDUCTIONS = {
     "std": jnp.std,
     "norm": lambda v, axis: jnp.sqrt(jnp.sum(v * v, axis)),
     "product": lambda v, axis: jnp.prod(0.5 + jax.nn.sigmoid(v), axis),
+    "nanmax": jnp.nanmax,
+    "nansum": jnp.nansum,
     "fraction": lambda v, axis: jnp.mean((v > 0.05).astype(v.dtype), axis),
 }
 
@@ -125,7 +127,7 @@ def argmax(d, value, layout):
         return None
     dim = d.one_of(dims)
     ordered = np.sort(np.asarray(value), axis=dim)
-    if not is_clear(ordered.take(-1, dim) - ordered.take(-2, dim)):
+    if not is_clear(d, ordered.take(-1, dim) - ordered.take(-2, dim)):
         return None
 
     alone = d.chance(30)
@@ -135,21 +137,6 @@ def argmax(d, value, layout):
         return at if alone else 0.2 * at + jnp.max(v, axis=dim)
 
     return Step(f"argmax over {layout[dim]}", fun, without(layout, [dim]))
-
-
-@family(1)
-def no_rule(d, value, layout):
-    """Cumulative operations and sorting."""
-    dim = d.one_of(range(len(layout)))
-    kinds = {
-        "cumsum": lambda v: lax.cumsum(v, dim),
-        "cummax": lambda v: lax.cummax(v, dim),
-        "sort": lambda v: lax.sort(v, dimension=dim),
-        "median": lambda v: v - jnp.median(v, axis=dim, keepdims=True),
-        "fft": lambda v: jnp.real(jnp.fft.ifft(jnp.fft.fft(v, axis=dim) * 1.5, axis=dim)),
-    }
-    kind = d.one_of(sorted(kinds))
-    return Step(f"{kind} along {layout[dim]}", kinds[kind], layout)
 
 
 @family(4)

@@ -34,11 +34,12 @@ def pad(v, dim, low, high, mode):
 
 
 def draw_windows(d, value, dims, *, stride_percent=45):
-    """Sizes, strides, dilations, padding widths and mode for a window over `dims`, or None."""
-    mode = d.one_of(PADDINGS)
+    """For each of `dims` size, stride, dilation, padding widths and mode of a window, or None."""
+    mode, mixed = d.one_of(PADDINGS), d.chance(25)
     plan = []
     for dim in dims:
         n = value.shape[dim]
+        mode = d.one_of(PADDINGS) if mixed else mode
         size, dilation = d.one_of((3, 2, 1, 3)), d.one_of((1, 1, 1, 2))
         stride = d.one_of((2, 2, 2, 3)) if d.chance(stride_percent) else 1
         reach = (size - 1) * dilation
@@ -49,8 +50,8 @@ def draw_windows(d, value, dims, *, stride_percent=45):
             low = high = 0
         if max(low, high) >= n or low + high > n or n + low + high - reach < 1:
             return None
-        plan.append((size, stride, dilation, low, high))
-    return mode, plan
+        plan.append((size, stride, dilation, low, high, mode))
+    return plan
 
 
 @family(12)
@@ -58,11 +59,10 @@ def conv(d, value, layout):
     if not is_map(layout):
         return None
     spatial = positions(layout)
-    windows = draw_windows(d, value, spatial)
-    if windows is None:
+    plan = draw_windows(d, value, spatial)
+    if plan is None:
         return None
-    mode, plan = windows
-    sizes, strides, dilations, lows, highs = zip(*plan, strict=True)
+    sizes, strides, dilations, lows, highs, modes = zip(*plan, strict=True)
     channels = value.shape[layout.index("C")]
     features = d.integer(1, 3)
     batch = value.shape[layout.index("N")]
@@ -77,24 +77,24 @@ def conv(d, value, layout):
     dims = dict(zip(letters, sizes, strict=True)) | {"I": channels // groups, "O": features}
     weights = d.weights(*(dims[c] for c in letters + "IO"))
     weights = np.transpose(weights, [(letters + "IO").index(c) for c in kernel_spec])
-    inside = list(zip(lows, highs, strict=True)) if mode == "zeros" and d.chance(70) else None
+    by_conv = [mode == "zeros" and d.chance(70) for mode in modes]
+    inside = [(a, b) if by else (0, 0) for a, b, by in zip(lows, highs, by_conv, strict=True)]
 
     def fun(v):
-        if inside is None:
-            for dim, low, high in zip(spatial, lows, highs, strict=True):
-                v = pad(v, dim, low, high, mode)
+        for dim, low, high, mode, by in zip(spatial, lows, highs, modes, by_conv, strict=True):
+            v = v if by else pad(v, dim, low, high, mode)
         return lax.conv_general_dilated(
             v,
             weights,
             strides,
-            inside or [(0, 0)] * len(spatial),
+            inside,
             rhs_dilation=dilations,
             dimension_numbers=(layout, kernel_spec, out_layout),
             feature_group_count=groups,
             batch_group_count=batch_groups,
         )
 
-    name = f"conv {sizes}/{strides} dilation {dilations} {mode} {list(zip(lows, highs))}"  # noqa: B905
+    name = f"conv {sizes}/{strides} dilation {dilations} {modes} {list(zip(lows, highs))}"  # noqa: B905
     return Step(f"{name} groups {groups},{batch_groups}", fun, out_layout)
 
 
@@ -114,26 +114,24 @@ def pool(d, value, layout):
         return None
     if d.chance(25):
         dims = d.some_of([i for i, letter in enumerate(layout) if letter != "N"])
-    windows = draw_windows(d, value, dims, stride_percent=60)
-    if windows is None:
+    plan = draw_windows(d, value, dims, stride_percent=60)
+    if plan is None:
         return None
-    mode, plan = windows
     kind = "product" if d.chance(5) else d.one_of(("max", "max", "min", "sum", "sum"))
     rank = len(layout)
     size, stride, dilation, widths = [1] * rank, [1] * rank, [1] * rank, [(0, 0)] * rank
-    for dim, (k, s, dil, low, high) in zip(dims, plan, strict=True):
+    for dim, (k, s, dil, low, high, mode) in zip(dims, plan, strict=True):
         size[dim], stride[dim], dilation[dim] = k, s, dil
         if mode == "zeros":
             widths[dim] = (low, high)
     init, combine = POOLS[kind]
 
     def fun(v):
-        if mode != "zeros":
-            for dim, (*_, low, high) in zip(dims, plan, strict=True):
-                v = pad(v, dim, low, high, mode)
+        for dim, (*_, low, high, mode) in zip(dims, plan, strict=True):
+            v = v if mode == "zeros" else pad(v, dim, low, high, mode)
         out = lax.reduce_window(
             v,
-            init,
+            np.asarray(init, v.dtype),
             combine,
             size,
             stride,
@@ -142,7 +140,8 @@ def pool(d, value, layout):
         )
         return out / np.prod(size) if kind == "sum" else out
 
-    return Step(f"{kind} pool {size}/{stride} dilation {dilation} {mode} {widths}", fun, layout)
+    modes = tuple(mode for *_, mode in plan)
+    return Step(f"{kind} pool {size}/{stride} dilation {dilation} {modes} {widths}", fun, layout)
 
 
 @family(3)
@@ -250,7 +249,7 @@ def shortcut(d, value, layout):
         if kind == "slice":
             return v
         init, combine = POOLS["max" if kind == "max" else "sum"]
-        return lax.reduce_window(v, init, combine, size, size, "VALID")
+        return lax.reduce_window(v, np.asarray(init, v.dtype), combine, size, size, "VALID")
 
     def fun(v):
         return branch(v, first, offset) + 0.5 * branch(jnp.tanh(v), "slice", 0)

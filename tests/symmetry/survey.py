@@ -1,55 +1,174 @@
-"""Many random programs: false claims, and coarse ones by the step that first makes them coarse.
+"""Many random programs held to brute force: what is false, wrong, raised or too coarse.
 
-Run as `python -m tests.symmetry.survey 10000`; a second number sets the first seed.
+    python -m tests.symmetry.survey START COUNT [--results FILE] [--compiled EVERY]
+
+runs the programs of the seeds START .. START + COUNT - 1. Each finding is printed with the
+smallest part of its program that still shows it. With `--results`, one JSON line a seed is
+appended to FILE, and seeds that it holds are not run again: a survey that was stopped goes on.
 """
 
+import argparse
 import collections
+import itertools
+import json
+import pathlib
 import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
 
 import jax
 
-import jaxinv
-from tests.symmetry import measured, programs
+from tests.symmetry import judged, programs
+from tests.symmetry.programs import Program
+
+CHECKS: dict[str, Callable[[Program, int], object]] = {
+    "false claim": judged.false_claims,
+    "wrong value": judged.wrong_values,
+    "wrong gradient": judged.wrong_gradient,
+    "wrong when compiled": judged.wrong_when_compiled,
+}
+FAULTS = (*CHECKS, "exception")
+# Counted among the programs of generic weights, which is a finding of its own.
+COARSE, GENERIC = "coarse", "generic"
 
 
-def coarse(program) -> bool:
-    """Whether the measured orbit has a finer symmetry than the certificate claims."""
-    outputs = jaxinv.certify(program.fun, program.x, axes=program.axes).outputs
-    orbit = measured.Orbit(program.fun, program.x, program.axes)
-    return any(True for _ in measured.finer_symmetry(orbit, outputs))
+def verdict(check: str, program: Program, seed: int) -> tuple[str, str] | None:
+    """The kind of a finding and what it says, or None."""
+    try:
+        found = CHECKS[check](program, seed)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        inner = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in frames if "jaxinv" in f.filename]  # fmt: skip  # noqa: E501
+        return "exception", f"{type(error).__name__}: {error!s:.150} at {inner[-1:]} in {check}"
+    if not found:
+        return None
+    return check, str(found[0] if isinstance(found, list) else found)
 
 
-def first_coarse_step(program) -> str:
+def runs(program: Program) -> bool:
+    try:
+        jax.eval_shape(program.fun, program.x)
+    except Exception:
+        return False
+    return True
+
+
+def smallest(program: Program, fails: Callable[[Program], bool]) -> Program:
+    """The shortest beginning that fails, without the steps that it fails without."""
+    for length in range(1, len(program.steps)):
+        if fails(program.prefix(length)):
+            program = program.prefix(length)
+            break
+    i = 0
+    while i < len(program.steps):
+        steps = program.steps[:i] + program.steps[i + 1 :]
+        if not steps:
+            break
+        shorter = program.of_steps(steps)
+        if runs(shorter) and fails(shorter):
+            program = shorter
+        else:
+            i += 1
+    return program
+
+
+def first_coarse_step(program: Program) -> str:
     """The name of the step after which the certificate is first coarser than the truth."""
     for length in range(1, len(program.steps) + 1):
-        if coarse(program.prefix(length)):
-            return program.steps[length - 1].name.split(" [")[0].split(" with roll(")[0]
+        if judged.is_coarse(program.prefix(length)):
+            return program.steps[length - 1].name
     return "another output"
 
 
-def main(count: int, first: int = 0) -> None:
-    false, causes = [], collections.Counter()
-    seeds_of = collections.defaultdict(list)
+def findings(seed: int, *, compiled: int = 0) -> Iterator[dict]:
+    """What one program shows: at most one finding of each check, and whether it is coarse."""
+    program = programs.seeded(seed)
+    for check in CHECKS:
+        if check == "wrong when compiled" and (not compiled or seed % compiled):
+            continue
+        found = verdict(check, program, seed)
+        if found is None:
+            continue
+        kind, text = found
+
+        def fails(part, check=check, kind=kind):
+            again = verdict(check, part, seed)
+            return again is not None and again[0] == kind
+
+        part = smallest(program, fails)
+        text = (verdict(check, part, seed) or found)[1]
+        yield {"kind": kind, "text": text, "program": str(part)}
+    if program.material.exact:  # its weights hold zeros, and what they hide is a symmetry
+        return
+    yield {"kind": GENERIC, "text": "", "program": ""}
+    try:
+        if judged.is_coarse(program):
+            step = first_coarse_step(program)
+            yield {"kind": COARSE, "text": step, "program": str(program)}
+    except Exception:  # reported by the first check
+        return
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.symmetry.survey", description=__doc__)
+    parser.add_argument("start", type=int, help="the first seed")
+    parser.add_argument("count", type=int, help="how many programs")
+    parser.add_argument("--results", type=pathlib.Path, help="JSON lines; seeds in it are skipped")
+    parser.add_argument("--compiled", type=int, default=0, help="every so many also run by XLA")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parsed(arguments)
+    seeds = range(options.start, options.start + options.count)
+    rows: dict[int, list[dict]] = {}
+    if options.results is not None and options.results.exists():
+        lines = [json.loads(line) for line in options.results.read_text().splitlines()]
+        rows = {row["seed"]: row["findings"] for row in lines if row["seed"] in seeds}
+    began, done = time.monotonic(), 0
     with jax.enable_x64(True):
-        for seed in range(first, first + count):
-            program = programs.seeded(seed)
-            try:
-                outputs = jaxinv.certify(program.fun, program.x, axes=program.axes).outputs
-            except Exception as error:
-                false.append(f"seed {seed} raises {error!r:.200}")
+        for seed in seeds:
+            if seed in rows:
                 continue
-            orbit = measured.Orbit(program.fun, program.x, program.axes)
-            false += [f"seed {seed}: {v}" for v in measured.violations(orbit, outputs, seed=seed)]
-            if any(True for _ in measured.finer_symmetry(orbit, outputs)):
-                cause = first_coarse_step(program)
-                causes[cause] += 1
-                seeds_of[cause].append(seed)
-    coarse_ones = sum(causes.values())
-    print(f"{count} programs, {len(false)} false claims and errors, {coarse_ones} coarse ones")
-    print("\n".join(false))
-    for cause, number in causes.most_common():
-        print(f"{100 * number / count:6.2f} %  {cause}   seeds {seeds_of[cause][:5]}")
+            rows[seed] = list(findings(seed, compiled=options.compiled))
+            if options.results is not None:
+                with options.results.open("a") as file:
+                    file.write(json.dumps({"seed": seed, "findings": rows[seed]}) + "\n")
+            for row in rows[seed]:
+                if row["kind"] in FAULTS:
+                    print(f"seed {seed}, {row['kind']}: {row['text']}\n{row['program']}\n")
+            done += 1
+            if done % 100 == 0:
+                # Every program has functions of its own; what was compiled for them is not needed.
+                jax.clear_caches()
+                print(
+                    f"{summary(rows)}; {(time.monotonic() - began) / done:.2f} s each", flush=True
+                )
+    print(coarse_ones(rows))
+    print(summary(rows))
+    return int(any(row["kind"] in FAULTS for row in itertools.chain(*rows.values())))
+
+
+def summary(rows: dict[int, list[dict]]) -> str:
+    """The counts of all kinds, in one line."""
+    counts = collections.Counter(row["kind"] for row in itertools.chain(*rows.values()))
+    parts = [f"{counts[kind]} {kind}" for kind in FAULTS]
+    share = 100 * counts[COARSE] / max(1, counts[GENERIC])
+    coarse = f"{counts[COARSE]} coarse of {counts[GENERIC]} with generic weights ({share:.1f} %)"
+    return f"{len(rows)} programs: {', '.join(parts)}; {coarse}"
+
+
+def coarse_ones(rows: dict[int, list[dict]]) -> str:
+    """The coarse certificates by the step that first makes them so, most frequent first."""
+    seeds: dict[str, list[int]] = {}
+    for seed, row in rows.items():
+        for found in row:
+            if found["kind"] == COARSE:
+                seeds.setdefault(" ".join(found["text"].split()[:2]), []).append(seed)
+    ordered = sorted(seeds.items(), key=lambda pair: -len(pair[1]))
+    return "\n".join(f"{len(s):5} coarse first at {step}   seeds {s[:4]}" for step, s in ordered)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

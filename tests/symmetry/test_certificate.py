@@ -130,6 +130,13 @@ def test_a_window_is_not_the_whole_torus():
     assert (certificate.kind, certificate.only.whole) == ("equivariant", (False, True))
 
 
+def test_pieces_without_positions_are_joined():
+    empty = jaxinv.certify(lambda x: jnp.concatenate([x[:, :0] + 1, x[:, :0] * 2], 1), IMAGES)
+    assert (empty.kind, empty.only.shape) == ("invariant", (2, 0, 28, 1))
+    scanned = jaxinv.certify(lambda x: jax.lax.associative_scan(jnp.add, x[:1]), IMAGES)
+    assert scanned.kind == "equivariant"
+
+
 def test_a_size_that_the_stride_does_not_divide():
     odd = jax.ShapeDtypeStruct((1, 31, 28, 1), jnp.float32)
     certificate = jaxinv.certify(lambda x: x[:, ::2, ::2], odd)

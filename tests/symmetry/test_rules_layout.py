@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
+import jaxinv
+from tests.symmetry import measured
 from tests.symmetry.shifted import assert_states, drawn, states_when_right, walked
 
 EVERY = "1,1 | P2 W6 W4 P3"
@@ -73,6 +75,78 @@ def test_joined_pieces(x):
             lambda x: jnp.stack([x.mean((1, 2)), x.max((1, 2))], 1),
             "1,1 | P2 P2 P3",
         ),
+    }
+    assert_states(cases, x)
+
+
+def test_pieces_that_are_made_alike(x):
+    def joined(*pieces):
+        return jnp.concatenate(pieces, 1)
+
+    broken = "6,1 | P2 P6 W4 P3"
+    cases = {
+        "differences across the border": (
+            lambda x: joined(x[:, 1:] - x[:, :-1], x[:, :1] - x[:, -1:]),
+            EVERY,
+        ),
+        "of the other axis": (
+            lambda x: jnp.concatenate([x[:, :, :1] - x[:, :, 3:], x[:, :, 1:] - x[:, :, :3]], 2),
+            EVERY,
+        ),
+        "central": (
+            lambda x: joined(
+                (x[:, 1:2] - x[:, 5:]) / 2, (x[:, 2:] - x[:, :4]) / 2, (x[:, :1] - x[:, 4:5]) / 2
+            ),
+            EVERY,
+        ),
+        "of every second": (
+            lambda x: (lambda y: joined(y[:, 1:] - y[:, :2], y[:, :1] - y[:, 2:]))(x[:, ::2]),
+            "2,1 | P2 W3 W4 P3",
+        ),
+        "by one function": (lambda x: joined(jnp.tanh(x[:, 3:]), jnp.tanh(x[:, :3])), EVERY),
+        # Whose derivatives are, to the orbit, functions of their own.
+        "by relu": (lambda x: joined(jax.nn.relu(x[:, 3:]), jax.nn.relu(x[:, :3])), broken),
+        "by two": (lambda x: joined(jnp.tanh(x[:, 3:]), jnp.sin(x[:, :3])), broken),
+        "by one, of other parameters": (lambda x: joined(x[:, 3:] ** 2, x[:, :3] ** 3), broken),
+        "by other constants": (lambda x: joined(x[:, 3:] * 2.0, x[:, :3] * 3.0), broken),
+        "of the other sign": (
+            lambda x: joined(x[:, 1:] - x[:, :-1], x[:, -1:] - x[:, :1]),
+            broken,
+        ),
+        "of another distance": (
+            lambda x: joined(x[:, 1:] - x[:, :-1], x[:, :1] - x[:, -2:-1]),
+            broken,
+        ),
+        "of phases": (
+            lambda x: jnp.concatenate([jnp.sin(x[:, ::2]), jnp.sin(x[:, 1::2])], 1),
+            broken,
+        ),
+    }
+    assert_states(cases, x)
+    kind = jaxinv.certify(lambda x: joined(jax.nn.relu(x[:, 3:]), jax.nn.relu(x[:, :3])), x).kind
+    assert kind == "equivariant"
+
+
+def test_the_interior_of_joined_pieces_holds_along_the_other_axis():
+    x = drawn(1, 8, 6, 1)
+    rows = np.arange(6.0)[:, None]
+
+    def inside(fun):
+        outputs = jaxinv.certify(fun, x, mode="constant").outputs
+        assert not list(measured.interior_violations(measured.Orbit(fun, x, (1, 2)), outputs))
+        return [None if i is None else (i.start, i.stop) for i in outputs[0].interior]
+
+    # What lies outside of the interior along one axis still has to move along the other.
+    assert inside(lambda x: jnp.concatenate([x, x + rows], 1)) == [(0, 8), None]
+    assert inside(lambda x: jnp.concatenate([x, np.zeros((1, 2, 6, 1))], 1)) == [(0, 8), (0, 6)]
+    assert inside(lambda x: x.at[:, 2:4, 1:3].set(0.0)) == [(4, 8), (3, 6)]
+    assert inside(lambda x: jnp.concatenate([x, jnp.sin(x)], 1)[:, :, ::2]) == [(0, 8), (0, 3)]
+
+
+def test_a_single_position_that_moves_is_not_repeated(x):
+    cases = {
+        "tiled": (lambda x: jnp.tile(x[:, :1], (1, 3, 1, 1)), "6,1 | P2 U3 W4 P3"),
+        "empty": (lambda x: jnp.zeros((0,)) + x.sum() * jnp.zeros((0,)), "1,1 | P0"),
     }
     assert_states(cases, x)
 

@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 
 import jaxinv
+from jaxinv.symmetry import Cause, Reason
 from tests.symmetry.shifted import drawn, walked
 
 IMAGES = jax.ShapeDtypeStruct((2, 96, 96, 3), jnp.float64)
@@ -52,8 +54,17 @@ REASONS = {
     "zero padding of 1 meets the border": lambda x: convolve(x, (3, 1, 3, 2), padding="SAME"),
     "zero padding of 2 meets the border": lambda x: jnp.pad(x, ((0, 0), (2, 1), (0, 0), (0, 0))),
     "padding of 1 meets the border": lambda x: pooled(x, -jnp.inf, lax.max, (3, 1), (1, 1), "SAME"),
-    "padding that does not wrap around meets the border": lambda x: jnp.pad(
-        x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="reflect"
+    "constant padding of 1 meets the border": lambda x: jnp.pad(
+        x, ((0, 0), (1, 0), (0, 0), (0, 0)), constant_values=2.0
+    ),
+    "edge padding meets the border": lambda x: jnp.pad(
+        x, ((0, 0), (1, 1), (2, 0), (0, 0)), mode="edge"
+    ),
+    "reflect padding meets the border": lambda x: jnp.pad(
+        x, ((0, 0), (0, 2), (1, 1), (0, 0)), mode="reflect"
+    ),
+    "padding that does not wrap around meets the border": lambda x: jnp.concatenate(
+        [x[:, :1], x, x[:, -1:]], 1
     ),
     "every receptive field meets the border": lambda x: convolve(
         x, (9, 1, 3, 2), padding=((8, 8), (0, 0))
@@ -66,8 +77,12 @@ REASONS = {
     "a window slides over a dimension that moves in parts": lambda x: lax.reduce_window(
         x.reshape(2, 24, 3), 0.0, lax.add, (1, 3, 1), (1, 1, 1), "VALID"
     ),
-    "pieces that move differently are joined": lambda x: jnp.concatenate(
-        [jnp.zeros((2, 1, 3)), x.reshape(2, 24, 3)], 1
+    "pieces that move differently are joined": lambda x: jnp.concatenate([x, jnp.sin(x)], 1),
+    "positions that do not move are joined to positions that do": lambda x: jnp.concatenate(
+        [drawn(2, 1, 4, 3), x], 1
+    ),
+    "positions that are grouped differently meet": lambda x: (
+        x.reshape(2, 24, 3) + jnp.swapaxes(x, 1, 2).reshape(2, 24, 3)
     ),
     "positions that move are put in another order": lambda x: x[:, jnp.array([0, 2, 1, 3, 4, 5])],
     "positions at a fixed place are replaced": lambda x: x.at[:, 2].set(0.0),
@@ -78,6 +93,9 @@ REASONS = {
     "sort runs along positions that move": lambda x: jnp.sort(x[:, 1:], 1),
     "the Fourier transform runs along what moves": lambda x: jnp.fft.rfft(x, axis=1),
     "Dense after flatten mixes fixed positions": lambda x: x.reshape(2, 72) @ drawn(72, 2),
+    "weights that differ between positions mix them": lambda x: jnp.einsum(
+        "ntc,ts->nsc", x.reshape(2, 24, 3), drawn(24, 24)
+    ),
     "part of the positions that move is contracted": lambda x: jnp.einsum(
         "nhwc,nhwd->ncd", x[:, 1:], x[:, 1:]
     ),
@@ -98,7 +116,11 @@ REASONS = {
     "a pool with a function or initial value of its own": lambda x: pooled(
         x, jnp.asarray(0.5), lax.add, (2, 1), (1, 1)
     ),
-    "top_k has no rule": lambda x: lax.top_k(x, 2),
+    "positions that move are ranked": lambda x: lax.top_k(jnp.swapaxes(x, 1, 3), 2),
+    "cholesky has no rule": lambda x: jnp.linalg.cholesky(x[..., None] * x[..., None, :]),
+    "resampling weights differ between positions": lambda x: jax.image.resize(
+        x, (2, 12, 4, 3), "linear"
+    ),
     "the scan runs along what moves": lambda x: lax.scan(
         lambda c, v: (c + v, None), x[:, 0] * 0, jnp.moveaxis(x, 1, 0)
     ),
@@ -117,6 +139,47 @@ REASONS = {
     ],
     "values rolled by different decisions meet": lambda x: chosen(x) + chosen(x * drawn(3)),
 }
+
+
+@pytest.mark.parametrize(
+    ("reason", "fun"),
+    [
+        ("edge padding meets the border", lambda x: x[:, np.clip(np.arange(-2, 7), 0, 5)]),
+        ("reflect padding meets the border", lambda x: x[:, np.abs(np.arange(-2, 6))]),
+        (
+            "reflect padding meets the border",
+            lambda x: x[:, :, 3 - np.abs(3 - np.arange(-1, 6) % 6)],
+        ),
+        ("positions are read at uneven distances", lambda x: x[:, np.array([0, 1, 1, 2, 4, 5])]),
+        ("resampling weights differ", lambda x: jax.image.resize(x, (2, 7, 4, 3), "cubic")),
+        ("resampling weights differ", lambda x: jax.image.resize(x, (2, 6, 3, 3), "linear")),
+        ("resampling weights differ", lambda x: jax.image.resize(x, (2, 5, 4, 3), "nearest")),
+        ("weights that differ", lambda x: jnp.swapaxes(x.reshape(2, 24, 3), 1, 2) @ drawn(24, 5)),
+        ("Dense after flatten", lambda x: x.reshape(-1, 72) @ drawn(72, 5)),
+        ("Dense after flatten", lambda x: jax.vmap(lambda z: drawn(5, 72) @ z.ravel())(x)),
+    ],
+)
+def test_each_reason_is_in_the_words_of_what_was_written(reason, fun):
+    certificate = jaxinv.certify(fun, jax.ShapeDtypeStruct((2, 6, 4, 3), jnp.float64))
+    (row,) = (step for step in certificate.steps if step.ends)
+    assert row.reason.startswith(reason)
+    assert {r.axis for r in row.reasons} >= set(row.ended)
+
+
+def test_reasons_are_data():
+    certificate = jaxinv.certify(
+        lambda x: convolve(x[:, :, ::2], (3, 1, 3, 2), padding="SAME"), IMAGES
+    )
+    thinned, ended = certificate.breaks
+    assert thinned.reasons == (Reason(Cause.STRIDE, (("stride", 2), ("period", 2)), 2),)
+    assert ended.reasons == (Reason(Cause.ZERO_PADDING, (("width", 1),), 1),)
+    assert ended.to_dict()["reasons"] == [{"cause": "zero_padding", "axis": 1, "width": 1}]
+    assert "Circular padding would keep it" in str(certificate)
+
+
+def test_no_two_causes_have_the_same_words():
+    # Enumerations make one member of two with the same value.
+    assert len(list(Cause)) == len(Cause.__members__)
 
 
 @pytest.mark.parametrize("reason", REASONS)

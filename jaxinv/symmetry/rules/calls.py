@@ -1,7 +1,8 @@
 """Calls that mean more than their body: what is stored, what is differentiated.
 
-An analysis of the value alone (`forward_only`) walks into every body. Execution has to keep what a
-call adds: `remat` stays a `jax.checkpoint`, a custom derivative stays the derivative, on the bases.
+Where values alone matter, the program is flattened with their bodies in their place. What is
+differentiated keeps what a call adds: `remat` stays a `jax.checkpoint`, a custom derivative stays
+the derivative, on the bases.
 A custom backward pass may treat the cotangents of two shifts differently than their sum (gradient
 clipping does), so a `custom_vjp` function is run at each shift.
 """
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation, Program, flatten
+from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.rules.fallback import at_each_coset, at_every_shift
 from jaxinv.symmetry.values import Value
 
@@ -27,7 +29,8 @@ def states_of(values: Sequence[Value]) -> list[Value]:
 
 def body_of(ctx: Context, jaxpr) -> Program:
     """A body as a program of its own."""
-    return flatten(jaxpr, enter=lambda primitive: ctx.forward_only)
+    # A derivative may call its own function, whose derivative calls it again: there it ends.
+    return flatten(jaxpr, enter=lambda primitive: not ctx.differentiated or ctx.order > 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,21 +90,17 @@ def custom_jvp(
     body = Body(ctx, body_of(ctx, equation.params["call_jaxpr"]), evaluate, operands)
     outs, findings = body.analysed()
     smooth = all(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in equation.in_avals)
-    if ctx.forward_only:
-        report(ctx, findings)
-        return outs
     if findings.expanded or not smooth:
-        return at_each_coset(ctx, equation, operands, "a custom derivative mixes positions")
-    # A rule may call its own function (relu's does). From the second derivative on, the states
-    # are those of the values; Body checks at execution that they are.
-    up = dataclasses.replace(ctx, order=ctx.order + 1, forward_only=ctx.order > 1)
+        return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_MIXES())
+    up = dataclasses.replace(ctx, order=ctx.order + 1)
     tangent = _tangent_program(ctx, equation)
     if tangent is None:
-        return at_each_coset(ctx, equation, operands, "its derivative cannot be traced")
-    pushed = Body(up, tangent, evaluate, [*operands, *operands])
+        return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_UNTRACEABLE())
+    dots = [dataclasses.replace(v, origin=("tangent", v.origin)) for v in operands]
+    pushed = Body(up, tangent, evaluate, [*operands, *dots])
     both, findings_of_both = pushed.analysed()
     if findings_of_both.expanded or not same_states(outs, both[: len(outs)], both[len(outs) :]):
-        return at_each_coset(ctx, equation, operands, "its derivative moves differently")
+        return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_MOVES())
     pushed = dataclasses.replace(pushed, ctx=dataclasses.replace(ctx, findings=Findings()))
     report(ctx, findings)
     if not ctx.computes:
@@ -121,12 +120,7 @@ def custom_vjp(
     evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value
 ) -> list[Value]:
     """Each shift by itself: a backward pass need not be linear."""
-    if ctx.forward_only:
-        body = Body(ctx, body_of(ctx, equation.params["call_jaxpr"]), evaluate, operands)
-        outs, findings = body.analysed()
-        report(ctx, findings)
-        return outs
-    return at_every_shift(ctx, equation, operands, "its backward pass is the caller's own")
+    return at_every_shift(ctx, equation, operands, Cause.OWN_BACKWARD())
 
 
 def same_states(*rows: Sequence[Value]) -> bool:

@@ -9,9 +9,10 @@ from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.correlation import correlate
 from jaxinv.symmetry.moves import Context, expand, normal, period_of
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.rules import resampling
+from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
-
-MIXES = "Dense after flatten mixes fixed positions"
 
 
 def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> list[Value]:
@@ -20,15 +21,19 @@ def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> lis
     meetings = [*zip(lhs_b, rhs_b, strict=True), *zip(lhs_c, rhs_c, strict=True)]
     contracted = range(len(lhs_b), len(meetings))
     values = [lhs, rhs]
+    resized = resampling.resized(ctx, equation, values)
+    if resized is not None:
+        return resized
+    resizes = resampling.band(ctx, equation, values) is not None
     while True:
         values = align(ctx, values, meetings, contracted=contracted)
-        ended = _axis_that_ends(ctx, equation, values, [meetings[i] for i in contracted])
+        ended = _axis_that_ends(ctx, equation, values, [meetings[i] for i in contracted], resizes)
         if ended is None:
             break
         values = expand(ctx, values, *ended)
     correlated = _correlated_axes(values, [meetings[i] for i in contracted])
     for axis in correlated:
-        ctx.note(axis, MIXES)
+        ctx.note(axis, _mixing(values, meetings[len(lhs_b) :], axis, resizes))
     batch = [met(values, meetings[i]) for i in range(len(lhs_b))]
     free = [
         value.dims[d]
@@ -44,6 +49,9 @@ def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> lis
     )
     base = None
     if all(v.base is not None for v in values):
+        if correlated:
+            # A Fourier transform reads what no shift does.
+            values = [without_unread(ctx, v) for v in values]
         base = _contract(ctx, equation, values, meetings, len(lhs_b), correlated)
     return [normal(ctx, Value(period, dims, base, object(), decisions))]
 
@@ -55,7 +63,9 @@ def _pairs(values, meetings):
         yield from zip(*rows, strict=True)
 
 
-def _axis_that_ends(ctx: Context, equation, values, contracted) -> tuple[int, str] | None:
+def _axis_that_ends(
+    ctx: Context, equation, values, contracted, resizes: bool
+) -> tuple[int, Reason] | None:
     """An axis whose symmetry neither a whole contraction nor a correlation keeps readable."""
     mixed: list[int] = []
     for pair in _pairs(values, contracted):
@@ -66,13 +76,27 @@ def _axis_that_ends(ctx: Context, equation, values, contracted) -> tuple[int, st
         whole = all(f.size == positions(ctx.torus, v, f) and f.valid is None for v, f in windows)
         if len(windows) == 2 or any(isinstance(f, Uniform) for _, f in pair):
             if not whole:
-                return axis, "part of the positions that move is contracted"
+                return axis, Cause.PART_CONTRACTED()
             continue
         mixed.append(axis)
     for axis in mixed:
         if mixed.count(axis) > 1 or not _can_correlate(ctx, equation, values, axis):
-            return axis, MIXES
+            return axis, _mixing(values, contracted, axis, resizes)
     return None
+
+
+def _mixing(values, contracted, axis: int, resizes: bool) -> Reason:
+    """Why a contraction with a constant ends an axis: a flatten, or weights for each position."""
+    if resizes:
+        return Cause.RESAMPLING()
+    for value, dims in zip(values, zip(*contracted, strict=True), strict=True):
+        for dim in dims:
+            row = value.dims[dim]
+            if any(isinstance(f, Window) and f.axis == axis for f in row):
+                # All but the images of a batch in one dimension.
+                flattened = len(row) > 1 and dim == len(value.dims) - 1 <= 1
+                return Cause.DENSE() if flattened else Cause.POSITIONS_MIXED()
+    return Cause.POSITIONS_MIXED()
 
 
 def _can_correlate(ctx: Context, equation, values: Sequence[Value], axis: int) -> bool:
@@ -139,17 +163,22 @@ def _contract(ctx: Context, equation: Equation, values, meetings, n_batch: int, 
 
 
 def _contracted_uniform_written_out(values, bases, contracted):
-    """Contracted positions that are stored once on both sides still count as often as they are."""
+    """Contracted positions that are stored once count as often as they are.
+
+    Written out, they are summed as each shift sums them: the weights of equal positions, summed
+    first, may cancel or overflow where the products do not.
+    """
     bases = list(bases)
     for dims in contracted:
         for index, pair in enumerate(
             zip(*(v.dims[d] for v, d in zip(values, dims, strict=True)), strict=True)
         ):
-            if all(isinstance(f, Uniform) for f in pair):
-                place = values[0].place(dims[0], index)
-                shape = bases[0].shape
-                shape = (*shape[:place], pair[0].size, *shape[place + 1 :])
-                bases[0] = jnp.broadcast_to(bases[0], shape)
+            for side, factor in enumerate(pair):
+                if isinstance(factor, Uniform):
+                    place = values[side].place(dims[side], index)
+                    shape = bases[side].shape
+                    shape = (*shape[:place], factor.size, *shape[place + 1 :])
+                    bases[side] = jnp.broadcast_to(bases[side], shape)
     return bases
 
 

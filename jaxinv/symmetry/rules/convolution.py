@@ -12,9 +12,11 @@ from jaxtyping import Array
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
+from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
 
 
@@ -27,20 +29,22 @@ def conv_general_dilated(
     lhs_spec, out_spec = numbers.lhs_spec, numbers.out_spec
     grouped = params["batch_group_count"] > 1
     kernel = _still(ctx, kernel)
-    image = as_plain(ctx, image, lhs_spec[1], "channels that move are mixed")
+    image = as_plain(ctx, image, lhs_spec[1], Cause.CHANNELS_MIXED())
     if grouped:
-        image = as_plain(ctx, image, lhs_spec[0], "batch groups that move are mixed")
+        image = as_plain(ctx, image, lhs_spec[0], Cause.BATCH_GROUPS_MIXED())
     geometries = _geometries(params, kernel.shape)
     for i, geometry in enumerate(geometries):
         dims = (lhs_spec[2 + i], out_spec[2 + i])
-        image = admitted(ctx, equation, image, dims, geometry, "zero padding")
+        image = admitted(ctx, equation, image, dims, geometry, Cause.ZERO_PADDING)
     image, kernel = common_period(ctx, [image, kernel])
     kernel = _still(ctx, kernel)
+    if ctx.differentiated:
+        image = without_unread(ctx, image)
     for i, geometry in enumerate(geometries):
         dim = lhs_spec[2 + i]
-        image = as_single(ctx, image, dim, "")
+        image = as_single(ctx, image, dim, Cause.WINDOW_OVER_PARTS())
         if window_of(image, dim) is None and not _stays_uniform(image, dim, geometry):
-            image = as_plain(ctx, image, dim, "")
+            image = as_plain(ctx, image, dim, Cause.WINDOW_OVER_PARTS())
     out_shape = equation.out_avals[0].shape
     layout: list[Dimension] = [(Plain(n),) for n in out_shape]
     if not grouped:
@@ -80,15 +84,14 @@ def _geometries(params, kernel_shape) -> list[Geometry]:
 
 def _still(ctx: Context, kernel: Value) -> Value:
     for dim in range(len(kernel.dims)):
-        kernel = as_plain(ctx, kernel, dim, "the kernel moves with the input")
+        kernel = as_plain(ctx, kernel, dim, Cause.KERNEL_MOVES())
     return kernel
 
 
 def _stays_uniform(image: Value, dim: int, geometry: Geometry) -> bool:
     """Whether a dimension is uniform, and no padding or zero in between is read."""
     row = image.dims[dim]
-    inside = max(geometry.low, geometry.high) <= 0 and geometry.base_dilation == 1
-    return len(row) == 1 and isinstance(row[0], Uniform) and inside
+    return len(row) == 1 and isinstance(row[0], Uniform) and geometry.reads_inside
 
 
 def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, layout):

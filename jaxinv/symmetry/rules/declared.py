@@ -20,7 +20,7 @@ class Decision:
 
 
 def declared(
-    ctx: Context, equation: Equation, reference: Value, value: Value, *decision: Value
+    ctx: Context, equation: Equation, reference: Value, value: Value, *_others: Value
 ) -> list[Value]:
     """The state that the declaration promises, or the one found where it cannot hold.
 
@@ -28,12 +28,12 @@ def declared(
     the border, of which they say nothing.
     """
     params = equation.params
-    if not ctx.forward_only or ctx.torus.endless:
+    if not ctx.believes or ctx.torus.endless:
         return [value]
     windows = [_whole_window(ctx, reference, dim) for dim in params["reference_dims"]]
     if not params["value_dims"]:
         return [_invariant(reference, value, windows)]
-    choice = Decision(equation.ins[2], reference.decisions) if decision else None
+    choice = Decision(equation.ins[2], reference.decisions) if params["decides"] else None
     dims: list[Dimension] = list(value.dims)
     period, decisions = list(value.period), list(value.decisions)
     for window, to, stride in zip(windows, params["value_dims"], params["strides"], strict=True):

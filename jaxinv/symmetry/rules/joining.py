@@ -10,15 +10,17 @@ from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.rules.layout import sliced
-from jaxinv.symmetry.rules.windowed import meets_border, window_of
-from jaxinv.symmetry.values import Plain, Value, Window, positions
-
-UNLIKE_BORDER = "padding that does not wrap around meets the border"
+from jaxinv.symmetry.rules.periodic import followed
+from jaxinv.symmetry.rules.windowed import window_of
+from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
 def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[Value]:
     """A constant between positions dilates a window; at the ends it is a border, and its end."""
+    zeros = ctx.program.known_value(equation.ins[1]) == 0
+    padding = Cause.ZERO_PADDING if zeros else Cause.CONSTANT_PADDING
     for dim, (low, high, interior) in enumerate(equation.params["padding_config"]):
         low, high, interior = int(low), int(high), int(interior)
         if interior == 0 and (low < 0 or high < 0):
@@ -32,7 +34,7 @@ def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[V
         if window is not None and (max(low, high) <= interior or ctx.torus.endless):
             operand = _dilated_window(operand, dim, window, (low, high, interior), fill)
             continue
-        operand = as_plain(ctx, operand, dim, meets_border(max(low, high)))
+        operand = as_plain(ctx, operand, dim, padding(width=max(low, high)))
         operand, fill = align(ctx, [operand, fill], [])
         operand = _padded(operand, dim, (low, high, interior), fill)
     return [normal(ctx, operand)]
@@ -87,14 +89,35 @@ def stack(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     return [concatenated(ctx, pieces, dim)]
 
 
+def tile(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
+    """A whole torus goes around several times; all else is repeated as it is."""
+    for dim, count in enumerate(map(int, equation.params["reps"])):
+        window = window_of(operand, dim)
+        if count == 1:
+            continue
+        if window is not None and window.size == positions(ctx.torus, operand, window):
+            operand = concatenated(ctx, [operand] * count, dim)
+            continue
+        if operand.shape[dim] == 1:
+            (operand,) = expand_windows(ctx, [operand], [dim], Cause.SINGLE_POSITION())
+        place, base = operand.place(dim), operand.base
+        if base is not None:
+            base = jnp.expand_dims(base, place)
+        row = (Uniform(count), *operand.dims[dim])
+        dims = (*operand.dims[:dim], row, *operand.dims[dim + 1 :])
+        operand = operand.with_base(base, dims=dims)
+    return [operand]
+
+
 def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Neighbouring windows of one base are one window; nothing else that moves can be joined."""
     dim = equation.params["dimension"]
-    return [concatenated(ctx, [v for v in operands if v.shape[dim] > 0], dim)]
+    values = followed(ctx, equation, operands, but=dim)
+    return [concatenated(ctx, [v for v in values if v.shape[dim] > 0], dim)]
 
 
 def concatenated(
-    ctx: Context, values: Sequence[Value], dim: int, border: str = UNLIKE_BORDER
+    ctx: Context, values: Sequence[Value], dim: int, border: Reason | None = None
 ) -> Value:
     """Values one after the other along a dimension.
 
@@ -102,18 +125,20 @@ def concatenated(
       ctx: the context.
       values: the pieces.
       dim: the dimension.
-      border: the reason why what moves ends, where the pieces are not one window.
+      border: the reason why what moves ends, where the pieces are not one window; None for what
+        the pieces themselves say.
     """
     size = sum(v.shape[dim] for v in values)
     if len(values) == 1:
         return values[0]
-    reason = "pieces that move differently are joined"
+    reason = Cause.JOINED_DIFFERENTLY()
     if any(v.dims[dim] and isinstance(v.dims[dim][0], Window) for v in values):
         values = [as_single(ctx, v, dim, reason) for v in values]
         joined = _joined(ctx, values, dim, size)
         if joined is not None:
             return joined
-        values = expand_windows(ctx, values, [dim] * len(values), border)
+        reason_of_pieces = border or _unlike(ctx, values, dim)
+        values = expand_windows(ctx, values, [dim] * len(values), reason_of_pieces)
     others = [[d] * len(values) for d in range(len(values[0].dims)) if d != dim]
     values = align(ctx, values, others)
     values = [as_plain(ctx, v, dim, reason) for v in values]
@@ -128,6 +153,19 @@ def concatenated(
     return normal(ctx, Value(period_of(values), dims, base, object(), decisions_of(values)))
 
 
+def _unlike(ctx: Context, values: Sequence[Value], dim: int) -> Reason:
+    """Why pieces of which some move are not one window."""
+    windows = [window_of(value, dim) for value in values]
+    moving = [window for window in windows if window is not None]
+    if len(moving) < len(windows):
+        return Cause.STILL_JOINED()
+    if len({v.origin for v in values}) > 1 or len({(w.axis, w.rate) for w in moving}) > 1:
+        return Cause.JOINED_DIFFERENTLY()
+    whole = positions(ctx.torus, values[0], moving[0])
+    # All positions and some of them again are padding.
+    return Cause.OTHER_PADDING() if max(w.size for w in moving) >= whole else Cause.REORDERED()
+
+
 def broadcast_but(arrays: Sequence, place: int) -> list:
     """Arrays broadcast to one shape in all dimensions but one."""
     around = [(*a.shape[:place], 1, *a.shape[place + 1 :]) for a in arrays]
@@ -139,27 +177,51 @@ def broadcast_but(arrays: Sequence, place: int) -> list:
 
 def _joined(ctx: Context, values: list[Value], dim: int, size: int) -> Value | None:
     """The pieces as one window of the base that they share, if they are that."""
-    runs: list[list[Value]] = []
-    for value in values:
-        if runs and _follows(ctx, runs[-1][-1], value, dim):
-            runs[-1].append(value)
+    runs: list[list[int]] = []
+    for i, value in enumerate(values):
+        if runs and _follows(ctx, values[runs[-1][-1]], value, dim):
+            runs[-1].append(i)
         else:
-            runs.append([value])
+            runs.append([i])
     if len(runs) > 1 and not ctx.torus.endless:
         return None
-    moving = [run for run in runs if window_of(run[0], dim) is not None]
+    moving = [run for run in runs if all(window_of(values[i], dim) is not None for i in run)]
     if not moving:
         return None
-    run = max(moving, key=lambda r: sum(v.shape[dim] for v in r))
-    windows = [w for v in run if (w := window_of(v, dim)) is not None]
+    run = max(moving, key=lambda r: sum(values[i].shape[dim] for i in r))
+    if len(runs) > 1:
+        # Along the other axes all pieces have to move alike, those outside of the interior too.
+        # Of what those hold along this axis nothing is claimed (an edge that is repeated).
+        values = [
+            v if i in run else _unclaimed(values[run[0]], v, dim) for i, v in enumerate(values)
+        ]
+        others = [[d] * len(values) for d in range(len(values[0].dims)) if d != dim]
+        values = align(ctx, values, others)
+        rows = [met(values, meeting) for meeting in others]
+        if window_of(values[run[0]], dim) is None:
+            return None
+    first = values[run[0]]
+    windows = [w for i in run if (w := window_of(values[i], dim)) is not None]
     window = windows[0]
-    before = sum(v.shape[dim] for r in runs[: runs.index(run)] for v in r)
+    before = sum(v.shape[dim] for v in values[: run[0]])
     valid = None
     if len(runs) > 1 or any(w.valid is not None for w in windows):
         valid = _joined_interior(windows, before)
     whole = dataclasses.replace(window, offset=window.offset - before, size=size, valid=valid)
-    value = replace_factor(run[0], run[0].place(dim), whole, run[0].base)
-    return dataclasses.replace(value, origin=run[0].origin)
+    value = replace_factor(first, first.place(dim), whole, first.base)
+    if len(runs) > 1:
+        value = dataclasses.replace(value, dims=(*rows[:dim], value.dims[dim], *rows[dim:]))
+    return dataclasses.replace(value, origin=first.origin)
+
+
+def _unclaimed(run: Value, value: Value, dim: int) -> Value:
+    """A piece as if no shift along a run's axis changed it, unless it moves along that axis."""
+    window = window_of(run, dim)
+    assert window is not None
+    if value.moves_along(window.axis):
+        return value
+    period = tuple(1 if a == window.axis else d for a, d in enumerate(value.period))
+    return dataclasses.replace(value, period=period)
 
 
 def _joined_interior(windows: list[Window], before: int) -> tuple[int, int]:

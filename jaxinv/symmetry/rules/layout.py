@@ -18,7 +18,8 @@ from jaxinv.symmetry.moves import (
     resample,
 )
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window, positions
+from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window, constant, positions
 
 
 def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
@@ -29,10 +30,10 @@ def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def transposed(value: Value, order: Sequence[int]) -> Value:
     """The value with its dimensions in another order."""
     base = value.base
+    places = [value.place(dim, i) for dim in order for i in range(len(value.dims[dim]))]
     if base is not None:
-        places = [value.place(dim, i) for dim in order for i in range(len(value.dims[dim]))]
         base = jnp.transpose(base, (*range(value.n_axes), *places))
-    origin = ("transposed", value.origin, tuple(order))
+    origin = ("transposed", value.origin, tuple(places))
     return value.with_base(base, origin=origin, dims=tuple(value.dims[d] for d in order))
 
 
@@ -44,7 +45,7 @@ def squeeze(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def squeezed(ctx: Context, value: Value, gone: Collection[int]) -> Value:
     """The value without these dimensions of one position."""
     for dim in gone:
-        (value,) = expand_windows(ctx, [value], [dim], "a single position is read")
+        (value,) = expand_windows(ctx, [value], [dim], Cause.SINGLE_POSITION())
     dims = tuple(d for i, d in enumerate(value.dims) if i not in gone)
     return dataclasses.replace(value, dims=dims)
 
@@ -58,7 +59,7 @@ def reshape(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list
         return [operand]
     lone = [f.axis for f in operand.factors if isinstance(f, Window) and f.size == 1]
     for axis in lone:
-        (operand,) = expand(ctx, [operand], axis, "a single position is read")
+        (operand,) = expand(ctx, [operand], axis, Cause.SINGLE_POSITION())
     while True:
         grouped = _regroup(operand, shape)
         if isinstance(grouped, list):
@@ -97,7 +98,7 @@ def _collapse(ctx: Context, value: Value, dim: int, shape) -> Value:
     last = next(i for i in range(dim, len(sizes)) if i > dim - 1 and int(sizes[i]) in cuts)
     first = next((i for i in range(dim, 0, -1) if int(sizes[i - 1]) in cuts), 0)
     for d in range(first, last + 1):
-        value = as_plain(ctx, value, d, "a reshape cuts through positions that move")
+        value = as_plain(ctx, value, d, Cause.RESHAPE_CUTS())
     middle = math.prod(value.shape[first : last + 1])
     base = value.base
     if base is not None:
@@ -124,12 +125,16 @@ def sliced(ctx: Context, value: Value, dim: int, start: int, limit: int, step: i
     count = max(0, -(-(limit - start) // step))
     if count == size:
         return value
+    if count == 0:
+        shape = tuple(0 if i == dim else n for i, n in enumerate(value.shape))
+        empty = None if value.base is None else jnp.zeros(shape, value.base.dtype)
+        return constant(empty, shape, value.n_axes, known=empty is not None)
     row = value.dims[dim]
     inner = math.prod(f.size for f in row[1:])
     if len(row) > 1 and step == 1 and start % inner == 0 and count % inner == 0:
         start, count, limit = start // inner, count // inner, limit // inner
     else:
-        value = as_single(ctx, value, dim, "a slice cuts through positions that move")
+        value = as_single(ctx, value, dim, Cause.SLICE_CUTS())
     factor, place = value.dims[dim][0], value.place(dim)
     if isinstance(factor, Window):
         return _sliced_window(ctx, value, dim, start, count, step)
@@ -167,26 +172,20 @@ def strided(ctx: Context, value: Value, dim: int, step: int) -> Value:
         return sliced(ctx, value, dim, 0, value.shape[dim], step)
     axis = window.axis
     if value.decisions[axis] is not None:
-        reason = "the phase of a rolled value is not known"
+        reason = Cause.PHASE_UNKNOWN()
         (value,) = expand(ctx, [value], axis, reason)
         value = as_plain(ctx, value, dim, reason)
         return sliced(ctx, value, dim, 0, window.size, step)
     growth = step // math.gcd(step, int(window.rate))
     length, d = ctx.torus.lengths[axis], value.period[axis]
     if length % (d * growth):
-        reason = f"{length * window.rate // d} positions are not divisible by stride {step}"
+        reason = Cause.STRIDE_DOES_NOT_DIVIDE(positions=int(length * window.pace // d), stride=step)
         (value,) = expand(ctx, [value], axis, reason)
         value = as_plain(ctx, value, dim, reason)
         return sliced(ctx, value, dim, 0, window.size, step)
     if growth > 1:
-        ctx.note(axis, _thinning(step, d * growth))
+        ctx.note(axis, Cause.STRIDE(stride=step, period=d * growth))
     return resample(ctx, value, axis, growth, {value.place(dim): step})
-
-
-def _thinning(step: int, period: int) -> str:
-    if period == step == 2:
-        return "stride 2: even shifts only"
-    return f"stride {step}: multiples of {period} only"
 
 
 def split_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
@@ -198,21 +197,35 @@ def split_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return outs
 
 
+def unstack(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
+    """Each position of a dimension by itself."""
+    dim = int(equation.params["axis"])
+    return [
+        squeezed(ctx, sliced(ctx, operand, dim, i, i + 1), [dim]) for i in range(operand.shape[dim])
+    ]
+
+
 def rev(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Reversed positions move the other way: a window of the reversed base, with negative rate."""
     for dim in equation.params["dimensions"]:
-        for index, factor in enumerate(operand.dims[dim]):
-            place, base = operand.place(dim, index), operand.base
-            if base is not None and not isinstance(factor, Uniform):
-                base = jax.lax.rev(base, [place])
-            if isinstance(factor, Window):
-                lo, hi = factor.interior
-                m = positions(ctx.torus, operand, factor)
-                factor = dataclasses.replace(
-                    factor,
-                    offset=m - factor.offset - factor.size,
-                    rate=-factor.rate,
-                    valid=factor.valid and (factor.size - hi, factor.size - lo),
-                )
-            operand = replace_factor(operand, place, factor, base)
+        operand = reversed_along(ctx, operand, dim)
     return [operand]
+
+
+def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
+    """The value with the positions of a dimension in reverse order."""
+    for index, factor in enumerate(value.dims[dim]):
+        place, base = value.place(dim, index), value.base
+        if base is not None and not isinstance(factor, Uniform):
+            base = jax.lax.rev(base, [place])
+        if isinstance(factor, Window):
+            lo, hi = factor.interior
+            m = positions(ctx.torus, value, factor)
+            factor = dataclasses.replace(
+                factor,
+                offset=m - factor.offset - factor.size,
+                rate=-factor.rate,
+                valid=factor.valid and (factor.size - hi, factor.size - lo),
+            )
+        value = replace_factor(value, place, factor, base)
+    return value

@@ -13,6 +13,7 @@ from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.moves import Context, Findings, period_of
 from jaxinv.symmetry.program import Equation, open_jaxpr
+from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.rules.calls import (
     Body,
     Evaluate,
@@ -23,14 +24,14 @@ from jaxinv.symmetry.rules.calls import (
     with_results,
 )
 from jaxinv.symmetry.rules.fallback import at_each_coset
-from jaxinv.symmetry.values import Plain, Value, Window, stored_shape
+from jaxinv.symmetry.values import Plain, Value, stored_shape
 
 # Readings of a body after which what it carries counts as never the same.
 _ROUNDS = 32
-CHANGES = "the body of a loop changes how what it carries moves"
+CHANGES = Cause.LOOP_CHANGES()
 
 
-def joined(ctx: Context, one: Value, other: Value, reason: str) -> Value:
+def joined(ctx: Context, one: Value, other: Value, reason: Reason) -> Value:
     """The least state that both values can be brought to, without an array."""
     pair = states_of([one, other])
     meetings = [(dim, dim) for dim in range(len(one.dims))]
@@ -87,7 +88,11 @@ def _settled(
     """
     operands = states_of(body.operands)
     touched = any(v.touched for v in operands)
-    carry = [dataclasses.replace(v, touched=touched) for v in operands[first : first + count]]
+    # What is carried is another array in each round, whatever it started as.
+    carry = [
+        dataclasses.replace(v, touched=touched, origin=object())
+        for v in operands[first : first + count]
+    ]
     findings = Findings()
     quiet = dataclasses.replace(ctx, computes=False, findings=findings)
     for round_ in range(_ROUNDS):
@@ -106,7 +111,7 @@ def _settled(
     return None
 
 
-def _scan_counts(equation: Equation) -> tuple[int, int]:
+def scan_counts(equation: Equation) -> tuple[int, int]:
     """The operands of a scan that its body sees as they are, and those that it carries.
 
     What it runs along has one dimension more outside of the body than inside (the parameters that
@@ -124,15 +129,15 @@ def _scan_counts(equation: Equation) -> tuple[int, int]:
 
 
 def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
-    """A loop over the slices of operands along a dimension that does not move."""
+    """A loop over slices of operands; an axis that moves along what is sliced ends."""
     params = equation.params
-    n_consts, n_carry = _scan_counts(equation)
+    n_consts, n_carry = scan_counts(equation)
     consts, carry = operands[:n_consts], operands[n_consts : n_consts + n_carry]
     xs = operands[n_consts + n_carry :]
-    if any(isinstance(f, Window) for x in xs for f in x.dims[0]):
-        return at_each_coset(ctx, equation, operands, "the scan runs along what moves")
-    xs = tuple(as_plain(ctx, x, 0, "") for x in xs)
-    slices = [dataclasses.replace(x, base=None, dims=x.dims[1:]) for x in xs]
+    xs = tuple(as_plain(ctx, x, 0, Cause.SCAN_ALONG()) for x in xs)
+    slices = [
+        dataclasses.replace(x, base=None, dims=x.dims[1:], origin=("slice", x.origin)) for x in xs
+    ]
     body = Body(ctx, body_of(ctx, params["jaxpr"]), evaluate, [*consts, *carry, *slices])
     loop = _settled(ctx, body, n_consts, n_carry, params["length"])
     if loop is None:
@@ -140,7 +145,10 @@ def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value)
     stacked = (Plain(params["length"]),) if params["length"] != 1 else ()
     states = [
         *loop.carry,
-        *(dataclasses.replace(v, dims=(stacked, *v.dims)) for v in loop.results[n_carry:]),
+        *(
+            dataclasses.replace(v, dims=(stacked, *v.dims), origin=object())
+            for v in loop.results[n_carry:]
+        ),
     ]
     if not ctx.computes:
         return states
@@ -175,7 +183,7 @@ def while_(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Valu
     test = Body(ctx, body_of(ctx, params["cond_jaxpr"]), evaluate, [*cond_consts, *loop.carry])
     (verdict,), _ = test.analysed()
     if not verdict.is_constant:
-        return at_each_coset(ctx, equation, operands, "shifts leave a loop at different times")
+        return at_each_coset(ctx, equation, operands, Cause.LOOP_EXITS())
     if not ctx.computes:
         return loop.carry
     results = lax.while_loop(
@@ -191,7 +199,7 @@ def cond(
 ) -> list[Value]:
     """A choice that all shifts make alike: the results of all branches are brought to one state."""
     if not index.is_constant:
-        reason = "shifts choose different branches"
+        reason = Cause.BRANCH_CHOICES()
         return at_each_coset(ctx, equation, [index, *operands], reason)
     bodies = [
         Body(ctx, body_of(ctx, branch), evaluate, operands)
@@ -206,7 +214,7 @@ def cond(
     states = rows[0]
     for row in rows[1:]:
         states = [
-            joined(quiet, one, other, "branches that move differently meet")
+            joined(quiet, one, other, Cause.BRANCHES_DIFFER())
             for one, other in zip(states, row, strict=True)
         ]
     if not ctx.computes:

@@ -1,6 +1,6 @@
 """Primitives that compute each position from the same position of their operands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import jax.numpy as jnp
 from jax import lax
@@ -8,16 +8,32 @@ from jax import lax
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.rules.fallback import at_each_shift
+from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.values import Uniform, Value, constant
 
 
 def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Each position from the same position of the operands."""
-    return combined(ctx, equation.out_avals[0].shape, equation.bind, operands)
+    made = (equation.primitive, tuple(sorted(equation.params.items())))
+    values = followed(ctx, equation, operands)
+    return combined(ctx, equation.out_avals[0].shape, equation.bind, values, made)
+
+
+def bitcast(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
+    """Bits read as another type: position by position where both types have as many."""
+    if equation.in_avals[0].shape == equation.out_avals[0].shape:
+        return pointwise(ctx, equation, operand)
+    return at_each_shift(ctx, equation, operand)
 
 
 def combined(
-    ctx: Context, shape: Sequence[int], fun: Callable[..., Sequence], operands: Sequence[Value]
+    ctx: Context,
+    shape: Sequence[int],
+    fun: Callable[..., Sequence],
+    operands: Sequence[Value],
+    made: Hashable = None,
 ) -> list[Value]:
     """What a function of single positions makes of operands at one period and one layout.
 
@@ -26,6 +42,7 @@ def combined(
       shape: the shape of each result.
       fun: from arrays of one shape to a list of arrays of that shape.
       operands: values of that shape, or with single positions in its stead, or scalars.
+      made: equal for functions that are the same; None for one that no other is.
     """
     rank = max(len(v.dims) for v in operands)
     # Primitives stretch dimensions of one position by themselves; only scalars have another rank.
@@ -36,6 +53,9 @@ def combined(
     values = align(ctx, operands, meetings)
     dims = tuple(met(values, meeting) for meeting in meetings)
     bases: Sequence = [None]
+    origin: Hashable = object()
+    if made is not None:
+        origin = ctx.origin((made, tuple(v.origin for v in values), sum(map(len, dims))))
     if all(v.base is not None for v in values):
         aligned = [_spread(v, dims) for v in values]
         stored = jnp.broadcast_shapes(*(b.shape for b in aligned))
@@ -47,7 +67,7 @@ def combined(
                 period=period_of(values),
                 dims=dims,
                 base=base,
-                origin=object(),
+                origin=origin,
                 decisions=decisions_of(values),
             ),
         )
@@ -85,7 +105,7 @@ def stretched(ctx: Context, operand: Value, shape: Sequence[int], goes_to: Seque
         return operand
     for to, dim in source.items():
         if operand.shape[dim] == 1 != shape[to]:
-            (operand,) = expand_windows(ctx, [operand], [dim], "a single position is read")
+            (operand,) = expand_windows(ctx, [operand], [dim], Cause.SINGLE_POSITION())
     base, place = operand.base, operand.n_axes
     dims = []
     for to, size in enumerate(shape):

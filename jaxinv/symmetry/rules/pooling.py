@@ -1,6 +1,7 @@
 """Pools: a window under a monoid, by any of the primitives that `lax.reduce_window` becomes."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from jax.extend.core import primitives
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, normal, replace_factor
 from jaxinv.symmetry.program import Equation, open_jaxpr
+from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
-from jaxinv.symmetry.values import Plain, Uniform, Value, positions
+from jaxinv.symmetry.unread import without_unread
+from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
 @dataclass(frozen=True)
@@ -26,35 +29,20 @@ class Monoid:
 
     Attributes:
       combine: two arrays to one, as `lax` does it.
-      slices: the same with the gradient of a pool: of equal positions the first gets it.
       identity: the neutral element, for a dtype.
       repeated: an array combined with itself so many times.
+      keeps: of an extremum, whether the position found so far is kept beside the next one; None
+        for a monoid that all positions go into.
     """
 
     combine: Callable
-    slices: Callable
     identity: Callable
     repeated: Callable
+    keeps: Callable | None = None
 
     def initial(self, dtype) -> np.ndarray:
         """The neutral element as an array that no transformation traces."""
         return np.asarray(self.identity(dtype), dtype)
-
-
-def _first_wins(choose, is_better):
-    """Maximum or minimum whose gradient goes to the first of equal positions, as a pool's does."""
-
-    @jax.custom_jvp
-    def extremum(a, b):
-        return choose(a, b)
-
-    @extremum.defjvp
-    def _(primals, tangents):
-        a, b = primals
-        second = is_better(b, a) | (b != b)
-        return choose(a, b), jnp.where(second, tangents[1], tangents[0])
-
-    return extremum
 
 
 def _lowest(dtype):
@@ -73,10 +61,10 @@ def _itself(base, count):
     return base
 
 
-_MAX = Monoid(lax.max, _first_wins(lax.max, lax.gt), _lowest, _itself)
-_MIN = Monoid(lax.min, _first_wins(lax.min, lax.lt), _highest, _itself)
-_SUM = Monoid(lax.add, lax.add, lambda dtype: 0, lambda base, n: base * np.asarray(n, base.dtype))
-_PRODUCT = Monoid(lax.mul, lax.mul, lambda dtype: 1, lax.integer_pow)
+_MAX = Monoid(lax.max, _lowest, _itself, lax.ge)
+_MIN = Monoid(lax.min, _highest, _itself, lax.le)
+_SUM = Monoid(lax.add, lambda dtype: 0, lambda base, n: base * np.asarray(n, base.dtype))
+_PRODUCT = Monoid(lax.mul, lambda dtype: 1, lax.integer_pow)
 _POOLS = {
     primitives.reduce_window_max_p: _MAX,
     primitives.reduce_window_min_p: _MIN,
@@ -94,7 +82,7 @@ def reduce_window(ctx: Context, equation: Equation, operand: Value, *initial: Va
     """Pools by maximum, minimum, sum and product, one dimension after the other."""
     monoid = _POOLS.get(equation.primitive) or _monoid_of(ctx, equation)
     if monoid is None:
-        reason = "a pool with a function or initial value of its own"
+        reason = Cause.OWN_POOL()
         return at_each_coset(ctx, equation, [operand, *initial], reason)
     params = equation.params
     geometries = [
@@ -108,7 +96,9 @@ def reduce_window(ctx: Context, equation: Equation, operand: Value, *initial: Va
             strict=True,
         )
     ]
-    value = operand
+    value = without_unread(ctx, operand) if ctx.differentiated else operand
+    if ctx.differentiated and monoid.keeps is not None:
+        return [normal(ctx, _chosen(ctx, equation, value, geometries, monoid))]
     for dim, geometry in enumerate(geometries):
         if geometry.is_identity:
             continue
@@ -136,21 +126,19 @@ def _monoid_of(ctx: Context, equation: Equation) -> Monoid | None:
 
 
 def _pooled(ctx: Context, equation: Equation, value: Value, dim, geometry, monoid: Monoid) -> Value:
-    value = as_single(ctx, value, dim, "a window slides over a dimension that moves in parts")
+    value = as_single(ctx, value, dim, Cause.WINDOW_OVER_PARTS())
     row = value.dims[dim]
-    inside = max(geometry.low, geometry.high) <= 0 and geometry.base_dilation == 1
-    if row and isinstance(row[0], Uniform) and inside:
+    if row and isinstance(row[0], Uniform) and geometry.reads_inside:
         return _pooled_uniform(value, dim, geometry, monoid)
-    value = admitted(ctx, equation, value, (dim, dim), geometry, "padding")
+    value = admitted(ctx, equation, value, (dim, dim), geometry, Cause.POOL_PADDING)
     window = window_of(value, dim)
     if window is None:
         return _pooled_plain(ctx, value, dim, geometry, monoid)
     place, base = value.place(dim), value.base
     m = positions(ctx.torus, value, window)
     covers = geometry.extent == m and math.gcd(geometry.dilation, m) == 1
-    if covers and window.valid is None and inside:
-        # All of the torus, wherever the window stands. At ties the gradient is shared: it goes to
-        # the first at each shift, and which that is depends on the shift.
+    if covers and window.valid is None and geometry.reads_inside:
+        # All of the torus, wherever the window stands.
         if base is not None:
             base = lax.reduce(base, monoid.initial(base.dtype), monoid.combine, (place,))
             base = jnp.expand_dims(base, place)
@@ -170,7 +158,7 @@ def _pooled_uniform(value: Value, dim: int, geometry: Geometry, monoid: Monoid) 
 
 def _pooled_plain(ctx: Context, value: Value, dim: int, geometry: Geometry, monoid: Monoid):
     size = geometry.count(value.shape[dim])
-    value = as_plain(ctx, value, dim, "")
+    value = as_plain(ctx, value, dim, Cause.WINDOW_OVER_PARTS())
     place, base = value.place(dim), value.base
     if base is not None:
         if not value.dims[dim]:
@@ -211,4 +199,101 @@ def _combined_slices(monoid: Monoid, base, place: int, geometry: Geometry, count
         lax.slice_in_dim(base, k * geometry.dilation, k * geometry.dilation + count, axis=place)
         for k in range(geometry.extent)
     ]
-    return functools.reduce(monoid.slices, slices)
+    return functools.reduce(monoid.combine, slices)
+
+
+def _chosen(
+    ctx: Context, equation: Equation, value: Value, geometries: list[Geometry], monoid: Monoid
+) -> Value:
+    """An extremum over all dimensions at once.
+
+    The gradient goes to one position of each window. Which one, of several that are equal, or
+    beside one that is NaN, follows from the order in which all of a window is gone through: so
+    dimensions cannot be taken one after the other, nor the torus as a whole.
+    """
+    for dim, geometry in enumerate(geometries):
+        if not geometry.is_identity:
+            value = admitted(ctx, equation, value, (dim, dim), geometry, Cause.POOL_PADDING)
+    for dim, geometry in enumerate(geometries):
+        row = value.dims[dim]
+        still = bool(row) and isinstance(row[0], Uniform) and geometry.reads_inside
+        if not (geometry.is_identity or window_of(value, dim) or still):
+            value = as_plain(ctx, value, dim, Cause.POOL_PADDING())
+            if not value.dims[dim]:
+                value = _written_out(value, dim)
+    base, seen = value.base, []
+    factors = [row[0] if len(row) == 1 else None for row in value.dims]
+    for dim, (geometry, factor) in enumerate(zip(geometries, factors, strict=True)):
+        if geometry.is_identity:
+            continue
+        place = value.place(dim)
+        if isinstance(factor, Uniform):
+            value = replace_factor(value, place, Uniform(geometry.count(factor.size)), base)
+        elif isinstance(factor, Window):
+            if base is not None:
+                base = lengthened(ctx, value, base, place, geometry, monoid.initial(base.dtype))
+            seen.append((place, Geometry(geometry.extent, 1, 0, 0, geometry.dilation)))
+            value = replace_factor(value, place, slid(factor, geometry), base)
+        else:
+            seen.append((place, geometry))
+            value = replace_factor(value, place, Plain(geometry.count(value.shape[dim])), base)
+    value = value.with_base(None if base is None else _extremum(base, seen, monoid))
+    for dim, (geometry, factor) in enumerate(zip(geometries, factors, strict=True)):
+        if isinstance(factor, Window) and not geometry.is_identity:
+            # Thinning one dimension may end the axis of another: that is then strided as it is.
+            value = strided(ctx, value, dim, geometry.stride)
+    return value
+
+
+def _written_out(value: Value, dim: int) -> Value:
+    """The value with a plain factor for a dimension of one position that stores none."""
+    base = value.base if value.base is None else jnp.expand_dims(value.base, value.place(dim))
+    return value.with_base(base, dims=(*value.dims[:dim], (Plain(1),), *value.dims[dim + 1 :]))
+
+
+def _extremum(base, seen: Sequence[tuple[int, Geometry]], monoid: Monoid):
+    """The extremum of windows over some dimensions of a base, with the gradient of XLA's pool."""
+    assert monoid.keeps is not None
+    within = all(geometry.reads_inside for _, geometry in seen)
+    if not within or math.prod(geometry.extent for _, geometry in seen) > _LONG_POOL:
+        by_place = [Geometry(1, 1, 0, 0, 1)] * base.ndim
+        for place, geometry in seen:
+            by_place[place] = geometry
+        return lax.reduce_window(
+            base,
+            monoid.initial(base.dtype),
+            monoid.combine,
+            [g.extent for g in by_place],
+            [g.stride for g in by_place],
+            [(g.low, g.high) for g in by_place],
+            base_dilation=[g.base_dilation for g in by_place],
+            window_dilation=[g.dilation for g in by_place],
+        )
+    slices = []
+    for offsets in itertools.product(*(range(geometry.extent) for _, geometry in seen)):
+        piece = base
+        for (place, geometry), offset in zip(seen, offsets, strict=True):
+            first = offset * geometry.dilation
+            last = first + (geometry.count(base.shape[place]) - 1) * geometry.stride
+            piece = lax.slice_in_dim(piece, first, last + 1, geometry.stride, axis=place)
+        slices.append(piece)
+    return _first_of(slices, monoid.combine, monoid.keeps)
+
+
+def _first_of(slices: Sequence, combine: Callable, keeps: Callable):
+    """The extremum of arrays; its gradient goes where `keeps` ends, gone through in order."""
+
+    @jax.custom_jvp
+    def extremum(slices):
+        return functools.reduce(combine, slices)
+
+    @extremum.defjvp
+    def _(primals, tangents):
+        (slices,), (dots,) = primals, tangents
+        found, dot = slices[0], dots[0]
+        for other, other_dot in zip(slices[1:], dots[1:], strict=True):
+            kept = keeps(found, other)
+            found, dot = jnp.where(kept, found, other), jnp.where(kept, dot, other_dot)
+        return extremum(slices), dot
+
+    return extremum(list(slices))

@@ -19,6 +19,9 @@ from jaxinv.symmetry.moves import (
     replace_factor,
 )
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.rules.per_position import results_of
+from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 # Repeating an element does not change these.
@@ -33,7 +36,7 @@ _IDEMPOTENT = {
 def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Sums, products and extrema over dimensions, all at once: ties share their gradient."""
     axes = tuple(equation.params["axes"])
-    value = operand
+    value = without_unread(ctx, operand) if ctx.differentiated else operand
     for dim in axes:
         value = _windows_reducible(ctx, equation, value, dim)
         if equation.primitive not in _IDEMPOTENT and any(
@@ -46,6 +49,19 @@ def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
         base = equation.primitive.bind(base, **(equation.params | {"axes": places}))
     dims = tuple(d for i, d in enumerate(value.dims) if i not in axes)
     return [value.with_base(base, dims=dims)]
+
+
+def reduce_by(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """A reduction by a function of the caller's, over dimensions that do not move."""
+    count, gone = len(operands) // 2, equation.params["dimensions"]
+    reason = Cause.RUNS_ALONG(primitive=equation.primitive)
+    reduced = list(operands[:count])
+    for dim in gone:
+        reduced = [as_plain(ctx, v, dim, reason) for v in reduced]
+    kept = [dim for dim in range(len(reduced[0].dims)) if dim not in gone]
+    meetings = [[dim] * count + [None] * count for dim in kept]
+    values = align(ctx, [*reduced, *operands[count:]], meetings)
+    return results_of(ctx, values, meetings, equation.bind, [[(0, d) for d in kept]] * count)
 
 
 def _without_uniform(value: Value, dim: int) -> Value:
@@ -68,7 +84,8 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
         if not isinstance(factor, Window):
             continue
         m = positions(ctx.torus, value, factor)
-        more = factor.size > m and equation.primitive in _IDEMPOTENT
+        # What is seen twice counts twice where equal positions share a gradient.
+        more = factor.size > m and equation.primitive in _IDEMPOTENT and not ctx.differentiated
         if factor.valid is None and (factor.size == m or more):
             continue
         if factor.valid is None and factor.size % m == 0:
@@ -76,9 +93,9 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
             continue
         if _can_be_partial(ctx, equation, value, factor):
             value = _partially_reduced(value, value.place(dim, index), m)
-        reason = f"{factor.size} of {m} positions are reduced"
+        reason = Cause.PART_REDUCED(size=factor.size, positions=m)
         if ctx.torus.endless:
-            reason = "positions up to the border are reduced"
+            reason = Cause.BORDER_REDUCED()
         (value,) = expand(ctx, [value], factor.axis, reason)
         return _windows_reducible(ctx, equation, value, dim)
     return value
@@ -122,7 +139,7 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The position of an extremum: it names a place, so the reduced dimension must not move."""
     (dim,) = equation.params["axes"]
     dim = int(dim)
-    value = _along(ctx, [operand], dim, "the position of an extremum is read")[0]
+    value = _along(ctx, [operand], dim, Cause.EXTREMUM_POSITION())[0]
     base, place = value.base, value.place(dim)
     if base is not None:
         if not value.dims[dim]:
@@ -135,7 +152,8 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """All positions of a torus have one order, wherever they start; else as running sums."""
     dim = int(equation.params["dimension"])
-    if len(operands) == 1:
+    # Which of equal positions comes first depends on the shift, and with it the gradient.
+    if len(operands) == 1 and not ctx.differentiated:
         operands = (_in_any_order(ctx, operands[0], dim),)
     return along_dimension("dimension")(ctx, equation, *operands)
 
@@ -159,7 +177,9 @@ def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     rank = len(operand.dims)
     kept = range(rank - len(lengths), rank)
     for dim in kept:
-        operand = as_plain(ctx, operand, dim, "the Fourier transform runs along what moves")
+        operand = as_plain(ctx, operand, dim, Cause.FOURIER())
+    if ctx.differentiated:
+        operand = without_unread(ctx, operand)
     base = operand.base
     if base is not None:
         sizes = tuple(operand.shape[dim] for dim in kept)
@@ -176,7 +196,7 @@ def along_dimension(name: str):
         dim = int(equation.params[name])
         others = [[d] * len(operands) for d in range(len(operands[0].dims)) if d != dim]
         values = align(ctx, operands, others)
-        reason = f"{equation.primitive} runs along positions that move"
+        reason = Cause.RUNS_ALONG(primitive=str(equation.primitive))
         values = align(ctx, _along(ctx, values, dim, reason), others)
         results = None
         place = values[0].place(dim)
@@ -207,5 +227,5 @@ def along_dimension(name: str):
     return rule
 
 
-def _along(ctx: Context, values: Sequence[Value], dim: int, reason: str) -> list[Value]:
+def _along(ctx: Context, values: Sequence[Value], dim: int, reason: Reason) -> list[Value]:
     return [as_plain(ctx, v, dim, reason) for v in values]

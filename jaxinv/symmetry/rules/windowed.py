@@ -13,6 +13,7 @@ from jax import lax
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, periodic_slice
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.values import Value, Window, positions
 
 
@@ -42,15 +43,15 @@ class Geometry:
         """Whether each output reads the position it stands at, and no other."""
         return (self.span, self.stride, self.low, self.high, self.base_dilation) == (1, 1, 0, 0, 1)
 
+    @property
+    def reads_inside(self) -> bool:
+        """Whether no padding is read, at the ends or in between."""
+        return max(self.low, self.high) <= 0 and self.base_dilation == 1
+
     def count(self, size: int) -> int:
         """The number of outputs for an input of `size` positions."""
         dilated = (size - 1) * self.base_dilation + 1
         return max(0, (dilated + self.low + self.high - self.span) // self.stride + 1)
-
-
-def meets_border(width: int, kind: str = "zero padding") -> str:
-    """The reason that padding ends a symmetry."""
-    return f"{kind} of {width} meets the border"
 
 
 def window_of(value: Value, dim: int) -> Window | None:
@@ -65,7 +66,7 @@ def admitted(
     value: Value,
     dims: tuple[int, int],
     geometry: Geometry,
-    kind: str,
+    padding: Cause,
 ) -> Value:
     """The value with its dimension as one factor, a window only where the padding lets it be.
 
@@ -78,10 +79,10 @@ def admitted(
       value: its operand.
       dims: the dimension of the operand, and that of the result.
       geometry: how the kernel moves.
-      kind: what the padding is called.
+      padding: the cause to name where padding ends the symmetry.
     """
     dim, to = dims
-    value = as_single(ctx, value, dim, "a window slides over a dimension that moves in parts")
+    value = as_single(ctx, value, dim, Cause.WINDOW_OVER_PARTS())
     window = window_of(value, dim)
     if window is None:
         return value
@@ -89,12 +90,12 @@ def admitted(
     if valid is None:
         return value
     if valid[0] >= valid[1]:
-        return as_plain(ctx, value, dim, "every receptive field meets the border")
+        return as_plain(ctx, value, dim, Cause.ONLY_BORDER())
     if not ctx.torus.endless:
         first, stop = ctx.program.positions_read(equation.outs[0], to)
         if first * geometry.stride < valid[0] or (stop - 1) * geometry.stride >= valid[1]:
             width = max(geometry.low, geometry.high) - geometry.slack
-            return as_plain(ctx, value, dim, meets_border(width, kind))
+            return as_plain(ctx, value, dim, padding(width=width))
     return value
 
 

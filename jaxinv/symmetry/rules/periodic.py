@@ -1,0 +1,90 @@
+"""Known constants that repeat themselves along what moves: phases of an interpolation, a checker.
+
+Such a constant follows the shift as well, by multiples of its period.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.symmetry.moves import Context
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.rules.resampling import LONGEST_PATTERN, Pattern, longest_pattern
+from jaxinv.symmetry.rules.windowed import window_of
+from jaxinv.symmetry.values import Plain, Value, Window, positions
+
+
+def followed(
+    ctx: Context, equation: Equation, operands: Sequence[Value], *, but: int | None = None
+) -> list[Value]:
+    """The operands of an equation, with windows for constants that repeat themselves.
+
+    Args:
+      ctx: the context.
+      equation: the equation; its operands meet in all dimensions of the same size.
+      operands: its operands.
+      but: a dimension in which they do not meet.
+    """
+    rank = max(len(v.dims) for v in operands)
+    found = list(operands)
+    for i, constant in enumerate(operands):
+        if not constant.is_constant or len(constant.dims) != rank:
+            continue
+        for dim, row in enumerate(constant.dims):
+            if dim == but or len(row) != 1 or not isinstance(row[0], Plain):
+                continue
+            moving = next((v for v in operands if _moves_with(v, dim, rank, row[0].size)), None)
+            table = None if moving is None else ctx.program.known_value(equation.ins[i])
+            if moving is None or table is None:
+                continue
+            pattern = _repeated(ctx, np.moveaxis(table, dim, 0))
+            if pattern is not None:
+                found[i] = _following(ctx, found[i], dim, pattern, moving)
+    return found
+
+
+def _moves_with(value: Value, dim: int, rank: int, size: int) -> bool:
+    window = window_of(value, dim) if len(value.dims) == rank else None
+    return window is not None and window.size == size
+
+
+def _repeated(ctx: Context, table: np.ndarray) -> Pattern | None:
+    """After how many rows a table repeats itself: everywhere, or on the line somewhere."""
+
+    def steps_after(count: int) -> np.ndarray:
+        same = table[count:] == table[:-count]
+        return same.reshape(len(same), -1).all(1).astype(int)
+
+    if ctx.torus.endless:
+        return longest_pattern(steps_after, len(table))
+    for count in range(1, min(LONGEST_PATTERN, len(table) // 2) + 1):
+        if steps_after(count).all():
+            return Pattern(count, count, 0, len(table))
+    return None
+
+
+def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: Value) -> Value:
+    """The constant as a window that moves with another, if the torus holds that."""
+    window = window_of(moving, dim)
+    assert window is not None
+    axis, count = window.axis, pattern.count
+    growth = count // math.gcd(count, int(window.rate))
+    period = moving.period[axis] * growth
+    if ctx.torus.lengths[axis] % period or value.moves_along(axis):
+        return value
+    if growth > 1:
+        ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period))
+    whole = (pattern.first, pattern.stop) == (0, window.size)
+    valid = None if whole else (pattern.first, pattern.stop)
+    same = Window(axis, 0, window.size, window.rate * growth, valid)
+    periods = tuple(period if a == axis else d for a, d in enumerate(value.period))
+    dims = (*value.dims[:dim], (same,), *value.dims[dim + 1 :])
+    base = value.base
+    value = value.with_base(None, dims=dims, period=periods)
+    if base is None:
+        return value
+    rows = jnp.arange(positions(ctx.torus, value, same)) % count
+    return value.with_base(jnp.take(base, rows, axis=value.place(dim)))

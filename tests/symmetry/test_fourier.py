@@ -1,0 +1,108 @@
+"""Fourier filters along what moves, and all that is none."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.numpy import fft
+
+import jaxinv
+from tests.symmetry.shifted import assert_states, drawn
+
+EVERY = "1,1 | P2 W6 W4 P3"
+NUMBERS = np.random.default_rng(0)
+ROWS = NUMBERS.normal(size=(6, 1, 1)) + 1j
+BOTH = NUMBERS.normal(size=(6, 4, 1)) + 1j * NUMBERS.normal(size=(6, 4, 1))
+RUNS_ALONG = "the Fourier transform runs along what moves"
+
+
+@pytest.fixture(autouse=True)
+def _x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def filtered(x, gains, axes):
+    return fft.ifftn(fft.fftn(x, axes=axes) * gains, axes=axes).real
+
+
+def test_filters():
+    x = drawn(2, 6, 4, 3)
+    cases = {
+        "one axis": (lambda x: filtered(x, ROWS, (1,)), EVERY),
+        "the other": (lambda x: filtered(x, BOTH[0], (2,)), EVERY),
+        "both": (lambda x: filtered(x, BOTH, (1, 2)), EVERY),
+        "one after the other": (lambda x: filtered(filtered(x, BOTH[0], (2,)), ROWS, (1,)), EVERY),
+        "gains that differ along the other axis": (
+            lambda x: filtered(x, BOTH, (1,)),
+            "1,4 | P2 W6 P4 P3",
+        ),
+        "gains of channels": (lambda x: filtered(x, ROWS * np.arange(3), (1,)), EVERY),
+        "divided": (
+            lambda x: fft.ifft(fft.fft(x, axis=1) / (3 + ROWS), axis=1).imag,
+            EVERY,
+        ),
+        "of real numbers": (
+            lambda x: fft.irfft(fft.rfft(x, axis=1) * ROWS[:4], axis=1),
+            EVERY,
+        ),
+        "of real numbers, both": (
+            lambda x: fft.irfft2(fft.rfft2(x, axes=(1, 2)) * BOTH[:, :3], axes=(1, 2)),
+            EVERY,
+        ),
+        "another layout": (
+            lambda x: filtered(jnp.moveaxis(x, 3, 1), BOTH[..., 0], (2, 3)),
+            "1,1 | P2 P3 W6 W4",
+        ),
+        "of a coarse map": (
+            lambda x: filtered(x[:, ::2], ROWS[:3], (1,)).mean((1, 2)),
+            "2,1 | P2 P3",
+        ),
+        "a gain from the data": (
+            lambda x: filtered(x, x[:, ::3].mean((1, 2), keepdims=True), (1,)),
+            "3,1 | P2 W6/3 W4 P3",
+        ),
+        "a gain that moves": (lambda x: filtered(x, x, (1,)), "6,4 | P2 P6 P4 P3"),
+        "a part": (lambda x: filtered(x[:, 1:], ROWS[1:], (1,)), "6,1 | P2 P5 W4 P3"),
+        "another length": (
+            lambda x: fft.irfft(fft.rfft(x, axis=1) * ROWS[:4], n=5, axis=1),
+            "6,1 | P2 P5 W4 P3",
+        ),
+        "a constant added": (
+            lambda x: fft.ifft(fft.fft(x, axis=1) + ROWS, axis=1).real,
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "squared": (
+            lambda x: fft.ifft(fft.fft(x, axis=1) ** 2, axis=1).real,
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "the divisor": (
+            lambda x: fft.ifft(ROWS / (9 + fft.fft(x, axis=1)), axis=1).real,
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "forth again": (
+            lambda x: fft.fft(fft.fft(x, axis=1) * ROWS, axis=1).real,
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "along channels": (lambda x: filtered(x, np.arange(3), (3,)), EVERY),
+    }
+    assert_states(cases, x)
+
+
+def test_an_orbit_of_a_filter():
+    x = drawn(1, 6, 4, 1, dtype=np.float32)
+
+    def net(x):
+        return filtered(jnp.tanh(filtered(x, BOTH, (1, 2))), BOTH, (1, 2)).max((1, 2))
+
+    shared, each = (jaxinv.orbit(net, share=share)(x) for share in (True, False))
+    np.testing.assert_allclose(shared, each, rtol=0, atol=1e-5)
+    assert jaxinv.orbit_cost(net, x).ratio > 10
+
+
+def test_a_filter_reads_up_to_the_border():
+    certificate = jaxinv.certify(
+        lambda x: filtered(x, ROWS, (1,)), jnp.ones((1, 6, 4, 1)), mode="constant"
+    )
+    assert certificate.outputs[0].interior[0] is None
+    assert [step.reason for step in certificate.breaks] == [RUNS_ALONG]
