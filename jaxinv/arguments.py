@@ -1,12 +1,16 @@
-"""The arguments of a transformed function: its arrays, and what is no array."""
+"""Arguments: the arrays of a call and what is no array; options with one number per axis."""
 
 import dataclasses
+import math
 import operator
 from collections.abc import Callable, Sequence
+from numbers import Number
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Inexact, Shaped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,6 +84,117 @@ def check_callable(fun: Callable) -> None:
         raise ValueError(f"fun is a {type(fun).__name__}, which cannot be called; give a function")
 
 
+def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
+    """An array of what can be one: of numbers, keys or arrays, and not of words.
+
+    Args:
+      values: an array, a number, or nested sequences of them.
+      what: what it is, for the message.
+      allowed: what it should hold, for the message.
+
+    Returns:
+      The array.
+
+    Raises:
+      ValueError: if it cannot be one.
+
+    Example:
+      >>> print(as_array([1, 2], "labels", "class numbers"))
+      [1 2]
+    """
+    leaves = jax.tree.leaves(values, is_leaf=lambda v: v is None)
+    if all(hasattr(leaf, "dtype") or isinstance(leaf, Number) for leaf in leaves):
+        try:
+            return jnp.asarray(values)
+        except (TypeError, ValueError):
+            pass
+    raise ValueError(f"{what} is no array but a {type(values).__name__}; allowed are {allowed}")
+
+
+def as_inexact(values: Any, what: str = "values") -> Inexact[Array, "..."]:
+    """Numbers in float32 at least: whole numbers would wrap around, half precision overflows.
+
+    Args:
+      values: numbers or booleans of any dtype.
+      what: what they are, for the message.
+
+    Returns:
+      The same numbers; float32 or wider, complex where they are.
+
+    Raises:
+      ValueError: if they are no numbers.
+
+    Example:
+      >>> import numpy as np
+      >>> print(as_inexact(np.array([200], np.uint8)) - 210)
+      [-10.]
+    """
+    array = as_array(values, what, "numbers")
+    if jnp.issubdtype(array.dtype, jnp.inexact):
+        return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
+        return array.astype(float)
+    raise ValueError(f"{what} has dtype {array.dtype}; allowed are numbers and booleans")
+
+
+def per_axis(value: Any, count: int, name: str) -> tuple[int, ...]:
+    """Returns one whole number per axis from a number for all of them or a sequence.
+
+    Args:
+      value: a whole number, or a sequence of `count` of them.
+      count: the number of axes.
+      name: the option's name, for the message.
+
+    Returns:
+      `count` whole numbers.
+
+    Raises:
+      ValueError: if an entry is no whole number, or the sequence has another length.
+
+    Example:
+      >>> per_axis(3, 2, "size")
+      (3, 3)
+    """
+    try:
+        entries = (_whole(value),) * count
+    except TypeError:
+        try:
+            entries = tuple(map(_whole, value))
+        except TypeError:
+            raise ValueError(
+                f"{name} is {value!r}; allowed are a whole number or one per axis"
+            ) from None
+    return _one_each(entries, count, name)
+
+
+def real_per_axis(value: Any, count: int, name: str) -> tuple[float, ...]:
+    """Returns one finite number per axis from a number for all of them or a sequence.
+
+    Args:
+      value: a real number, or a sequence of `count` of them.
+      count: the number of axes.
+      name: the option's name, for the message.
+
+    Returns:
+      `count` numbers.
+
+    Raises:
+      ValueError: if an entry is no finite number, or the sequence has another length.
+
+    Example:
+      >>> real_per_axis(0.5, 2, "max_shift")
+      (0.5, 0.5)
+    """
+    given = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * count
+    try:
+        entries = tuple(map(float, given))
+    except (TypeError, ValueError):
+        entries = (math.nan,)
+    if isinstance(value, str) or not all(map(math.isfinite, entries)):
+        raise ValueError(f"{name} is {value!r}; allowed are a finite number or one per axis")
+    return _one_each(entries, count, name)
+
+
 def _is_array(leaf):
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
 
@@ -96,3 +211,15 @@ def _hash(static):
         return hash(static)
     except TypeError:
         return hash(type(static[0]))
+
+
+def _whole(value):
+    if isinstance(value, bool | np.bool_):
+        raise TypeError("True and False are no numbers of pixels")
+    return operator.index(value)
+
+
+def _one_each(entries, count, name):
+    if len(entries) != count:
+        raise ValueError(f"{name} {entries} has {len(entries)} entries for {count} axes")
+    return entries

@@ -1,6 +1,7 @@
 """Assertions in chex's manner: a function moves with its input, or stays put."""
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, Literal
 
 import chex
@@ -12,7 +13,7 @@ from jaxtyping import Array, PyTree, Shaped
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shifts import check_axes, per_axis, translate
-from jaxinv.tolerances import tolerance
+from jaxinv.tolerances import LARGEST, rounding, spacing_of
 
 Method = Literal["measure", "proof", "both"]
 
@@ -46,16 +47,20 @@ def assert_translation_equivariant(
       stride: `s`, one number for all axes or one each.
       shifts: the shifts to measure, multiples of the stride. None means all of them where they
         are at most `MOST_SHIFTS`, else a fixed sample of that many with the one-stride shifts.
-      rtol: relative tolerance; None takes `jaxinv.tolerances.tolerance` of the output's dtype.
+      rtol: relative tolerance, below 1. None takes that of `jaxinv.tolerance`, for the coarsest
+        rounding in the program, which runs with `jax.default_matmul_precision("highest")`.
       atol: absolute tolerance in units of the largest output; None as for rtol.
       method: `"measure"` evaluates the shifts; `"proof"` asks `jaxinv.certify` instead and
         needs only the shapes of `x`; `"both"` does both.
 
     Raises:
-      AssertionError: if a shift differs; it names the worst shift and the size of the difference.
-        Or if the proof fails; it names the breaking line.
-      ValueError: if `fun` is not callable, axes, strides or shifts do not fit, or an output does
-        not have `1 / stride` of the input's positions.
+      AssertionError: if a shift differs; it names the worst shift and the size of the difference,
+        and says so where rounding in half precision explains as much. If an output is not finite;
+        it names the number of images and the first shift. Or if the proof fails; it names the
+        breaking line.
+      ValueError: if `fun` is not callable or returns nothing, arrays are empty, a tolerance is out
+        of range, axes, strides or shifts do not fit, or an output does not have `1 / stride` of the
+        input's positions.
 
     Example:
       >>> import jax.numpy as jnp
@@ -69,12 +74,11 @@ def assert_translation_equivariant(
       Cohen and Welling, "Group equivariant convolutional networks" (2016), section 2,
       https://arxiv.org/abs/1602.07576.
     """
-    sizes = _check(fun, x, axes, rtol, atol, method)
+    sizes, outputs = _check(fun, x, axes, rtol, atol, method)
     strides = per_axis(stride, len(sizes), "stride")
     if min(strides) < 1:
         raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
-    outputs = jax.eval_shape(fun, x)
-    for leaf in jax.tree.leaves(outputs):
+    for leaf in outputs:
         dims = check_axes(axes, len(leaf.shape), "an output")
         for dim, size, s in zip(dims, sizes, strides, strict=True):
             if leaf.shape[dim] * s != size:
@@ -87,9 +91,11 @@ def assert_translation_equivariant(
     if method != "proof":
         chosen = _shifts(sizes, shifts, strides)
         after = jnp.asarray(chosen.table() // np.array(strides))
-        base = fun(x)
-        moved = jax.vmap(lambda t: translate(base, t, axes=axes))(after)
-        _compare(fun, x, axes, chosen, moved, base, rtol, atol, "equivariant")
+
+        def moved(base):
+            return jax.vmap(lambda t: translate(base, t, axes=axes))(after)
+
+        _compare(fun, x, axes, chosen, rtol, atol, "equivariant", moved)
 
 
 def assert_translation_invariant(
@@ -117,15 +123,19 @@ def assert_translation_invariant(
       stride: `s`, one number for all axes or one each: only its multiples are meant.
       shifts: the shifts to measure, multiples of the stride. None means all of them where they
         are at most `MOST_SHIFTS`, else a fixed sample of that many with the one-stride shifts.
-      rtol: relative tolerance; None takes `jaxinv.tolerances.tolerance` of the output's dtype.
+      rtol: relative tolerance, below 1. None takes that of `jaxinv.tolerance`, for the coarsest
+        rounding in the program, which runs with `jax.default_matmul_precision("highest")`.
       atol: absolute tolerance in units of the largest output; None as for rtol.
       method: `"measure"` evaluates the shifts; `"proof"` asks `jaxinv.certify` instead and
         needs only the shapes of `x`; `"both"` does both.
 
     Raises:
-      AssertionError: if a shift differs; it names the worst shift and the size of the difference.
-        Or if the proof fails; it names the breaking line.
-      ValueError: if `fun` is not callable, or axes, strides or shifts do not fit.
+      AssertionError: if a shift differs; it names the worst shift and the size of the difference,
+        and says so where rounding in half precision explains as much. If an output is not finite;
+        it names the number of images and the first shift. Or if the proof fails; it names the
+        breaking line.
+      ValueError: if `fun` is not callable or returns nothing, arrays are empty, a tolerance is out
+        of range, or axes, strides or shifts do not fit.
 
     Example:
       >>> import jax.numpy as jnp
@@ -139,7 +149,7 @@ def assert_translation_invariant(
       Kauderer-Abrams, "Quantifying translation-invariance in convolutional neural networks"
       (2017), https://arxiv.org/abs/1801.01450.
     """
-    sizes = _check(fun, x, axes, rtol, atol, method)
+    sizes, _ = _check(fun, x, axes, rtol, atol, method)
     strides = per_axis(stride, len(sizes), "stride")
     if min(strides) < 1:
         raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
@@ -147,9 +157,11 @@ def assert_translation_invariant(
         _prove(fun, x, axes, "invariant", strides, shifts)
     if method != "proof":
         chosen = _shifts(sizes, shifts, strides)
-        base = fun(x)
-        same = jax.tree.map(lambda y: jnp.broadcast_to(y, (chosen.count, *jnp.shape(y))), base)
-        _compare(fun, x, axes, chosen, same, base, rtol, atol, "invariant")
+
+        def same(base):
+            return jax.tree.map(lambda y: jnp.broadcast_to(y, (chosen.count, *y.shape)), base)
+
+        _compare(fun, x, axes, chosen, rtol, atol, "invariant", same)
 
 
 def _check(fun, x, axes, rtol, atol, method):
@@ -158,8 +170,8 @@ def _check(fun, x, axes, rtol, atol, method):
     if method not in ("measure", "proof", "both"):
         raise ValueError(f"method is {method!r}; allowed are 'measure', 'proof', 'both'")
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None and not value >= 0:
-            raise ValueError(f"{name} is {value}; allowed are numbers from 0")
+        if value is not None and not (isinstance(value, Real) and 0 <= float(value) < 1):
+            raise ValueError(f"{name} is {value!r}; allowed are numbers from 0 to below 1")
     leaves = jax.tree.leaves(x)
     if not leaves:
         raise ValueError("x holds no arrays")
@@ -167,7 +179,21 @@ def _check(fun, x, axes, rtol, atol, method):
     sizes = {tuple(s[d] for d in check_axes(axes, len(s), "x")) for s in shapes}
     if len(sizes) > 1:
         raise ValueError(f"the arrays of x differ in size along axes {tuple(axes)}: {sizes}")
-    return sizes.pop()
+    _check_filled(shapes)
+    outputs = jax.tree.leaves(jax.eval_shape(fun, x))
+    if not outputs:
+        raise ValueError("fun returns no arrays; allowed are outputs of numbers or booleans")
+    _check_filled([leaf.shape for leaf in outputs])
+    for leaf in outputs:
+        if not (jnp.issubdtype(leaf.dtype, jnp.number) or leaf.dtype == bool):
+            raise ValueError(f"an output has dtype {leaf.dtype}; allowed are numbers and booleans")
+    return sizes.pop(), outputs
+
+
+def _check_filled(shapes):
+    for shape in shapes:
+        if 0 in shape:
+            raise ValueError(f"an array has shape {shape}; allowed are those that hold something")
 
 
 def _shifts(sizes: Sequence[int], shifts: Any, strides: Sequence[int]) -> ShiftSet:
@@ -192,41 +218,81 @@ def _shifts(sizes: Sequence[int], shifts: Any, strides: Sequence[int]) -> ShiftS
     return shift_set(sizes, shifts=listed)
 
 
-def _compare(fun, x, axes, chosen, expected, base, rtol, atol, what):
-    at_shifts = every_shift(fun, axes=axes, shifts=chosen.listed)(x)
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(base)]
-    for path, got, want in zip(
-        paths, jax.tree.leaves(at_shifts), jax.tree.leaves(expected), strict=True
+def _compare(fun, x, axes, chosen, rtol, atol, what, expected):
+    """Compares the outputs at each shift with what `expected` makes of the unshifted ones."""
+    unshifted = (0,) * len(chosen.sizes)
+    # The unshifted outputs come from the same program as the others: another would round otherwise.
+    with jax.default_matmul_precision("highest"):
+        spacing = spacing_of(jax.make_jaxpr(fun)(x))
+        at_shifts = every_shift(fun, axes=axes, shifts=(unshifted, *chosen.listed))(x)
+    base, moved = (jax.tree.map(lambda y, i=i: y[i], at_shifts) for i in (0, slice(1, None)))
+    listed = (unshifted, *chosen.listed)
+    images = _count_images(x, axes)
+    leaves = jax.tree_util.tree_leaves_with_path(at_shifts)
+    names = [f"output{jax.tree_util.keystr(path)}" for path, _ in leaves]
+    for name, (_, leaf) in zip(names, leaves, strict=True):
+        _check_finite(name, _on_host(leaf), listed, images, what)
+    for name, got, want in zip(
+        names, jax.tree.leaves(moved), jax.tree.leaves(expected(base)), strict=True
     ):
-        default = tolerance(want.dtype)
-        tolerances = (
-            default[0] if rtol is None else rtol,
-            default[1] if atol is None else atol,
-        )
-        _compare_leaf(f"output{path}", np.asarray(got), np.asarray(want), chosen, tolerances, what)
+        exact = not jnp.issubdtype(want.dtype, jnp.inexact)
+        widest = 0.0 if exact else max(spacing, float(jnp.finfo(want.dtype).eps))
+        default = min(rounding(widest, depth=32), LARGEST)
+        tolerances = (default if rtol is None else rtol, default if atol is None else atol)
+        # Beyond the tolerance, what a single layer may round by is not held against a network.
+        unclear = rounding(widest, depth=1) if rtol is None and atol is None else 0.0
+        _compare_leaf(name, _on_host(got), _on_host(want), chosen, tolerances, unclear, what)
 
 
-def _compare_leaf(name, got, want, chosen, tolerances, what):
-    if not np.issubdtype(want.dtype, np.complexfloating):
-        got, want = (v.astype(np.float64) for v in (got, want))
-    scale = np.abs(want[np.isfinite(want)]).max(initial=0)
+def _on_host(leaf):
+    wide = np.complex128 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else np.float64
+    return np.asarray(leaf).astype(wide)
+
+
+def _count_images(x, axes):
+    """The number of images, or None if the arrays have no common axis before the spatial ones."""
+    shapes = [leaf.shape for leaf in jax.tree.leaves(x)]
+    counts = {shape[0] for shape in shapes if 0 not in check_axes(axes, len(shape))}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _check_finite(name, outputs, shifts, images, what):
+    bad = ~np.isfinite(outputs)
+    if not bad.any():
+        return
+    first = shifts[int(np.argmax(bad.reshape(len(shifts), -1).any(axis=1)))]
+    by_image = outputs.ndim > 1 and outputs.shape[1] == images
+    anywhere = bad.any(axis=0).reshape((images, -1) if by_image else (-1, 1)).any(axis=1)
+    counted = "images" if by_image else "entries"
+    raise AssertionError(
+        f"not translation {what}: {name} is not finite for {anywhere.sum()} of {anywhere.size} "
+        f"{counted}, first at shift {first}"
+    )
+
+
+def _compare_leaf(name, got, want, chosen, tolerances, unclear, what):
+    scale = np.abs(want).max(initial=0)
     rtol, atol = tolerances
     try:
         chex.assert_trees_all_close(got, want, rtol=rtol, atol=atol * scale)
     except AssertionError as error:
-        close = np.isclose(got, want, rtol=rtol, atol=atol * scale, equal_nan=True)
-        with np.errstate(invalid="ignore"):
-            difference = np.where(close, 0, np.abs(got - want))
-        # A NaN against a number differs more than any number does.
-        difference = np.where(np.isnan(difference), np.inf, difference)
+        close = np.isclose(got, want, rtol=rtol, atol=atol * scale)
+        difference = np.where(close, 0, np.abs(got - want))
         worst = difference.reshape(chosen.count, -1).max(axis=1)
         at = int(np.argmax(worst))
         failed = int(np.sum(~close.reshape(chosen.count, -1).all(axis=1)))
-        raise AssertionError(
-            f"not translation {what}: {name} differs most at shift {chosen.shift((at,))} by "
+        measured = (
+            f"{name} differs most at shift {chosen.shift((at,))} by "
             f"{worst[at]:.4g} (largest output {scale:.4g}; allowed rtol={rtol:.2g}, "
             f"atol={atol:.2g} of the largest); {failed} of {chosen.count} shifts differ"
-        ) from error
+        )
+        if np.all(difference <= unclear * (np.abs(want) + scale)):
+            raise AssertionError(
+                f"not shown to be translation {what}: {measured}. Rounding errors in this program "
+                f"may reach {unclear:.2g} of an output: compute in float32, or ask for "
+                "method='proof'"
+            ) from error
+        raise AssertionError(f"not translation {what}: {measured}") from error
 
 
 def _prove(fun, x, axes, kind, strides, shifts):
@@ -234,30 +300,32 @@ def _prove(fun, x, axes, kind, strides, shifts):
     from jaxinv.symmetry import certify
 
     certificate = certify(fun, x, axes=axes)
-    asked = (strides,) if shifts is None else tuple(map(tuple, shifts))
+    sizes = certificate.sizes
+    asked = (strides,) if shifts is None else _shifts(sizes, shifts, strides).listed or ()
+    holds = _stays_along if kind == "invariant" else _moves_along
     for output in certificate.outputs:
-        proved = all(
-            t % d == 0 for shift in asked for t, d in zip(shift, output.period, strict=True)
-        )
-        if kind == "invariant":
-            proved = proved and output.kind == "invariant"
-        else:
-            proved = proved and _moves_with(output, axes, strides)
-        if not proved:
-            meant = f"multiples of {tuple(strides)}" if shifts is None else f"shifts {asked}"
-            name = f"output {output.path}".rstrip()
-            raise AssertionError(f"{name} not proved translation {kind} for {meant}\n{certificate}")
+        for axis, stride in enumerate(strides):
+            # On the torus a shift by the size of an axis is none.
+            steps = {shift[axis] % sizes[axis] for shift in asked} - {0}
+            period = output.period[axis]
+            if any(t % period for t in steps) or (steps and not holds(output, axes, axis, stride)):
+                meant = f"multiples of {tuple(strides)}" if shifts is None else f"shifts {asked}"
+                name = f"output {output.path}".rstrip()
+                raise AssertionError(
+                    f"{name} not proved translation {kind} for {meant}\n{certificate}"
+                )
 
 
-def _moves_with(output, axes, strides):
-    """Whether a certified output is its own roll, by shift / stride along the same axes."""
-    if output.kind != "equivariant":
+def _stays_along(output, axes, axis, stride):
+    return output.per_axis[axis].kind == "invariant"
+
+
+def _moves_along(output, axes, axis, stride):
+    """Whether a certified output is its own roll along the same axis, by shift / stride."""
+    state, dim = output.per_axis[axis], check_axes(axes, len(output.shape), "an output")[axis]
+    moving = [factor for row in output.layout for factor in row if factor[1] == axis]
+    # One factor moves, and it is the outermost of its dimension: else blocks of it would roll.
+    rolls = len(moving) == 1 and output.layout[dim][:1] == (moving[0],) and state.whole
+    if state.kind != "equivariant" or not rolls or state.moves is None:
         return False
-    dims = check_axes(axes, len(output.shape), "an output")
-    for a, (dim, stride) in enumerate(zip(dims, strides, strict=True)):
-        moving = [factor for row in output.layout for factor in row if factor[1] == a]
-        # One factor moves, and it is the outermost of its dimension: else blocks of it would roll.
-        rolls = len(moving) == 1 and output.layout[dim][0][1] == a and output.whole[a]
-        if not rolls or output.moves[a] * stride != output.period[a]:
-            return False
-    return True
+    return state.moves * stride == state.period

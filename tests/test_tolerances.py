@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from jaxinv import tolerances
 from jaxinv.tolerances import tolerance
@@ -31,9 +32,36 @@ def test_grows_with_the_square_root_of_depth():
     assert tolerance("float32", depth=64)[0] == pytest.approx(8 * tolerance("float32", depth=1)[0])
 
 
+def test_no_tolerance_lets_five_per_cent_pass():
+    for dtype in ("float8_e4m3fn", "bfloat16", "float16", "float32"):
+        rtol, atol = tolerance(dtype, depth=10_000)
+        assert rtol + atol < 0.05 - float(jnp.finfo("bfloat16").eps)
+
+
+@pytest.mark.parametrize(
+    ("fun", "spacing"),
+    [
+        (lambda x: x * 2, 2.0**-23),
+        (lambda x: x.astype("bfloat16") * 2, 2.0**-7),
+        (lambda x: jax.jit(lambda y: y.astype("float16") * 2)(x).astype("float32"), 2.0**-10),
+        (lambda x: lax.scan(lambda c, v: (c + v.astype("bfloat16"), v), 0, x)[1], 2.0**-7),
+        (lambda x: lax.reduce_precision(x, 8, 4), 2.0**-4),
+        (lambda x: x > 0, 0),
+        (lambda x: jnp.dot(x, x, precision="highest"), 2.0**-23),
+        (lambda x: jnp.dot(x, x, precision="default"), 2.0**-10),
+        (lambda x: jnp.dot(x, x, precision=lax.DotAlgorithmPreset.BF16_BF16_F32), 2.0**-7),
+        (lambda x: jnp.dot(x, x), 2.0**-10),
+    ],
+)
+def test_the_coarsest_rounding_of_a_program(monkeypatch, fun, spacing):
+    monkeypatch.setattr(tolerances.jax, "default_backend", lambda: "gpu")
+    assert tolerances.spacing_of(jax.make_jaxpr(fun)(jnp.ones(3))) == spacing
+
+
 def test_order_of_dtypes():
     sizes = [tolerance(d)[0] for d in ("float64", "float32", "float16", "bfloat16")]
     assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[1] < sizes[2]
     assert tolerance("complex64") == tolerance("float32")
     assert tolerance("uint8") == tolerance("bool") == (0.0, 0.0)
 
@@ -55,7 +83,7 @@ def test_order_of_dtypes():
 def test_follows_the_precision_of_matrix_products(monkeypatch, backend, precision, spacing):
     monkeypatch.setattr(tolerances.jax, "default_backend", lambda: backend)
     with jax.default_matmul_precision(precision):
-        assert tolerance("float32", depth=1)[0] == 16 * spacing
+        assert tolerance("float32", depth=1)[0] == min(16 * spacing, tolerances.LARGEST)
         assert tolerance("float64", depth=1)[0] == 16 * 2.0**-52
 
 

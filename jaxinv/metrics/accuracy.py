@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxinv.metrics.predictions import correct_predictions, flatten_shifts
+from jaxinv.metrics.predictions import flatten_shifts, hits
 
 
 def accuracy_map(
@@ -20,10 +20,11 @@ def accuracy_map(
       labels: the true classes, one per image.
 
     Returns:
-      Shares between 0 and 1, one per shift: a picture for two spatial axes.
+      Shares between 0 and 1, one per shift: a picture for two spatial axes. NaN where an output
+      is not finite.
 
     Raises:
-      ValueError: if the shapes do not fit.
+      ValueError: if the shapes do not fit, or a label is no class.
 
     Example:
       >>> import jax.numpy as jnp
@@ -34,7 +35,7 @@ def accuracy_map(
       Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
       transformations?" (2019), https://arxiv.org/abs/1805.12177.
     """
-    return jnp.mean(correct_predictions(outputs, labels), axis=-1, dtype=float)
+    return jnp.mean(hits(outputs, labels), axis=-1)
 
 
 def mean_accuracy(
@@ -52,10 +53,10 @@ def mean_accuracy(
       per_image: return each image's share of right shifts, for intervals over images.
 
     Returns:
-      A share between 0 and 1, or `n` of them.
+      A share between 0 and 1, or `n` of them; NaN where an output is not finite.
 
     Raises:
-      ValueError: if the shapes do not fit.
+      ValueError: if the shapes do not fit, or a label is no class.
 
     Example:
       >>> import jax.numpy as jnp
@@ -66,7 +67,7 @@ def mean_accuracy(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
       https://arxiv.org/abs/1712.02779: the random transformation.
     """
-    shares = jnp.mean(flatten_shifts(correct_predictions(outputs, labels)), axis=0, dtype=float)
+    shares = jnp.mean(flatten_shifts(hits(outputs, labels)), axis=0)
     return shares if per_image else jnp.mean(shares)
 
 
@@ -85,10 +86,10 @@ def worst_case_accuracy(
       per_image: return 0 or 1 for each image.
 
     Returns:
-      A share between 0 and 1, or `n` zeros and ones.
+      A share between 0 and 1, or `n` zeros and ones; NaN where an output is not finite.
 
     Raises:
-      ValueError: if the shapes do not fit.
+      ValueError: if the shapes do not fit, or a label is no class.
 
     Example:
       >>> import jax.numpy as jnp
@@ -99,5 +100,5 @@ def worst_case_accuracy(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
       https://arxiv.org/abs/1712.02779: the adversary that tries every transformation.
     """
-    right = jnp.all(flatten_shifts(correct_predictions(outputs, labels)), axis=0)
-    return right.astype(float) if per_image else jnp.mean(right, dtype=float)
+    right = jnp.min(flatten_shifts(hits(outputs, labels)), axis=0)
+    return right if per_image else jnp.mean(right)

@@ -1,7 +1,13 @@
 """How much probabilities change under a shift."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+from jaxinv.metrics.numbers import is_known, two_alike
+
+# How far probabilities in half precision may exceed 1 by rounding.
+ROUNDING = 0.01
 
 
 def mean_absolute_change(
@@ -23,10 +29,10 @@ def mean_absolute_change(
       per_image: average over the leading axes only.
 
     Returns:
-      A number between 0 and 1, or `n` of them.
+      A number between 0 and 1, or `n` of them; NaN where a probability is not finite.
 
     Raises:
-      ValueError: if the shapes differ or have no axis of classes.
+      ValueError: if the shapes differ or have no axis of classes, or a number is no probability.
 
     Example:
       >>> import jax.numpy as jnp
@@ -38,13 +44,21 @@ def mean_absolute_change(
       Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
       transformations?" (2019), https://arxiv.org/abs/1805.12177: mean absolute change (MAC).
     """
-    before, after = jnp.asarray(before), jnp.asarray(after)
-    if before.shape != after.shape or before.ndim < 2:
+    before, after = two_alike(before, after, "probabilities")
+    if before.ndim < 2:
         raise ValueError(
-            f"probabilities have shapes {before.shape} and {after.shape}; "
-            "allowed are two of the same (*pairs, n, classes)"
+            f"probabilities have shape {before.shape}; allowed is (*pairs, n, classes)"
         )
+    if is_known(before, after):
+        known = np.stack([before, after])
+        if (known < 0).any() or (known > 1 + ROUNDING).any():
+            raise ValueError(
+                f"probabilities are {known.min():.3g} to {known.max():.3g}; "
+                "allowed are numbers from 0 to 1, after the softmax"
+            )
     top = jnp.argmax(before, axis=-1, keepdims=True)
     change = jnp.abs(jnp.take_along_axis(after - before, top, axis=-1)[..., 0])
+    finite = jnp.all(jnp.isfinite(before) & jnp.isfinite(after), axis=-1)
+    change = jnp.where(finite, change, jnp.nan)
     per = jnp.mean(change.reshape(-1, change.shape[-1]), axis=0)
     return per if per_image else jnp.mean(per)

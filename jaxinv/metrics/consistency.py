@@ -4,7 +4,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxinv.metrics.predictions import correct_predictions, flatten_shifts, predicted_classes
+from jaxinv.metrics.predictions import (
+    flatten_shifts,
+    hits,
+    nan_if_undefined,
+    predicted_classes,
+)
+from jaxinv.shifts import per_axis
 
 
 def consistency(outputs: Shaped[Array, "..."], *, per_image: bool = False) -> Float[Array, "..."]:
@@ -24,7 +30,7 @@ def consistency(outputs: Shaped[Array, "..."], *, per_image: bool = False) -> Fl
       per_image: return each image's chance, for intervals over images.
 
     Returns:
-      A share between 0 and 1, or `n` of them.
+      A share between 0 and 1, or `n` of them; NaN where an output is not finite.
 
     Raises:
       ValueError: if the shapes do not fit.
@@ -39,7 +45,7 @@ def consistency(outputs: Shaped[Array, "..."], *, per_image: bool = False) -> Fl
       https://arxiv.org/abs/1904.11486.
     """
     predictions = flatten_shifts(predicted_classes(outputs))
-    chances = jax.vmap(_same_pair, in_axes=1)(predictions)
+    chances = nan_if_undefined(jax.vmap(_same_pair, in_axes=1)(predictions), predictions, axis=0)
     return chances if per_image else jnp.mean(chances)
 
 
@@ -61,6 +67,7 @@ def consistent_accuracy(
 
     Returns:
       A share between 0 and 1, or `n` of them. At most `consistency` and at most `mean_accuracy`.
+      NaN where an output is not finite.
 
     Raises:
       ValueError: if the shapes do not fit.
@@ -74,8 +81,7 @@ def consistent_accuracy(
       Zhang, "Making convolutional networks shift-invariant again" (2019), supplement,
       https://arxiv.org/abs/1904.11486: agreement counted for right predictions only.
     """
-    right = flatten_shifts(correct_predictions(outputs, labels))
-    chances = jnp.mean(right, axis=0, dtype=float) ** 2
+    chances = jnp.mean(flatten_shifts(hits(outputs, labels)), axis=0) ** 2
     return chances if per_image else jnp.mean(chances)
 
 
@@ -102,7 +108,7 @@ def top1_change(
       per_image: return each image's share.
 
     Returns:
-      A share between 0 and 1, or `n` of them.
+      A share between 0 and 1, or `n` of them; NaN where an output is not finite.
 
     Raises:
       ValueError: if the step has the wrong length, is zero, or leaves no pair inside the grid.
@@ -123,12 +129,13 @@ def top1_change(
     axes = predictions.ndim - 1
     if axes == 0:
         raise ValueError("there is no axis of shifts; outputs must be those of an orbit")
-    if step is not None and (len(step) != axes or not any(step)):
+    if step is not None and not any(per_axis(step, axes, "step")):
         raise ValueError(f"step is {step}; allowed are {axes} whole numbers, not all zero")
     units = [tuple(int(a == b) for b in range(axes)) for a in range(axes)]
-    steps = units if step is None else [tuple(step)]
+    steps = units if step is None else [per_axis(step, axes, "step")]
     changes = [flatten_shifts(_changed(predictions, e, periodic)) for e in steps]
     shares = jnp.mean(jnp.stack([jnp.mean(c, axis=0, dtype=float) for c in changes]), axis=0)
+    shares = nan_if_undefined(shares, flatten_shifts(predictions), axis=0)
     return shares if per_image else jnp.mean(shares)
 
 

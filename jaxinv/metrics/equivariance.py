@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jaxinv.metrics.predictions import flatten_shifts
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import index_of, norm, quotient, two_alike
 from jaxinv.shifts import per_axis, subpixel_translate, translate
 
 
@@ -23,10 +24,10 @@ def relative_error(
       expected: `b`, the same shape.
 
     Returns:
-      A number from 0; of two zero arrays, 0.
+      A number from 0; the distance itself where `b` is zero, NaN where a number is not finite.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError: if the shapes differ, the arrays are empty or hold no numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -37,12 +38,8 @@ def relative_error(
       Lenc and Vedaldi, "Understanding image representations by measuring their equivariance and
       equivalence" (2015), https://arxiv.org/abs/1411.5908.
     """
-    actual, expected = jnp.asarray(actual), jnp.asarray(expected)
-    if actual.shape != expected.shape:
-        raise ValueError(f"shapes {actual.shape} and {expected.shape} differ")
-    distance = jnp.sqrt(jnp.sum(jnp.abs(actual - expected) ** 2))
-    scale = jnp.sqrt(jnp.sum(jnp.abs(expected) ** 2))
-    return jnp.where(scale > 0, distance / jnp.where(scale > 0, scale, 1), distance)
+    a, b = two_alike(actual, expected, "arrays")
+    return quotient(norm(a - b), norm(b))
 
 
 def equivariance_error(
@@ -73,11 +70,11 @@ def equivariance_error(
       method: `"integer"`, `"fourier"` or `"linear"`: how shifts are interpolated.
 
     Returns:
-      The relative error.
+      The relative error; NaN where an output is not finite.
 
     Raises:
-      ValueError: if a shift is no multiple of the stride with `method="integer"`, or the method
-        is unknown.
+      ValueError: if a stride is below 1, a shift is no multiple of it with `method="integer"`, or
+        the method is unknown.
 
     Example:
       >>> import jax.numpy as jnp
@@ -93,6 +90,8 @@ def equivariance_error(
     """
     axes = tuple(axes)
     strides = per_axis(stride, len(axes), "stride")
+    if min(strides) < 1:
+        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
     if method == "integer":
         steps = per_axis(shift, len(axes), "shift")
         if any(t % s for t, s in zip(steps, strides, strict=True)):
@@ -124,10 +123,10 @@ def invariance_error(
       origin: index of the zero shift in the leading axes; None means the first of each.
 
     Returns:
-      One relative error per shift; 0 at the origin.
+      One relative error per shift; 0 at the origin, NaN where an output is not finite.
 
     Raises:
-      ValueError: if the origin does not index the leading axes.
+      ValueError: if the origin does not index the leading axes, or there are no numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -138,18 +137,18 @@ def invariance_error(
       Goodfellow et al., "Measuring invariances in deep networks" (2009),
       https://papers.nips.cc/paper/2009/hash/428fca9bc1921c25c5121f9da7815cde-Abstract.html.
     """
-    outputs = jnp.asarray(outputs)
+    outputs = as_inexact(outputs, "outputs")
     origin = (0,) * (outputs.ndim - 2) if origin is None else tuple(origin)
     if not 0 < len(origin) <= outputs.ndim - 1:
         raise ValueError(
             f"origin {origin} must index the axes of shifts of outputs {outputs.shape}"
         )
-    base = outputs[origin]
+    if outputs.size == 0:
+        raise ValueError(f"outputs have shape {outputs.shape}; there is nothing to compare")
     shifts = outputs.shape[: len(origin)]
-    flat = flatten_shifts((outputs - base).reshape(-1, base.size))
-    distance = jnp.linalg.norm(flat, axis=-1).reshape(shifts)
-    scale = jnp.linalg.norm(base.reshape(-1))
-    return jnp.where(scale > 0, distance / jnp.where(scale > 0, scale, 1), distance)
+    base = outputs[index_of(origin, shifts)]
+    distance = norm(outputs - base, axis=range(len(origin), outputs.ndim))
+    return quotient(distance, norm(base))
 
 
 def cosine_invariance(
@@ -166,10 +165,11 @@ def cosine_invariance(
       after: activations of the shifted images; the same shape.
 
     Returns:
-      One number between -1 and 1 per image; 1 where both are zero, 0 where one is.
+      One number between -1 and 1 per image; 1 where both are zero, 0 where one is, NaN where an
+      activation is not finite.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError: if the shapes differ, the arrays are empty or hold no numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -180,11 +180,16 @@ def cosine_invariance(
       Biscione and Bowers, "Convolutional neural networks are not invariant to translation, but
       they can learn to be" (2021), https://arxiv.org/abs/2110.05861.
     """
-    before, after = jnp.asarray(before), jnp.asarray(after)
-    if before.shape != after.shape or before.ndim == 0:
-        raise ValueError(f"activations have shapes {before.shape} and {after.shape}; they differ")
+    before, after = two_alike(before, after, "activations")
+    if before.ndim == 0:
+        raise ValueError("activations are single numbers; allowed is shape (n, *features)")
     a, b = (v.reshape(v.shape[0], -1) for v in (before, after))
-    lengths = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
-    cosines = jnp.sum(a * b, axis=-1) / jnp.where(lengths > 0, lengths, 1)
+    units = [v / jnp.where(size == 0, 1, size) for v, size in ((v, _lengths(v)) for v in (a, b))]
+    cosines = jnp.clip(jnp.sum(units[0] * units[1], axis=-1), -1, 1)
     both_zero = ~jnp.any(a, axis=-1) & ~jnp.any(b, axis=-1)
-    return jnp.where(both_zero, 1, cosines)
+    finite = jnp.all(jnp.isfinite(a) & jnp.isfinite(b), axis=-1)
+    return jnp.where(finite, jnp.where(both_zero, 1, cosines), jnp.nan)
+
+
+def _lengths(vectors):
+    return norm(vectors, axis=-1, keepdims=True)

@@ -1,15 +1,17 @@
 """Layer by layer through a Flax model as it is: where the symmetry is lost."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Num, PyTree, Shaped
 
+from jaxinv.arguments import as_inexact
 from jaxinv.metrics.equivariance import cosine_invariance, relative_error
 from jaxinv.metrics.spectrum import energy_above_nyquist
 from jaxinv.shifts import check_axes, subpixel_translate, translate
@@ -35,7 +37,7 @@ class LayerSymmetry(NamedTuple):
       half_pixel_error: the same at shifts by half a pixel (Fourier).
       cosine: mean cosine between outputs before and after a shift by one pixel.
       aliasing: share of the output's energy above the Nyquist frequency of the next layer that
-        is a map; 0 where that is no coarser.
+        is a map; 0 where that is no coarser, NaN for outputs that are no maps.
     """
 
     name: str
@@ -156,70 +158,190 @@ def layer_symmetry(
       https://arxiv.org/abs/1805.12177: why strides break equivariance; Biscione and Bowers
       (2021), https://arxiv.org/abs/2110.05861: cosines.
     """
-    x = jnp.asarray(x)
-    dims = check_axes(axes, x.ndim, "x")
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    layers = functools.partial(layer_outputs, module, variables, **options)
+    return symmetry_of_layers(layers, x, axes=axes)
 
+
+def symmetry_of_layers(
+    layers: Callable[[Array], Mapping[str, Array]],
+    x: Num[Array, "n ..."],
+    *,
+    axes: Sequence[int] = (1, 2),
+) -> list[LayerSymmetry]:
+    """Measures each layer of any network that shows them, as `layer_symmetry` does.
+
+    Args:
+      layers: a function of images that returns the outputs of the layers by name, in their order.
+      x: a batch of images.
+      axes: their spatial dimensions, the same in all layers of the images' rank.
+
+    Returns:
+      One row per layer with floating-point output, in order.
+
+    Raises:
+      ValueError: if an axis is out of range, or there are no images.
+
+    Example:
+      >>> import jax
+      >>> x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
+      >>> (row,) = symmetry_of_layers(lambda x: {"halved": x[:, ::2, ::2]}, x)
+      >>> row.stride, row.lattice_error < 1e-5, row.integer_error > 0.1
+      ((2, 2), True, True)
+    """
+    x = as_inexact(x, "x")
+    dims = check_axes(axes, x.ndim, "x")
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
     names: list[str] = []
 
     @jax.jit
-    def capture(variables, image):
-        outputs = layer_outputs(module, variables, image, **options)
+    def capture(image):
+        outputs = layers(image)
         kept = {k: v for k, v in outputs.items() if jnp.issubdtype(v.dtype, jnp.floating)}
         names[:] = kept  # compilation would return a dictionary sorted, not in order of calls
         return tuple(kept.values())
 
-    @functools.lru_cache(maxsize=8)  # each entry holds the outputs of all layers
+    @functools.lru_cache(maxsize=4)  # each entry holds the outputs of all layers
     def after(shift: tuple[float, ...]):
-        return capture(variables, _move(x, jnp.array(shift), dims))
+        return capture(_move(x, jnp.array(shift), dims))
 
-    base = capture(variables, x)
-    maps = [_is_map(y, x, dims) for y in base]
+    base = capture(x)
+    maps = tuple(_is_map(y, x, dims) for y in base)
+    strides = _strides(base, x, dims, maps, after)
+    torus = tuple(_fits(y, x, dims, stride) for y, stride in zip(base, strides, strict=True))
+    ones = (1,) * len(dims)
+    lattice = {stride for stride in strides if stride}
+    steps = dict.fromkeys((*lattice, ones, tuple(0.5 * one for one in ones)))
+    scores = {
+        t: jax.device_get(_scores(base, after(t), jnp.array(t, float), strides, torus, dims))
+        for t in dict.fromkeys(t for step in steps for t in _along_axes(step))
+    }
+
+    def mean(i, step, column):
+        """Over the axes, of a layer's score at shifts by that axis's step."""
+        return float(np.mean([scores[t][column][i] for t in _along_axes(step)]))
+
+    grids = []
+    for i, y in enumerate(base):
+        following = next((base[j] for j in range(i + 1, len(base)) if maps[j]), y)
+        grids.append(tuple(following.shape[d] for d in dims) if maps[i] else ())
+    aliased = jax.device_get(_aliased(base, tuple(grids), dims))
     rows = []
     for i, (name, y) in enumerate(zip(names, base, strict=True)):
-
-        def at(shifts, i=i):
-            return tuple(after(t)[i] for t in shifts)
-
-        stride = _stride(y, x, dims, at) if maps[i] else ()
-        following = next((base[j] for j in range(i + 1, len(base)) if maps[j]), y)
-        scores = _scores(
-            y,
-            at(_along_axes(stride)),
-            at(_along_axes((1,) * len(dims))),
-            at(_along_axes((0.5,) * len(dims))),
-            dims,
-            stride,
-            _fits(y, x, dims, stride),
-            tuple(following.shape[d] for d in dims) if maps[i] else (),
+        at_one = [
+            scores[t][_WHOLE if step == 1 else _BETWEEN][i]
+            for t, step in zip(_along_axes(ones), strides[i] or ones, strict=True)
+        ]
+        rows.append(
+            LayerSymmetry(
+                name,
+                y.shape,
+                strides[i],
+                lattice_error=mean(i, strides[i] or ones, _WHOLE),
+                integer_error=float(np.mean(at_one)),
+                half_pixel_error=mean(i, (0.5,) * len(dims), _BETWEEN),
+                cosine=mean(i, ones, _COSINE),
+                aliasing=float(aliased[i]),
+            )
         )
-        rows.append(LayerSymmetry(name, y.shape, stride, *map(float, scores)))
     return rows
+
+
+def window_error(
+    actual: Array,
+    base: Array,
+    shift: Sequence[int] | Array,
+    whole: Sequence[int],
+    *,
+    axes: Sequence[int] = (1, 2),
+) -> Array:
+    """Relative error of a moved map where both maps show the same content.
+
+    A map that is shorter than the torus (after a VALID convolution) is a window of it: at a shift
+    content enters at its border, and only what both windows show can be compared.
+
+    Args:
+      actual: the map of the translated image.
+      base: that of the image.
+      shift: by how many positions it should have moved; may be traced.
+      whole: positions of the torus along each axis.
+      axes: the spatial dimensions.
+
+    Returns:
+      The relative error; 0 if the windows show nothing in common.
+
+    Example:
+      >>> ramp = jnp.arange(1.0, 7.0).reshape(1, 6, 1, 1)
+      >>> float(window_error(ramp[:, 1:5], ramp[:, 2:6], (1, 0), (6, 1)))
+      0.0
+    """
+    dims = check_axes(axes, base.ndim)
+    widths = [(0, 0)] * base.ndim
+    for dim, m in zip(dims, whole, strict=True):
+        widths[dim] = (0, max(0, m - base.shape[dim]))
+
+    def moved(values):
+        wide = translate(jnp.pad(values, widths), tuple(shift), axes=dims)
+        return wide[tuple(slice(n) for n in base.shape)]
+
+    seen = moved(jnp.ones(base.shape))
+    return relative_error(actual * seen, moved(base))
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def _move(x, shift, dims):
     if jnp.issubdtype(shift.dtype, jnp.integer):
-        return translate(x, shift, axes=dims)
-    return subpixel_translate(x, shift, axes=dims)
+        return translate(x, tuple(shift), axes=dims)
+    return subpixel_translate(x, tuple(shift), axes=dims)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))
-def _scores(y, lattice, whole, half, dims, stride, torus, grid):
-    """The five numbers of a row, from a layer's outputs before and after shifts."""
-    cosine = jnp.mean(jnp.stack([jnp.mean(cosine_invariance(y, moved)) for moved in whole]))
-    if not stride:
-        unmoved = [jnp.mean(jnp.stack([relative_error(m, y) for m in ms])) for ms in (whole, half)]
-        return unmoved[0], *unmoved, cosine, 0.0
-    errors = [
-        _mean_error(y, moved, dims, steps, stride, torus)
-        for moved, steps in (
-            (lattice, stride),
-            (whole, (1,) * len(dims)),
-            (half, (0.5,) * len(dims)),
-        )
+# One program for all layers: operations dispatched one by one are compiled one by one. It runs a
+# few times, so that optimising it would take longer than it saves.
+_COMPILER = {"xla_backend_optimization_level": 0}
+_WHOLE, _BETWEEN, _COSINE = range(3)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5), compiler_options=_COMPILER)
+def _scores(base, moved, shift, strides, torus, dims):
+    """By layer: the error if the shift is a multiple of its stride, if it is none, the cosine."""
+    whole, between, cosines = [], [], []
+    for y, other, stride, fits in zip(base, moved, strides, torus, strict=True):
+        cosines.append(jnp.mean(cosine_invariance(y, other)))
+        if not stride:
+            whole.append(relative_error(other, y))
+            between.append(whole[-1])
+            continue
+        by = [shift[a] / s for a, s in enumerate(stride)]
+        steps = jnp.floor(jnp.stack(by)).astype(int)
+        whole.append(window_error(other, y, steps, _room(y, dims, fits), axes=dims))
+        if fits:
+            expected = subpixel_translate(as_inexact(y), by, axes=dims)
+            between.append(relative_error(other, expected))
+        else:
+            between.append(jnp.array(jnp.nan))
+    return whole, between, cosines
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), compiler_options=_COMPILER)
+def _aliased(base, grids, dims):
+    return [
+        energy_above_nyquist(y, grid, axes=dims) if grid else jnp.nan
+        for y, grid in zip(base, grids, strict=True)
     ]
-    return *errors, cosine, energy_above_nyquist(y, grid, axes=dims)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4), compiler_options=_COMPILER)
+def _errors_of_one_step(base, moved, unit, maps, dims):
+    """By map: the error if the shift moved it by one position along an axis."""
+    return [
+        window_error(other, y, unit, _room(y, dims, False), axes=dims) if found else jnp.inf
+        for y, other, found in zip(base, moved, maps, strict=True)
+    ]
+
+
+def _room(y, dims, fits):
+    """A torus for a map: its own, or one with room for what enters at a shift."""
+    return tuple(y.shape[d] * (1 if fits else 2) for d in dims)
 
 
 def _is_map(y, x, dims):
@@ -237,50 +359,29 @@ def _fits(y, x, dims, stride):
     return all(y.shape[d] * s == x.shape[d] for d, s in zip(dims, stride, strict=False))
 
 
-def _stride(y, x, dims, at):
-    """Pixels per position along each axis: the ratio of sizes, unless another explains more."""
-    found = []
+def _strides(base, x, dims, maps, after):
+    """Pixels per position of each map: the ratio of sizes, unless another explains it better."""
+    strides = [
+        [x.shape[d] // y.shape[d] for d in dims] if m else []
+        for y, m in zip(base, maps, strict=True)
+    ]
     for a, dim in enumerate(dims):
-        ratio = x.shape[dim] // y.shape[dim]
-        unit = tuple(int(b == a) for b in range(len(dims)))
+        unit = _along_axes((1,) * len(dims))[a]
 
-        def error(stride, unit=unit):
-            (moved,) = at([tuple(stride * step for step in unit)])
-            return float(_whole_error(y, moved, jnp.array(unit), dims, False))
+        @functools.cache
+        def errors(stride, unit=unit):
+            moved = after(tuple(stride * step for step in unit))
+            return jax.device_get(_errors_of_one_step(base, moved, jnp.array(unit), maps, dims))
 
-        # VALID convolutions shorten a map, so that its ratio of sizes is at least the stride.
-        others = [s for s in USUAL_STRIDES if s < ratio]
-        best = ratio
-        if others and (x.shape[dim] % y.shape[dim] or error(ratio) > EXPLAINED):
-            errors = {s: error(s) for s in [*others, ratio]}
-            nearest = min(errors, key=errors.__getitem__)
-            best = nearest if errors[nearest] < 0.5 * errors[ratio] else ratio
-        found.append(best)
-    return tuple(found)
-
-
-def _mean_error(y, moved, dims, steps, stride, torus):
-    """Mean over the axes of the error at that axis's step, in pixels of the input."""
-    errors = []
-    for one, t in zip(moved, _along_axes(steps), strict=True):
-        inner = [step / s for step, s in zip(t, stride, strict=True)]
-        if all(step % 1 == 0 for step in inner):
-            errors.append(_whole_error(y, one, [int(step) for step in inner], dims, torus))
-        elif torus:
-            errors.append(relative_error(one, subpixel_translate(y, inner, axes=dims)))
-        else:
-            errors.append(jnp.nan)
-    return jnp.mean(jnp.array(errors))
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4))
-def _whole_error(y, moved, shift, dims, torus):
-    """Relative error of `moved` against `y` shifted by whole positions of its own."""
-    expected = translate(y, shift, axes=dims)
-    if not torus:
-        # Windows that begin before the shift see what wrapped around.
-        for i, dim in enumerate(dims):
-            inside = jnp.arange(y.shape[dim]) >= shift[i]
-            inside = inside.reshape([-1 if d == dim else 1 for d in range(y.ndim)])
-            moved, expected = jnp.where(inside, moved, 0), jnp.where(inside, expected, 0)
-    return relative_error(moved, expected)
+        for i, y in enumerate(base):
+            if not maps[i]:
+                continue
+            ratio = strides[i][a]
+            # VALID convolutions shorten a map, so that its ratio of sizes is at least the stride.
+            others = [s for s in USUAL_STRIDES if s < ratio]
+            if others and (x.shape[dim] % y.shape[dim] or errors(ratio)[i] > EXPLAINED):
+                tried = {s: float(errors(s)[i]) for s in (*others, ratio)}
+                nearest = min(tried, key=tried.__getitem__)
+                if tried[nearest] < 0.5 * tried[ratio]:
+                    strides[i][a] = nearest
+    return tuple(map(tuple, strides))

@@ -1,7 +1,12 @@
 """From an orbit's outputs to predicted classes, with the checks that all metrics share."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Shaped
+import numpy as np
+from jaxtyping import Array, Float, Int, Num, Shaped
+
+from jaxinv.arguments import as_array, as_inexact
+from jaxinv.metrics.numbers import is_known
 
 
 def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
@@ -16,7 +21,8 @@ def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
         predictions of shape `(*shifts, n)`, whole numbers, which are returned as they are.
 
     Returns:
-      The predicted classes. Of equal logits, the first wins.
+      The predicted classes. Of equal logits, the first wins. Where a logit is not finite nothing
+      is predicted: -1, of which the metrics make NaN.
 
     Raises:
       ValueError: if there is no axis of images left, or no class to choose from.
@@ -30,13 +36,13 @@ def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
       Zhang, "Making convolutional networks shift-invariant again" (2019),
       https://arxiv.org/abs/1904.11486, section 4.2: agreement of the arg max.
     """
-    outputs = jnp.asarray(outputs)
+    outputs = as_array(outputs, "outputs", "logits or class numbers")
     if jnp.issubdtype(outputs.dtype, jnp.floating):
         if outputs.ndim < 2 or outputs.shape[-1] == 0:
             raise ValueError(
                 f"logits have shape {outputs.shape}; allowed is (*shifts, images, classes)"
             )
-        return jnp.argmax(outputs, axis=-1)
+        return jnp.where(jnp.all(jnp.isfinite(outputs), -1), jnp.argmax(outputs, axis=-1), -1)
     if not jnp.issubdtype(outputs.dtype, jnp.integer):
         raise ValueError(f"outputs have dtype {outputs.dtype}; allowed are logits or class numbers")
     if outputs.ndim < 1:
@@ -58,10 +64,10 @@ def correct_predictions(
       labels: the true classes, one per image.
 
     Returns:
-      Booleans.
+      Booleans; False where nothing is predicted because an output is not finite.
 
     Raises:
-      ValueError: if there is not one label per image.
+      ValueError: if there is not one label per image, a class number from 0.
 
     Example:
       >>> import jax.numpy as jnp
@@ -73,14 +79,110 @@ def correct_predictions(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
       https://arxiv.org/abs/1712.02779.
     """
+    return hits(outputs, labels) == 1
+
+
+def hits(outputs: Shaped[Array, "..."], labels: Int[Array, " n"]) -> Float[Array, "*shifts n"]:
+    """1 for a right prediction, 0 for a wrong one, NaN where there is none or no such class.
+
+    Args:
+      outputs: logits `(*shifts, n, classes)` or predictions `(*shifts, n)`.
+      labels: the true classes, one per image.
+
+    Returns:
+      One number for each shift and image.
+
+    Raises:
+      ValueError: if there are no images or no shifts, or not one label per image, a class number.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(hits(jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, jnp.nan]]), jnp.array([0, 0, 0])))
+      [ 1.  0. nan]
+    """
+    outputs = as_array(outputs, "outputs", "logits or class numbers")
     predictions = predicted_classes(outputs)
-    labels = jnp.asarray(labels)
-    if labels.shape != predictions.shape[-1:]:
+    flatten_shifts(predictions)  # raises for none
+    classes = outputs.shape[-1] if jnp.issubdtype(outputs.dtype, jnp.floating) else None
+    labels = check_labels(labels, predictions.shape[-1:], classes=classes)
+    known = (predictions >= 0) & (labels >= 0) & (True if classes is None else labels < classes)
+    return jnp.where(known, (predictions == labels).astype(float), jnp.nan)
+
+
+def check_labels(
+    labels: Int[Array, "..."], shape: tuple[int, ...], *, classes: int | None = None
+) -> Int[Array, "..."]:
+    """Returns the true classes as an array, one for each image.
+
+    Args:
+      labels: class numbers; may be traced, and their values are then not looked at.
+      shape: that of the images.
+      classes: how many classes there are, where that is known.
+
+    Returns:
+      The labels.
+
+    Raises:
+      ValueError: if they are no whole numbers, have another shape, or name no class.
+
+    Example:
+      >>> print(check_labels([1, 0], (2,), classes=2))
+      [1 0]
+    """
+    array = as_array(labels, "labels", "class numbers, whole and from 0")
+    if not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(
-            f"labels have shape {labels.shape}; there must be one for each of the "
-            f"{predictions.shape[-1]} images"
+            f"labels have dtype {array.dtype}; allowed are class numbers, whole and from 0"
         )
-    return predictions == labels
+    if array.shape != shape:
+        count = f"the {shape[0]} images" if len(shape) == 1 else f"images of shape {shape}"
+        raise ValueError(f"labels have shape {array.shape}; there must be one for each of {count}")
+    if array.size and is_known(array):
+        least, most = np.asarray(array).min(), np.asarray(array).max()
+        if least < 0 or (classes is not None and most >= classes):
+            limit = "from 0" if classes is None else f"0 to {classes - 1}"
+            raise ValueError(
+                f"label {least if least < 0 else most} is no class; allowed are {limit}"
+            )
+    return array
+
+
+def nan_if_undefined(
+    values: Float[Array, "..."],
+    predictions: Int[Array, "..."],
+    *,
+    axis: int | None = None,
+) -> Float[Array, "..."]:
+    """The values, with NaN for what rests on a prediction of -1: on an output that is not finite.
+
+    Args:
+      values: what was computed from the predictions.
+      predictions: class numbers.
+      axis: the axis of predictions that each value rests on; None means all of them.
+
+    Returns:
+      The values, floating point.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(nan_if_undefined(jnp.array([1.0, 0.5]), jnp.array([[0, -1], [0, 1]]), axis=0))
+      [ 1. nan]
+    """
+    return jnp.where(jnp.any(predictions < 0, axis=axis), jnp.nan, values)
+
+
+def probabilities(logits: Num[Array, "*shifts n classes"]) -> Float[Array, "*shifts n classes"]:
+    """Softmax in float32 at least, NaN for an image with a logit that is not finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(probabilities(jnp.array([[0.0, 0.0], [0.0, jnp.inf]])))
+      [[0.5 0.5]
+       [nan nan]]
+    """
+    logits = as_inexact(logits, "logits")
+    finite = jnp.all(jnp.isfinite(logits), axis=-1, keepdims=True)
+    return jnp.where(finite, jax.nn.softmax(logits), jnp.nan)
 
 
 def flatten_shifts(values: Shaped[Array, "*shifts n"]) -> Shaped[Array, "shifts n"]:
@@ -100,7 +202,8 @@ def flatten_shifts(values: Shaped[Array, "*shifts n"]) -> Shaped[Array, "shifts 
       >>> flatten_shifts(jnp.zeros((3, 4, 5))).shape
       (12, 5)
     """
-    values = jnp.asarray(values)
-    if values.ndim == 0 or values.size == 0:
-        raise ValueError(f"there are no images or no shifts in an array of shape {values.shape}")
-    return values.reshape(-1, values.shape[-1])
+    if jnp.ndim(values) == 0 or jnp.size(values) == 0:
+        raise ValueError(
+            f"there are no images or no shifts in an array of shape {jnp.shape(values)}"
+        )
+    return jnp.reshape(values, (-1, jnp.shape(values)[-1]))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxinv.metrics.predictions import flatten_shifts
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import index_of, norm
 
 
 def sensitivity_map(
@@ -34,11 +35,12 @@ def sensitivity_map(
       normalise: divide by the distance between images.
 
     Returns:
-      One distance per shift, zero at the origin.
+      One distance per shift, zero at the origin; NaN where an output is not finite, and where all
+      images have the same outputs to normalise by.
 
     Raises:
-      ValueError: if the origin has not one index per axis of shifts, or there are not two images
-        to normalise by.
+      ValueError: if the origin is no index of the axes of shifts, there are no outputs, or not two
+        images to normalise by.
 
     Example:
       >>> import jax.numpy as jnp
@@ -50,7 +52,7 @@ def sensitivity_map(
       Kauderer-Abrams, "Quantifying translation-invariance in convolutional neural networks"
       (2017), https://arxiv.org/abs/1801.01450; the scale by the distance between images is ours.
     """
-    outputs = jnp.asarray(outputs)
+    outputs = as_inexact(outputs, "outputs")
     if origin is None:
         if outputs.ndim < 3:
             raise ValueError(
@@ -62,16 +64,19 @@ def sensitivity_map(
         raise ValueError(
             f"origin {origin} must index each axis of shifts in outputs of shape {outputs.shape}"
         )
+    if outputs.size == 0:
+        raise ValueError(f"outputs have shape {outputs.shape}; there is nothing to compare")
     shifts, images = outputs.shape[: len(origin)], outputs.shape[len(origin)]
+    if normalise and images < 2:
+        raise ValueError("one image has no distance to others; use normalise=False")
     flat = outputs.reshape(*shifts, images, -1)
-    base = flat[origin]
-    distances = jnp.mean(jnp.linalg.norm(flat - base, axis=-1), axis=-1)
+    base = flat[index_of(origin, shifts)]
+    finite = jnp.isfinite(flat).all(axis=(-2, -1)) & jnp.isfinite(base).all()
+    distances = jnp.where(finite, jnp.mean(norm(flat - base, axis=-1), axis=-1), jnp.nan)
     if not normalise:
         return distances
-    if images < 2:
-        raise ValueError("one image has no distance to others; use normalise=False")
     # Image by image: all pairs at once would take n * n * features numbers.
-    between = jax.lax.map(lambda one: jnp.sum(jnp.linalg.norm(base - one, axis=-1)), base)
+    between = jax.lax.map(lambda one: jnp.sum(norm(base - one, axis=-1)), base)
     return distances / (jnp.sum(between) / (images * (images - 1)))
 
 
@@ -97,7 +102,7 @@ def radial_profile(
       The radii that occur, in pixels from 0, and the mean of the map at each.
 
     Raises:
-      ValueError: if the map has no axes, or the origin has not one index per axis.
+      ValueError: if the map has no entries, or the origin has not one index per axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -109,20 +114,17 @@ def radial_profile(
       Kauderer-Abrams, "Quantifying translation-invariance in convolutional neural networks"
       (2017), https://arxiv.org/abs/1801.01450: radial translation-sensitivity functions.
     """
-    values = jnp.asarray(values)
-    if values.ndim == 0:
-        raise ValueError("a single number has no profile; values must be a map over shifts")
+    values = as_inexact(values)
+    if values.ndim == 0 or values.size == 0:
+        raise ValueError(f"values have shape {values.shape}; allowed is a map over shifts")
     if origin is None:
         origin = [0 if periodic else size // 2 for size in values.shape]
-    if len(origin) != values.ndim:
-        raise ValueError(f"origin {tuple(origin)} must have {values.ndim} entries, one per axis")
     lengths = []
-    for size, start in zip(values.shape, origin, strict=True):
+    for size, start in zip(values.shape, index_of(origin, values.shape), strict=True):
         along = np.abs(np.arange(size) - start)
         lengths.append(np.minimum(along, size - along) if periodic else along)
     squares = sum(np.meshgrid(*(along**2 for along in lengths), indexing="ij"))
     radii, ring = np.unique(np.floor(np.sqrt(squares) + 0.5), return_inverse=True)
-    flat = flatten_shifts(values[..., None])[:, 0]
-    sums = jax.ops.segment_sum(flat, ring.reshape(-1), num_segments=len(radii))
+    sums = jax.ops.segment_sum(values.reshape(-1), ring.reshape(-1), num_segments=len(radii))
     counts = np.bincount(ring.reshape(-1), minlength=len(radii))
     return jnp.asarray(radii, float), sums / counts

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from jaxinv.arguments import as_inexact
 from jaxinv.shifts import check_axes, per_axis
 
 
@@ -32,10 +33,11 @@ def energy_above_nyquist(
       axes: the spatial dimensions.
 
     Returns:
-      A share between 0 and 1; 0 for a constant map.
+      A share between 0 and 1; 0 for a constant map, NaN where a number is not finite.
 
     Raises:
-      ValueError: if an axis is out of range or there are less than one position.
+      ValueError: if an axis is out of range, there are less than one position, or the maps are
+        empty or hold no numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -49,14 +51,17 @@ def energy_above_nyquist(
       https://arxiv.org/abs/2008.09604; Shannon, "Communication in the presence of noise" (1949),
       https://doi.org/10.1109/JRPROC.1949.232969.
     """
-    x = jnp.asarray(x)
+    x = as_inexact(x, "x")
     dims = check_axes(axes, x.ndim, "x")
     coarse = per_axis(positions, len(dims), "positions")
     if min(coarse) < 1:
         raise ValueError(f"positions is {positions}; allowed are numbers from 1")
-    energy = (
-        jnp.abs(jnp.fft.fftn(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axes=dims)) ** 2
-    )
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
+    # A share does not depend on the scale, squares of very large and small numbers would.
+    largest = jnp.max(jnp.abs(x))
+    spectrum = jnp.fft.fftn(x / jnp.where(largest == 0, 1, largest), axes=dims)
+    energy = jnp.abs(spectrum) ** 2
     above, constant = np.zeros((1,) * x.ndim, bool), np.ones((1,) * x.ndim, bool)
     for dim, p in zip(dims, coarse, strict=True):
         size = x.shape[dim]
@@ -64,4 +69,5 @@ def energy_above_nyquist(
         above = above | (np.abs(k) > p / 2)
         constant = constant & (k == 0)
     total = jnp.sum(jnp.where(constant, 0, energy))
-    return jnp.sum(jnp.where(above, energy, 0)) / jnp.where(total > 0, total, 1)
+    share = jnp.sum(jnp.where(above, energy, 0)) / jnp.where(total == 0, 1, total)
+    return jnp.where(jnp.isfinite(largest), share, jnp.nan)

@@ -1,19 +1,21 @@
 """Uncertainty over images: intervals for proportions and means, and tests of paired models."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 from scipy import stats
 
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import is_known, whole_number
 
-def wilson_interval(
-    successes: float, total: int, *, confidence: float = 0.95
-) -> tuple[float, float]:
+# Numbers of the resamples that are held at a time.
+RESAMPLED_TOGETHER = 2**20
+
+
+def wilson_interval(successes: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
     r"""Wilson's score interval for a proportion.
 
     .. math::
@@ -32,7 +34,7 @@ def wilson_interval(
       The lower and the upper end.
 
     Raises:
-      ValueError: if there are no images, or a number is out of range.
+      ValueError: if there are no images, or a number is out of range or not whole.
 
     Example:
       >>> low, high = wilson_interval(90, 100)
@@ -44,26 +46,24 @@ def wilson_interval(
       https://doi.org/10.1080/01621459.1927.10502953.
     """
     _check_confidence(confidence)
-    if total < 1 or not 0 <= successes <= total:
-        raise ValueError(f"{successes} of {total} is no proportion")
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    p = successes / total
-    centre = p + z * z / (2 * total)
-    half = z * np.sqrt(p * (1 - p) / total + z * z / (4 * total**2))
-    scale = 1 + z * z / total
-    # Rounding must not push the end past the proportion's range.
-    return max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))
+    count, images = whole_number(successes, "successes", least=0), whole_number(total, "total")
+    if count > images:
+        raise ValueError(
+            f"{count} of {images} is no proportion; allowed are 0 to all of some images"
+        )
+    low, high = stats.binomtest(count, images).proportion_ci(confidence, method="wilson")
+    return float(low), float(high)
 
 
 def bootstrap_interval(
     key: PRNGKeyArray,
-    values: Shaped[Array, "n *rest"],
+    values: Shaped[Array, "n *rest"] | Shaped[np.ndarray, "n *rest"],
     *,
-    statistic: Callable = jnp.mean,
+    statistic: Callable = np.mean,
     resamples: int = 2000,
     confidence: float = 0.95,
-) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    r"""Percentile bootstrap interval over images.
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    r"""Percentile bootstrap interval over images, as `scipy.stats.bootstrap` computes it.
 
     .. math::
 
@@ -72,16 +72,19 @@ def bootstrap_interval(
 
     Args:
       key: random key.
-      values: one row per image, such as any metric's `per_image=True`.
-      statistic: maps resampled values to a number or array; traced.
+      values: one row per image, such as any metric's `per_image=True`; each column is resampled by
+        the same images.
+      statistic: reduces an array along its keyword `axis`, as NumPy's functions do; one without
+        that keyword is called for each resample of each column.
       resamples: how many times the images are drawn anew.
       confidence: between 0 and 1.
 
     Returns:
-      The lower and the upper end, of the statistic's shape.
+      The lower and the upper end, one for each column; NaN where a value is not finite.
 
     Raises:
-      ValueError: if there are no images, or a number is out of range.
+      ValueError: if there are not two images, the values are no real numbers or traced, or a
+        number is out of range.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -94,24 +97,37 @@ def bootstrap_interval(
       https://doi.org/10.1214/aos/1176344552.
     """
     _check_confidence(confidence)
-    values = jnp.asarray(values)
-    if values.ndim == 0 or values.shape[0] == 0:
-        raise ValueError(f"values have shape {values.shape}; there must be one per image")
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; allowed are numbers from 1")
-    return _percentiles(key, values, statistic, resamples, confidence)
+    count = whole_number(resamples, "resamples")
+    if not is_known(key, values):
+        raise ValueError("values are traced; allowed are known ones, outside jit, vmap and grad")
+    rows = np.asarray(as_inexact(values))
+    if np.iscomplexobj(rows):
+        raise ValueError(f"values have dtype {rows.dtype}; allowed are real numbers")
+    if rows.ndim == 0 or len(rows) < 2:
+        raise ValueError(
+            f"values have shape {rows.shape}; there must be one per image, for at least two images"
+        )
+    finite = np.isfinite(rows).all(axis=0)
+    found = stats.bootstrap(
+        (np.where(finite, rows, 0).astype(np.float64),),
+        statistic,
+        n_resamples=count,
+        batch=max(1, RESAMPLED_TOGETHER // rows.size),
+        confidence_level=confidence,
+        method="percentile",
+        rng=_generator(key),
+    )
+    low, high = found.confidence_interval
+    return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _percentiles(key, values, statistic, resamples, confidence):
-    count = values.shape[0]
-
-    def resample(one):
-        return statistic(values[jax.random.randint(one, (count,), 0, count)])
-
-    drawn = jax.lax.map(resample, jax.random.split(key, resamples))
-    ends = jnp.quantile(drawn, jnp.array([(1 - confidence) / 2, (1 + confidence) / 2]), axis=0)
-    return ends[0], ends[1]
+def _generator(key):
+    try:
+        return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    except TypeError:
+        raise ValueError(
+            f"key is a {type(key).__name__}; allowed is a random key, as of jax.random.key(0)"
+        ) from None
 
 
 class PairedTest(NamedTuple):
@@ -140,14 +156,14 @@ def mcnemar(first: Bool[Array, " n"], second: Bool[Array, " n"]) -> PairedTest:
     with `b` and `c` the images that only one of the models gets right: two-sided binomial test.
 
     Args:
-      first: whether the first model is right, per image.
+      first: whether the first model is right, per image: booleans, or zeros and ones.
       second: the same for the second model, in the same order.
 
     Returns:
       The two counts, the number of images and the p-value.
 
     Raises:
-      ValueError: if the lengths differ or there are no images.
+      ValueError: if the lengths differ, there are no images, or an entry is neither true nor false.
 
     Example:
       >>> import numpy as np
@@ -159,12 +175,19 @@ def mcnemar(first: Bool[Array, " n"], second: Bool[Array, " n"]) -> PairedTest:
       McNemar, "Note on the sampling error of the difference between correlated proportions"
       (1947), https://doi.org/10.1007/BF02295996.
     """
-    a, b = (np.asarray(v).astype(bool) for v in (first, second))
+    a, b = np.asarray(first), np.asarray(second)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(
             f"the models have results of shape {a.shape} and {b.shape}; "
             "allowed is one per image, for the same images"
         )
+    for name, right in (("first", a), ("second", b)):
+        if right.dtype.kind not in "biuf" or not np.isin(right, (0, 1)).all():
+            raise ValueError(
+                f"{name} has dtype {right.dtype} and other values than true and false; "
+                "allowed are booleans, or zeros and ones"
+            )
+    a, b = a.astype(bool), b.astype(bool)
     only_first, only_second = int(np.sum(a & ~b)), int(np.sum(b & ~a))
     differ = only_first + only_second
     p_value = 1.0

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import is_known
+from jaxinv.metrics.predictions import check_labels
 from jaxinv.orbit import OrbitMode, orbit, shift_set
 from jaxinv.shifts import crop_translate, translate
 
@@ -22,12 +25,16 @@ def cross_entropy(
     .. math:: -\sum_k \big((1 - \epsilon)\, 1[k = y] + \epsilon / K\big) \log p_k
 
     Args:
-      logits: (..., K).
-      labels: (...), in `range(K)`.
-      label_smoothing: the share spread over all classes.
+      logits: (..., K); computed with in float32 at least.
+      labels: (...), whole numbers in `range(K)`.
+      label_smoothing: the share spread over all classes, 0 to 1.
 
     Returns:
-      (...), in nats.
+      (...), in nats; NaN where a logit is not finite, or a traced label is no class.
+
+    Raises:
+      ValueError: there is not one label for each image, a known one is no class, or the share is
+        out of range.
 
     Examples:
       >>> print(cross_entropy(jnp.zeros((1, 4)), jnp.array([2])).round(4))
@@ -36,8 +43,17 @@ def cross_entropy(
     References:
       Szegedy et al. 2015, https://arxiv.org/abs/1512.00567 (label smoothing).
     """
-    targets = jax.nn.one_hot(labels, logits.shape[-1])
-    return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
+    logits = as_inexact(logits, "logits")
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(f"logits have shape {logits.shape}; allowed is (..., classes)")
+    if is_known(label_smoothing) and not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is {label_smoothing}; allowed are numbers from 0 to 1")
+    count = logits.shape[-1]
+    labels = check_labels(labels, logits.shape[:-1], classes=count)
+    targets = jax.nn.one_hot(labels, count, dtype=logits.dtype)
+    losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
+    defined = jnp.all(jnp.isfinite(logits), axis=-1) & (labels >= 0) & (labels < count)
+    return jnp.where(defined, losses, jnp.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +77,8 @@ class Objective:
           labels: (N,).
 
         Returns:
-          losses (N,), correct (N,), and `extra`, averaged over the orbit.
+          losses (N,), correct (N,), and `extra`, averaged over the orbit. Losses and correct are
+          NaN where a logit is not finite.
         """
         if self.at == "orbit":
             # Without sharing, the backward pass repeats the forward pass of each chunk instead of
@@ -88,9 +105,12 @@ class Objective:
         )
 
     def _score(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        classes = logits.shape[-1] if logits.ndim else 0
+        labels = check_labels(labels, logits.shape[-2:-1], classes=classes)
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
         losses = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return losses, (logits.argmax(-1) == labels).astype(jnp.float32)
+        right = (logits.argmax(-1) == labels).astype(jnp.float32)
+        return losses, jnp.where(jnp.isnan(losses), jnp.nan, right)
 
     def _move_to_worst(self, fun: Callable, images: Array, labels: Array) -> Array:
         """Each image at its worst shift.
@@ -148,7 +168,7 @@ def orbit_loss(
       The mean, in nats.
 
     Raises:
-      ValueError: the shifts or axes do not fit the images.
+      ValueError: the shifts or axes do not fit the images, or the labels not the logits.
 
     Examples:
       >>> images, labels = jnp.arange(4.0).reshape(1, 2, 2, 1), jnp.array([1])
@@ -199,7 +219,7 @@ def worst_shift_loss(
       The mean, in nats.
 
     Raises:
-      ValueError: the shifts or axes do not fit the images.
+      ValueError: the shifts or axes do not fit the images, or the labels not the logits.
 
     Examples:
       >>> images, labels = jnp.arange(4.0).reshape(1, 2, 2, 1), jnp.array([1])

@@ -126,6 +126,7 @@ def test_numbers_by_definition(circular):
     np.testing.assert_allclose(
         rows["first"].aliasing, metrics.energy_above_nyquist(outputs["first"], 6), rtol=1e-4
     )
+    assert np.isnan(rows["output"].aliasing)
     assert rows["halved"].aliasing == pytest.approx(0, abs=1e-6)  # norm is no coarser
     invariance = [
         metrics.relative_error(run(translate(IMAGES, t))["output"], outputs["output"])
@@ -169,6 +170,14 @@ def test_signals_and_whole_number_images():
     assert rows[0].name == "conv"
     assert rows[0].stride == (4,)
     assert rows[0].lattice_error < 1e-5
+
+
+def test_images_that_are_not_finite_make_rows_of_nan():
+    module = nn.Conv(2, (3, 3), padding="CIRCULAR")
+    images = IMAGES.at[1, 2, 3, 0].set(np.inf)
+    (row,) = metrics.layer_symmetry(module, module.init(jax.random.key(0), IMAGES), images)
+    numbers = (row.lattice_error, row.integer_error, row.half_pixel_error, row.cosine, row.aliasing)
+    assert np.isnan(numbers).all()
 
 
 @pytest.mark.parametrize(

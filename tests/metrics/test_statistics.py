@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxinv.metrics import bootstrap_interval, mcnemar, wilson_interval
+from jaxinv.metrics import bootstrap_interval, mcnemar, statistics, wilson_interval
 
 
 def test_wilson_by_its_defining_equation():
@@ -49,12 +49,26 @@ def test_bootstrap_of_a_mean_is_normal_in_the_limit():
 
 def test_bootstrap_takes_rows_and_statistics():
     values = jnp.stack([jnp.arange(50.0), jnp.zeros(50)], axis=1)
-    low, high = bootstrap_interval(
-        jax.random.key(0), values, statistic=lambda v: jnp.max(v, axis=0), resamples=200
-    )
+    low, high = bootstrap_interval(jax.random.key(0), values, statistic=np.max, resamples=200)
     assert low.shape == high.shape == (2,)
     assert high[0] == 49
     assert low[1] == high[1] == 0
+
+
+def test_bootstrap_holds_the_resamples_of_many_images_in_parts(monkeypatch):
+    values = jnp.arange(40.0)
+    at_once = bootstrap_interval(jax.random.key(0), values, resamples=200)
+    monkeypatch.setattr(statistics, "RESAMPLED_TOGETHER", 400)
+    parts = bootstrap_interval(jax.random.key(0), values, resamples=200)
+    np.testing.assert_allclose(parts, at_once, rtol=0.2)  # other draws, the same law
+    again = bootstrap_interval(jax.random.key(0), values, resamples=200)
+    np.testing.assert_array_equal(parts, again)
+
+
+def test_bootstrap_of_what_is_not_finite_is_nan():
+    values = np.stack([np.arange(4.0), [0, np.nan, 1, 1], [0, np.inf, 1, 1]], axis=1)
+    for end in bootstrap_interval(jax.random.key(0), values, resamples=20):
+        np.testing.assert_array_equal(np.isnan(end), [False, True, True])
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (5, 0), (3, 3), (10, 2), (1, 7)])
@@ -71,7 +85,7 @@ def test_mcnemar_by_its_definition(b, c):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: wilson_interval(3, 0), "no proportion"),
+        (lambda: wilson_interval(3, 0), "total is 0"),
         (lambda: wilson_interval(4, 3), "no proportion"),
         (lambda: wilson_interval(1, 3, confidence=95), "between 0 and 1"),
         (lambda: bootstrap_interval(jax.random.key(0), jnp.zeros(0)), "one per image"),

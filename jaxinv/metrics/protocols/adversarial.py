@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
-from jaxinv.metrics.predictions import flatten_shifts, predicted_classes
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import is_known, whole_number
+from jaxinv.metrics.predictions import (
+    check_labels,
+    flatten_shifts,
+    nan_if_undefined,
+    predicted_classes,
+)
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 from jaxinv.shifts import check_axes
 
@@ -19,7 +26,7 @@ class AdversarialShift(NamedTuple):
 
     Attributes:
       distance: length of the smallest shift that is classified wrongly, in pixels, per image;
-        infinite where no shift of the set is.
+        infinite where no shift of the set is, NaN where an output is not finite.
       shift: that shift, `(n, axes)`; zero where there is none.
     """
 
@@ -110,20 +117,20 @@ def adversarial_shift(
       https://arxiv.org/abs/1712.02779: grid search as the strongest spatial attack.
     """
     predictions = flatten_shifts(predicted_classes(outputs))
-    labels = jnp.asarray(labels)
-    if predictions.shape[0] != chosen.count or labels.shape != predictions.shape[1:]:
+    labels = check_labels(labels, predictions.shape[1:])
+    if predictions.shape[0] != chosen.count:
         raise ValueError(
-            f"outputs of {predictions.shape[0]} shifts and {predictions.shape[1]} images do not "
-            f"fit {chosen.count} shifts and labels of shape {labels.shape}"
+            f"outputs are those of {predictions.shape[0]} shifts; allowed are {chosen.count}, as "
+            "many as were chosen"
         )
     table, lengths = shift_lengths(chosen, norm=norm, periodic=periodic)
     wrong = predictions != labels
     distances = jnp.where(wrong, lengths[:, None], jnp.inf)
     nearest = jnp.argmin(distances, axis=0)
     found = jnp.any(wrong, axis=0)
-    return AdversarialShift(
-        jnp.min(distances, axis=0), jnp.where(found[:, None], jnp.asarray(table)[nearest], 0)
-    )
+    smallest = nan_if_undefined(jnp.min(distances, axis=0), predictions, axis=0)
+    found = found & ~jnp.isnan(smallest)
+    return AdversarialShift(smallest, jnp.where(found[:, None], jnp.asarray(table)[nearest], 0))
 
 
 def adversarial_accuracy(
@@ -140,10 +147,10 @@ def adversarial_accuracy(
       radius: `rho` in pixels, one or several; at most that of the shifts searched.
 
     Returns:
-      A share between 0 and 1 for each radius.
+      A share between 0 and 1 for each radius; NaN where a distance is.
 
     Raises:
-      ValueError: if a radius is negative.
+      ValueError: if a radius is no number from 0, or there are no images.
 
     Example:
       >>> import jax.numpy as jnp
@@ -155,10 +162,13 @@ def adversarial_accuracy(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
       https://arxiv.org/abs/1712.02779.
     """
-    radii = jnp.asarray(radius)
-    if bool(jnp.any(radii < 0)):
+    radii = as_inexact(radius, "radius")
+    if is_known(radii) and not np.all(np.asarray(radii) >= 0):
         raise ValueError(f"radius is {radius}; allowed are numbers from 0")
-    return jnp.mean(result.distance > radii[..., None], axis=-1, dtype=float)
+    if result.distance.size == 0:
+        raise ValueError("there are no images; allowed is one distance per image")
+    safe = jnp.mean(result.distance > radii[..., None], axis=-1, dtype=float)
+    return jnp.where(jnp.isnan(result.distance).any(), jnp.nan, safe)
 
 
 def search_shifts(
@@ -208,6 +218,7 @@ def search_shifts(
     """
     dims = check_axes(axes, jnp.ndim(images), "images")
     sizes = [jnp.shape(images)[d] for d in dims]
+    radius = whole_number(radius, "radius", least=0)
     grid = shift_set(sizes, mode=mode, max_shift=radius)
     table, lengths = shift_lengths(grid, norm=norm)
     inside = [

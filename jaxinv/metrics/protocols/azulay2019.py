@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from jaxinv.metrics.change import mean_absolute_change
-from jaxinv.metrics.predictions import predicted_classes
+from jaxinv.metrics.numbers import whole_number
+from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
 from jaxinv.metrics.protocols.pairs import Estimate, at_crops, crop, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis
 
@@ -159,8 +160,7 @@ def sampled_one_pixel_change(
       Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
       transformations?" (2019), https://arxiv.org/abs/1805.12177.
     """
-    if pairs < 1:
-        raise ValueError(f"pairs is {pairs}; allowed are numbers from 1")
+    pairs = whole_number(pairs, "pairs")
     images = jnp.asarray(images)
     places = jnp.array(_places(images, size, axes))
 
@@ -189,6 +189,7 @@ def _places(images, size, axes):
 
 
 def _change(before, after):
-    differs = predicted_classes(before) != predicted_classes(after)
-    change = mean_absolute_change(jax.nn.softmax(before), jax.nn.softmax(after))
-    return OnePixel(jnp.mean(differs, dtype=float), change)
+    classes = jnp.stack([predicted_classes(before), predicted_classes(after)])
+    differs = jnp.mean(classes[0] != classes[1], dtype=float)
+    change = mean_absolute_change(probabilities(before), probabilities(after))
+    return OnePixel(nan_if_undefined(differs, classes), change)

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from jaxinv.arguments import as_inexact
 from jaxinv.metrics.equivariance import cosine_invariance
+from jaxinv.metrics.numbers import norm
 from jaxinv.orbit import OrbitMode, orbit
 
 
@@ -66,7 +68,7 @@ def cosine_profile(
       Biscione and Bowers, "Convolutional neural networks are not invariant to translation, but
       they can learn to be" (2021), https://arxiv.org/abs/2110.05861: cosine similarity analysis.
     """
-    if jnp.shape(images)[0] < 2:
+    if jnp.ndim(images) == 0 or jnp.shape(images)[0] < 2:
         raise ValueError("one image has no other to compare with; give at least two")
     base = features(jnp.asarray(images))
 
@@ -82,9 +84,9 @@ def cosine_profile(
 
 
 def _baseline(activations):
-    flat = activations.reshape(activations.shape[0], -1)
-    lengths = jnp.linalg.norm(flat, axis=-1, keepdims=True)
-    unit = flat / jnp.where(lengths > 0, lengths, 1)
+    flat = as_inexact(activations).reshape(activations.shape[0], -1)
+    lengths = norm(flat, axis=-1, keepdims=True)
+    unit = flat / jnp.where(lengths == 0, 1, lengths)
     count = flat.shape[0]
     # The sum over all pairs is that of the mean direction with itself, less the n equal pairs.
     total = jnp.sum(jnp.sum(unit, axis=0) ** 2) - jnp.sum(unit**2)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from jaxinv.metrics.consistency import consistency
+from jaxinv.metrics.numbers import whole_number
 from jaxinv.metrics.protocols.pairs import Estimate, sampled_consistency
 from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, translate
@@ -61,7 +62,8 @@ def circular_consistency(
       https://github.com/achaman2/truly_shift_invariant_cnns.
     """
     dims = check_axes(axes, jnp.ndim(images), "images")
-    along = range(-max_shift, _end(max_shift, published))
+    end = _end(max_shift, published)
+    along = range(-max_shift, end)
     shifts = list(itertools.product(along, repeat=len(dims)))
     return consistency(orbit(fun, axes=axes, shifts=shifts)(images), per_image=per_image)
 
@@ -111,13 +113,14 @@ def sampled_circular_consistency(
       https://arxiv.org/abs/2011.14214.
     """
     dims = check_axes(axes, jnp.ndim(images), "images")
+    end = _end(max_shift, published)
     return sampled_consistency(
         key,
         fun,
         images,
         view=functools.partial(_roll, axes=axes),
         low=-max_shift,
-        high=_end(max_shift, published),
+        high=end,
         dimensions=len(dims),
         pairs=pairs,
         shared=shared,
@@ -129,6 +132,5 @@ def _roll(images, shift, axes):
 
 
 def _end(max_shift, published):
-    if max_shift < 1:
-        raise ValueError(f"max_shift is {max_shift}; allowed are numbers from 1")
+    max_shift = whole_number(max_shift, "max_shift")
     return max_shift if published else max_shift + 1

@@ -10,12 +10,15 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from jaxinv.metrics.predictions import correct_predictions
+from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
+from jaxinv.metrics.numbers import whole_number
+from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
 from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
+from jaxinv.shifts import per_axis
 
 
 class SpatialRobustness(NamedTuple):
-    """Accuracy under a set of transformations.
+    """Accuracy under a set of transformations; NaN where an output is not finite.
 
     Attributes:
       natural: accuracy without a transformation.
@@ -127,8 +130,12 @@ def transformation_grid(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
       https://arxiv.org/abs/1712.02779.
     """
-    if len(limits) != 3 or len(steps) != 3 or min(steps) < 1:
-        raise ValueError(f"limits {limits} and steps {steps} must be three each, steps from 1")
+    three = len(limits) == len(steps) == 3
+    if not three or not np.isfinite(limits).all() or min(per_axis(steps, 3, "steps")) < 1:
+        raise ValueError(
+            f"limits are {limits} and steps {steps}; allowed are three finite numbers, and three "
+            "whole ones from 1"
+        )
     values = [np.linspace(-most, most, n) for most, n in zip(limits, steps, strict=True)]
     return np.array(list(itertools.product(*values)), np.float32)
 
@@ -174,13 +181,15 @@ def spatial_grid(
     if grid.ndim != 2 or grid.shape[1] != 3:
         raise ValueError(f"grid has shape {grid.shape}; allowed is (transformations, 3)")
 
-    def right(g):
-        return correct_predictions(fun(rotate_translate(images, g[:2], g[2])), labels)
+    def predict(g):
+        return predicted_classes(fun(rotate_translate(images, g[:2], g[2])))
 
-    correct = jax.lax.map(right, grid)
-    natural = jnp.mean(correct_predictions(fun(jnp.asarray(images)), labels), dtype=float)
+    predictions = jax.lax.map(predict, grid)
     return SpatialRobustness(
-        natural, jnp.mean(correct, dtype=float), jnp.mean(jnp.all(correct, 0), dtype=float), correct
+        mean_accuracy(fun(jnp.asarray(images)), labels),
+        mean_accuracy(predictions, labels),
+        worst_case_accuracy(predictions, labels),
+        correct_predictions(predictions, labels),
     )
 
 
@@ -214,9 +223,12 @@ def expected_worst_of(correct: Bool[Array, "set n"], *, tries: int = 10) -> Floa
       https://arxiv.org/abs/1712.02779: worst-of-k.
     """
     correct = jnp.asarray(correct)
-    if correct.ndim != 2 or tries < 1:
-        raise ValueError(f"correct has shape {correct.shape} and tries is {tries}")
-    return jnp.mean(jnp.mean(correct, axis=0, dtype=float) ** tries)
+    if correct.ndim != 2 or correct.size == 0 or correct.dtype != bool:
+        raise ValueError(
+            f"correct has shape {correct.shape} and dtype {correct.dtype}; "
+            "allowed are booleans of shape (transformations, n)"
+        )
+    return jnp.mean(jnp.mean(correct, axis=0, dtype=float) ** whole_number(tries, "tries"))
 
 
 def worst_of(
@@ -248,7 +260,7 @@ def worst_of(
       repeats: how often the whole attack is repeated, for the standard error.
 
     Returns:
-      The accuracy, with its standard error (NaN for one repeat).
+      The accuracy, with its standard error (NaN for one repeat); NaN where an output is not finite.
 
     Raises:
       ValueError: if there are not three limits, or a number is below 1.
@@ -264,9 +276,11 @@ def worst_of(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
       https://arxiv.org/abs/1712.02779: worst-of-10.
     """
-    if len(limits) != 3 or tries < 1 or repeats < 1:
-        raise ValueError(f"limits {limits}, tries {tries} and repeats {repeats} do not fit")
+    tries, repeats = whole_number(tries, "tries"), whole_number(repeats, "repeats")
+    if len(limits) != 3:
+        raise ValueError(f"limits are {limits}; allowed are three numbers")
     images = jnp.asarray(images)
+    check_labels(labels, images.shape[:1])
     most = jnp.asarray(limits, float)
     rows = None if grid is None else jnp.asarray(grid, float)
 
@@ -278,8 +292,8 @@ def worst_of(
             drawn = jax.random.uniform(one, (images.shape[0], 3), minval=-most, maxval=most)
         else:
             drawn = rows[jax.random.randint(one, (images.shape[0],), 0, rows.shape[0])]
-        return correct_predictions(fun(jax.vmap(transform)(images, drawn)), labels)
+        return predicted_classes(fun(jax.vmap(transform)(images, drawn)))
 
     keys = jax.random.split(key, (repeats, tries))
-    right = jax.lax.map(attempt, keys.reshape(-1)).reshape(repeats, tries, -1)
-    return mean_of_samples(jnp.mean(jnp.all(right, axis=1), axis=1, dtype=float))
+    predictions = jax.lax.map(attempt, keys.reshape(-1)).reshape(repeats, tries, -1)
+    return mean_of_samples(jax.vmap(lambda tried: worst_case_accuracy(tried, labels))(predictions))

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num, PyTree
 
+from jaxinv.arguments import as_array, as_inexact
+from jaxinv.metrics.numbers import norm
 from jaxinv.shifts import check_axes, subpixel_translate
 
 Generator = Literal["fourier", "bilinear"]
@@ -29,10 +31,13 @@ def translation_generator(
     every point (the Nyquist bin of an even size has slope zero at the pixels). `"bilinear"` is
     what the published code computes: linear interpolation has a kink at each pixel, so its
     derivative there depends on the side; the published one is the forward difference
-    :math:`x[i] - x[i + 1]`, and 0 at the last pixel.
+    :math:`x[i] - x[i + 1]`. The image continues as its mirror image about the last pixel, so that
+    the last difference is :math:`x[n - 1] - x[n - 2]`. Where the published code rounds the place
+    of a pixel down to the one before (none of 32 pixels, 36 of 224), it takes the backward
+    difference instead; this function does not.
 
     Args:
-      x: an image, or any array with that axis.
+      x: an image, or any array with that axis; whole numbers are taken as float.
       axis: the spatial axis.
       method: `"fourier"` (on the torus) or `"bilinear"`.
 
@@ -46,23 +51,18 @@ def translation_generator(
       >>> import jax.numpy as jnp
       >>> x = jnp.array([0.0, 1.0, 3.0])
       >>> print(translation_generator(x, axis=0, method="bilinear"))
-      [-1. -2.  0.]
+      [-1. -2.  2.]
 
     Reference:
       Gruver et al., "The Lie derivative for measuring learned equivariance" (2023),
-      https://arxiv.org/abs/2210.02984, section 4.
+      https://arxiv.org/abs/2210.02984, section 4; https://github.com/ngruver/lie-deriv.
     """
-    x = jnp.asarray(x)
+    x = _as_images(x)
     (dim,) = check_axes((axis,), x.ndim)
     if method == "bilinear":
-        following = jnp.concatenate(
-            [
-                jax.lax.slice_in_dim(x, 1, None, axis=dim),
-                jax.lax.slice_in_dim(x, -1, None, axis=dim),
-            ],
-            axis=dim,
-        )
-        return x - following
+        size = x.shape[dim]
+        following = [*range(1, size), max(0, size - 2)]
+        return x - jnp.take(x, jnp.array(following), axis=dim)
     if method != "fourier":
         raise ValueError(f"method is {method!r}; allowed are 'fourier', 'bilinear'")
     return jax.jvp(lambda t: subpixel_translate(x, (t,), axes=(dim,)), (0.0,), (1.0,))[1]
@@ -109,7 +109,7 @@ def lie_derivative(
       Gruver et al., "The Lie derivative for measuring learned equivariance" (2023), equation 2,
       https://arxiv.org/abs/2210.02984.
     """
-    x = jnp.asarray(x)
+    x = _as_images(x)
     (dim,) = check_axes((axis,), x.ndim)
     back = functools.partial(_generate, like=x.shape, axis=dim, method=method)
 
@@ -242,7 +242,7 @@ def layer_contributions(
     """
     if not isinstance(module, nn.Module):
         raise ValueError(f"module is {type(module).__name__}; allowed is a Flax linen module")
-    x = jnp.asarray(x)
+    x = _as_images(x)
     (dim,) = check_axes((axis,), x.ndim)
     generate = functools.partial(_generate, like=x.shape, axis=dim, method=method)
     calls = _leaf_calls(module, variables, x, options)
@@ -309,11 +309,21 @@ def _generate(y, like, axis, method):
     return (speed * translation_generator(y, axis=axis, method=method)).astype(y.dtype)
 
 
+def _as_images(x):
+    """The array, floating point: in half precision as it is, for the network to compute in it."""
+    x = as_array(x, "x", "images")
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}; there is nothing to move")
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else as_inexact(x, "x")
+
+
 def _is_float(value):
     return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
 
 
 def _local_error(derivative):
-    flat = derivative.reshape(derivative.shape[0], -1)
-    squares = jnp.mean(flat**2, axis=-1)
-    return LocalError(jnp.mean(squares), jnp.mean(jnp.sqrt(squares)))
+    if jnp.ndim(derivative) == 0:
+        raise ValueError("an output is a single number; allowed are outputs with an axis of images")
+    flat = as_inexact(derivative).reshape(derivative.shape[0], -1)
+    lengths = norm(flat, axis=-1) / flat.shape[1] ** 0.5
+    return LocalError(jnp.mean(lengths**2), jnp.mean(lengths))

@@ -9,7 +9,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from jaxinv.metrics.predictions import predicted_classes
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import whole_number
+from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, per_axis
 
@@ -49,7 +51,7 @@ def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
       >>> print(estimate.value, estimate.standard_error.round(3))
       0.5 0.289
     """
-    samples = jnp.asarray(samples, float)
+    samples = as_inexact(samples, "samples")
     if samples.ndim == 0 or samples.shape[0] == 0:
         raise ValueError("there are no samples to average")
     count = samples.shape[0]
@@ -92,10 +94,11 @@ def sampled_consistency(
         image. The expectation is the same, the variance larger.
 
     Returns:
-      The share of agreeing pairs, with its standard error (NaN for one pair).
+      The share of agreeing pairs, with its standard error (NaN for one pair). NaN where an output
+      is not finite.
 
     Raises:
-      ValueError: if no pair is asked for, or no offset is allowed.
+      ValueError: if there are no images, no pair is asked for, or no offset is allowed.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -110,11 +113,12 @@ def sampled_consistency(
       https://arxiv.org/abs/1904.11486.
     """
     lowest, highest = (np.array(per_axis(v, dimensions, "offset")) for v in (low, high))
-    if pairs < 1:
-        raise ValueError(f"pairs is {pairs}; allowed are numbers from 1")
+    pairs = whole_number(pairs, "pairs")
     if not np.all(lowest < highest):
         raise ValueError(f"no offset lies from {low} to below {high}")
     images = jnp.asarray(images)
+    if images.ndim == 0 or images.shape[0] == 0:
+        raise ValueError(f"there are no images in an array of shape {images.shape}")
 
     def predict(one):
         count = () if shared else (images.shape[0],)
@@ -126,7 +130,8 @@ def sampled_consistency(
 
     def agreement(pair_key):
         first, second = jax.random.split(pair_key)
-        return jnp.mean(predict(first) == predict(second), dtype=float)
+        seen = jnp.stack([predict(first), predict(second)])
+        return nan_if_undefined(jnp.mean(seen[0] == seen[1], dtype=float), seen)
 
     return mean_of_samples(lax.map(agreement, jax.random.split(key, pairs)))
 
@@ -150,7 +155,7 @@ def crop(
       The windows.
 
     Raises:
-      ValueError: if an axis is out of range.
+      ValueError: if an axis is out of range or the window does not fit.
 
     Example:
       >>> import jax.numpy as jnp
@@ -162,6 +167,11 @@ def crop(
     sizes = per_axis(size, len(dims), "size")
     for i, (dim, n) in enumerate(zip(dims, sizes, strict=True)):
         starts[dim] = jnp.asarray(start[i], jnp.int32)
+        if not 1 <= n <= shape[dim]:
+            raise ValueError(
+                f"a window of {n} does not fit dimension {dim} of {shape[dim]} positions; "
+                f"allowed are 1 to {shape[dim]}"
+            )
         shape[dim] = n
     return lax.dynamic_slice(images, starts, shape)
 
@@ -211,7 +221,7 @@ def at_crops(
     limits = []
     for i, (dim, n) in enumerate(zip(dims, sizes, strict=True)):
         length, along = images.shape[dim], [start[i] for start in listed]
-        if not 0 <= min(along) <= max(along) <= length - n:
+        if n < 1 or not 0 <= min(along) <= max(along) <= length - n:
             raise ValueError(
                 f"windows of {n} that begin at {min(along)} to {max(along)} do not lie within "
                 f"dimension {dim} of {length} positions"

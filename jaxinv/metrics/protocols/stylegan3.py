@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
+from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import is_known, whole_number
 from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
 
@@ -26,7 +28,7 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
       peak: the signal's range; 2 for images between -1 and 1, as published; may be traced.
 
     Returns:
-      Decibels; infinite without error.
+      Decibels; infinite without error, NaN where it is not finite.
 
     Raises:
       ValueError: if the peak is not positive.
@@ -40,9 +42,11 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
       Karras et al., "Alias-free generative adversarial networks" (2021), equation 3,
       https://arxiv.org/abs/2106.12423.
     """
-    if not isinstance(peak, jax.core.Tracer) and not peak > 0:
+    if is_known(peak) and not 0 < peak < np.inf:
         raise ValueError(f"peak is {peak}; allowed are positive numbers")
-    return 20 * jnp.log10(peak) - 10 * jnp.log10(squared_error)
+    error = as_inexact(squared_error, "squared_error")
+    level = 20 * jnp.log10(peak) - 10 * jnp.log10(error)
+    return jnp.where(jnp.isfinite(error), level, jnp.nan)
 
 
 def lanczos_translate(
@@ -205,7 +209,7 @@ def sampled_eq_t(
       https://github.com/NVlabs/stylegan3.
     """
     _, most = _sizes(images, axes, stride, largest)
-    drawn = jax.random.uniform(key, (samples, most.size), minval=-most, maxval=most)
+    drawn = _drawn(key, samples, most)
     shifts = stride * jnp.round(drawn / stride).astype(jnp.int32)
     errors, counts = _whole_errors(fun, images, shifts, stride, axes)
     return decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
@@ -274,11 +278,9 @@ def sampled_eq_t_frac(
 
     def error(shift):
         moved = fun(subpixel_translate(images, shift, axes=axes))
-        expected, mask = move(base, shift / stride)
-        return jnp.sum(mask * (moved - expected) ** 2), jnp.sum(mask)
+        return _squared_error(moved, *move(base, shift / stride))
 
-    drawn = jax.random.uniform(key, (samples, most.size), minval=-most, maxval=most)
-    errors, counts = jax.lax.map(error, drawn)
+    errors, counts = jax.lax.map(error, _drawn(key, samples, most))
     level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
     return level, mean_of_samples(errors / jnp.mean(counts))
 
@@ -290,13 +292,25 @@ def _whole_errors(fun, images, shifts, stride, axes):
         moved = fun(translate(images, shift, axes=axes))
         expected = translate(base, shift // stride, axes=axes, mode="constant")
         mask = translate(jnp.ones(base.shape), shift // stride, axes=axes, mode="constant")
-        return jnp.sum(mask * (moved - expected) ** 2), jnp.sum(mask)
+        return _squared_error(moved, expected, mask)
 
     return jax.lax.map(error, shifts)
 
 
+def _squared_error(moved, expected, mask):
+    """Sum of squares over the pixels that count, and their number."""
+    return jnp.sum(mask * jnp.abs(as_inexact(moved) - expected) ** 2), jnp.sum(mask)
+
+
+def _drawn(key, samples, most):
+    count = whole_number(samples, "samples")
+    return jax.random.uniform(key, (count, most.size), minval=-most, maxval=most)
+
+
 def _output(fun, images, stride, axes):
-    base = fun(images)
+    base = as_inexact(fun(images), "the output")
+    if jnp.size(images) == 0:
+        raise ValueError(f"there are no images in an array of shape {jnp.shape(images)}")
     for dim in check_axes(axes, jnp.ndim(images), "images"):
         if base.ndim != jnp.ndim(images) or base.shape[dim] * stride != jnp.shape(images)[dim]:
             raise ValueError(

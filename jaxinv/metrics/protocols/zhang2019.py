@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from jaxinv.metrics.consistency import consistency
-from jaxinv.metrics.predictions import correct_predictions
+from jaxinv.metrics.predictions import correct_predictions, probabilities
 from jaxinv.metrics.protocols.pairs import Estimate, at_crops, crop, sampled_consistency
 from jaxinv.shifts import check_axes, per_axis
 
@@ -187,13 +187,18 @@ def diagonal_sweep(
     dims = check_axes(axes, jnp.ndim(images), "images")
     sizes = per_axis(size, len(dims), "size")
     steps = 1 + min(jnp.shape(images)[d] - n for d, n in zip(dims, sizes, strict=True))
+    if steps < 1:
+        raise ValueError(
+            f"crops of {sizes} do not lie within images of shape {jnp.shape(images)}; "
+            "allowed are those no larger"
+        )
     starts = [(d,) * len(dims) for d in range(steps)]
     logits = at_crops(fun, images, starts, size=size, axes=axes)
     correct = correct_predictions(logits, labels)
-    probabilities = jax.nn.softmax(logits)
+    likely = probabilities(logits)
     truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
-    probability = jnp.sum(probabilities, axis=-1, where=truth)
-    runner_up = jnp.max(probabilities, axis=-1, where=~truth, initial=0)
+    probability = jnp.sum(likely, axis=-1, where=truth)
+    runner_up = jnp.max(likely, axis=-1, where=~truth, initial=0)
     variation = jnp.mean(jnp.std(probability, axis=0))
     return DiagonalSweep(probability, runner_up, correct, variation)
 

@@ -79,7 +79,10 @@ def test_nothing_to_find():
     ("call", "message"),
     [
         (lambda: protocols.shift_lengths(shift_set((3,)), norm="l1"), "'max', 'euclidean'"),
-        (lambda: protocols.adversarial_shift(LABELS[None], LABELS, shift_set((3,))), "do not fit"),
+        (
+            lambda: protocols.adversarial_shift(LABELS[None], LABELS, shift_set((3,))),
+            "allowed are 3",
+        ),
         (
             lambda: protocols.adversarial_accuracy(
                 protocols.AdversarialShift(jnp.ones(2), jnp.ones((2, 2))), -1

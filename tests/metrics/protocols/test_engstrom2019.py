@@ -113,12 +113,12 @@ def test_uniform_draws_stay_within_the_limits():
     [
         (lambda: protocols.rotate_translate(IMAGES[0], (0, 0), 0), "allowed are"),
         (lambda: protocols.rotate_translate(IMAGES, (0, 0, 0), 0), "allowed are"),
-        (lambda: protocols.transformation_grid(steps=(5, 5)), "three each"),
+        (lambda: protocols.transformation_grid(steps=(5, 5)), "three finite numbers"),
         (lambda: protocols.spatial_grid(classify, IMAGES, LABELS, grid=GRID[:, :2]), "grid has"),
         (lambda: protocols.expected_worst_of(jnp.ones(3, bool)), "correct has shape"),
         (
             lambda: protocols.worst_of(jax.random.key(0), classify, IMAGES, LABELS, tries=0),
-            "tries 0",
+            "tries is 0",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from jaxinv.metrics import protocols
 from jaxinv.shifts import subpixel_translate
@@ -31,11 +32,29 @@ def test_the_generator_of_a_wave_is_its_derivative():
     )
 
 
-def test_the_bilinear_generator_is_the_published_forward_difference():
-    x = np.asarray(IMAGES)
-    got = protocols.translation_generator(x, axis=1, method="bilinear")
-    np.testing.assert_allclose(got[:, :-1], x[:, :-1] - x[:, 1:], rtol=1e-6)
-    np.testing.assert_array_equal(got[:, -1], 0)
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_bilinear_generator_is_the_slope_of_linear_interpolation_that_reflects(axis):
+    # One-sided, as the published code takes it: content moves up a little, the mirror image enters.
+    x, step = np.asarray(IMAGES, np.float64), 2.0**-20
+    moved = ndimage.shift(x, [-step * (a == axis) for a in range(4)], order=1, mode="mirror")
+    with jax.enable_x64(True):
+        got = protocols.translation_generator(x, axis=axis, method="bilinear")
+    np.testing.assert_allclose(got, (x - moved) / step, atol=1e-8)
+
+
+def test_the_bilinear_generator_gives_the_published_value_at_the_last_pixel():
+    for dtype in ("uint8", "int16", "bfloat16", "float32"):
+        x = jnp.array([0, 1, 3], dtype)
+        got = protocols.translation_generator(x, axis=0, method="bilinear")
+        np.testing.assert_array_equal(np.asarray(got, float), [-1, -2, 2])
+    one = protocols.translation_generator(jnp.ones((2, 1)), axis=1, method="bilinear")
+    np.testing.assert_array_equal(one, 0)
+
+
+def test_the_error_of_half_precision_does_not_overflow():
+    x = jnp.full((2, 4, 4, 1), 200, jnp.float16).at[:, ::2].set(-200)
+    error = protocols.local_equivariance_error(lambda x: x[:, 0], x, method="bilinear")
+    np.testing.assert_allclose(error.absolute, 400, rtol=1e-3)
 
 
 def test_zero_for_equivariant_linear_maps_of_any_stride():

@@ -1,0 +1,120 @@
+"""Arrays as numbers to compute with: wide enough, not empty, and norms of any magnitude."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Num
+
+from jaxinv.arguments import as_inexact
+from jaxinv.shifts import per_axis
+
+
+def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:
+    """Two arrays of numbers to be compared: of one shape, and not empty.
+
+    Args:
+      first: the one.
+      second: the other.
+      what: what they are, for the message.
+
+    Returns:
+      Both, see `as_inexact`.
+
+    Raises:
+      ValueError: if the shapes differ or nothing is there to compare.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> [v.dtype.name for v in two_alike(jnp.ones(2, "uint8"), jnp.ones(2, "bfloat16"), "maps")]
+      ['float32', 'float32']
+    """
+    one, other = as_inexact(first, what), as_inexact(second, what)
+    if one.shape != other.shape:
+        raise ValueError(
+            f"{what} have shapes {one.shape} and {other.shape}; allowed are two of one shape"
+        )
+    if one.size == 0:
+        raise ValueError(f"{what} have shape {one.shape}; there is nothing to compare")
+    return one, other
+
+
+def norm(
+    values: Num[Array, "..."], *, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Float[Array, "..."]:
+    """Euclidean norm of numbers of any magnitude: their squares neither overflow nor vanish.
+
+    Args:
+      values: numbers of any dtype.
+      axis: the axes of a vector; None means all.
+      keepdims: keep these axes with size 1.
+
+    Returns:
+      The norms; NaN where a number is not finite. The gradient at zero is zero.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(norm(jnp.array([3e30, 4e30])), norm(jnp.full((5, 256), 256, "float16")).round())
+      5e+30 9159.0
+    """
+    values = as_inexact(values)
+    axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+    # The norm does not depend on this scale, so neither does its derivative.
+    largest = lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True, initial=0))
+    scale = jnp.where(largest > 0, largest, 1)
+    unit = values / scale
+    squares = jnp.sum(jnp.real(unit * jnp.conj(unit)), axis=axis, keepdims=True)
+    lengths = scale * jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+    return lengths if keepdims else jnp.squeeze(lengths, _axes(axis, values.ndim))
+
+
+def quotient(distance: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A distance in units of a scale, or as it is where the scale is zero; NaN if not finite."""
+    ratio = distance / jnp.where(scale == 0, 1, scale)
+    return jnp.where(jnp.isfinite(distance) & jnp.isfinite(scale), ratio, jnp.nan)
+
+
+def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """The index of a shift, which JAX would move inside where it is out of range.
+
+    Args:
+      origin: one whole number per axis.
+      shape: sizes of these axes.
+
+    Returns:
+      The index.
+
+    Raises:
+      ValueError: if an entry is out of range.
+
+    Example:
+      >>> index_of([1, 2], (3, 3))
+      (1, 2)
+    """
+    index = per_axis(tuple(origin), len(shape), "origin")
+    if any(not 0 <= i < size for i, size in zip(index, shape, strict=True)):
+        raise ValueError(f"origin is {index}; allowed are indices of {tuple(shape)} shifts, from 0")
+    return index
+
+
+def whole_number(value: Any, name: str, *, least: int = 1) -> int:
+    """Returns a whole number from `least`, and raises ValueError for anything else."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
+    return number
+
+
+def is_known(*values: Any) -> bool:
+    """Whether values can be looked at: not while JAX traces a function of them."""
+    return not any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+def _axes(axis, rank):
+    return tuple(range(rank)) if axis is None else axis
