@@ -10,6 +10,7 @@ from jaxinv.shifts import crop_translate, subpixel_translate, translate
 # Proof: which shifts a network commutes with, and which line ends that.
 from jaxinv.declarations import declare_equivariance, declare_invariance
 from jaxinv.symmetry import Certificate, certify
+from jaxinv.margins import declared_margin
 
 # Measurement: a network at every translation of its input.
 from jaxinv.orbit import DistinctOutputs, OrbitCost, distinct_orbit, orbit, orbit_cost, symmetrize
@@ -36,6 +37,7 @@ __all__ = [
     "data",
     "declare_equivariance",
     "declare_invariance",
+    "declared_margin",
     "distinct_orbit",
     "layers",
     "metrics",

@@ -13,20 +13,21 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Float, Shaped
 
-from jaxinv.shifts import check_axes
+from jaxinv.arguments import per_axis
+from jaxinv.shifts import check_axes, whole_axes
 
 declare_p = Primitive("declare_equivariance")
 
 
 @declare_p.def_impl
-def _impl(reference, value, *decision, **_):
+def _impl(reference, value, *others, **_):
     return value
 
 
 @declare_p.def_abstract_eval
-def _abstract_eval(reference, value, *decision, **_):
+def _abstract_eval(reference, value, *others, **_):
     return value
 
 
@@ -49,7 +50,7 @@ def _batch(operands, batch_dims, *, reference_dims, value_dims, **params):
     return out, 0 if mapped[1] else None
 
 
-def _lower(ctx, reference, value, *decision, **_):
+def _lower(ctx, reference, value, *others, **_):
     return [value]
 
 
@@ -67,6 +68,7 @@ def declare_equivariance(
     decision: Shaped[Array, "..."] | None = None,
     restores: bool = False,
     assumption: str = "",
+    margin: Float[Array, "..."] | None = None,
 ) -> Shaped[Array, "..."]:
     """Returns `y` unchanged and promises that it commutes with the shifts of `x`.
 
@@ -88,6 +90,8 @@ def declare_equivariance(
       restores: `y` is `x` up-sampled by `stride`, with its values put back at the phases that
         `decision` names. It then follows the shift exactly, as the map did that was subsampled.
       assumption: the condition under which the promise holds, in plain words.
+      margin: how far the data are from breaking that condition, 0 where they do; what
+        `jaxinv.declared_margin` measures.
 
     Returns:
       `y`.
@@ -108,10 +112,8 @@ def declare_equivariance(
       Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
       https://arxiv.org/abs/2011.14214: the lemma behind the first such layer.
     """
-    axes = tuple(axes)
-    strides = (stride,) * len(axes) if isinstance(stride, int) else tuple(stride)
-    if len(strides) != len(axes):
-        raise ValueError(f"stride {strides} has {len(strides)} entries for {len(axes)} axes")
+    axes = whole_axes(axes)
+    strides = per_axis(stride, len(axes), "stride")
     if min(strides, default=1) < 1:
         raise ValueError(f"stride is {strides}; allowed are whole numbers from 1")
     if restores and decision is None:
@@ -124,9 +126,13 @@ def declare_equivariance(
                 f"dimension {dim} has {x.shape[dim]} positions before and {y.shape[dim]} after, "
                 f"which is no {'up-' if restores else 'sub'}sampling by {factor}"
             )
-    operands = (x, y) if decision is None else (x, y, decision)
+    others = [operand for operand in (decision, margin) if operand is not None]
     return declare_p.bind(
-        *operands,
+        x,
+        y,
+        *others,
+        decides=decision is not None,
+        measured=margin is not None,
         reference_dims=dims,
         value_dims=dims,
         strides=strides,
@@ -141,6 +147,7 @@ def declare_invariance(
     *,
     axes: Sequence[int] = (1, 2),
     assumption: str = "",
+    margin: Float[Array, "..."] | None = None,
 ) -> Shaped[Array, "..."]:
     """Returns `y` unchanged and promises that no shift of `x` along `axes` changes it.
 
@@ -149,6 +156,7 @@ def declare_invariance(
       y: any array.
       axes: the spatial dimensions of `x`.
       assumption: the condition under which the promise holds, in plain words.
+      margin: as in `declare_equivariance`.
 
     Returns:
       `y`.
@@ -169,6 +177,9 @@ def declare_invariance(
     return declare_p.bind(
         x,
         y,
+        *([] if margin is None else [margin]),
+        decides=False,
+        measured=margin is not None,
         reference_dims=check_axes(axes, x.ndim, "x"),
         value_dims=(),
         strides=(),

@@ -11,6 +11,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Num, PyTree, Shaped
 
+from jaxinv.arguments import per_axis as per_axis
+from jaxinv.arguments import real_per_axis
+
 Mode = Literal["wrap", "constant", "edge", "reflect"]
 
 
@@ -32,10 +35,7 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
       >>> check_axes((1, -2), 4)
       (1, 2)
     """
-    try:
-        given = tuple(operator.index(a) for a in axes)
-    except TypeError:
-        raise ValueError(f"axes is {axes!r}; allowed is a sequence of whole numbers") from None
+    given = whole_axes(axes)
     if not given:
         raise ValueError("axes is empty; a translation needs at least one spatial axis")
     if rank == 0:
@@ -50,6 +50,14 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
     if len(set(positive)) < len(positive):
         raise ValueError(f"axes {given} names a dimension twice")
     return positive
+
+
+def whole_axes(axes: Sequence[int]) -> tuple[int, ...]:
+    """Returns the axes as they are given; ValueError if they are no sequence of whole numbers."""
+    try:
+        return tuple(operator.index(a) for a in axes)
+    except TypeError:
+        raise ValueError(f"axes is {axes!r}; allowed is a sequence of whole numbers") from None
 
 
 def translate(
@@ -98,7 +106,7 @@ def translate(
       https://arxiv.org/abs/1602.07576: the action of a translation on a feature map.
     """
     _check_mode(mode)
-    steps = _split_shift(shift, len(tuple(axes)), whole=True)
+    steps = _split_shift(shift, len(whole_axes(axes)), whole=True)
 
     def move(leaf):
         leaf = jnp.asarray(leaf)
@@ -151,7 +159,7 @@ def crop_translate(
       Zhang, "Making convolutional networks shift-invariant again" (2019), section 4,
       https://arxiv.org/abs/1904.11486: shifted crops of one image.
     """
-    axes = tuple(axes)
+    axes = whole_axes(axes)
     steps = _split_shift(shift, len(axes), whole=True)
     sizes = per_axis(size, len(axes), "size")
 
@@ -166,14 +174,14 @@ def crop_translate(
                     f"a window of {n} does not fit axis {axis} with {length} positions; "
                     f"allowed are 1 to {length}"
                 )
-            start = (length - n) // 2 - step
-            if isinstance(start, int) and not 0 <= start <= length - n:
-                low, high = (length - n) // 2 - (length - n), (length - n) // 2
+            high = (length - n) // 2
+            low = high - (length - n)
+            if isinstance(step, int) and not low <= step <= high:
                 raise ValueError(
                     f"shift {step} moves the window of {n} outside axis {axis} with {length} "
                     f"positions; allowed are {low} to {high}"
                 )
-            starts[axis] = jnp.asarray(start, jnp.int32)
+            starts[axis] = jnp.asarray(high - jnp.clip(step, low, high), jnp.int32)
             window[axis] = n
         return lax.dynamic_slice(leaf, starts, window)
 
@@ -230,7 +238,7 @@ def subpixel_translate(
     """
     if method not in ("fourier", "linear"):
         raise ValueError(f"method is {method!r}; allowed are 'fourier', 'linear'")
-    steps = _split_shift(shift, len(tuple(axes)), whole=False)
+    steps = _split_shift(shift, len(whole_axes(axes)), whole=False)
     move_axis = _fourier_axis if method == "fourier" else _linear_axis
 
     def move(leaf):
@@ -238,41 +246,51 @@ def subpixel_translate(
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             leaf = leaf.astype(float)
         for axis, step in zip(check_axes(axes, leaf.ndim), steps, strict=True):
-            leaf = move_axis(leaf, step, axis)
+            leaf = move_axis(leaf, _within_a_turn(step, max(leaf.shape[axis], 1)), axis)
         return leaf
 
     return jax.tree.map(move, x)
 
 
-def per_axis(value: Any, count: int, name: str) -> tuple[int, ...]:
-    """Returns one whole number per axis from a number for all of them or a sequence.
+def check_max_shift(
+    max_shift: Any, count: int = 2, *, mode: str, subpixel: bool = False, name: str = "max_shift"
+) -> tuple[float, ...] | None:
+    """Returns up to how many pixels a random translation goes along each axis.
 
     Args:
-      value: a whole number, or a sequence of `count` of them.
+      max_shift: a number that is not negative, or one per axis; None for every circular shift.
       count: the number of axes.
+      mode: the fill at the border.
+      subpixel: whether fractions of a pixel are meant.
       name: the option's name, for the message.
 
     Returns:
-      `count` whole numbers.
+      `count` numbers, whole ones unless `subpixel`; None for every circular shift.
 
     Raises:
-      ValueError: if an entry is no whole number, or the sequence has another length.
+      ValueError: if a number is negative, not finite, or a fraction without `subpixel`; if there
+        are not `count`; if None comes with a mode other than "wrap", or `subpixel` with None or a
+        mode other than "constant".
 
     Example:
-      >>> per_axis(3, 2, "size")
-      (3, 3)
+      >>> check_max_shift((0, 3), mode="constant")
+      (0, 3)
     """
-    try:
-        entries = (operator.index(value),) * count
-    except TypeError:
-        try:
-            entries = tuple(operator.index(v) for v in value)
-        except TypeError:
-            raise ValueError(
-                f"{name} is {value!r}; allowed are a whole number or one per axis"
-            ) from None
-    if len(entries) != count:
-        raise ValueError(f"{name} {entries} has {len(entries)} entries for {count} axes")
+    _check_mode(mode)
+    if subpixel and (mode != "constant" or max_shift is None):
+        raise ValueError(
+            f"subpixel shifts need a {name} and mode 'constant', zeros at the border; "
+            f"{name} is {max_shift!r} and mode {mode!r}"
+        )
+    if max_shift is None:
+        if mode != "wrap":
+            raise ValueError(f"{name} None, every circular shift, needs mode 'wrap', not {mode!r}")
+        return None
+    entries = (
+        real_per_axis(max_shift, count, name) if subpixel else per_axis(max_shift, count, name)
+    )
+    if min(entries) < 0:
+        raise ValueError(f"{name} is {max_shift!r}; allowed are numbers from 0")
     return entries
 
 
@@ -290,7 +308,7 @@ def _split_shift(shift, count, whole):
     """One scalar per axis: Python numbers where the shift is known, traced scalars elsewhere."""
     if isinstance(shift, Sequence):
         entries = list(shift)
-    elif jnp.ndim(shift) == 0:
+    elif np.ndim(shift) == 0:
         entries = [shift]
     else:
         known = shift if isinstance(shift, jax.core.Tracer) else np.asarray(shift)
@@ -303,9 +321,10 @@ def _split_shift(shift, count, whole):
 
 
 def _scalar(entry, whole):
-    dtype = jnp.result_type(entry)
-    if jnp.ndim(entry) != 0:
-        raise ValueError(f"a shift's entries must be numbers; one has shape {jnp.shape(entry)}")
+    # NumPy has no type for an int of more than 64 bits.
+    dtype = int if type(entry) is int else getattr(entry, "dtype", None) or np.asarray(entry).dtype
+    if np.ndim(entry) != 0:
+        raise ValueError(f"a shift's entries must be numbers; one has shape {np.shape(entry)}")
     if whole and not jnp.issubdtype(dtype, jnp.integer):
         raise ValueError(
             f"shift has dtype {dtype}; allowed are whole numbers (subpixel_translate takes others)"
@@ -313,18 +332,38 @@ def _scalar(entry, whole):
     if not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"shift has dtype {dtype}; allowed are real numbers")
     if isinstance(entry, jax.core.Tracer):
-        return entry
-    return int(entry) if whole else float(entry)
+        return _wide_index(entry) if jnp.issubdtype(dtype, jnp.integer) else entry
+    known = int(entry) if jnp.issubdtype(dtype, jnp.integer) else float(entry)
+    if isinstance(known, float) and not math.isfinite(known):
+        raise ValueError(f"shift is {known}; allowed are finite numbers")
+    return known
+
+
+def _wide_index(step):
+    """A traced whole number in a signed type that holds every position of an array."""
+    wide = step.dtype.itemsize > 4 or step.dtype == jnp.uint32
+    return step.astype(jax.dtypes.canonicalize_dtype(jnp.int64 if wide else jnp.int32))
+
+
+def _within_a_turn(step, length):
+    """The same step on a torus, no longer than it: far from 0 floats are coarse."""
+    if isinstance(step, jax.core.Tracer):
+        return jnp.fmod(step, length)
+    return step if abs(step) < length else step % length
 
 
 def _move_axis(x, step, axis, mode):
+    length = x.shape[axis]
+    # A reflected signal has period 2 (P - 1); its second half runs backwards.
+    period = max(length if mode == "wrap" else 2 * (length - 1), 1)
+    if mode in ("wrap", "reflect"):
+        step = _within_a_turn(step, period)
+    elif isinstance(step, int):
+        step = min(max(step, -length), length)
     if mode == "wrap":
         return jnp.roll(x, step, axis)
-    length = x.shape[axis]
     source = jnp.arange(length) - step
     if mode == "reflect":
-        # A reflected signal has period 2 (P - 1); its second half runs backwards.
-        period = max(2 * (length - 1), 1)
         source = jnp.mod(source, period)
         source = jnp.minimum(source, period - source)
     nearest = jnp.clip(source, 0, max(length - 1, 0))
@@ -355,10 +394,10 @@ def _fourier_axis(x, step, axis):
 
 
 def _linear_axis(x, step, axis):
-    angles = jnp.zeros((), jnp.promote_types(x.dtype, jnp.float32)).real.dtype
-    step = jnp.asarray(step, angles)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    step = jnp.asarray(step, wide.real.dtype)
     below = jnp.floor(step)
     # Read once more: the weights must come from the same number as the whole steps.
-    fraction = (step - below).astype(x.real.dtype)
-    near = jnp.roll(x, below.astype(jnp.int32), axis)
-    return (1 - fraction) * near + fraction * jnp.roll(near, 1, axis)
+    fraction = step - below
+    near = jnp.roll(wide, below.astype(jnp.int32), axis)
+    return ((1 - fraction) * near + fraction * jnp.roll(near, 1, axis)).astype(x.dtype)

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.shifts import crop_translate, per_axis, subpixel_translate, translate
+from jaxinv.shifts import (
+    check_max_shift,
+    crop_translate,
+    per_axis,
+    subpixel_translate,
+    translate,
+)
 
 # A picture without any symmetry: an L with a dot.
 PICTURE = np.array([[1, 0, 0, 0], [1, 0, 0, 2], [1, 3, 0, 0]])
@@ -198,9 +204,112 @@ def test_subpixel_dtypes(given, returned, method):
     assert moved.shape == x.shape
 
 
+FAR = (1e6, -1e6, 10**9, 10**30, -(10**30))
+
+
+@pytest.mark.parametrize("shift", FAR)
+@pytest.mark.parametrize("method", ["fourier", "linear"])
+def test_whole_turns_change_nothing(shift, method):
+    x = jax.random.normal(jax.random.key(0), (224, 2))
+    expected = np.roll(x, int(shift) % 224, 0)
+    moved = subpixel_translate(x, (shift,), axes=(0,), method=method)
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
+    if abs(shift) < 2**31:
+        traced = jax.jit(lambda t: subpixel_translate(x, (t,), axes=(0,), method=method))
+        np.testing.assert_allclose(traced(shift), expected, atol=1e-4)
+        near = traced(jnp.float32(0.25) + (int(shift) % 224))
+        if abs(shift) <= 1e6:  # float32 holds its quarters
+            np.testing.assert_allclose(traced(jnp.float32(shift + 0.25)), near, atol=1e-4)
+
+
+@pytest.mark.parametrize("shift", FAR)
+@pytest.mark.parametrize("mode", PAD_MODES)
+def test_shifts_of_any_size_go_round_or_leave_the_image(shift, mode):
+    t = int(shift)
+    near = {"wrap": t % 4, "reflect": t % 6}.get(mode, 4 if t > 0 else -4)
+    moved = translate(PICTURE, (0, t), axes=(0, 1), mode=mode)
+    np.testing.assert_array_equal(moved, by_definition(PICTURE, (0, near), mode))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32"])
+def test_traced_shifts_of_any_integer_type(dtype):
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    cut = jax.jit(lambda t: crop_translate(x, (t,), size=40, axes=(0,)))
+    moves = {m: jax.jit(lambda t, m=m: translate(x, (t,), axes=(0,), mode=m)) for m in PAD_MODES}
+    for t in (-128, -3, 0, 3, 127, 130):
+        if not np.iinfo(dtype).min <= t <= np.iinfo(dtype).max:
+            continue
+        traced = np.asarray(t, dtype)
+        np.testing.assert_array_equal(cut(traced), crop_translate(x, (t,), size=40, axes=(0,)))
+        for mode, move in moves.items():
+            np.testing.assert_array_equal(move(traced), translate(x, (t,), axes=(0,), mode=mode))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_traced_shifts_of_64_bits(dtype):
+    with jax.enable_x64(True):
+        x, t = np.arange(10.0), np.asarray(2**40 + 3, dtype)
+        cut = jax.jit(lambda t: crop_translate(x, (t,), size=4, axes=(0,)))(t)
+        np.testing.assert_array_equal(cut, x[:4])  # it stops at the border
+        moved = jax.jit(lambda t: translate(x, (t,), axes=(0,)))(t)
+        np.testing.assert_array_equal(moved, np.roll(x, (2**40 + 3) % 10))
+
+
+def test_linear_interpolation_of_half_precision_rounds_once():
+    x = jax.random.normal(jax.random.key(0), (7, 2)).astype(jnp.bfloat16)
+    moved = subpixel_translate(x, (0.3,), axes=(0,), method="linear")
+    wide = subpixel_translate(x.astype(jnp.float32), (0.3,), axes=(0,), method="linear")
+    np.testing.assert_array_equal(moved, wide.astype(jnp.bfloat16))
+
+
+def test_reaches_of_random_translations():
+    assert check_max_shift(3, mode="constant") == (3, 3)
+    assert check_max_shift((0, np.int64(3)), mode="edge") == (0, 3)
+    assert check_max_shift(0.5, 1, mode="constant", subpixel=True) == (0.5,)
+    assert check_max_shift(None, mode="wrap") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_shift": 0.1}, "max_shift is 0.1; allowed are a whole number or one per axis"),
+        ({"max_shift": 2.9}, "max_shift is 2.9; allowed are a whole number"),
+        ({"max_shift": 2.0}, "max_shift is 2.0; allowed are a whole number"),
+        ({"max_shift": True}, "max_shift is True; allowed are a whole number"),
+        ({"max_shift": (0, 0.5)}, r"max_shift is \(0, 0.5\); allowed are a whole number"),
+        ({"max_shift": (1, -1)}, r"max_shift is \(1, -1\); allowed are numbers from 0"),
+        ({"max_shift": (1, 2, 3)}, "3 entries for 2 axes"),
+        ({"max_shift": -1, "name": "padding"}, "padding is -1; allowed are numbers from 0"),
+        ({"max_shift": None}, "max_shift None, every circular shift, needs mode 'wrap'"),
+        ({"max_shift": 1, "mode": "crop"}, "mode 'crop' needs"),
+        (
+            {"max_shift": 1, "mode": "edge", "subpixel": True},
+            "subpixel shifts need a max_shift and",
+        ),
+        ({"max_shift": None, "mode": "wrap", "subpixel": True}, "subpixel shifts need a max_shift"),
+        ({"max_shift": np.nan, "subpixel": True}, "max_shift is nan; allowed are a finite number"),
+        ({"max_shift": np.inf, "subpixel": True}, "max_shift is inf; allowed are a finite number"),
+        ({"max_shift": "4", "subpixel": True}, "max_shift is '4'; allowed are a finite number"),
+    ],
+)
+def test_other_reaches_are_refused(options, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        check_max_shift(**{"mode": "constant", **options})
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda x: translate(x, (True, 2)), "shift has dtype bool; allowed are whole numbers"),
+        (lambda x: translate(x, (None, 2)), "shift has dtype object; allowed are whole numbers"),
+        (lambda x: translate(x, "ab"), "shift has dtype <U1; allowed are whole numbers"),
+        (lambda x: translate(x, (1, 2), axes=1), "axes is 1; allowed is a sequence"),
+        (lambda x: crop_translate(x, (0, 0), size=3, axes=None), "axes is None; allowed is a seq"),
+        (lambda x: crop_translate(x, (0, 0), size=True), "size is True; allowed are a whole num"),
+        (lambda x: crop_translate(x, (10**30, 0), size=3), "allowed are -1 to 1"),
+        (lambda x: subpixel_translate(x, (np.nan, 0)), "shift is nan; allowed are finite numbers"),
+        (lambda x: subpixel_translate(x, (0, -np.inf)), "shift is -inf; allowed are finite num"),
         (lambda x: translate(x, (1,)), "shift has 1 entries for 2 axes"),
         (lambda x: translate(x, 1), "shift has 1 entries for 2 axes"),
         (lambda x: translate(x, (1, 2), axes=(1, 4)), "axis 4 of axes .* out of range"),

@@ -6,18 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Real
+
+from jaxinv.arguments import as_inexact, per_axis, real_per_axis
+
+# Of the image: a Gaussian so wide moves all pixels alike.
+_SIGMAS = 10
 
 
 def warp(
-    image: Float[Array, "h w c"], field: Float[Array, "2 h w"], *, order: int = 1
+    image: Real[Array, "h w c"], field: Float[Array, "2 h w"], *, order: int = 1
 ) -> Float[Array, "h w c"]:
     r"""Read an image at displaced positions; zero (black) beyond its border.
 
     .. math:: y[i, j] = x[i + u_0[i, j],\; j + u_1[i, j]]
 
     Args:
-      image: (H, W, C).
+      image: (H, W, C), real; whole numbers are taken as float.
       field: displacement in pixels, rows first: (2, H, W).
       order: 0 nearest pixel, 1 bilinear.
 
@@ -25,7 +30,8 @@ def warp(
       (H, W, C).
 
     Raises:
-      ValueError: `field` is not (2, H, W) or `order` is not 0 or 1.
+      ValueError: `image` is not (H, W, C) or complex, `field` is not (2, H, W), or `order` is not
+        0 or 1.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -36,6 +42,11 @@ def warp(
     References:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
+    if np.ndim(image) != 3:
+        raise ValueError(f"image has shape {np.shape(image)}; allowed is (h, w, c)")
+    image = as_inexact(image, "image")
+    if jnp.iscomplexobj(image):
+        raise ValueError(f"image has dtype {image.dtype}; allowed are real numbers")
     height, width, channels = image.shape
     if field.shape != (2, height, width):
         raise ValueError(
@@ -86,7 +97,8 @@ def elastic_field(
       (2, H, W), rows first.
 
     Raises:
-      ValueError: `sigma` is not positive or `alpha` is negative.
+      ValueError: `sigma` is not positive, `alpha` is negative, one is not finite, or `sigma` is
+        more than 10 times the image.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -98,13 +110,26 @@ def elastic_field(
       Simard, Steinkraus and Platt 2003, Best practices for convolutional neural networks applied
       to visual document analysis, https://doi.org/10.1109/ICDAR.2003.1227801, section 2.
     """
-    if sigma <= 0 or alpha < 0:
-        raise ValueError(f"sigma must be positive and alpha not negative, got {sigma} and {alpha}.")
-    rows, columns = (_smooth_modes(size, sigma) for size in shape)
+    check_elastic(alpha=alpha, sigma=sigma)
+    sizes = per_axis(shape, 2, "shape")
+    widest = _SIGMAS * max(sizes)
+    if min(sizes) < 1 or sigma > widest:
+        raise ValueError(
+            f"shape is {sizes} and sigma {sigma}; allowed are sizes from 1 and a sigma up to "
+            f"{widest} pixels, beyond which all move alike"
+        )
+    rows, columns = (_smooth_modes(size, sigma) for size in sizes)
     noise = _normal(key, (2, rows.shape[1], columns.shape[1]))
     smooth = jnp.einsum("ih,chw,jw->cij", rows, noise, columns, optimize="optimal")
     rms = jnp.sqrt(jnp.square(smooth).mean((1, 2), keepdims=True))
     return smooth * (alpha / 29) / rms
+
+
+def check_elastic(*, alpha: float, sigma: float) -> None:
+    """Raises ValueError unless `sigma` is positive, `alpha` not negative, and both are finite."""
+    (alpha,), (sigma,) = real_per_axis(alpha, 1, "alpha"), real_per_axis(sigma, 1, "sigma")
+    if sigma <= 0 or alpha < 0:
+        raise ValueError(f"sigma must be positive and alpha not negative, got {sigma} and {alpha}.")
 
 
 def _normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
@@ -130,7 +155,9 @@ def _smooth_modes(size: int, sigma: float) -> Float[np.ndarray, "size modes"]:
     """
     reach = math.ceil(3 * sigma)
     offset = np.arange(size + 2 * reach) - np.arange(size)[:, None] - reach
-    weight = np.exp(-0.5 * (offset / sigma) ** 2) * (abs(offset) <= reach)
+    # Beyond 40 sigma the weight is 0 in any precision; the square of more could overflow.
+    weight = np.exp(-0.5 * np.minimum(abs(offset) / max(sigma, 1e-3), 40) ** 2)
+    weight *= abs(offset) <= reach
     vectors, strength, _ = np.linalg.svd(weight / weight.sum(1, keepdims=True), full_matrices=False)
     kept = strength > 1e-3 * strength[0]
     return (vectors[:, kept] * strength[kept]).astype(np.float32)
@@ -151,6 +178,9 @@ def affine_field(
     Returns:
       (2, H, W), rows first.
 
+    Raises:
+      ValueError: a shape is another.
+
     Examples:
       >>> import jax.numpy as jnp
       >>> flip = jnp.array([[1.0, 0.0], [0.0, -1.0]])  # left to right
@@ -160,8 +190,14 @@ def affine_field(
     References:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801, section 2.
     """
-    centre = (np.array(shape) - 1) / 2
-    rows, columns = jnp.arange(shape[0]) - centre[0], jnp.arange(shape[1]) - centre[1]
+    sizes = per_axis(shape, 2, "shape")
+    if np.shape(matrix) != (2, 2) or np.size(offset) != 2:
+        raise ValueError(
+            f"matrix has shape {np.shape(matrix)} and offset {np.shape(offset)}; "
+            "allowed are (2, 2) and (2,)"
+        )
+    centre = (np.array(sizes) - 1) / 2
+    rows, columns = (jnp.arange(n) - c for n, c in zip(sizes, centre, strict=True))
     position = jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"))
     moved = jnp.einsum("ab,bij->aij", matrix - jnp.eye(2), position)
     return moved + jnp.reshape(offset, (2, 1, 1))

@@ -1,24 +1,40 @@
 """Batches of images, each distorted at random by itself.
 
-All take the key first and float images (N, H, W, C) whose background is 0, return the same shape,
-and may be jitted, vmapped and sharded along N: image n's distortion depends on the key, on n and on
-N alone, not on the devices.
+All take the key first and images (N, H, W, C) whose background is 0, return the same shape, and may
+be jitted, vmapped and sharded along N: image n's distortion depends on the key, on n and on N
+alone, not on the devices. What interpolates takes whole numbers as float.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Num, PRNGKeyArray
 
 from jaxinv import shifts
-from jaxinv.augment.fields import affine_field, elastic_field, warp
+from jaxinv.arguments import check_callable, real_per_axis
+from jaxinv.augment.fields import affine_field, check_elastic, elastic_field, warp
 
-Images = Float[Array, "n h w c"]
+Images = Num[Array, "n h w c"]
 
 
 def _each(key: PRNGKeyArray, images: Images, distort: Callable[[PRNGKeyArray, Array], Array]):
+    dtype = getattr(key, "dtype", None)
+    legacy = dtype == jnp.uint32 and key.ndim == 1
+    if not legacy and (dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.ndim):
+        raise ValueError(f"key is a {type(key).__name__}; allowed is one key of jax.random.key")
     return jax.vmap(distort)(jax.random.split(key, len(images)), images)
+
+
+def _batch(images: Images, axes: Sequence[int] = (1, 2)) -> Array:
+    """The images, if their shape says that they are a batch with these spatial axes."""
+    shape = np.shape(images)
+    rank = len(shape) - 2
+    if tuple(axes) != tuple(range(1, rank + 1)):
+        wanted = {1: "(n, w, c)", 2: "(n, h, w, c)", 3: "(n, d, h, w, c)"}.get(len(tuple(axes)))
+        raise ValueError(f"images have shape {shape}; with axes {tuple(axes)} allowed is {wanted}")
+    return jnp.asarray(images)
 
 
 def _size(image: Array) -> tuple[int, int]:
@@ -29,27 +45,30 @@ def translate(
     key: PRNGKeyArray,
     images: Images,
     *,
-    max_shift: int | None = 4,
+    max_shift: float | Sequence[float] | None = 4,
     mode: shifts.Mode = "constant",
     subpixel: bool = False,
+    axes: Sequence[int] = (1, 2),
 ) -> Images:
     """Move each image by its own shift, drawn uniformly.
 
     Args:
       key: random key.
-      images: (N, H, W, C).
-      max_shift: from the integers -max_shift..max_shift along each axis; None: every circular
-        shift, which needs mode "wrap".
+      images: (N, H, W, C); with other `axes` signals (N, W, C) or volumes (N, D, H, W, C).
+      max_shift: from the integers -max_shift..max_shift, one number for all axes or one each: (0,
+        3) moves along the second alone; None: every circular shift, which needs mode "wrap".
       mode: fill at the border, as in `jaxinv.translate`.
       subpixel: draw real numbers from [-max_shift, max_shift] and interpolate bilinearly; the
-        border is then filled with zeros.
+        border is then filled with zeros. For images only.
+      axes: all axes between the first and the last.
 
     Returns:
-      (N, H, W, C).
+      The same shape.
 
     Raises:
-      ValueError: `max_shift` is negative, or None with a mode other than "wrap"; `subpixel` with a
-        mode other than "constant".
+      ValueError: the shape is not that of a batch; `max_shift` is negative, a fraction without
+        `subpixel`, larger than the image with mode "constant", or None with a mode other than
+        "wrap"; `subpixel` with a mode other than "constant".
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -61,21 +80,27 @@ def translate(
     References:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
-    if max_shift is None and mode != "wrap":
-        raise ValueError(f"max_shift None, every circular shift, needs mode 'wrap', not {mode!r}.")
-    if max_shift is not None and max_shift < 0:
-        raise ValueError(f"max_shift is {max_shift}; it must not be negative.")
-    if subpixel and (mode != "constant" or max_shift is None):
-        raise ValueError("subpixel shifts need a max_shift and fill with zeros, mode 'constant'.")
-    size = images.shape[1:3]
+    images = _batch(images, axes)
+    return _translate(key, images, max_shift, mode=mode, subpixel=subpixel, name="max_shift")
+
+
+def _translate(key, images, max_shift, *, mode, name, subpixel=False):
+    size = images.shape[1:-1]
+    reach = shifts.check_max_shift(max_shift, len(size), mode=mode, subpixel=subpixel, name=name)
+    if subpixel and len(size) != 2:
+        raise ValueError(f"subpixel shifts are for images; these have {len(size)} spatial axes")
+    low, high = (0, np.array(size)) if reach is None else (-np.array(reach), np.array(reach))
+    if mode == "constant" and np.any(high > np.array(size)):
+        raise ValueError(
+            f"{name} is {max_shift}, beyond images of {size}; allowed are numbers up to their sizes"
+        )
 
     def move(key: PRNGKeyArray, image: Array) -> Array:
-        if subpixel and max_shift is not None:
-            shift = jax.random.uniform(key, (2,), minval=-max_shift, maxval=max_shift)
+        if subpixel:
+            shift = jax.random.uniform(key, (2,), minval=low, maxval=high)
             return warp(image, jnp.broadcast_to(-shift[:, None, None], (2, *size)))
-        low, high = (0, jnp.array(size)) if max_shift is None else (-max_shift, max_shift + 1)
-        shift = jax.random.randint(key, (2,), low, high)
-        return shifts.translate(image, shift, axes=(0, 1), mode=mode)
+        shift = jax.random.randint(key, (len(size),), low, high + (reach is not None))
+        return shifts.translate(image, shift, axes=range(len(size)), mode=mode)
 
     return _each(key, images, move)
 
@@ -87,7 +112,7 @@ def affine(
     rotation: float = 15.0,
     scaling: float = 0.15,
     shear: float = 0.15,
-    max_shift: float = 0.0,
+    max_shift: float | Sequence[float] = 0.0,
 ) -> Images:
     r"""Rotate, scale, shear and shift each image about its centre, bilinearly.
 
@@ -100,13 +125,14 @@ def affine(
       rotation: degrees, up to which either way.
       scaling: each axis becomes larger by a factor from [1 - scaling, 1 + scaling].
       shear: pixels per pixel, up to which either way.
-      max_shift: pixels, up to which either way, real.
+      max_shift: pixels, up to which either way, real; one for both axes or one each.
 
     Returns:
       (N, H, W, C), zero where the image was left.
 
     Raises:
-      ValueError: `scaling` is not in [0, 1).
+      ValueError: the shape is not (N, H, W, C), `scaling` is not in [0, 1), or another number is
+        not finite.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -119,6 +145,10 @@ def affine(
     References:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
+    images = _batch(images)
+    for name, value in (("rotation", rotation), ("scaling", scaling), ("shear", shear)):
+        real_per_axis(value, 1, name)
+    reach = jnp.array(real_per_axis(max_shift, 2, "max_shift"))
     if not 0 <= scaling < 1:
         raise ValueError(f"scaling is {scaling}; it must be in [0, 1).")
 
@@ -128,7 +158,7 @@ def affine(
         turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
         slant = jnp.array([[1.0, 0.0], [shear * drawn[1], 1.0]])
         matrix = turn @ slant / (1 + scaling * drawn[2:4])
-        return warp(image, affine_field(_size(image), matrix, max_shift * drawn[4:]))
+        return warp(image, affine_field(_size(image), matrix, reach * drawn[4:]))
 
     return _each(key, images, distort)
 
@@ -150,7 +180,7 @@ def elastic(
       (N, H, W, C).
 
     Raises:
-      ValueError: `sigma` is not positive or `alpha` is negative.
+      ValueError: the shape is not (N, H, W, C), or as `elastic_field`.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -160,6 +190,8 @@ def elastic(
     References:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
+    images = _batch(images)
+    check_elastic(alpha=alpha, sigma=sigma)
 
     def distort(key: PRNGKeyArray, image: Array) -> Array:
         return warp(image, elastic_field(key, _size(image), alpha=alpha, sigma=sigma))
@@ -168,7 +200,12 @@ def elastic(
 
 
 def crop(
-    key: PRNGKeyArray, images: Images, *, padding: int = 4, mode: shifts.Mode = "constant"
+    key: PRNGKeyArray,
+    images: Images,
+    *,
+    padding: int | Sequence[int] = 4,
+    mode: shifts.Mode = "constant",
+    axes: Sequence[int] = (1, 2),
 ) -> Images:
     """Pad each image and cut a window of its old size at random: the usual CIFAR augmentation.
 
@@ -176,15 +213,17 @@ def crop(
 
     Args:
       key: random key.
-      images: (N, H, W, C).
-      padding: pixels added on each side.
+      images: (N, H, W, C), or as `axes` say.
+      padding: pixels added on each side, one number for all axes or one each.
       mode: what they hold, as in `jaxinv.translate`.
+      axes: as in `translate`.
 
     Returns:
-      (N, H, W, C).
+      The same shape.
 
     Raises:
-      ValueError: `padding` is negative or the mode is unknown.
+      ValueError: the shape is not that of a batch, `padding` is negative or a fraction, or the mode
+        is unknown.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -194,9 +233,10 @@ def crop(
     References:
       He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2.
     """
-    if padding < 0:
-        raise ValueError(f"padding is {padding}; it must not be negative.")
-    return translate(key, images, max_shift=padding, mode=mode)
+    images = _batch(images, axes)
+    if padding is None:
+        raise ValueError("padding is None; allowed are a whole number or one per axis")
+    return _translate(key, images, padding, mode=mode, name="padding")
 
 
 def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Images:
@@ -211,7 +251,7 @@ def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Imag
       (N, H, W, C).
 
     Raises:
-      ValueError: `probability` is not in [0, 1].
+      ValueError: the shape is not (N, H, W, C) or `probability` is not in [0, 1].
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -222,6 +262,8 @@ def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Imag
     References:
       He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2.
     """
+    images = _batch(images)
+    real_per_axis(probability, 1, "probability")
     if not 0 <= probability <= 1:
         raise ValueError(f"probability is {probability}; it must be in [0, 1].")
 
@@ -240,6 +282,9 @@ def compose(*distortions: Callable[[PRNGKeyArray, Images], Images]) -> Callable:
     Returns:
       A function of a key and images.
 
+    Raises:
+      ValueError: one of them is no function.
+
     Examples:
       >>> import functools, jax, jax.numpy as jnp
       >>> both = compose(elastic, functools.partial(translate, max_shift=2))
@@ -249,6 +294,8 @@ def compose(*distortions: Callable[[PRNGKeyArray, Images], Images]) -> Callable:
     References:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801, combines them so.
     """
+    for distort in distortions:
+        check_callable(distort)
 
     def composed(key: PRNGKeyArray, images: Images) -> Images:
         for index, distort in enumerate(distortions):

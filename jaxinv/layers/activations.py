@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,8 @@ from jaxinv.layers.spatial import naming
 
 POINTWISE: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
-    "gelu": jax.nn.gelu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu_tanh": partial(jax.nn.gelu, approximate=True),
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
     "identity": lambda x: x,
@@ -21,7 +23,9 @@ POINTWISE: dict[str, Callable[[Array], Array]] = {
 ACTIVATIONS: tuple[str, ...] = (
     *POINTWISE,
     "polynomial",
+    "scaled_polynomial",
     "filtered_polynomial",
+    "filtered_scaled_polynomial",
     "filtered_relu",
     "filtered_gelu",
 )
@@ -31,6 +35,10 @@ ACTIVATIONS: tuple[str, ...] = (
 # E[z (z^2 - 1) Phi] / 2 = 3 / (8 sqrt pi).
 _QUADRATIC = 3 / (8 * math.sqrt(math.pi))
 GELU_POLYNOMIAL: tuple[float, ...] = (1 / (2 * math.sqrt(math.pi)) - _QUADRATIC, 0.5, _QUADRATIC)
+
+# Where the polynomials of Michaeli et al. start, in their published code.
+MICHAELI_POLYNOMIAL: tuple[float, ...] = (0.0169394634313126, 0.5, 0.3078363963999393)
+MICHAELI_SCALE = 7.0
 
 
 def polynomial(
@@ -59,7 +67,7 @@ def polynomial(
     Reference:
       Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085
     """
-    if coefficients.ndim != 2 or coefficients.shape[-1] != x.shape[-1]:
+    if coefficients.ndim != 2 or len(coefficients) < 1 or coefficients.shape[-1] != x.shape[-1]:
         raise ValueError(
             f"coefficients have shape {coefficients.shape}; needed is (degree + 1, {x.shape[-1]})"
         )
@@ -77,6 +85,8 @@ class Polynomial(nn.Module):
 
     Attributes:
       init_coefficients: the coefficients at the start, the constant first.
+      init_scale: where two learned factors start, of all that goes in and of all that comes out;
+        there are none if `None`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -90,6 +100,7 @@ class Polynomial(nn.Module):
     """
 
     init_coefficients: Sequence[float] = GELU_POLYNOMIAL
+    init_scale: float | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
@@ -101,17 +112,23 @@ class Polynomial(nn.Module):
         Returns:
           `(..., c)`.
         """
-        start = jnp.asarray(self.init_coefficients)[:, None]
+        first = jnp.asarray(self.init_coefficients)[:, None]
         shape = (len(self.init_coefficients), x.shape[-1])
-        coefficients = self.param("coefficients", lambda _: jnp.broadcast_to(start, shape))
-        return polynomial(x, coefficients)
+        coefficients = self.param("coefficients", lambda _: jnp.broadcast_to(first, shape))
+        if self.init_scale is None:
+            return polynomial(x, coefficients)
+        start = nn.initializers.constant(self.init_scale)
+        before, after = (self.param(name, start, ()) for name in ("in_scale", "out_scale"))
+        return polynomial(x * before, coefficients) * after
 
 
 class Activation(nn.Module):
     """An activation by name.
 
     All commute with every whole shift. `"filtered_polynomial"` commutes with fractional shifts as
-    well, exactly; `"filtered_relu"` and `"filtered_gelu"` nearly.
+    well, exactly; `"filtered_relu"` and `"filtered_gelu"` nearly. `"gelu"` is `x Phi(x)` itself,
+    `"gelu_tanh"` its approximation by a hyperbolic tangent. `"scaled_polynomial"` starts where
+    Michaeli et al. start theirs, with a learned factor before and after it.
 
     Attributes:
       kind: one of `ACTIVATIONS`, or any pointwise function of an array. The filtered ones work on
@@ -125,7 +142,8 @@ class Activation(nn.Module):
       Array([0., 2.], dtype=float32)
 
     Reference:
-      Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085
+      Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085;
+      Hendrycks and Gimpel, "Gaussian error linear units" (2016), https://arxiv.org/abs/1606.08415
     """
 
     kind: str | Callable[[Array], Array] = "relu"
@@ -152,7 +170,10 @@ class Activation(nn.Module):
                     f"activation is {self.kind!r}; allowed are {', '.join(ACTIVATIONS)}"
                 )
             kind = self.kind.removeprefix("filtered_")
-            function = Polynomial(name="polynomial") if kind == "polynomial" else POINTWISE[kind]
+            function = POINTWISE.get(kind) or Polynomial(
+                *((MICHAELI_POLYNOMIAL, MICHAELI_SCALE) if kind == "scaled_polynomial" else ()),
+                name="polynomial",
+            )
             if kind == self.kind or x.ndim < 3:
                 return function(x)
             return filtered_nonlinearity(x, function, factor=self.factor)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
+from jaxinv.arguments import as_inexact
 from jaxinv.layers.blur import blur_pool
 from jaxinv.layers.convolution import Conv
 from jaxinv.layers.heads import global_average
+from jaxinv.layers.padding import Padding
 from jaxinv.layers.polyphase import (
     polyphase_components,
     polyphase_norms,
@@ -25,20 +27,21 @@ _NO_TIED_LOGITS = "no two polyphase components tie in their logit"
 
 
 def adaptive_polyphase_sample(
-    x: Float[Array, "n *s c"],
+    x: Num[Array, "n *s c"],
     stride: int | Sequence[int] = 2,
     *,
     criterion: str = "l2",
     phase: Int[Array, "n"] | None = None,
-) -> tuple[Float[Array, "n *t c"], Int[Array, "n"]]:
+) -> tuple[Num[Array, "n *t c"], Int[Array, "n"]]:
     """Keeps, for each signal, the polyphase component of the largest norm.
 
     `y = x_p` with `p = argmax_p ||x_p||` and `x_p[i] = x[p + stride * i]`. A shift permutes and
     rolls the components, so the same values are kept wherever the signal is: `y` commutes with
     every circular shift up to a roll, and any global pooling after it is invariant. This holds if
-    the stride divides the sizes and no two norms tie; `tie_margin` says how close they come. On a
-    tie the first phase is taken. Where the stride does not divide a size, the last
-    `size mod stride` positions are dropped and nothing is promised.
+    the stride divides the sizes and no two norms tie; `tie_margin` says how close they come, and
+    `jaxinv.declared_margin` measures it in a network. On a tie the first phase is taken. Where the
+    stride does not divide a size, the last `size mod stride` positions are dropped and nothing is
+    promised.
 
     Args:
       x: signal `(n, *spatial, c)`.
@@ -63,10 +66,18 @@ def adaptive_polyphase_sample(
       Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
       https://arxiv.org/abs/2011.14214
     """
-    if phase is None:
-        norms = polyphase_norms(x, stride, criterion=criterion)
-        phase = jnp.argmax(norms, axis=-1).astype(jnp.int32)
-    return select_phase(x, phase, stride, assumption=_NO_TIE), phase
+    if phase is not None:
+        return select_phase(x, phase, stride, assumption=_NO_TIE), phase
+    norms = polyphase_norms(x, stride, criterion=criterion)
+    phase = jnp.argmax(norms, axis=-1).astype(jnp.int32)
+    return select_phase(x, phase, stride, assumption=_NO_TIE, margin=tie_margin(norms)), phase
+
+
+def _smoothed(x, taps, padding):
+    """The map behind a filter, or as it is, whatever its type, where one tap is asked for."""
+    if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", minimum=0)):
+        return x
+    return blur_pool(x, 1, taps=taps, padding=padding)
 
 
 class AdaptivePolyphaseSampling(nn.Module):
@@ -79,10 +90,10 @@ class AdaptivePolyphaseSampling(nn.Module):
 
     Attributes:
       stride: step, for all axes or one each.
-      criterion: `"l1"`, `"l2"`, `"linf"` or `"l2_filtered"`.
-      taps: taps of a binomial anti-aliasing filter; 1 is none.
+      criterion: `"l1"`, `"l2"`, `"linf"` or `"l2_filtered"`; not `"l1"` after a filter.
+      taps: taps of a binomial anti-aliasing filter, for all axes or one each; 1 is none.
       filter_place: `"before"` filters the full map, `"after"` the one that was sampled.
-      padding: border of that filter, one of `jaxinv.layers.PADDINGS`.
+      padding: border of that filter, one of `jaxinv.layers.PADDINGS`, or one for each axis.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -98,9 +109,9 @@ class AdaptivePolyphaseSampling(nn.Module):
 
     stride: int | Sequence[int] = 2
     criterion: str = "l2"
-    taps: int = 1
+    taps: int | Sequence[int] = 1
     filter_place: str = "before"
-    padding: str = "CIRCULAR"
+    padding: Padding = "CIRCULAR"
 
     @nn.compact
     def __call__(
@@ -124,7 +135,8 @@ class AdaptivePolyphaseSampling(nn.Module):
                     f"filter_place is {self.filter_place!r}; allowed are {', '.join(FILTER_PLACES)}"
                 )
             if self.filter_place == "before":
-                x = blur_pool(x, 1, taps=self.taps, padding=self.padding)
+                self._refuse_sums_that_tie(spatial_rank(x))
+                x = _smoothed(x, self.taps, self.padding)
             if phase is None:
                 norms = polyphase_norms(x, self.stride, criterion=self.criterion)
                 self.sow("intermediates", "tie_margin", tie_margin(norms))
@@ -132,8 +144,22 @@ class AdaptivePolyphaseSampling(nn.Module):
                 x, self.stride, criterion=self.criterion, phase=phase
             )
             if self.filter_place == "after":
-                y = blur_pool(y, 1, taps=self.taps, padding=self.padding)
+                y = _smoothed(y, self.taps, self.padding)
             return y, phase
+
+    def _refuse_sums_that_tie(self, rank):
+        """The filter is zero at Nyquist: the even and the odd positions then have one sum."""
+        strides, taps = (
+            per_axis(self.stride, rank, "stride"),
+            per_axis(self.taps, rank, "taps", minimum=0),
+        )
+        halved = any(s == 2 and t > 1 for s, t in zip(strides, taps, strict=True))
+        if self.criterion == "l1" and halved:
+            raise ValueError(
+                f"criterion is 'l1' after a filter of {self.taps} taps, where components of a map "
+                "that is not negative always tie; allowed are another criterion, taps=1, "
+                "filter_place='after'"
+            )
 
 
 class AdaptivePolyphaseUpsampling(nn.Module):
@@ -143,7 +169,8 @@ class AdaptivePolyphaseUpsampling(nn.Module):
 
     Attributes:
       stride: factor, for all axes or one each.
-      taps: taps of the binomial filter that smooths the result; 1 is none.
+      taps: taps of the binomial filter that smooths the result, for all axes or one each; 1 is
+        none.
       padding: border of that filter.
 
     Example:
@@ -158,8 +185,8 @@ class AdaptivePolyphaseUpsampling(nn.Module):
     """
 
     stride: int | Sequence[int] = 2
-    taps: int = 1
-    padding: str = "CIRCULAR"
+    taps: int | Sequence[int] = 1
+    padding: Padding = "CIRCULAR"
 
     def __call__(self, x: Float[Array, "n *s c"], phase: Int[Array, "n"]) -> Float[Array, "n *t c"]:
         """Upsamples.
@@ -176,7 +203,7 @@ class AdaptivePolyphaseUpsampling(nn.Module):
         """
         with naming(self):
             y = polyphase_upsample(x, phase, self.stride)
-            return blur_pool(y, 1, taps=self.taps, padding=self.padding)
+            return _smoothed(y, self.taps, self.padding)
 
 
 class LearnablePolyphaseSampling(nn.Module):
@@ -233,19 +260,27 @@ class LearnablePolyphaseSampling(nn.Module):
         """
         with naming(self):
             strides = per_axis(self.stride, spatial_rank(x), "stride")
-            if self.temperature <= 0:
+            if not self.temperature > 0:
                 raise ValueError(f"temperature is {self.temperature}; allowed are values above 0")
+            if self.hidden is not None:
+                per_axis(self.hidden, 1, "hidden")
             components = polyphase_components(x, strides)
         if phase is not None:
             return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
-        hidden = self.hidden or x.shape[-1]
+        hidden = x.shape[-1] if self.hidden is None else self.hidden
         first, second = (Conv(hidden, 3, padding="CIRCULAR", name=f"score{i}") for i in range(2))
         last = nn.Dense(1, use_bias=False, name="score2")
-        scores = [last(global_average(second(jax.nn.relu(first(part))))) for part in components]
+        # Scores rounded to half precision tie.
+        scores = [
+            last(global_average(second(jax.nn.relu(first(as_inexact(part))))))
+            for part in components
+        ]
         logits = jnp.concatenate(scores, axis=-1)
         if not train:
             phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-            return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
+            margin = tie_margin(jax.nn.softmax(logits, axis=-1))
+            y = select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS, margin=margin)
+            return y, phase
         if self.has_rng("dropout"):
             logits += jax.random.gumbel(self.make_rng("dropout"), logits.shape, logits.dtype)
         phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
@@ -256,4 +291,4 @@ class LearnablePolyphaseSampling(nn.Module):
         y = weights[:, 0].reshape(spread) * components[0]
         for index, component in enumerate(components[1:], start=1):
             y = y + weights[:, index].reshape(spread) * component
-        return y, phase
+        return (y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else y), phase

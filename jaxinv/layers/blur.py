@@ -8,9 +8,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxinv.layers.padding import pad, window_padding
+from jaxinv.layers.padding import Padding, pad, padding_per_axis, window_padding
 from jaxinv.layers.pooling import max_pool
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank, summed_in_float32
 
 FILTERS: tuple[str, ...] = ("binomial", "rectangular", "triangular")
 MAX_TAPS = 7
@@ -42,6 +42,7 @@ def blur_filter(kind: str = "binomial", taps: int = 3) -> Float[np.ndarray, "k"]
     """
     if kind not in FILTERS:
         raise ValueError(f"filter is {kind!r}; allowed are {', '.join(FILTERS)}")
+    (taps,) = per_axis(taps, 1, "taps", minimum=0)
     if not 1 <= taps <= MAX_TAPS:
         raise ValueError(f"filter has {taps} taps; allowed are 1 to {MAX_TAPS}")
     weights = {
@@ -52,13 +53,14 @@ def blur_filter(kind: str = "binomial", taps: int = 3) -> Float[np.ndarray, "k"]
     return np.asarray(weights, np.float64) / sum(weights)
 
 
+@summed_in_float32
 def blur_pool(
     x: Float[Array, "n *s c"],
     stride: int | Sequence[int] = 2,
     *,
     kind: str = "binomial",
-    taps: int = 3,
-    padding: str = "REFLECT",
+    taps: int | Sequence[int] = 3,
+    padding: Padding = "REFLECT",
 ) -> Float[Array, "n *t c"]:
     """Low-pass filters every channel along every spatial axis, then keeps every stride-th value.
 
@@ -70,11 +72,12 @@ def blur_pool(
       x: signal `(n, *spatial, c)`.
       stride: step, for all axes or one each.
       kind: one of `FILTERS`.
-      taps: number of taps along each axis, 1 to 7.
-      padding: one of `PADDINGS`.
+      taps: number of taps, 1 to 7, for all axes or one each; one tap leaves an axis unfiltered.
+      padding: one of `PADDINGS`, or one for each axis.
 
     Returns:
-      `(n, *ceil(spatial / stride), c)`, but for VALID and FULL padding.
+      `(n, *ceil(spatial / stride), c)`, but for VALID and FULL padding; of the same type, float32
+      for whole numbers; summed in float32 at least.
 
     Raises:
       ValueError: if an argument is not allowed or the filter is larger than the padded map.
@@ -90,14 +93,17 @@ def blur_pool(
       https://arxiv.org/abs/1904.11486
     """
     rank = spatial_rank(x)
-    weights = blur_filter(kind, taps).astype(x.dtype)
-    for axis, step in enumerate(per_axis(stride, rank, "stride"), start=1):
+    steps, counts = per_axis(stride, rank, "stride"), per_axis(taps, rank, "taps", minimum=0)
+    names = padding_per_axis(padding, rank)
+    filters = [blur_filter(kind, count).astype(x.dtype) for count in counts]
+    for index, (step, weights, name) in enumerate(zip(steps, filters, names, strict=True)):
+        axis, count = index + 1, len(weights)
         widths = [(0, 0)] * rank
-        widths[axis - 1] = window_padding(x.shape[axis], taps, stride=step, padding=padding)
-        padded = pad(x, widths, padding=padding)
-        span = (padded.shape[axis] - taps) // step * step + 1
+        widths[index] = window_padding(x.shape[axis], count, stride=step, padding=name)
+        padded = pad(x, widths, padding=name)
+        span = (padded.shape[axis] - count) // step * step + 1
         # A sum of shifted slices: on CPU a fifth of the time of a depthwise convolution.
-        taken = [lax.slice_in_dim(padded, tap, tap + span, step, axis) for tap in range(taps)]
+        taken = [lax.slice_in_dim(padded, tap, tap + span, step, axis) for tap in range(count)]
         x = weights[0] * taken[0]
         for weight, part in zip(weights[1:], taken[1:], strict=True):
             x = x + weight * part
@@ -110,8 +116,8 @@ class BlurPool(nn.Module):
     Attributes:
       stride: step, for all axes or one each.
       kind: `"binomial"`, `"rectangular"` or `"triangular"`.
-      taps: number of taps along each axis, 1 to 7.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      taps: number of taps, 1 to 7, for all axes or one each.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -125,8 +131,8 @@ class BlurPool(nn.Module):
 
     stride: int | Sequence[int] = 2
     kind: str = "binomial"
-    taps: int = 3
-    padding: str = "REFLECT"
+    taps: int | Sequence[int] = 3
+    padding: Padding = "REFLECT"
 
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
         """Applies `blur_pool`.
@@ -151,9 +157,9 @@ class MaxBlurPool(nn.Module):
       window: positions of the maximum.
       stride: step of the subsampling.
       kind: `"binomial"`, `"rectangular"` or `"triangular"`.
-      taps: number of taps along each axis, 1 to 7.
-      padding: one of `jaxinv.layers.PADDINGS`, for the maximum (SAME: minus infinity) and the
-        filter.
+      taps: number of taps, 1 to 7, for all axes or one each.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis, for the maximum (SAME: minus
+        infinity) and the filter.
 
     Example:
       >>> import jax.numpy as jnp
@@ -168,8 +174,8 @@ class MaxBlurPool(nn.Module):
     window: int | Sequence[int] = 2
     stride: int | Sequence[int] = 2
     kind: str = "binomial"
-    taps: int = 3
-    padding: str = "REFLECT"
+    taps: int | Sequence[int] = 3
+    padding: Padding = "REFLECT"
 
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
         """Applies the maximum, the filter and the subsampling.

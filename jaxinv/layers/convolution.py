@@ -5,12 +5,11 @@ from typing import Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxinv.layers.padding import pad, window_padding
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.padding import Padding, pad, padding_per_axis, window_paddings
+from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
 
 def dimension_numbers(rank: int) -> lax.ConvDimensionNumbers:
@@ -36,7 +35,7 @@ def convolve(
     kernel: Float[Array, "*k d f"],
     *,
     stride: int | Sequence[int] = 1,
-    padding: str = "SAME",
+    padding: Padding = "SAME",
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Float[Array, "n *t f"]:
@@ -51,12 +50,13 @@ def convolve(
       x: signal `(n, *spatial, c)` with 1 to 3 spatial axes.
       kernel: `(*window, c / groups, f)`.
       stride: step of the window, for all axes or one each.
-      padding: one of `PADDINGS`.
+      padding: one of `PADDINGS`, or one for each axis.
       dilation: distance between the taps of the kernel.
       groups: number of groups of channels that do not see one another; `c` is depthwise.
 
     Returns:
-      `(n, *out, f)`: `ceil(size / stride)` positions an axis for SAME, CIRCULAR, REFLECT and EDGE.
+      `(n, *out, f)`: `ceil(size / stride)` positions an axis for SAME, CIRCULAR, REFLECT and EDGE;
+      of the type that signal and kernel have in common, float32 for whole numbers.
 
     Raises:
       ValueError: if stride or dilation is below 1, the groups do not divide the channels, the
@@ -76,9 +76,9 @@ def convolve(
     rank = spatial_rank(x)
     strides = per_axis(stride, rank, "stride")
     dilations = per_axis(dilation, rank, "dilation")
-    channels, features = x.shape[-1], kernel.shape[-1]
     if kernel.ndim != rank + 2:
         raise ValueError(f"kernel has shape {kernel.shape}; {rank} spatial axes need {rank + 2}")
+    channels, features = x.shape[-1], kernel.shape[-1]
     if groups < 1 or channels % groups or features % groups:
         raise ValueError(
             f"groups is {groups}; allowed are divisors of both {channels} input channels and "
@@ -88,17 +88,15 @@ def convolve(
         raise ValueError(
             f"kernel reads {kernel.shape[-2]} channels in {groups} groups, the input has {channels}"
         )
-    widths = [
-        window_padding(size, (taps - 1) * apart + 1, stride=step, padding=padding)
-        for size, taps, apart, step in zip(
-            x.shape[1:-1], kernel.shape[:-2], dilations, strides, strict=True
-        )
-    ]
-    dtype = jnp.result_type(x, kernel)
-    x, kernel = x.astype(dtype), kernel.astype(dtype)
-    if padding not in ("SAME", "FULL", "VALID"):
-        # Zeros are left to the convolution itself; every other border is put there first.
-        x, widths = pad(x, widths, padding=padding), [(0, 0)] * rank
+    names = padding_per_axis(padding, rank)
+    spans = [(n - 1) * apart + 1 for n, apart in zip(kernel.shape[:-2], dilations, strict=True)]
+    widths = window_paddings(x.shape[1:-1], spans, strides=strides, padding=names)
+    x, kernel = in_one_float(x, kernel)
+    # Zeros are left to the convolution itself; every other border is put there first.
+    zeros = [name in ("SAME", "FULL", "VALID") for name in names]
+    put = [(0, 0) if z else width for width, z in zip(widths, zeros, strict=True)]
+    x = pad(x, put, padding=names)
+    widths = [width if z else (0, 0) for width, z in zip(widths, zeros, strict=True)]
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -121,7 +119,7 @@ class Conv(nn.Module):
       features: output channels.
       kernel_size: taps along each spatial axis, or for all of them.
       stride: step of the window.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
       dilation: distance between taps.
       groups: groups of channels, or `"depthwise"`: one a channel.
       use_bias: adds a learned constant to each channel.
@@ -138,7 +136,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: int | Sequence[int] = 3
     stride: int | Sequence[int] = 1
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     dilation: int | Sequence[int] = 1
     groups: int | Literal["depthwise"] = 1
     use_bias: bool = True
@@ -160,7 +158,9 @@ class Conv(nn.Module):
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
             channels = x.shape[-1]
+            per_axis(self.features, 1, "features")
             groups = channels if self.groups == "depthwise" else self.groups
+            per_axis(groups, 1, "groups")
             if groups < 1 or channels % groups or self.features % groups:
                 raise ValueError(
                     f"groups is {groups}; allowed are divisors of both {channels} input channels "

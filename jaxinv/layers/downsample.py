@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 from jaxinv.layers.adaptive import AdaptivePolyphaseSampling, LearnablePolyphaseSampling
 from jaxinv.layers.blur import blur_pool
 from jaxinv.layers.lowpass import ideal_lowpass
+from jaxinv.layers.padding import Padding, circular_or
 from jaxinv.layers.pooling import avg_pool, max_pool
 from jaxinv.layers.spatial import naming, per_axis, spatial_rank
 
@@ -63,7 +64,8 @@ class Downsample(nn.Module):
       stride: the factor. Of `n` positions `"stride"` and `"blur"` keep `ceil(n / stride)`, the
         polyphase kinds `floor`, pools as many windows as fit, with CIRCULAR padding `ceil`; where
         it does not divide `n` no kind keeps a symmetry, and the certificate says so.
-      padding: border of the filters that look beyond their own position.
+      padding: border of the filters that look beyond their own position, one of
+        `jaxinv.layers.PADDINGS`, or one for each axis.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -75,7 +77,7 @@ class Downsample(nn.Module):
 
     kind: str = "max"
     stride: int = 2
-    padding: str = "SAME"
+    padding: Padding = "SAME"
 
     @nn.compact
     def __call__(
@@ -99,10 +101,11 @@ class Downsample(nn.Module):
           ValueError: if the name is unknown, or as the layer it names.
         """
         with naming(self):
-            per_axis(self.stride, spatial_rank(x), "stride")  # also where it goes unused
+            rank = spatial_rank(x)
+            per_axis(self.stride, rank, "stride")  # also where it goes unused
             # Windows of pools tile the map, so they look beyond the border only where the stride
             # does not divide the size; circular maps have no border.
-            tiling: str = "CIRCULAR" if self.padding == "CIRCULAR" else "VALID"
+            tiling = circular_or("VALID", self.padding, rank)
             if self.kind == "none":
                 return x, None
             if self.kind == "stride":

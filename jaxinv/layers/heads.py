@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxinv.layers.spatial import naming, spatial_rank
+from jaxinv.arguments import as_inexact
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank
 
 HEADS: tuple[str, ...] = ("flatten", "gap", "gmp", "attention")
 
@@ -112,12 +113,15 @@ def attention_pool(x: Float[Array, "n *s c"], queries: Float[Array, "q c"]) -> F
     channels = x.shape[-1]
     if queries.shape[-1] != channels:
         raise ValueError(f"queries have {queries.shape[-1]} channels, the map has {channels}")
+    dtype = jnp.result_type(x, queries)
+    x, queries = as_inexact(x), as_inexact(queries)
     scores = jnp.tensordot(x, queries, axes=(-1, -1)) / jnp.sqrt(channels).astype(x.dtype)
     positions = tuple(range(1, x.ndim - 1))
     weights = jax.nn.softmax(scores, axis=positions)
     # One query after the other keeps the positions in place, where the analysis can follow them.
     pooled = [jnp.sum(x * weights[..., q : q + 1], axis=positions) for q in range(queries.shape[0])]
-    return jnp.concatenate(pooled, axis=-1)
+    y = jnp.concatenate(pooled, axis=-1)
+    return y.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else y
 
 
 class Head(nn.Module):
@@ -153,6 +157,7 @@ class Head(nn.Module):
         """
         with naming(self):
             if self.kind == "attention":
+                per_axis(self.queries, 1, "queries")
                 shape = (self.queries, x.shape[-1])
                 return attention_pool(x, self.param("queries", nn.initializers.normal(1.0), shape))
             pools = {"flatten": flatten, "gap": global_average, "gmp": global_max}

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxinv.layers.padding import pad, window_padding
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.padding import Padding, pad, window_paddings
+from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
 
 def patches(
@@ -18,7 +18,7 @@ def patches(
     window: int | Sequence[int],
     *,
     stride: int | Sequence[int] = 1,
-    padding: str = "SAME",
+    padding: Padding = "SAME",
 ) -> Float[Array, "n *t kc"]:
     """The neighbourhood of each position, laid out along the channels.
 
@@ -28,7 +28,7 @@ def patches(
       x: signal `(n, *spatial, c)`.
       window: taps along each axis, or for all.
       stride: step of the window.
-      padding: one of `PADDINGS`.
+      padding: one of `PADDINGS`, or one for each axis.
 
     Returns:
       `(n, *out, taps * c)`.
@@ -46,10 +46,7 @@ def patches(
     rank = spatial_rank(x)
     taps = per_axis(window, rank, "window")
     strides = per_axis(stride, rank, "stride")
-    widths = [
-        window_padding(size, k, stride=s, padding=padding)
-        for size, k, s in zip(x.shape[1:-1], taps, strides, strict=True)
-    ]
+    widths = window_paddings(x.shape[1:-1], taps, strides=strides, padding=padding)
     x = pad(x, widths, padding=padding)
     steps = (1, *strides, 1)
     spans = [
@@ -73,7 +70,7 @@ def locally_connected(
     *,
     window: int | Sequence[int],
     stride: int | Sequence[int] = 1,
-    padding: str = "SAME",
+    padding: Padding = "SAME",
 ) -> Float[Array, "n *t f"]:
     """A convolution with a kernel of its own at each position; commutes with no shift.
 
@@ -84,7 +81,7 @@ def locally_connected(
       kernel: `(*out, taps * c, f)`.
       window: taps along each axis, or for all.
       stride: step of the window.
-      padding: one of `PADDINGS`.
+      padding: one of `PADDINGS`, or one for each axis.
 
     Returns:
       `(n, *out, f)`.
@@ -107,6 +104,7 @@ def locally_connected(
         raise ValueError(
             f"kernel has shape {kernel.shape}; this map needs {seen.shape[1:]} and the features"
         )
+    seen, kernel = in_one_float(seen, kernel)
     rank = spatial_rank(x)
     batch = tuple(range(rank))
     numbers = (((rank + 1,), (rank,)), (tuple(d + 1 for d in batch), batch))
@@ -123,7 +121,7 @@ class LocallyConnected(nn.Module):
       features: output channels.
       kernel_size: taps along each spatial axis, or for all of them.
       stride: step of the window.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
       use_bias: adds a learned constant to each position and channel.
 
     Example:
@@ -140,7 +138,7 @@ class LocallyConnected(nn.Module):
     features: int
     kernel_size: int | Sequence[int] = 3
     stride: int | Sequence[int] = 1
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     use_bias: bool = True
 
     @nn.compact
@@ -159,11 +157,13 @@ class LocallyConnected(nn.Module):
         with naming(self):
             rank = spatial_rank(x)
             taps = per_axis(self.kernel_size, rank, "kernel_size")
+            per_axis(self.features, 1, "features")
             strides = per_axis(self.stride, rank, "stride")
-            sizes = []
-            for size, k, s in zip(x.shape[1:-1], taps, strides, strict=True):
-                before, after = window_padding(size, k, stride=s, padding=self.padding)
-                sizes.append((size + before + after - k) // s + 1)
+            widths = window_paddings(x.shape[1:-1], taps, strides=strides, padding=self.padding)
+            sizes = [
+                (size + sum(width) - k) // s + 1
+                for size, width, k, s in zip(x.shape[1:-1], widths, taps, strides, strict=True)
+            ]
             fan_in = math.prod(taps) * x.shape[-1]
             # He's initialisation: positions are no part of a unit's fan-in.
             init = nn.initializers.variance_scaling(

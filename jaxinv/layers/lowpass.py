@@ -17,9 +17,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.arguments import check_callable
 from jaxinv.layers.convolution import dimension_numbers
 from jaxinv.layers.padding import pad, window_padding
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank, summed_in_float32
 
 
 def dirichlet(positions: Float[np.ndarray, "..."], period: int, band: int) -> np.ndarray:
@@ -90,6 +91,7 @@ def _batch_to_channels(x, channels):
     return jnp.moveaxis(x.reshape(-1, channels, *x.shape[1:-1]), 1, -1)
 
 
+@summed_in_float32
 def ideal_lowpass(
     x: Float[Array, "n *s c"], stride: int | Sequence[int] = 2, *, subsample: bool = False
 ) -> Float[Array, "n *t c"]:
@@ -107,7 +109,8 @@ def ideal_lowpass(
       subsample: keeps every stride-th position of the result.
 
     Returns:
-      `(n, *spatial, c)`, or `(n, *ceil(spatial / stride), c)` if subsampled.
+      `(n, *spatial, c)`, or `(n, *ceil(spatial / stride), c)` if subsampled; of the same type,
+      float32 for whole numbers; summed in float32 at least.
 
     Raises:
       ValueError: if the stride is below 1.
@@ -122,13 +125,47 @@ def ideal_lowpass(
       Michaeli, Michaeli and Soudry, "Alias-free convnets: fractional shift invariance via
       polynomial activations" (2023), https://arxiv.org/abs/2303.08085
     """
-    rank, channels = spatial_rank(x), x.shape[-1]
+    steps = per_axis(stride, spatial_rank(x), "stride")
+    bands = [band_below(size, step) for size, step in zip(x.shape[1:-1], steps, strict=True)]
+    return _limit_bands(x, bands, steps if subsample else [1] * len(steps))
+
+
+def _limit_bands(x, bands, steps):
+    """Keeps frequencies up to one band an axis, then every step-th position."""
     y = _channels_to_batch(x)
-    for axis, step in enumerate(per_axis(stride, rank, "stride"), start=1):
+    for axis, (band, step) in enumerate(zip(bands, steps, strict=True), start=1):
         period = x.shape[axis]
-        kernel = dirichlet(np.arange(period), period, band_below(period, step))
-        y = _circular_filter(y, kernel[:, None, None], axis, step if subsample else 1)
-    return _batch_to_channels(y, channels)
+        kernel = dirichlet(np.arange(period), period, band)
+        y = _circular_filter(y, kernel[:, None, None], axis, step)
+    return _batch_to_channels(y, x.shape[-1])
+
+
+@summed_in_float32
+def lowpass_for_product(x: Float[Array, "n *s c"], stride: int) -> Float[Array, "n *s c"]:
+    """Removes the frequencies whose product with a full band folds below a thinned grid's Nyquist.
+
+    `Y[k] = X[k]` for `|k| < (1 - 1 / stride) P / 2`. The product of `y` with any signal of the grid
+    has no frequency above `P - P / (2 stride)`, so what folds lands at or beyond the Nyquist
+    frequency of every stride-th position, where `ideal_lowpass` takes it away.
+
+    Args:
+      x: signal `(n, *spatial, c)`, taken as periodic.
+      stride: the thinning that follows, at least 2.
+
+    Returns:
+      An array of the same shape.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> lowpass_for_product(jnp.ones((1, 8, 1)), 4).shape
+      (1, 8, 1)
+
+    Reference:
+      Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085,
+      for a stride of 4: a cutoff of 0.75.
+    """
+    bands = [math.ceil(size * (stride - 1) / (2 * stride)) - 1 for size in x.shape[1:-1]]
+    return _limit_bands(x, [max(band, 0) for band in bands], [1] * len(bands))
 
 
 def _split(y, axis, stride):
@@ -151,6 +188,7 @@ def _join(y, axis, stride):
     return _circular_filter(y, kernels[:, :, None], axis)
 
 
+@summed_in_float32
 def ideal_upsample(
     x: Float[Array, "n *s c"], stride: int | Sequence[int] = 2
 ) -> Float[Array, "n *t c"]:
@@ -186,6 +224,7 @@ def ideal_upsample(
     return _batch_to_channels(y, channels)
 
 
+@summed_in_float32
 def filtered_nonlinearity(
     x: Float[Array, "n *s c"], function: Callable[[Array], Array], *, factor: int = 2
 ) -> Float[Array, "n *s c"]:
@@ -207,7 +246,7 @@ def filtered_nonlinearity(
       `(n, *spatial, c)` without its Nyquist frequency.
 
     Raises:
-      ValueError: if the factor is below 1.
+      ValueError: if the factor is below 1 or `function` is no function.
 
     Example:
       >>> import jax.numpy as jnp
@@ -221,6 +260,7 @@ def filtered_nonlinearity(
       Karras et al., "Alias-free generative adversarial networks" (2021),
       https://arxiv.org/abs/2106.12423
     """
+    check_callable(function)
     rank, (n, *spatial, c) = spatial_rank(x), x.shape
     (factor,) = per_axis(factor, 1, "factor")
     y = _channels_to_batch(x)

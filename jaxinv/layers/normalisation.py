@@ -5,11 +5,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxinv.layers.spatial import naming, spatial_rank
+from jaxinv.layers.spatial import naming, summed_in_float32
 
 NORMS: tuple[str, ...] = ("none", "batch", "layer", "alias_free")
 
 
+@summed_in_float32
 def alias_free_norm(x: Float[Array, "n *s c"], *, epsilon: float = 1e-6) -> Float[Array, "n *s c"]:
     """Takes the mean over channels from each position and divides by one scale for the whole map.
 
@@ -22,10 +23,10 @@ def alias_free_norm(x: Float[Array, "n *s c"], *, epsilon: float = 1e-6) -> Floa
       epsilon: added to the variance.
 
     Returns:
-      An array of the same shape.
+      An array of the same shape and type, float32 for whole numbers; summed in float32 at least.
 
     Raises:
-      ValueError: if `x` has no spatial axis.
+      ValueError: if `x` has no spatial axis or is complex.
 
     Example:
       >>> import jax.numpy as jnp
@@ -35,7 +36,8 @@ def alias_free_norm(x: Float[Array, "n *s c"], *, epsilon: float = 1e-6) -> Floa
     Reference:
       Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085
     """
-    spatial_rank(x)
+    if jnp.iscomplexobj(x):
+        raise ValueError(f"input has dtype {x.dtype}; allowed are real numbers")
     centred = x - jnp.mean(x, axis=-1, keepdims=True)
     over = tuple(range(1, x.ndim))
     variance = jnp.mean(centred * centred, axis=over, keepdims=True)

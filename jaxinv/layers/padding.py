@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
+from jaxinv.arguments import per_axis
+
 _NUMPY_MODES = {
     "SAME": "constant",
     "FULL": "constant",
@@ -14,6 +16,7 @@ _NUMPY_MODES = {
     "EDGE": "edge",
 }
 PADDINGS: tuple[str, ...] = ("SAME", "CIRCULAR", "REFLECT", "EDGE", "VALID", "FULL")
+Padding = str | Sequence[str]
 
 
 def check_padding(padding: str) -> None:
@@ -32,6 +35,85 @@ def check_padding(padding: str) -> None:
     """
     if padding not in PADDINGS:
         raise ValueError(f"padding is {padding!r}; allowed are {', '.join(PADDINGS)}")
+
+
+def padding_per_axis(padding: Padding, rank: int) -> tuple[str, ...]:
+    """One padding mode per spatial axis, from one for all of them or a sequence.
+
+    Args:
+      padding: one of `PADDINGS`, or one for each spatial axis.
+      rank: the number of spatial axes.
+
+    Returns:
+      `rank` names.
+
+    Raises:
+      ValueError: if a name is unknown or there are not `rank`.
+
+    Example:
+      >>> padding_per_axis(("SAME", "CIRCULAR"), 2)  # a panorama
+      ('SAME', 'CIRCULAR')
+    """
+    names: tuple = tuple(padding) if isinstance(padding, tuple | list) else (padding,) * rank
+    for name in names:
+        check_padding(name)
+    if len(names) != rank:
+        raise ValueError(f"padding is {names} for {rank} spatial axes; give one name, or {rank}")
+    return names
+
+
+def circular_or(other: str, padding: Padding, rank: int) -> tuple[str, ...]:
+    """CIRCULAR along the axes where `padding` is, another mode along the rest.
+
+    Args:
+      other: one of `PADDINGS`.
+      padding: one of `PADDINGS`, or one for each spatial axis.
+      rank: the number of spatial axes.
+
+    Returns:
+      `rank` names.
+
+    Raises:
+      ValueError: as `padding_per_axis`.
+
+    Example:
+      >>> circular_or("VALID", ("SAME", "CIRCULAR"), 2)
+      ('VALID', 'CIRCULAR')
+    """
+    names = padding_per_axis(padding, rank)
+    return tuple(name if name == "CIRCULAR" else other for name in names)
+
+
+def window_paddings(
+    sizes: Sequence[int],
+    windows: Sequence[int],
+    *,
+    strides: Sequence[int],
+    padding: Padding = "SAME",
+) -> list[tuple[int, int]]:
+    """`window_padding` of each spatial axis.
+
+    Args:
+      sizes: positions along each axis.
+      windows: positions that the window spans along each axis.
+      strides: its step along each.
+      padding: one of `PADDINGS`, or one for each axis.
+
+    Returns:
+      The numbers of positions before and after, a pair for each axis.
+
+    Raises:
+      ValueError: as `window_padding`.
+
+    Example:
+      >>> window_paddings((8, 8), (3, 3), strides=(1, 2), padding=("SAME", "VALID"))
+      [(1, 1), (0, 0)]
+    """
+    names = padding_per_axis(padding, len(sizes))
+    return [
+        window_padding(size, window, stride=stride, padding=name)
+        for size, window, stride, name in zip(sizes, windows, strides, names, strict=True)
+    ]
 
 
 def window_padding(
@@ -92,8 +174,8 @@ def pad(
     x: Shaped[Array, "n *s c"],
     widths: Sequence[tuple[int, int]],
     *,
-    padding: str,
-    fill: float = 0.0,
+    padding: Padding,
+    fill: float | bool = 0.0,
 ) -> Shaped[Array, "n *t c"]:
     """Extends the spatial axes of `x` by positions before and after, in the manner of `padding`.
 
@@ -103,14 +185,16 @@ def pad(
     Args:
       x: an array `(n, *spatial, c)`.
       widths: positions before and after, one pair for each spatial axis.
-      padding: one of `PADDINGS`; SAME, FULL and VALID fill with `fill`.
+      padding: one of `PADDINGS`, or one for each spatial axis; SAME, FULL and VALID fill with
+        `fill`.
       fill: the constant of the three modes that fill.
 
     Returns:
       The padded array, the same dtype.
 
     Raises:
-      ValueError: if the padding is unknown.
+      ValueError: if the padding is unknown, or the widths are not a pair of numbers from 0 for each
+        spatial axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -118,13 +202,17 @@ def pad(
       >>> pad(x, [(1, 2)], padding="CIRCULAR").ravel()
       Array([3., 0., 1., 2., 3., 0., 1.], dtype=float32)
     """
-    check_padding(padding)
-    full = [(0, 0), *widths, (0, 0)]
-    if all(width == (0, 0) for width in full):
-        return x
-    mode = _NUMPY_MODES[padding]
-    constant = {"constant_values": fill} if mode == "constant" else {}
-    return jnp.pad(x, full, mode=mode, **constant)
+    if len(widths) != x.ndim - 2:
+        raise ValueError(f"widths are {len(widths)} pairs for {x.ndim - 2} spatial axes")
+    if any(min(per_axis(width, 2, "width of padding")) < 0 for width in widths):
+        raise ValueError(f"widths are {widths}; allowed are pairs of whole numbers from 0")
+    modes = [_NUMPY_MODES[name] for name in padding_per_axis(padding, x.ndim - 2)]
+    for mode in dict.fromkeys(modes):
+        mine = [w if m == mode else (0, 0) for w, m in zip(widths, modes, strict=True)]
+        if any(width != (0, 0) for width in mine):
+            constant = {"constant_values": fill} if mode == "constant" else {}
+            x = jnp.pad(x, [(0, 0), *mine, (0, 0)], mode=mode, **constant)
+    return x
 
 
 def crop_or_pad(x: Shaped[Array, "n *s c"], sizes: Sequence[int]) -> Shaped[Array, "n *t c"]:
@@ -142,7 +230,7 @@ def crop_or_pad(x: Shaped[Array, "n *s c"], sizes: Sequence[int]) -> Shaped[Arra
       `(n, *sizes, c)`.
 
     Raises:
-      ValueError: if there are not as many sizes as spatial axes.
+      ValueError: if there are not as many sizes as spatial axes, or one is negative.
 
     Example:
       >>> import jax.numpy as jnp
@@ -151,6 +239,10 @@ def crop_or_pad(x: Shaped[Array, "n *s c"], sizes: Sequence[int]) -> Shaped[Arra
     """
     if len(sizes) != x.ndim - 2:
         raise ValueError(f"sizes are {tuple(sizes)} for {x.ndim - 2} spatial axes")
+    if min(per_axis(sizes, len(sizes), "sizes")) < 0:
+        raise ValueError(f"sizes are {tuple(sizes)}; allowed are integers from 0")
+    if tuple(sizes) == x.shape[1:-1]:
+        return x
     differences = [want - have for want, have in zip(sizes, x.shape[1:-1], strict=True)]
     cuts = [max(-d, 0) // 2 for d in differences]
     x = x[(slice(None), *(slice(c, c + s) for c, s in zip(cuts, sizes, strict=True)))]

@@ -10,10 +10,13 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Num, Shaped
 
+from jaxinv.arguments import as_inexact
 from jaxinv.declarations import declare_equivariance
 from jaxinv.layers.blur import blur_pool
 from jaxinv.layers.spatial import per_axis, spatial_rank
@@ -72,9 +75,9 @@ def polyphase_components(
 
 
 def polyphase_norms(
-    x: Float[Array, "n *s c"], stride: int | Sequence[int], *, criterion: str = "l2"
+    x: Num[Array, "n *s c"], stride: int | Sequence[int], *, criterion: str = "l2"
 ) -> Float[Array, "n p"]:
-    """The norm of each polyphase component, over its positions and channels.
+    """The norm of each polyphase component, over its positions and channels, in float32 at least.
 
     Args:
       x: signal `(n, *spatial, c)`.
@@ -99,8 +102,13 @@ def polyphase_norms(
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion is {criterion!r}; allowed are {', '.join(CRITERIA)}")
+    spatial_rank(x)
+    # Norms rounded to half precision tie, and whole numbers wrap around.
+    x = as_inexact(x)
     if criterion == "l2_filtered":
         x = blur_pool(x, 1, padding="CIRCULAR")
+    if jnp.iscomplexobj(x):
+        x = jnp.abs(x)
     over = tuple(range(1, x.ndim))
     norm = {
         "l1": lambda part: jnp.sum(jnp.abs(part), axis=over),
@@ -128,20 +136,24 @@ def tie_margin(norms: Float[Array, "n p"]) -> Float[Array, "n"]:
       >>> tie_margin(jnp.array([[2.0, 4.0], [3.0, 3.0]]))
       Array([0.5, 0. ], dtype=float32)
     """
-    if norms.shape[-1] == 1:
+    norms = as_inexact(norms)
+    phases = norms.shape[-1]
+    if phases == 1:
         return jnp.ones_like(norms[..., 0])
-    ordered = jnp.sort(norms, axis=-1)
-    largest, second = ordered[..., -1], ordered[..., -2]
+    largest = jnp.max(norms, axis=-1)
+    chosen = jnp.arange(phases) == jnp.argmax(norms, axis=-1)[..., None]
+    second = jnp.max(jnp.where(chosen, -jnp.inf, norms), axis=-1)
     return (largest - second) / jnp.where(largest > 0, largest, 1)
 
 
 def select_phase(
-    x: Float[Array, "n *s c"],
+    x: Shaped[Array, "n *s c"],
     phase: Int[Array, "n"],
     stride: int | Sequence[int],
     *,
     assumption: str = "",
-) -> Float[Array, "n *t c"]:
+    margin: Float[Array, "n"] | None = None,
+) -> Shaped[Array, "n *t c"]:
     """The polyphase component of each signal that `phase` names: `y[n, i] = x[n, p_n + s * i]`.
 
     If `phase` was chosen by the values of the components alone, the result commutes with every
@@ -153,12 +165,13 @@ def select_phase(
       phase: index of the component for each signal, in row-major order.
       stride: step, for all axes or one each.
       assumption: the condition of the promise, in plain words.
+      margin: how far each signal is from breaking it, for `jaxinv.declared_margin`.
 
     Returns:
       `(n, *floor(spatial / stride), c)`.
 
     Raises:
-      ValueError: as `polyphase_components`.
+      ValueError: as `polyphase_components`, or if `phase` is not a phase of each signal.
 
     Example:
       >>> import jax.numpy as jnp
@@ -171,6 +184,7 @@ def select_phase(
     """
     strides = per_axis(stride, spatial_rank(x), "stride")
     components = polyphase_components(x, strides)
+    _check_phase(phase, len(x), len(components))
     if len(components) == 1:
         return components[0]
     shape = components[0].shape
@@ -185,7 +199,20 @@ def select_phase(
         stride=strides,
         decision=phase,
         assumption=assumption,
+        margin=margin,
     )
+
+
+def _check_phase(phase, count, phases):
+    if jnp.shape(phase) != (count,):
+        raise ValueError(f"phase has shape {jnp.shape(phase)}; allowed is ({count},), one a signal")
+    if not jnp.issubdtype(phase.dtype, jnp.integer):
+        raise ValueError(f"phase has dtype {phase.dtype}; allowed are whole numbers")
+    if isinstance(phase, jax.core.Tracer):
+        return
+    for value in (np.min(phase, initial=0), np.max(phase, initial=0)):
+        if not 0 <= value < phases:
+            raise ValueError(f"phase is {value}; allowed are 0 to {phases - 1}")
 
 
 def polyphase_upsample(
@@ -205,7 +232,7 @@ def polyphase_upsample(
       `(n, *(spatial * stride), c)`.
 
     Raises:
-      ValueError: if the stride is below 1.
+      ValueError: if the stride is below 1, or `phase` is not a phase of each signal.
 
     Example:
       >>> import jax.numpy as jnp
@@ -219,6 +246,7 @@ def polyphase_upsample(
     rank = spatial_rank(x)
     strides = per_axis(stride, rank, "stride")
     phases = math.prod(strides)
+    _check_phase(phase, len(x), phases)
     if phases == 1:
         return x
     n, sizes, c = x.shape[0], x.shape[1:-1], x.shape[-1]

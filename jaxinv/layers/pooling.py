@@ -4,22 +4,20 @@ import math
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
-from jaxinv.layers.padding import pad, window_padding
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.padding import Padding, pad, window_paddings
+from jaxinv.layers.spatial import naming, per_axis, spatial_rank, summed_in_float32
 
 
 def _reduce_windows(x, window, stride, padding, neutral, combine: Callable):
     rank = spatial_rank(x)
     windows = per_axis(window, rank, "window")
     strides = per_axis(stride, rank, "stride")
-    widths = [
-        window_padding(size, k, stride=s, padding=padding)
-        for size, k, s in zip(x.shape[1:-1], windows, strides, strict=True)
-    ]
+    widths = window_paddings(x.shape[1:-1], windows, strides=strides, padding=padding)
     x = pad(x, widths, padding=padding, fill=neutral)
     # A concrete neutral element lets lax choose the primitive that knows its derivative.
     initial = np.asarray(neutral, x.dtype)
@@ -27,12 +25,12 @@ def _reduce_windows(x, window, stride, padding, neutral, combine: Callable):
 
 
 def max_pool(
-    x: Float[Array, "n *s c"],
+    x: Shaped[Array, "n *s c"],
     window: int | Sequence[int] = 2,
     *,
     stride: int | Sequence[int] = 1,
-    padding: str = "VALID",
-) -> Float[Array, "n *t c"]:
+    padding: Padding = "VALID",
+) -> Shaped[Array, "n *t c"]:
     """The largest value of each window: `y[i] = max_j x[i * stride + j - before]`.
 
     At stride 1 with CIRCULAR padding it commutes with every circular shift; at stride s with
@@ -42,13 +40,15 @@ def max_pool(
       x: signal `(n, *spatial, c)`.
       window: positions of the window along each axis, or for all.
       stride: step of the window.
-      padding: one of `PADDINGS`; SAME and FULL fill with minus infinity, which never wins.
+      padding: one of `PADDINGS`, or one for each axis; SAME and FULL fill with the least value of
+        the type, minus infinity for floats, which never wins.
 
     Returns:
-      `(n, *out, c)`.
+      `(n, *out, c)`, of the same type.
 
     Raises:
-      ValueError: if window or stride is below 1 or the window is larger than the padded map.
+      ValueError: if window or stride is below 1, the window is larger than the padded map, or the
+        map is complex, which has no order.
 
     Example:
       >>> import jax.numpy as jnp
@@ -59,15 +59,25 @@ def max_pool(
       Scherer, Mueller and Behnke, "Evaluation of pooling operations in convolutional
       architectures for object recognition" (2010), doi:10.1007/978-3-642-15825-4_10
     """
-    return _reduce_windows(x, window, stride, padding, -np.inf, lax.max)
+    spatial_rank(x)
+    return _reduce_windows(x, window, stride, padding, _least(x.dtype), lax.max)
 
 
+def _least(dtype):
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(f"input has dtype {dtype}; allowed are types with an order")
+    if dtype == jnp.bool_:
+        return False
+    return -np.inf if jnp.issubdtype(dtype, jnp.floating) else int(jnp.iinfo(dtype).min)
+
+
+@summed_in_float32
 def avg_pool(
     x: Float[Array, "n *s c"],
     window: int | Sequence[int] = 2,
     *,
     stride: int | Sequence[int] = 1,
-    padding: str = "VALID",
+    padding: Padding = "VALID",
 ) -> Float[Array, "n *t c"]:
     """The mean of each window, a rectangular low-pass filter followed by subsampling.
 
@@ -78,10 +88,10 @@ def avg_pool(
       x: signal `(n, *spatial, c)`.
       window: positions of the window along each axis, or for all.
       stride: step of the window.
-      padding: one of `PADDINGS`; SAME and FULL fill with zeros.
+      padding: one of `PADDINGS`, or one for each axis; SAME and FULL fill with zeros.
 
     Returns:
-      `(n, *out, c)`.
+      `(n, *out, c)`, of the same type, float32 for whole numbers; summed in float32 at least.
 
     Raises:
       ValueError: if window or stride is below 1 or the window is larger than the padded map.
@@ -105,7 +115,7 @@ class MaxPool(nn.Module):
     Attributes:
       window: positions of the window.
       stride: step of the window.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -115,7 +125,7 @@ class MaxPool(nn.Module):
 
     window: int | Sequence[int] = 2
     stride: int | Sequence[int] = 2
-    padding: str = "VALID"
+    padding: Padding = "VALID"
 
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
         """Applies `max_pool`.
@@ -139,7 +149,7 @@ class AvgPool(nn.Module):
     Attributes:
       window: positions of the window.
       stride: step of the window.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -149,7 +159,7 @@ class AvgPool(nn.Module):
 
     window: int | Sequence[int] = 2
     stride: int | Sequence[int] = 2
-    padding: str = "VALID"
+    padding: Padding = "VALID"
 
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
         """Applies `avg_pool`.

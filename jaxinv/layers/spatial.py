@@ -1,11 +1,18 @@
-"""Checks that all layers share: arguments for each spatial axis, errors that name the layer."""
+"""What all layers share: arguments for each spatial axis, precision, errors that name the layer."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import flax.linen as nn
-import numpy as np
-from jaxtyping import Array
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+from jaxinv import arguments
+from jaxinv.arguments import as_inexact
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def spatial_rank(x: Array) -> int:
@@ -25,6 +32,8 @@ def spatial_rank(x: Array) -> int:
       >>> spatial_rank(jnp.zeros((1, 8, 8, 3)))
       2
     """
+    if not hasattr(x, "ndim"):
+        raise ValueError(f"input is a {type(x).__name__}; needed is an array")
     if x.ndim < 3:
         raise ValueError(
             f"input has shape {x.shape}; needed is (batch, one or more axes, channels)"
@@ -51,12 +60,57 @@ def per_axis(value: int | Sequence[int], rank: int, what: str, minimum: int = 1)
       >>> per_axis(2, 3, "stride")
       (2, 2, 2)
     """
-    values = (value,) * rank if isinstance(value, int | np.integer) else tuple(value)
-    if len(values) != rank:
-        raise ValueError(f"{what} is {values} for {rank} spatial axes; give one integer, or {rank}")
-    if any(int(v) != v or v < minimum for v in values):
+    values = arguments.per_axis(value, rank, what)
+    if min(values, default=minimum) < minimum:
         raise ValueError(f"{what} is {value}; allowed are integers from {minimum}")
-    return tuple(int(v) for v in values)
+    return values
+
+
+def in_one_float(*arrays: Shaped[Array, "..."]) -> list[Array]:
+    """Arrays in the floating point type that they have in common, float32 for whole numbers.
+
+    Args:
+      *arrays: what meets in a product.
+
+    Returns:
+      The arrays, all of one type.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> [str(a.dtype) for a in in_one_float(jnp.zeros(1, jnp.uint8), jnp.zeros(1, jnp.int8))]
+      ['float32', 'float32']
+    """
+    common = jnp.result_type(*arrays)
+    if not jnp.issubdtype(common, jnp.inexact):
+        common = as_inexact(jnp.zeros((), common)).dtype
+    return [jnp.asarray(a).astype(common) for a in arrays]
+
+
+def summed_in_float32(function: _Function) -> _Function:
+    """Makes a function of a map compute in float32 at least.
+
+    Sums in half precision lose digits or overflow, and weights that are fractions vanish in whole
+    numbers.
+
+    Args:
+      function: takes the map first and returns an array.
+
+    Returns:
+      The function; its result has the type of the map, float32 for whole numbers and booleans.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> summed_in_float32(lambda x: x / 2)(jnp.full((1, 2, 1), 3, jnp.uint8)).ravel()
+      Array([1.5, 1.5], dtype=float32)
+    """
+
+    @functools.wraps(function)
+    def wide(x, *args, **kwargs):
+        spatial_rank(x)
+        y = function(as_inexact(x, "input"), *args, **kwargs)
+        return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else y
+
+    return cast(_Function, wide)
 
 
 @contextlib.contextmanager

@@ -5,13 +5,12 @@ from functools import partial
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from jaxinv.layers.convolution import dimension_numbers
-from jaxinv.layers.padding import check_padding, pad
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.padding import Padding, pad, padding_per_axis
+from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
 TRANSPOSED_PADDINGS: tuple[str, ...] = ("SAME", "CIRCULAR", "FULL")
 
@@ -21,7 +20,7 @@ def convolve_transposed(
     kernel: Float[Array, "*k c f"],
     *,
     stride: int | Sequence[int] = 2,
-    padding: str = "SAME",
+    padding: Padding = "SAME",
 ) -> Float[Array, "n *t f"]:
     """Spreads each value over a window of the finer map: the adjoint of a strided convolution.
 
@@ -35,7 +34,7 @@ def convolve_transposed(
       x: signal `(n, *spatial, c)`.
       kernel: `(*window, c, f)`.
       stride: factor, for all axes or one each.
-      padding: `"SAME"`, `"CIRCULAR"` or `"FULL"`.
+      padding: `"SAME"`, `"CIRCULAR"` or `"FULL"`, or one for each axis.
 
     Returns:
       `(n, *out, f)`.
@@ -57,38 +56,45 @@ def convolve_transposed(
     """
     rank = spatial_rank(x)
     strides = per_axis(stride, rank, "stride")
-    check_padding(padding)
-    if padding not in TRANSPOSED_PADDINGS:
+    names = padding_per_axis(padding, rank)
+    if not set(names) <= set(TRANSPOSED_PADDINGS):
         raise ValueError(f"padding is {padding!r}; allowed are {', '.join(TRANSPOSED_PADDINGS)}")
     if kernel.ndim != rank + 2 or kernel.shape[-2] != x.shape[-1]:
         raise ValueError(
             f"kernel has shape {kernel.shape}; a map of shape {x.shape} needs {rank} window sizes, "
             f"{x.shape[-1]} channels and the features"
         )
-    dtype = jnp.result_type(x, kernel)
-    x, windows = x.astype(dtype), kernel.shape[:-2]
+    x, kernel = in_one_float(x, kernel)
+    windows = kernel.shape[:-2]
     spread = partial(
         lax.conv_general_dilated,
-        rhs=kernel[(slice(None, None, -1),) * rank].astype(dtype),
+        rhs=kernel[(slice(None, None, -1),) * rank],
         window_strides=(1,) * rank,
         lhs_dilation=strides,
         dimension_numbers=dimension_numbers(rank),
     )
-    if padding == "FULL":
-        return spread(x, padding=[(k - 1, k - 1) for k in windows])
+    full = [name == "FULL" for name in names]
     before = [max((k - s) // 2, 0) for k, s in zip(windows, strides, strict=True)]
     # Values of the neighbouring period (or zeros) whose windows reach into the map.
     reach = [
         (-(-(k - 1 - b) // s), 1 + -(-(b - 1) // s))
         for k, s, b in zip(windows, strides, before, strict=True)
     ]
-    if all(k <= s for k, s in zip(windows, strides, strict=True)):
-        padding = "CIRCULAR"  # no window reaches into another's place, so what is there is not read
-    y = spread(pad(x, reach, padding=padding), padding=[(0, 0)] * rank)
-    starts = [
-        r[0] * s + b - (k - 1) for r, s, b, k in zip(reach, strides, before, windows, strict=True)
-    ]
-    stops = [a + size * s for a, size, s in zip(starts, x.shape[1:-1], strides, strict=True)]
+    if not any(full) and all(k <= s for k, s in zip(windows, strides, strict=True)):
+        # No window reaches into another's place, so what is there is not read.
+        names = ("CIRCULAR",) * rank
+    put = [(0, 0) if whole else r for r, whole in zip(reach, full, strict=True)]
+    kept = [(k - 1, k - 1) if whole else (0, 0) for k, whole in zip(windows, full, strict=True)]
+    y = spread(pad(x, put, padding=names), padding=kept)
+    if all(full):
+        return y
+    starts, stops = [0] * rank, list(y.shape[1:-1])
+    for axis, (size, (low, _), s, b, k) in enumerate(
+        zip(x.shape[1:-1], reach, strides, before, windows, strict=True)
+    ):
+        if not full[axis]:
+            starts[axis] = low * s + b - (k - 1)
+            stops[axis] = starts[axis] + size * s
     return lax.slice(y, (0, *starts, 0), (y.shape[0], *stops, y.shape[-1]))
 
 
@@ -99,7 +105,7 @@ class ConvTranspose(nn.Module):
       features: output channels.
       kernel_size: taps along each spatial axis, or for all of them.
       stride: factor, for all axes or one each.
-      padding: `"SAME"`, `"CIRCULAR"` or `"FULL"`.
+      padding: `"SAME"`, `"CIRCULAR"` or `"FULL"`, or one for each axis.
       use_bias: adds a learned constant to each channel.
 
     Example:
@@ -115,7 +121,7 @@ class ConvTranspose(nn.Module):
     features: int
     kernel_size: int | Sequence[int] = 2
     stride: int | Sequence[int] = 2
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     use_bias: bool = True
 
     @nn.compact
@@ -133,6 +139,7 @@ class ConvTranspose(nn.Module):
         """
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
+            per_axis(self.features, 1, "features")
             init = jax.nn.initializers.he_normal()
             kernel = self.param("kernel", init, (*window, x.shape[-1], self.features))
             y = convolve_transposed(x, kernel, stride=self.stride, padding=self.padding)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
-from jaxinv.layers.spatial import spatial_rank
+from jaxinv.layers.spatial import spatial_rank, summed_in_float32
 
 BORDERS: dict[str, str] = {
     "SAME": "constant",
@@ -52,6 +52,9 @@ def translation_warp(
     Returns:
       Where to read, `(n, *spatial, axes)`.
 
+    Raises:
+      ValueError: if theta does not have one entry an axis.
+
     Example:
       >>> import jax.numpy as jnp
       >>> translation_warp(jnp.array([[0.5]]), identity_grid((4,))).ravel()
@@ -60,6 +63,7 @@ def translation_warp(
     Reference:
       Jaderberg et al., "Spatial transformer networks" (2015), https://arxiv.org/abs/1506.02025
     """
+    _check_theta(theta, grid.shape[-1])
     return grid + theta.reshape(theta.shape[0], *[1] * (grid.ndim - 1), -1)
 
 
@@ -73,6 +77,9 @@ def affine_warp(theta: Float[Array, "n d"], grid: Float[Array, "*s r"]) -> Float
     Returns:
       Where to read, `(n, *spatial, axes)`.
 
+    Raises:
+      ValueError: if theta does not have `axes * (axes + 1)` entries.
+
     Example:
       >>> import jax.numpy as jnp
       >>> affine_warp(jnp.array([[-1.0, 0.0]]), identity_grid((4,))).ravel()  # mirrored
@@ -82,10 +89,16 @@ def affine_warp(theta: Float[Array, "n d"], grid: Float[Array, "*s r"]) -> Float
       Jaderberg et al., "Spatial transformer networks" (2015), https://arxiv.org/abs/1506.02025
     """
     rank = grid.shape[-1]
+    _check_theta(theta, rank * (rank + 1))
     matrix = theta.reshape(-1, rank, rank + 1)
     return jnp.einsum("...j,nij->n...i", grid, matrix[..., :rank]) + matrix[..., rank].reshape(
         -1, *[1] * (grid.ndim - 1), rank
     )
+
+
+def _check_theta(theta, entries):
+    if theta.ndim != 2 or theta.shape[-1] != entries:
+        raise ValueError(f"theta has shape {theta.shape}; allowed is (n, {entries})")
 
 
 def control_points(points: int) -> Float[np.ndarray, "k 2"]:
@@ -165,6 +178,7 @@ def thin_plate_spline_warp(
     return jnp.einsum("hwj,njr->nhwr", basis, weights)
 
 
+@summed_in_float32
 def read_at(
     x: Float[Array, "n *s c"], where: Float[Array, "n *t r"], *, border: str = "SAME"
 ) -> Float[Array, "n *t c"]:
@@ -179,7 +193,7 @@ def read_at(
       `(n, *out, c)`.
 
     Raises:
-      ValueError: if the border is unknown or `where` has another number of axes.
+      ValueError: if the border is unknown, or `where` has another number of maps or axes.
 
     Example:
       >>> import jax.numpy as jnp
@@ -192,6 +206,8 @@ def read_at(
     rank = spatial_rank(x)
     if border not in BORDERS:
         raise ValueError(f"border is {border!r}; allowed are {', '.join(BORDERS)}")
+    if len(where) != len(x):
+        raise ValueError(f"there are {len(x)} maps and coordinates for {len(where)}")
     if where.shape[-1] != rank:
         raise ValueError(f"coordinates have {where.shape[-1]} axes, the map has {rank}")
     sizes = jnp.asarray(x.shape[1:-1], where.dtype)

@@ -15,6 +15,7 @@ from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.local import LocallyConnected
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.padding import Padding
 
 # With these the stem's stride is that of its convolution, as published; the others replace it.
 STRIDED_STEMS: tuple[str, ...] = ("stride", "max", "avg")
@@ -108,7 +109,7 @@ class ConvNet(nn.Module):
       kernels: taps of the filters: one number, or one for each convolution.
       num_classes: outputs.
       dense: units of the hidden layers of the classifier.
-      padding: one of `jaxinv.layers.PADDINGS`, for convolutions and filters.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis, for convolutions and filters.
       downsample: one of `jaxinv.layers.DOWNSAMPLES`, at the end of a stage; `"stride"` is the
         stride of the stage's last convolution.
       factor: how many times smaller a stage makes the map.
@@ -132,7 +133,7 @@ class ConvNet(nn.Module):
     kernels: int | Sequence[Sequence[int]] = 5
     num_classes: int = 10
     dense: Sequence[int] = (128,)
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     downsample: str = "max"
     factor: int = 2
     downsamplings: int | None = None

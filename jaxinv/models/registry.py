@@ -10,6 +10,7 @@ from jaxinv.layers.downsample import DOWNSAMPLES
 from jaxinv.layers.heads import HEADS
 from jaxinv.layers.normalisation import NORMS
 from jaxinv.layers.padding import PADDINGS
+from jaxinv.layers.spatial import per_axis
 from jaxinv.models.convnet import MLP, ConvNet
 from jaxinv.models.convnext import ConvNeXt
 from jaxinv.models.resnet import SHORTCUTS, STEMS, ResNet
@@ -77,15 +78,16 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     # He et al. (2015), section 3.3, with the stride in the 3 x 3 convolution as torchvision has it.
     "resnet18": (ResNet, {**_IMAGENET_RESNET, "blocks": (2, 2, 2, 2)}),
     "resnet50": (ResNet, {**_IMAGENET_RESNET, "blocks": (3, 4, 6, 3), "bottleneck": True}),
-    # Liu et al. (2022) and, with the arguments of Michaeli et al. (2023), its alias-free form.
+    # Liu et al. (2022) and the alias-free form of Michaeli et al. (2023).
     "convnext_tiny": (ConvNeXt, {}),
     "convnext_tiny_alias_free": (
         ConvNeXt,
         {
             "padding": "CIRCULAR",
             "downsample": "ideal",
-            "activation": "filtered_polynomial",
+            "activation": "filtered_scaled_polynomial",
             "norm": "alias_free",
+            "stem_polynomial": True,
         },
     ),
     # Touvron et al. (2020), DeiT-S: 224 x 224 inputs, patches of 16 x 16.
@@ -188,9 +190,9 @@ def create(name: str, *, num_classes: int = 10, **choices: Any) -> nn.Module:
         known = CHOICES.get(option, ())
         if option == "head" and _NETWORKS[name][0] is ViT:
             known = (*known, "token")
-        if known and not callable(value) and value not in known:
+        each = value if option == "padding" and isinstance(value, tuple | list) else (value,)
+        if known and not callable(value) and not set(each) <= set(known):
             raise ValueError(f"{option} is {value!r}; allowed are {', '.join(known)}")
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}; allowed are integers from 1")
+    per_axis(num_classes, 1, "num_classes")
     network, preset = _NETWORKS[name]
     return network(**{**preset, "num_classes": num_classes, **choices})

@@ -11,7 +11,7 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample, subsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.normalisation import Norm
-from jaxinv.layers.padding import crop_or_pad, window_padding
+from jaxinv.layers.padding import Padding, crop_or_pad, window_paddings
 from jaxinv.layers.pooling import max_pool
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import STRIDED_STEMS, Classifier
@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
       bottleneck: 1 x 1, 3 x 3, 1 x 1 convolutions in place of two of 3 x 3.
       shortcut: `"projection"` (1 x 1 convolution) or `"zeros"` (channels of zeros) where the
         shape changes.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
       downsample: one of `jaxinv.layers.DOWNSAMPLES`.
       activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
       norm: one of `jaxinv.layers.NORMS`.
@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
     stride: int = 1
     bottleneck: bool = False
     shortcut: str = "projection"
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     downsample: str = "stride"
     activation: str | Callable[[Array], Array] = "relu"
     norm: str = "batch"
@@ -82,11 +82,13 @@ class ResidualBlock(nn.Module):
             here = index == spatial and self.stride > 1
             if index == spatial:
                 # The map that skipped lies on the one that was convolved before both are thinned.
-                grown = (
-                    size + sum(window_padding(size, window, padding=self.padding)) - window + 1
-                    for size in y.shape[1:-1]
+                sizes = y.shape[1:-1]
+                each = (window,) * len(sizes)
+                widths = window_paddings(
+                    sizes, each, strides=(1,) * len(sizes), padding=self.padding
                 )
-                skip = crop_or_pad(skip, tuple(grown))
+                grown = [n + sum(w) - window + 1 for n, w in zip(sizes, widths, strict=True)]
+                skip = crop_or_pad(skip, grown)
             y = Conv(
                 features if last else self.features,
                 window,
@@ -138,7 +140,7 @@ class ResNet(nn.Module):
         3 x 3 with stride 2.
       shortcut: `"projection"` or `"zeros"`.
       num_classes: outputs.
-      padding: one of `jaxinv.layers.PADDINGS`.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
       downsample: one of `jaxinv.layers.DOWNSAMPLES`, in the stem and at the start of each stage.
       head: one of `jaxinv.layers.HEADS`.
       activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
@@ -161,7 +163,7 @@ class ResNet(nn.Module):
     stem: str = "cifar"
     shortcut: str = "projection"
     num_classes: int = 10
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     downsample: str = "stride"
     head: str = "gap"
     activation: str | Callable[[Array], Array] = "relu"

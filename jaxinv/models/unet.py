@@ -12,7 +12,7 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.lowpass import IdealUpsample
 from jaxinv.layers.normalisation import Norm
-from jaxinv.layers.padding import crop_or_pad
+from jaxinv.layers.padding import Padding, circular_or, crop_or_pad, padding_per_axis
 from jaxinv.layers.transpose import ConvTranspose
 
 
@@ -27,7 +27,7 @@ class UNet(nn.Module):
     Attributes:
       widths: features of each level, from the top.
       num_classes: logits a position.
-      padding: one of `jaxinv.layers.PADDINGS`; the paper's is VALID.
+      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis; the paper's is VALID.
       downsample: one of `jaxinv.layers.DOWNSAMPLES`.
       activation: one of `jaxinv.layers.ACTIVATIONS`, or a function.
       norm: one of `jaxinv.layers.NORMS`.
@@ -45,7 +45,7 @@ class UNet(nn.Module):
 
     widths: Sequence[int] = (64, 128, 256, 512, 1024)
     num_classes: int = 2
-    padding: str = "SAME"
+    padding: Padding = "SAME"
     downsample: str = "max"
     activation: str | Callable[[Array], Array] = "relu"
     norm: str = "none"
@@ -76,10 +76,16 @@ class UNet(nn.Module):
         for level in reversed(range(len(handed))):
             across, phase = handed[level]
             x = self._enlarge(x, phase, self.widths[level], f"up{level}")
-            if self.padding == "VALID":
-                across = crop_or_pad(across, x.shape[1:-1])
-            else:
-                x = crop_or_pad(x, across.shape[1:-1])
+            sizes = [
+                small if name == "VALID" else large
+                for name, small, large in zip(
+                    padding_per_axis(self.padding, x.ndim - 2),
+                    x.shape[1:-1],
+                    across.shape[1:-1],
+                    strict=True,
+                )
+            ]
+            across, x = crop_or_pad(across, sizes), crop_or_pad(x, sizes)
             x = jnp.concatenate([across, x], axis=-1)
             x = self._convolve_twice(x, self.widths[level], f"merge{level}", train)
         return Conv(self.num_classes, 1, name="logits")(x)
@@ -92,7 +98,7 @@ class UNet(nn.Module):
         return x
 
     def _enlarge(self, x, phase, features, name):
-        circular = "CIRCULAR" if self.padding == "CIRCULAR" else "SAME"
+        circular = circular_or("SAME", self.padding, x.ndim - 2)
         if self.downsample == "none":
             return Conv(features, 2, padding=circular, name=name)(x)
         if self.downsample == "ideal":

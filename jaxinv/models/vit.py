@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxinv.layers.activations import Activation
 from jaxinv.layers.heads import Head
+from jaxinv.layers.padding import Padding
 from jaxinv.models.convnet import Classifier
 from jaxinv.models.convnext import Patchify
 
@@ -93,7 +94,7 @@ class ViT(nn.Module):
     num_classes: int = 10
     head: str = "token"
     downsample: str = "stride"
-    padding: str = "CIRCULAR"
+    padding: Padding = "CIRCULAR"
     activation: str | Callable[[Array], Array] = "gelu"
 
     @nn.compact

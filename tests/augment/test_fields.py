@@ -101,6 +101,49 @@ def test_elastic_field_refuses_what_has_no_meaning(options):
         augment.elastic_field(jax.random.key(0), (8, 8), **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma": np.inf}, "sigma is inf; allowed are a finite number"),
+        ({"sigma": np.nan}, "sigma is nan; allowed are a finite number"),
+        ({"alpha": np.nan}, "alpha is nan; allowed are a finite number"),
+        ({"alpha": np.inf}, "alpha is inf; allowed are a finite number"),
+        ({"alpha": "strong"}, "alpha is 'strong'; allowed are a finite number"),
+        ({"sigma": 81.0}, "allowed are sizes from 1 and a sigma up to 80 pixels"),
+    ],
+)
+def test_elastic_field_refuses_what_is_not_finite_or_flat(options, message):
+    with pytest.raises(ValueError, match=message):
+        augment.elastic_field(jax.random.key(0), (8, 8), **options)
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 8, 1), (0, 8), (8.5, 8), 8.5])
+def test_elastic_field_refuses_other_shapes(shape):
+    with pytest.raises(ValueError, match="shape"):
+        augment.elastic_field(jax.random.key(0), shape)
+
+
+@pytest.mark.parametrize("sigma", [1e-300, 1e-3, 80.0])
+def test_elastic_fields_of_extreme_smoothing_have_the_stated_strength(sigma):
+    field = augment.elastic_field(jax.random.key(0), (8, 6), alpha=29.0, sigma=sigma)
+    np.testing.assert_allclose(jnp.sqrt(jnp.square(field).mean((1, 2))), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "bfloat16"])
+def test_warp_takes_whole_numbers_as_float(dtype):
+    image = jnp.array([0, 1, 1, 0]).reshape(1, 4, 1).astype(dtype)
+    moved = augment.warp(image, jnp.full((2, 1, 4), jnp.array([[[0.0]], [[0.5]]])))
+    assert moved.dtype == jnp.float32
+    np.testing.assert_array_equal(moved.ravel(), [0.5, 1, 0.5, 0])
+
+
+def test_warp_refuses_batches_and_complex_images():
+    with pytest.raises(ValueError, match=r"image has shape \(1, 4, 5, 1\); allowed is \(h, w, c\)"):
+        augment.warp(jnp.zeros((1, 4, 5, 1)), jnp.zeros((2, 4, 5)))
+    with pytest.raises(ValueError, match="image has dtype complex64; allowed are real numbers"):
+        augment.warp(jnp.zeros((4, 5, 1), jnp.complex64), jnp.zeros((2, 4, 5)))
+
+
 def test_affine_field_turns_about_the_centre():
     image = noise((7, 7, 1))
     quarter = jnp.array([[0.0, 1.0], [-1.0, 0.0]])  # reads (r, c) at (c, -r)

@@ -146,15 +146,81 @@ def test_compose_applies_in_order_on_keys_of_their_own(images):
     chex.assert_trees_all_equal(augment.compose()(KEY, images), images)
 
 
+def test_each_axis_has_its_own_reach():
+    at = positions(augment.translate(KEY, dots(400), max_shift=(0, 3))) - 4
+    assert set(at[:, 0]) == {0}
+    assert set(at[:, 1]) == set(range(-3, 4))
+    at = positions(augment.crop(KEY, dots(400), padding=(2, 0), mode="edge")) - 4
+    assert set(at[:, 0]) == set(range(-2, 3))
+    assert set(at[:, 1]) == {0}
+    out = np.asarray(augment.translate(KEY, dots(50), max_shift=(0.5, 0), subpixel=True))[..., 0]
+    np.testing.assert_allclose(out.sum((1, 2)), 1, atol=1e-5)
+    np.testing.assert_allclose(out[:, 3:6, 4].sum(1), 1, atol=1e-5)
+    moved = augment.affine(KEY, dots(50), rotation=0, scaling=0, shear=0, max_shift=(0, 1.5))
+    np.testing.assert_allclose(np.asarray(moved)[:, 4, 2:7, 0].sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((6, 16, 2), (1,)), ((6, 5, 6, 7, 2), (1, 2, 3))])
+def test_signals_and_volumes_move_along_their_spatial_axes(shape, axes):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    out = np.asarray(augment.translate(KEY, x, max_shift=1, mode="wrap", axes=axes))
+    for before, after in zip(np.asarray(x), out, strict=True):
+        reaches = np.ndindex((3,) * len(axes))
+        moves = [tuple(r - 1 for r in reach) for reach in reaches]
+        spatial = tuple(range(len(axes)))
+        assert any(np.array_equal(after, np.roll(before, move, spatial)) for move in moves)
+    assert not np.array_equal(out, x)
+    kept = augment.crop(KEY, x, padding=1, mode="wrap", axes=axes)
+    np.testing.assert_array_equal(kept, out)
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 2), (12, 12), (2, 5, 6, 7, 1), ()])
+@pytest.mark.parametrize("name", ALL)
+def test_other_layouts_are_refused(name, shape):
+    with pytest.raises(ValueError, match=r"images have shape .* allowed is \(n, h, w, c\)"):
+        ALL[name](KEY, jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["translate", "crop", "flip"])
+def test_what_only_moves_keeps_the_type(name, images):
+    whole = (images * 255).astype(jnp.uint8)
+    moved = ALL[name](KEY, whole)
+    assert moved.dtype == jnp.uint8
+    np.testing.assert_array_equal(moved, ALL[name](KEY, whole.astype(jnp.float32)))
+
+
+@pytest.mark.parametrize("key", [0, None, jax.random.split(jax.random.key(0))])
+def test_a_key_is_one_key(key, images):
+    with pytest.raises(ValueError, match=r"key is a .*; allowed is one key"):
+        augment.flip(key, images)
+    legacy = augment.flip(jax.random.PRNGKey(3), images)
+    np.testing.assert_array_equal(legacy, augment.flip(KEY, images))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (functools.partial(augment.translate, max_shift=0.1), "max_shift is 0.1; allowed are a wh"),
+        (functools.partial(augment.translate, max_shift=2.9), "max_shift is 2.9; allowed are a wh"),
+        (functools.partial(augment.translate, max_shift=(1, 2, 3)), "3 entries for 2 axes"),
+        (
+            functools.partial(augment.translate, max_shift=13),
+            "max_shift is 13, beyond images of",
+        ),
+        (functools.partial(augment.crop, padding=(0, 13)), r"padding is \(0, 13\), beyond"),
+        (functools.partial(augment.crop, padding=0.125), "padding is 0.125; allowed are a whole"),
+        (functools.partial(augment.crop, padding=None, mode="wrap"), "padding is None; allowed"),
+        (functools.partial(augment.affine, rotation=np.nan), "rotation is nan; allowed are a fin"),
+        (functools.partial(augment.affine, shear=np.inf), "shear is inf; allowed are a finite"),
+        (functools.partial(augment.affine, max_shift=(1, 2, 3)), "3 entries for 2 axes"),
+        (functools.partial(augment.elastic, sigma=np.inf), "sigma is inf; allowed are a finite"),
+        (functools.partial(augment.flip, probability=np.nan), "probability is nan; allowed are a"),
         (functools.partial(augment.translate, max_shift=-1), "max_shift is -1"),
         (functools.partial(augment.translate, max_shift=None), "needs mode 'wrap'"),
         (functools.partial(augment.translate, subpixel=True, mode="edge"), "subpixel shifts need"),
         (functools.partial(augment.affine, scaling=1.0), "scaling is 1"),
         (functools.partial(augment.elastic, sigma=-1.0), "sigma must be positive"),
-        (functools.partial(augment.crop, padding=-1), "padding is -1"),
+        (functools.partial(augment.crop, padding=-1), "padding is -1; allowed"),
         (functools.partial(augment.flip, probability=2.0), "probability is 2"),
     ],
 )

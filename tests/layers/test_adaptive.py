@@ -11,8 +11,12 @@ from jaxinv.layers import (
     AdaptivePolyphaseUpsampling,
     LearnablePolyphaseSampling,
     adaptive_polyphase_sample,
+    blur_pool,
     convolve,
+    polyphase_norms,
+    tie_margin,
 )
+from jaxinv.margins import TIE
 from jaxinv.orbit import orbit
 
 
@@ -107,6 +111,35 @@ def test_a_tie_takes_the_first_phase_and_is_reported():
     here, there = (layer.apply({}, v)[0].ravel() for v in (x, jnp.roll(x, 1, 1)))
     np.testing.assert_array_equal(here, [3, 0, 4, 0])
     assert not any(np.array_equal(there, np.roll(here, r)) for r in range(4))
+
+
+@pytest.mark.parametrize("taps", [2, 3, 5, (1, 5), (3, 1)])
+def test_sums_behind_a_filter_always_tie_and_are_refused(signal, taps):
+    x = jnp.abs(signal(4, 8, 8, 3))
+    norms = polyphase_norms(blur_pool(x, 1, taps=taps, padding="CIRCULAR"), 2, criterion="l1")
+    assert float(tie_margin(norms).max()) < TIE
+    layer = AdaptivePolyphaseSampling(criterion="l1", taps=taps, name="s")
+    with pytest.raises(ValueError, match="Sampling 's': criterion is 'l1' after a filter of"):
+        layer.apply({}, x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        AdaptivePolyphaseSampling(criterion="l1"),
+        AdaptivePolyphaseSampling(criterion="l1", taps=3, filter_place="after"),
+        AdaptivePolyphaseSampling(4, criterion="l1", taps=3),
+        AdaptivePolyphaseSampling((2, 4), criterion="l1", taps=(1, 3)),
+        AdaptivePolyphaseSampling(criterion="l2", taps=5),
+        AdaptivePolyphaseSampling(criterion="linf", taps=2),
+    ],
+)
+def test_other_norms_and_filters_do_not_tie_on_maps_that_are_not_negative(signal, layer):
+    x = jnp.abs(signal(20, 8, 8, 3))
+    _, sown = layer.apply({}, x, mutable="intermediates")
+    assert float(sown["intermediates"]["tie_margin"][0].min()) > TIE
+    pooled, moved = (layer.apply({}, v)[0].mean((1, 2)) for v in (x, jnp.roll(x, (1, 1), (1, 2))))
+    np.testing.assert_allclose(moved, pooled, rtol=1e-5)
 
 
 def test_a_size_that_the_stride_does_not_divide_breaks_the_promise(signal):

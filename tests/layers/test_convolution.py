@@ -108,7 +108,7 @@ def test_the_bias_is_added_to_each_channel(signal):
         ({"dilation": 0}, "Conv 'c': dilation is 0"),
         ({"groups": 2}, "Conv 'c': groups is 2; allowed are divisors of both 3 input channels"),
         ({"groups": 0}, "Conv 'c': groups is 0"),
-        ({"kernel_size": (3, 3, 3)}, r"Conv 'c': kernel_size is \(3, 3, 3\) for 2 spatial axes"),
+        ({"kernel_size": (3, 3, 3)}, r"Conv 'c': kernel_size \(3, 3, 3\) has 3 entries for 2 axes"),
         ({"kernel_size": 9, "padding": "VALID"}, "Conv 'c': filter of 9 positions is larger"),
         ({"padding": "circular"}, "Conv 'c': padding is 'circular'; allowed are SAME"),
     ],

@@ -22,7 +22,11 @@ def test_one_number_serves_all_axes_and_a_sequence_each():
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(0, "stride is 0"), ((1, -1), "allowed are integers from 1"), ((1, 2, 3), "for 2 spatial")],
+    [
+        (0, "stride is 0"),
+        ((1, -1), "allowed are integers from 1"),
+        ((1, 2, 3), "3 entries for 2 axes"),
+    ],
 )
 def test_wrong_numbers_are_refused(value, message):
     with pytest.raises(ValueError, match=message):

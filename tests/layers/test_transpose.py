@@ -53,7 +53,7 @@ def test_a_circular_one_moves_stride_times_as_far(signal, weights, sizes):
         ({"stride": 0}, "ConvTranspose 't': stride is 0"),
         ({"padding": "REFLECT"}, "padding is 'REFLECT'; allowed are SAME, CIRCULAR, FULL"),
         ({"padding": "none"}, "padding is 'none'"),
-        ({"kernel_size": (2, 2)}, "kernel_size is"),
+        ({"kernel_size": (2, 2)}, "2 entries for 1 axes"),
     ],
 )
 def test_wrong_use_names_the_layer(arguments, message):

@@ -55,14 +55,34 @@ def test_parameters_are_as_many_as_published(name, options, shape, count):
     assert sum(int(np.prod(p.shape)) for p in jax.tree.leaves(params)) == count
 
 
-def test_the_alias_free_convnext_differs_by_its_polynomials_and_norms_alone(weights):
+def test_the_alias_free_convnext_differs_by_its_polynomials_alone():
     x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     counts = []
     for name in ("convnext_tiny", "convnext_tiny_alias_free"):
         params = jax.eval_shape(models.create(name).init, jax.random.key(0), x)["params"]
         counts.append(sum(int(np.prod(p.shape)) for p in jax.tree.leaves(params)))
     widened = 4 * (3 * 96 + 3 * 192 + 9 * 384 + 3 * 768)
-    assert counts[1] - counts[0] == 3 * widened
+    # three coefficients a channel and two scales in each of 18 blocks; the stem has a gain besides
+    assert counts[1] - counts[0] == 3 * widened + 18 * 2 + 3 * 96 + 2 + 1
+
+
+def test_the_alias_free_convnext_starts_where_its_authors_code_does():
+    model = models.create("convnext_tiny_alias_free", blocks=(1,), widths=(2,))
+    params = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    stem = params["patchify0"]["polynomial"]
+    assert float(stem["gain"]) == 0
+    for polynomial in (stem, params["stage0_0"]["activation"]["polynomial"]):
+        assert float(polynomial["in_scale"]) == float(polynomial["out_scale"]) == 7
+        for column in polynomial["coefficients"].T:
+            np.testing.assert_allclose(column, [0.0169394634, 0.5, 0.3078363964], rtol=1e-7)
+
+
+def test_a_polynomial_in_the_stem_needs_a_place():
+    model = models.create("convnext_tiny", stem_polynomial=True)
+    with pytest.raises(
+        ValueError, match=r"Patchify 'patchify0': a polynomial .* another than 'str"
+    ):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 def test_the_locally_connected_twin_has_the_layers_of_lenet():
