@@ -59,43 +59,16 @@ def test_shared_options_of_networks_have_flags_in_capitals_or_not(capsys):
     assert "stride, max, avg, blur, maxblur, aps, lps, ideal, none" in shown
 
 
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--dataset", "nope"], "unknown data set 'nope'; allowed are 'digits'"),
-        (["--dataset", "mnist", "--data-dir", "/nowhere"], "data_dir /nowhere is not a folder"),
-        (["--model", "nope"], "model is 'nope'; allowed are mlp"),
-        (["--model-options", "colour=1"], "has no option 'colour'; allowed are"),
-        (["--model-options", "padding=WRONG"], "padding is 'WRONG'; allowed are SAME"),
-        (["--padding", "wrong"], "padding is 'wrong'; allowed are SAME"),
-        (["--model", "mlp", "--head", "gap"], "model mlp has no option 'head'; allowed are"),
-        (
-            ["--model", "unet", "--model-options", "widths=2,4"],
-            "UNet turns an image into shape (1, 32, 32, 10); training needs one vector of logits",
-        ),
-        (["--augment", "shear"], "augment is 'shear'; allowed are none"),
-        (["--preset", "simard"], "unknown preset 'simard'; allowed are"),
-        (["--resume"], "--resume needs the --workdir"),
-        (["--resume", "--workdir", "/nowhere"], "holds no run of train.py"),
-        (["--epochs", "-1"], "epochs is -1; it must not be negative"),
-        (["--optimizer", "lion"], "invalid choice 'lion'"),
-        (["--colour", "red"], "Unrecognized options: --colour"),
-        (["--batch-size", "5000"], "batch_size is 5000, and there are 1297 images"),
-    ],
-)
-def test_wrong_input_is_one_line_and_a_status(argv, message, capsys, tmp_path):
-    where = [] if "--resume" in argv else ["--workdir", str(tmp_path / "run")]
-    assert cli.main([*argv, *where]) != 0
-    error = capsys.readouterr().err
-    assert error.startswith("train.py: error: ")
-    assert message in error
-    assert error.count("\n") == 1
+def test_accuracies_of_seeds_come_with_their_spread(tmp_path, capsys, monkeypatch):
+    class Result:
+        metrics = {"test_accuracy": [0.9, 0.95, 1.0]}  # noqa: RUF012
 
-
-def test_a_workdir_with_another_run(tmp_path, capsys):
-    (tmp_path / "config.json").write_text("{}")
-    assert cli.main([*SMALL, "--workdir", str(tmp_path)]) == 1
-    assert "already holds a run (config.json)" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "train_and_evaluate", lambda *_, **__: Result)
+    assert cli.main(["--seeds", "3", "--workdir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == (
+        "test accuracy 90.00%, 95.00%, 100.00% (mean 95.00%, standard deviation 5.00% over seeds); "
+        f"{tmp_path}\n"
+    )
 
 
 def start(*argv, **environment):

@@ -3,12 +3,13 @@
 import contextlib
 import hashlib
 import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from jaxinv.files import write_whole
 
 Arrays = dict[str, np.ndarray]
 
@@ -51,14 +52,7 @@ def cached(path: Path, read: Callable[[], Arrays]) -> Arrays:
     arrays = read()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as new:
-            try:
-                np.savez(new, **arrays)  # type: ignore[arg-type]
-                new.flush()
-                os.replace(new.name, path)
-            except BaseException:
-                os.unlink(new.name)
-                raise
+        write_whole(path, lambda beside: np.savez(beside, allow_pickle=False, **arrays))
     except OSError as error:
         warnings.warn(
             f"the data set is not cached, {path.parent} cannot be written: {error}", stacklevel=2

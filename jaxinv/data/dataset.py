@@ -3,9 +3,29 @@
 import dataclasses
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
+import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
+
+
+class _WhenAsked:
+    """A field that may be given as a function, which is called when the field is first read."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            raise AttributeError(self._name)  # it has no default
+        value = instance.__dict__[self._name]
+        if callable(value):
+            value = instance.__dict__[self._name] = value()
+        return value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +39,7 @@ class Dataset:
       split: the split it was loaded as, slice included.
       num_classes: number of classes.
       mean: per channel, on the scale 0..1; see `channel_statistics`. That of the training split,
-        whichever split this is.
+        whichever split this is; it may be given as a function, called when it is first read.
       std: likewise.
 
     Example:
@@ -35,8 +55,8 @@ class Dataset:
     name: str
     split: str
     num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = cast(Any, _WhenAsked())
+    std: tuple[float, ...] = cast(Any, _WhenAsked())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,22 +78,37 @@ def normalise(
       float32, the shape of `images`.
 
     Raises:
-      ValueError: `mean` or `std` do not have one number a channel.
+      ValueError: `mean` or `std` do not have one finite number a channel, or `std` has a zero.
 
     Examples:
       >>> import numpy as np
       >>> normalise(np.full((1, 2, 2, 1), 255, np.uint8), mean=(0.5,), std=(0.25,)).ravel()
       array([2., 2., 2., 2.], dtype=float32)
     """
-    channels = images.shape[-1]
+    check_scale(mean, std, channels=images.shape[-1])
+    scale = 1 / (255 * np.asarray(std, np.float32))
+    offset = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
+    return images.astype(np.float32) * scale - offset
+
+
+def check_scale(mean: Sequence[float], std: Sequence[float], *, channels: int) -> None:
+    """Refuse a scale that `normalise` cannot put images on.
+
+    Raises:
+      ValueError: not one finite number a channel each, or a deviation that is not positive.
+
+    Examples:
+      >>> check_scale((0.0,), (0.0,), channels=1)
+      Traceback (most recent call last):
+      ValueError: mean (0.0,) and std (0.0,) must be finite, and std positive.
+    """
     if len(mean) != channels or len(std) != channels:
         raise ValueError(
             f"mean and std need one number for each of the {channels} channels, "
             f"got {len(mean)} and {len(std)}."
         )
-    scale = 1 / (255 * np.asarray(std, np.float32))
-    offset = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
-    return images.astype(np.float32) * scale - offset
+    if not (np.isfinite([*mean, *std]).all() and np.min(std) > 0):
+        raise ValueError(f"mean {mean} and std {std} must be finite, and std positive.")
 
 
 def channel_statistics(
@@ -130,6 +165,9 @@ def split_slice(split: str) -> tuple[str, str | None, str | None]:
             "'train[:5000]' or 'train[90%:]'."
         )
     name, start, stop = match.groups()
+    for text in (start, stop):
+        if text is not None and text.endswith("%") and abs(int(text[:-1])) > 100:
+            raise ValueError(f"split {split!r} has {text}; allowed are percents up to 100.")
     return name, start, stop
 
 
@@ -156,7 +194,7 @@ def place_on_canvas(
     """Centre images on a black `size` x `size` canvas (an odd row or column goes to the end).
 
     Raises:
-      ValueError: the images are larger than the canvas.
+      ValueError: the images are larger than the canvas, or the canvases than the memory.
 
     Examples:
       >>> import numpy as np
@@ -167,5 +205,11 @@ def place_on_canvas(
     height, width = images.shape[1:3]
     if max(height, width) > size:
         raise ValueError(f"images of {height}x{width} do not fit on a canvas of {size}x{size}.")
+    need, room = len(images) * size * size * images.shape[3], psutil.virtual_memory().available
+    if need > room:
+        raise ValueError(
+            f"{len(images):,} images on a canvas of {size}x{size} take {need / 2**30:,.1f} GiB, "
+            f"and {room / 2**30:.1f} GiB are free."
+        )
     margins = [((size - n) // 2, size - n - (size - n) // 2) for n in (height, width)]
     return np.pad(images, ((0, 0), *margins, (0, 0)))

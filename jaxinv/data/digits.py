@@ -4,8 +4,6 @@ import functools
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image
-from sklearn import datasets
 
 # The copy in scikit-learn keeps the order of collection, writer after writer. The last images are
 # the test split, so that few writers are in both.
@@ -48,6 +46,9 @@ def read_digits(split: str) -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndar
 
 @functools.cache
 def _enlarged() -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndarray, " n"]]:
+    from PIL import Image  # only those who ask for digits wait for these two
+    from sklearn import datasets
+
     bunch = datasets.load_digits()
     small = np.round(bunch.images * (255 / 16)).astype(np.uint8)
     margin = (CANVAS - ENLARGED) // 2

@@ -1,9 +1,12 @@
 """`load`: a data set's split by name."""
 
+import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int, UInt8
 
 from jaxinv.data import cache, tfds_reader
 from jaxinv.data.dataset import (
@@ -45,11 +48,12 @@ def load(
         MNIST's 28x28 on 29).
 
     Returns:
-      A `Dataset`. Its `mean` and `std` are those of the whole training split.
+      A `Dataset`. No more is read than the images asked for; its `mean` and `std`, those of the
+      whole training split, are found when they are asked for, and kept in `cache_dir` as well.
 
     Raises:
-      ValueError: unknown name or split; not prepared and not to be prepared here; not images of
-        one size with a class label each; images larger than `canvas`; an empty slice.
+      ValueError: unknown name or split; not prepared and not to be prepared here; damaged; not
+        images of one size with a class label each; images larger than `canvas`; an empty slice.
 
     Examples:
       >>> digits = load(split="test")
@@ -59,8 +63,12 @@ def load(
       array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], dtype=int32)
     """
     base, start, stop = split_slice(split)
+    mean: Any
+    std: Any
     if name == "digits":
         images, labels = read_digits(base)
+        chosen = slice_bounds(start, stop, size=len(labels))
+        images, labels = images[chosen], labels[chosen]
         num_classes = 10
         mean, std = channel_statistics(read_digits("train")[0])
     else:
@@ -72,25 +80,46 @@ def load(
         real = tfds_reader.split_called(base, builder)
         base, split = real, real + split.removeprefix(base)
         folder = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
-
-        def cached_split(part: str) -> cache.Arrays:
-            def read() -> cache.Arrays:
-                arrays = tfds_reader.read_split(builder, part)
-                scale = channel_statistics(arrays["images"])
-                return arrays | {"scale": np.array(scale)}
-
-            return cache.cached(folder / tfds_reader.cache_name(builder, part), read)
-
-        arrays = cached_split(base)
-        images, labels = arrays["images"], arrays["labels"]
+        chosen = slice_bounds(start, stop, size=tfds_reader.split_size(builder, base))
+        images, labels = _read(builder, base, chosen, folder)
         num_classes = builder.info.features["label"].num_classes
-        if base != "train" and "train" in builder.info.splits:
-            arrays = cached_split("train")
-        mean, std = (tuple(row) for row in arrays["scale"].tolist())
-    chosen = slice_bounds(start, stop, size=len(labels))
-    images, labels = images[chosen], labels[chosen]
+        scaled = "train" if "train" in builder.info.splits else base
+        scale = functools.cache(lambda: _scale(builder, scaled, folder))
+        mean, std = (lambda: scale()[0]), (lambda: scale()[1])
     if not len(labels):
         raise ValueError(f"split {split!r} of data set {name!r} is empty.")
+    if not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"data set {name!r} has labels from {labels.min()} to {labels.max()}; with "
+            f"{num_classes} classes they must be in 0 to {num_classes - 1}."
+        )
     if canvas is not None:
         images = place_on_canvas(images, canvas)
     return Dataset(images, labels, name, split, num_classes, mean, std)
+
+
+def _read(
+    builder: Any, split: str, chosen: slice, folder: Path
+) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
+    """Images and labels of a part of a split, from the whole one where that is cached."""
+    rows = range(chosen.start, chosen.stop)
+    if not rows:
+        return np.empty((0, 1, 1, 1), np.uint8), np.empty(0, np.int32)
+    whole = folder / tfds_reader.cache_name(builder, split)
+    if whole.exists() or len(rows) == tfds_reader.split_size(builder, split):
+        arrays = cache.cached(whole, lambda: tfds_reader.read_split(builder, split))
+        return arrays["images"][chosen], arrays["labels"][chosen]
+    name = tfds_reader.cache_name(builder, f"{split}-{rows.start}-{rows.stop}")
+    arrays = cache.cached(folder / name, lambda: tfds_reader.read_split(builder, split, rows))
+    return arrays["images"], arrays["labels"]
+
+
+def _scale(builder: Any, split: str, folder: Path) -> list[tuple[float, ...]]:
+    """Mean and deviation of the channels of a whole split."""
+
+    def read() -> cache.Arrays:
+        images, _ = _read(builder, split, slice(0, tfds_reader.split_size(builder, split)), folder)
+        return {"scale": np.array(channel_statistics(images))}
+
+    arrays = cache.cached(folder / tfds_reader.cache_name(builder, f"{split}-scale"), read)
+    return [tuple(row) for row in arrays["scale"].tolist()]

@@ -1,7 +1,10 @@
 """Reading, and where possible preparing, a data set of TensorFlow Datasets without TensorFlow."""
 
+import contextlib
 import hashlib
 import importlib.util
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,9 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
     where = {} if data_dir is None else {"data_dir": data_dir}
     if data_dir is not None and not data_dir.is_dir() and manual_dir is None:
         raise ValueError(f"data_dir {data_dir} is not a folder.")
-    with quiet():
+    said = io.StringIO()
+    # Of libraries that are not installed TFDS prints a box beside raising an error.
+    with quiet(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             # Which format is on disk is read from there; what is not there yet must be written as
             # array_record, the one format that is read without TensorFlow.
@@ -45,9 +50,11 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
                 "https://www.tensorflow.org/datasets/catalog, such as 'mnist', 'fashion_mnist', "
                 "'cifar10'."
             ) from None
-        except (AssertionError, ImportError, ValueError) as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise ValueError(f"data set {name!r} cannot be opened: {first}") from None
+        except Exception as error:  # a wrong name or version, or damaged files: any kind of error
+            first = re.sub(r'^Failed to construct dataset .*?\}": ', "", _first_line(error))
+            folder = "TFDS's own folder" if data_dir is None else data_dir
+            raise ValueError(f"data set {name!r} in {folder} cannot be opened: {first}") from None
+    with quiet():
         _prepare(builder, tfds, manual_dir)
     return builder
 
@@ -79,8 +86,9 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
     except ValueError:
         raise
     except Exception as error:  # a download can fail in many ways, and all mean the same here
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{missing}, and preparing it failed: {first}; {ways}") from error
+        raise ValueError(
+            f"{missing}, and preparing it failed: {_first_line(error)}; {ways}"
+        ) from error
 
 
 def split_called(name: str, builder: Any) -> str:
@@ -89,12 +97,51 @@ def split_called(name: str, builder: Any) -> str:
     return others[0] if name == "test" and len(others) == 1 else name
 
 
-def read_split(builder: Any, split: str) -> cache.Arrays:
-    """Decode a whole split: images (N, H, W, C) uint8 and labels (N,) int32.
+def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arrays:
+    """Decode a split: images (N, H, W, C) uint8 and labels (N,) int32.
+
+    Args:
+      builder: of a prepared data set.
+      split: its name.
+      rows: those to read, one after the other; all by default.
 
     Raises:
       ValueError: not an image-classification data set with images of one size, no such split,
-        stored in a format that needs TensorFlow, or not the content known under this name.
+        stored in a format that needs TensorFlow, damaged, or not the content known under this name.
+    """
+    size = split_size(builder, split)
+    rows = range(size) if rows is None else rows
+    known = mnist_family.KNOWN_CONTENT.get((builder.name, str(builder.version), split))
+    with quiet():
+        try:
+            source = builder.as_data_source(split=split)
+        except NotImplementedError:
+            raise ValueError(
+                f"data set {builder.name!r} under {builder.data_path} is not stored as "
+                "array_record, the format that is read without TensorFlow; prepare it with "
+                "file_format='array_record'."
+            ) from None
+        except Exception as error:  # whatever is wrong with the files of others
+            raise _damaged(builder, error) from error
+        arrays = _decode(builder, source, rows)
+        if known is not None:
+            whole = len(rows) == size
+            start = arrays if whole else _decode(builder, source, range(mnist_family.START))
+            if cache.content_hash(start)[:16] != known[0 if whole else 1]:
+                raise ValueError(
+                    f"what lies under {builder.data_path} is not {builder.name!r}: its content "
+                    "differs from the published files (TFDS writes MNIST under the name of "
+                    "Fashion-MNIST when both are extracted in one folder); delete that folder and "
+                    "prepare it again."
+                )
+    return arrays
+
+
+def split_size(builder: Any, split: str) -> int:
+    """The number of images of a split.
+
+    Raises:
+      ValueError: not an image-classification data set with images of one size, or no such split.
     """
     features = builder.info.features
     try:
@@ -108,36 +155,45 @@ def read_split(builder: Any, split: str) -> cache.Arrays:
     if split not in builder.info.splits:
         raise ValueError(
             f"data set {builder.name!r} has no split {split!r}; "
-            f"it has {', '.join(builder.info.splits)}."
+            f"it has {', '.join(builder.info.splits) or 'none'}."
         )
-    size = builder.info.splits[split].num_examples
-    images, labels = np.empty((size, *shape), np.uint8), np.empty(size, np.int32)
-    with quiet():
-        try:
-            source = builder.as_data_source(split=split)
-        except NotImplementedError:
-            raise ValueError(
-                f"data set {builder.name!r} under {builder.data_path} is not stored as "
-                "array_record, the format that is read without TensorFlow; prepare it with "
-                "file_format='array_record'."
-            ) from None
-        for start in range(0, size, _BATCH):
-            rows = range(start, min(start + _BATCH, size))
-            for row, record in zip(rows, source.__getitems__(list(rows)), strict=True):
-                images[row], labels[row] = record["image"], record["label"]
-    arrays = {"images": images, "labels": labels}
-    known = mnist_family.KNOWN_CONTENT.get((builder.name, str(builder.version), split))
-    if known and cache.content_hash(arrays)[:16] != known:
-        raise ValueError(
-            f"what lies under {builder.data_path} is not {builder.name!r}: its content differs "
-            "from the published files (TFDS writes MNIST under the name of Fashion-MNIST when both "
-            "are extracted in one folder); delete that folder and prepare it again."
-        )
-    return arrays
+    return builder.info.splits[split].num_examples
+
+
+def _decode(builder: Any, source: Any, rows: range) -> cache.Arrays:
+    shape = builder.info.features["image"].shape
+    images, labels = np.empty((len(rows), *shape), np.uint8), np.empty(len(rows), np.int32)
+    try:
+        for at in range(0, len(rows), _BATCH):
+            batch = source.__getitems__(list(rows[at : at + _BATCH]))
+            for index, record in zip(range(at, at + len(batch)), batch, strict=True):
+                if record["image"].shape != tuple(shape):
+                    raise ValueError(f"image {rows[index]} has shape {record['image'].shape}")
+                images[index], labels[index] = record["image"], record["label"]
+    except Exception as error:  # what reads records and pictures has errors of its own
+        raise _damaged(builder, error) from error
+    return {"images": images, "labels": labels}
+
+
+def _damaged(builder: Any, error: Exception) -> ValueError:
+    return ValueError(
+        f"data set {builder.name!r} under {builder.data_path} is damaged: {_first_line(error)}; "
+        "delete that folder and prepare it again."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def cache_name(builder: Any, split: str) -> str:
-    """A file name for one prepared split: by name, and by a digest of what is prepared there."""
+    """A file name for one prepared split: by name, and by a digest of what is prepared there.
+
+    Args:
+      builder: of a prepared data set.
+      split: its name, or that of something made of it.
+    """
     digest = hashlib.sha256(str(Path(builder.data_path).resolve()).encode())
     for file in sorted(Path(builder.data_path).iterdir()):
         digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())

@@ -6,10 +6,23 @@
   translation, all of them, and the worst.
 """
 
-from jaxinv.training.checkpoints import Trained, load_checkpoint
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jaxinv.training.config import TrainConfig
-from jaxinv.training.loop import TrainResult, train_and_evaluate
 from jaxinv.training.losses import cross_entropy, orbit_loss, worst_shift_loss
+
+if TYPE_CHECKING:
+    from jaxinv.training.checkpoints import Trained, load_checkpoint
+    from jaxinv.training.loop import TrainResult, train_and_evaluate
+
+# Loaded when first used: a loss needs neither checkpoints nor progress bars.
+_ELSEWHERE = {
+    "Trained": "checkpoints",
+    "load_checkpoint": "checkpoints",
+    "TrainResult": "loop",
+    "train_and_evaluate": "loop",
+}
 
 __all__ = [
     "TrainConfig",
@@ -21,3 +34,9 @@ __all__ = [
     "train_and_evaluate",
     "worst_shift_loss",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(f"jaxinv.training.{_ELSEWHERE[name]}"), name)
+    raise AttributeError(f"module 'jaxinv.training' has no attribute {name!r}")

@@ -1,8 +1,7 @@
-"""Storing a run: atomic orbax checkpoints with a digest, and one file that says what was run."""
+"""Checkpoints of a run: whole or not there, by orbax, and with a digest."""
 
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -17,34 +16,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxinv import models
-from jaxinv.data import Dataset
 from jaxinv.data.quiet import quiet
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.state import TrainState, initial_state
+from jaxinv.training.workdir import CHECKPOINTS, DataInfo, read_run, reason
 
-CONFIG_FILE = "config.json"
-METRICS_FILE = "metrics.jsonl"
-CHECKPOINTS = "checkpoints"
 Which = Literal["best", "last"]
-
-
-@dataclasses.dataclass(frozen=True)
-class DataInfo:
-    """What evaluating a network needs to know of the data it was trained on."""
-
-    num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_shape: tuple[int, int, int]
-    size: int
-
-    @classmethod
-    def of(cls, dataset: Dataset, *, size: int) -> "DataInfo":
-        """That of a data set of which `size` images are trained on."""
-        height, width, channels = dataset.images.shape[1:]
-        shape = (height, width, channels)
-        return cls(dataset.num_classes, dataset.mean, dataset.std, shape, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,41 +48,6 @@ class Trained:
     config: TrainConfig
     step: int
     data: DataInfo
-
-
-def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
-    """The configuration stored in a workdir.
-
-    Raises:
-      ValueError: there is no run in it, or its configuration is damaged.
-    """
-    path = Path(workdir) / CONFIG_FILE
-    if not path.is_file():
-        raise ValueError(f"{workdir} holds no run of train.py: it has no {CONFIG_FILE}.")
-    try:
-        stored = json.loads(path.read_text())
-        fields = stored["data"]
-        fields |= {name: tuple(fields[name]) for name in ("mean", "std", "image_shape")}
-        return TrainConfig.from_dict(stored["config"]), DataInfo(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or not of a run of train.py: {first}") from None
-
-
-def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
-    """Store a run's configuration in its workdir."""
-    stored = {"config": config.to_dict(), "data": dataclasses.asdict(data)}
-    write_whole(workdir / CONFIG_FILE, json.dumps(stored, indent=2) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    beside = path.with_name(path.name + ".tmp")
-    with open(beside, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 class Checkpoints:
@@ -188,13 +131,6 @@ class Checkpoints:
         return steps[-1], tree
 
 
-def reason(error: BaseException) -> str:
-    """The first line of what went wrong, of the innermost cause."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 def digest(tree: Any) -> np.ndarray:
     """SHA-256 of all arrays of a tree and their paths, as 32 bytes."""
     total = hashlib.sha256()
@@ -226,6 +162,8 @@ def state_maker(
     Raises:
       ValueError: unknown model or option.
     """
+    if reserved := {"num_classes", "name", "parent"} & set(config.model_options):
+        raise ValueError(f"model option {min(reserved)!r} is not for a run to choose.")
     try:
         model = models.create(config.model, num_classes=data.num_classes, **config.model_options)
     except TypeError as error:
@@ -233,9 +171,15 @@ def state_maker(
     optimizer = make_optimizer(config, steps_per_epoch=data.size // config.batch_size)
 
     def make(key: jax.Array) -> TrainState:
-        return initial_state(
-            key, model=model, optimizer=optimizer, shape=data.image_shape, ema=config.ema > 0
-        )
+        try:
+            return initial_state(
+                key, model=model, optimizer=optimizer, shape=data.image_shape, ema=config.ema > 0
+            )
+        except Exception as error:  # options that do not fit together fail anywhere in a network
+            raise ValueError(
+                f"model {config.model} with options {config.model_options} cannot be built for "
+                f"images of shape {data.image_shape}: {reason(error)}"
+            ) from error
 
     return model, make
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,47 @@ import tyro
 
 from jaxinv.command_line import read_options, run
 from jaxinv.models.registry import CHOICES
-from jaxinv.training.checkpoints import read_run
-from jaxinv.training.config import TrainConfig
+from jaxinv.training.config import TrainConfig, parse_options
 from jaxinv.training.loop import train_and_evaluate
 from jaxinv.training.presets import PRESETS, preset
+from jaxinv.training.step import OBJECTIVES
+from jaxinv.training.workdir import read_run
 
 # Options that most networks share have flags of their own, in capitals or not.
 SHARED_OPTIONS = ("padding", "downsample", "head", "activation", "norm")
+
+# Options that only some values of another one make use of.
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "max_shift": ("augment", ("translate", "crop", *OBJECTIVES)),
+    "fill": ("augment", ("translate", "crop", *OBJECTIVES)),
+    "subpixel": ("augment", ("translate",)),
+    "rotation": ("augment", ("affine",)),
+    "scaling": ("augment", ("affine",)),
+    "shear": ("augment", ("affine",)),
+    "alpha": ("augment", ("elastic",)),
+    "sigma": ("augment", ("elastic",)),
+    "chunk": ("augment", OBJECTIVES),
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+    "decay_epochs": ("schedule", ("step",)),
+    "decay_factor": ("schedule", ("step",)),
+}
+
+
+_WORDS = tyro.constructors.ConstructorRegistry()
+
+
+@_WORDS.primitive_rule
+def _options_as_words(info: tyro.constructors.PrimitiveTypeInfo) -> Any:
+    if info.type_origin is not dict:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="NAME=VALUE ...",
+        instance_from_str=parse_options,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [f"{k}={v}" for k, v in value.items()],
+    )
 
 
 def _names(option: str) -> Any:
@@ -51,13 +86,18 @@ def parse(argv: Sequence[str]) -> Arguments:
       ValueError: an unknown preset or option, a value not allowed, or nothing to resume.
       SystemExit: after --help.
     """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--preset")
     early.add_argument("--workdir", type=Path)
     early.add_argument("--resume", action="store_true")
-    chosen, _ = early.parse_known_args(argv)
+    try:
+        chosen, _ = early.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{error} (see --help)") from None
     config = TrainConfig()
     if chosen.resume:
+        if chosen.preset is not None:
+            raise ValueError("--resume continues with the settings of its run; leave out --preset.")
         if chosen.workdir is None:
             raise ValueError("--resume needs the --workdir of the run to continue.")
         config, _ = read_run(chosen.workdir)
@@ -67,8 +107,10 @@ def parse(argv: Sequence[str]) -> Arguments:
         Arguments,
         argv,
         default=Arguments(config=config),
+        registry=_WORDS,
         description=f"Train a network. Presets: {', '.join(PRESETS)}.",
     )
+    _check_needs(arguments.config, argv)
     if chosen_options := _shared_options(arguments):
         options = {**arguments.config.model_options, **chosen_options}
         config = dataclasses.replace(arguments.config, model_options=options)
@@ -79,6 +121,24 @@ def parse(argv: Sequence[str]) -> Arguments:
         )
         arguments = dataclasses.replace(arguments, workdir=Path("runs") / name.replace("/", "-"))
     return arguments
+
+
+def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
+    """Refuse options that mean nothing beside the others."""
+    flags = (word.split("=")[0] for word in argv if word.startswith("--"))
+    given = {flag[2:].replace("-", "_").removeprefix("no_"): flag for flag in flags}
+    for name, (other, values) in NEEDS.items():
+        value = getattr(config, other)
+        if name in given and not set(value.split("+")) & set(values):
+            raise ValueError(
+                f"{given[name]} means nothing with --{other} {value}; it needs "
+                f"{' or '.join(values)}."
+            )
+    for name in ("data_dir", "manual_dir"):
+        if name in given and config.dataset == "digits":
+            raise ValueError(f"{given[name]} means nothing with --dataset digits, always there.")
+    if config.nesterov and not config.momentum:
+        raise ValueError("--nesterov means nothing with --momentum 0.")
 
 
 def _shared_options(arguments: Arguments) -> dict[str, str]:
@@ -105,6 +165,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = train_and_evaluate(arguments.config, arguments.workdir, resume=arguments.resume)
         accuracy = result.metrics["test_accuracy"]
         accuracies = accuracy if isinstance(accuracy, list) else [accuracy]
-        print(f"test accuracy {', '.join(f'{a:.2%}' for a in accuracies)}; {arguments.workdir}")
+        said = ", ".join(f"{value:.2%}" for value in accuracies)
+        if len(accuracies) > 1:
+            mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+            said += f" (mean {mean:.2%}, standard deviation {deviation:.2%} over seeds)"
+        print(f"test accuracy {said}; {arguments.workdir}")
 
     return run(body, name="train.py")

@@ -2,9 +2,16 @@
 
 import ast
 import dataclasses
-from typing import Annotated, Any, Literal, get_args
+import functools
+import math
+import numbers
+import os
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import tyro
+import numpy as np
+
+from jaxinv.shifts import check_max_shift
 
 Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
 Schedule = Literal["constant", "cosine", "linear", "step"]
@@ -40,16 +47,47 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     return options
 
 
-Options = Annotated[
-    dict[str, Any],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs="*",
-        metavar="NAME=VALUE ...",
-        instance_from_str=parse_options,
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=lambda value: [f"{k}={v}" for k, v in value.items()],
-    ),
-]
+# Keys are made of 32 bits: a larger seed would be another's.
+_LARGEST_SEED = 2**32 - 1
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(TrainConfig)
+
+
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
+# A field's type: what is accepted for it, and made JSON's of, and how that is called.
+_KINDS: dict[Any, tuple[Any, Callable[[Any], Any], str]] = {
+    int: (numbers.Integral, int, "whole numbers"),
+    float: (numbers.Real, float, "numbers"),
+    bool: (bool, bool, "True and False"),
+    str: ((str, os.PathLike), os.fspath, "words"),
+    dict: (dict, dict, "dictionaries"),
+}
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """The value, if it is of its field's type and finite."""
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        if value not in parts:
+            raise ValueError(f"{name} is {value!r}; allowed are {', '.join(parts)}.")
+        return value
+    if value is None and type(None) in parts:
+        return None
+    kind = next(kind for kind in (get_origin(hint), *parts, hint) if kind in _KINDS)
+    accepted, convert, allowed = _KINDS[kind]
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name} is {value!r}; allowed are {allowed}.")
+    try:
+        value = convert(value)
+    except OverflowError:
+        value = math.inf
+    if kind is float and not abs(value) <= _LARGEST_FLOAT:
+        raise ValueError(f"{name} is {value}; it must be finite, in float32.")
+    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +122,15 @@ class TrainConfig:
 
     model: str = "lenet"
     """Network, by its name in jaxinv.models."""
-    model_options: Options = dataclasses.field(default_factory=dict)
+    model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Options of the network, such as padding=CIRCULAR head=gap."""
 
     augment: str = "none"
     """none, or names joined by +: translate, affine, elastic, crop, flip distort each image anew at
     each step; orbit averages the loss over every translation, worst takes each image's worst."""
-    max_shift: int | None = 4
-    """Pixels up to which translate, crop, orbit and worst move; None: every circular shift."""
+    max_shift: int | float | tuple[int | float, int | float] | None = 4
+    """Pixels up to which translate, crop, orbit and worst move, or one number per axis; fractions
+    with subpixel only; None: every circular shift."""
     fill: Fill = "constant"
     """What comes in at the border."""
     subpixel: bool = False
@@ -158,36 +197,46 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuses values that no run could have, before any data is read."""
-        for name, allowed in (
-            ("optimizer", get_args(Optimizer)),
-            ("schedule", get_args(Schedule)),
-            ("precision", get_args(Precision)),
-            ("fill", get_args(Fill)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}."
-                )
-        for name in ("batch_size", "accumulate", "seeds", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("epochs", "holdout", "weight_decay", "warmup_epochs", "rotation", "alpha"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative.")
-        for name in ("learning_rate", "decay_epochs", "sigma", "checkpoint_minutes"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive.")
-        for name in ("ema", "label_smoothing", "scaling"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1).")
+        for name, hint in _hints().items():
+            if name == "max_shift":
+                continue
+            object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
+        for name in ("batch_size", "accumulate", "seeds", "eval_every", "canvas", "chunk"):
+            self._check(name, lambda value: value >= 1, "must be at least 1")
+        for name in ("epochs", "holdout", "weight_decay", "warmup_epochs", "alpha"):
+            self._check(name, lambda value: value >= 0, "must not be negative")
+        for name in ("learning_rate", "decay_epochs", "sigma", "checkpoint_minutes", "clip_norm"):
+            self._check(name, lambda value: value > 0, "must be positive")
+        for name in ("ema", "label_smoothing", "scaling", "momentum"):
+            self._check(name, lambda value: 0 <= value < 1, "must be in [0, 1)")
+        self._check("shear", lambda value: value >= 0, "must not be negative")
+        self._check("rotation", lambda value: 0 <= value <= 180, "must be in [0, 180]")
+        self._check("decay_factor", lambda value: 0 < value <= 1, "must be in (0, 1]")
+        self._check("seeds", lambda value: value <= 1000, "must be at most 1000")
+        self._check(
+            "seed", lambda value: 0 <= value <= _LARGEST_SEED, f"must be in 0 to {_LARGEST_SEED}"
+        )
+        if self.seed + self.seeds - 1 > _LARGEST_SEED:
+            raise ValueError(f"seed {self.seed} and those after it exceed {_LARGEST_SEED}.")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be split into {self.accumulate} equal parts."
             )
         if self.max_shift is None and self.fill != "wrap":
             raise ValueError("max_shift None means every circular shift and needs fill 'wrap'.")
-        if self.max_shift is not None and self.max_shift < 0:
-            raise ValueError(f"max_shift is {self.max_shift}; it must not be negative.")
+        given: Any = self.max_shift
+        limits = check_max_shift(given, mode=self.fill, subpixel=self.subpixel)
+        if limits is not None:
+            object.__setattr__(self, "max_shift", limits if np.ndim(given) else limits[0])
+        if self.epochs and self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs is {self.warmup_epochs}; it must be at most epochs, {self.epochs}."
+            )
+
+    def _check(self, name: str, holds: Callable[[Any], bool], what: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not holds(value):
+            raise ValueError(f"{name} is {value}; it {what}.")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON can hold them."""

@@ -2,41 +2,28 @@
 
 import contextlib
 import dataclasses
-import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.progress import Progress
 
-from jaxinv import data
+from jaxinv.files import refuse_if_locked
 from jaxinv.training import checkpoints as storage
-from jaxinv.training.config import CHANGEABLE, TrainConfig
-from jaxinv.training.devices import (
-    data_mesh,
-    over_seeds,
-    padded_to_devices,
-    replicate,
-    shard_batch,
-)
+from jaxinv.training import workdir as folders
+from jaxinv.training.config import TrainConfig
+from jaxinv.training.devices import replicate
 from jaxinv.training.interrupts import stop_on_signals
-from jaxinv.training.optimizers import learning_rate, make_optimizer
+from jaxinv.training.optimizers import learning_rate
+from jaxinv.training.program import Program, steps_per_call
 from jaxinv.training.records import Display, Every, Record, Recorder, brief
-from jaxinv.training.state import TrainState, keys
-from jaxinv.training.step import make_evaluation, make_step
-
-# Steps run by one call of the compiled program. On accelerators a step may take less time than
-# calling it, so many go into one `scan`. On the processor XLA runs convolutions inside loops
-# several times slower than outside, and a call costs little beside a step.
-STEPS_PER_CALL = 32
-EVALUATION_BATCH = 500
+from jaxinv.training.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +53,7 @@ class TrainResult:
     metrics: Record
     history: list[Record]
     step: int
-    data: storage.DataInfo
+    data: folders.DataInfo
 
 
 def train_and_evaluate(
@@ -112,47 +99,15 @@ def train_and_evaluate(
     """
     folder = None if workdir is None else Path(workdir)
     if folder is not None:
-        _check_workdir(folder, config, resume)
+        # Once more when it is opened; said here before data are read.
+        with folders.writing(folder):
+            refuse_if_locked(folder)
+        folders.check(folder, config, resume=resume)
     elif resume:
         raise ValueError("resume needs a workdir.")
     run = _Run(config, folder, resume=resume, show=show)
     run.on_epoch = on_epoch
     return run.train(threading.Event() if stop is None else stop)
-
-
-def _check_workdir(workdir: Path, config: TrainConfig, resume: bool) -> None:
-    if not resume:
-        for name in (storage.CONFIG_FILE, storage.METRICS_FILE, storage.CHECKPOINTS):
-            if (workdir / name).exists():
-                raise ValueError(
-                    f"workdir {workdir} already holds a run ({name}); continue it with --resume "
-                    "or choose another workdir."
-                )
-        return
-    stored, _ = storage.read_run(workdir)
-    for field in dataclasses.fields(TrainConfig):
-        before, now = getattr(stored, field.name), getattr(config, field.name)
-        if before != now and field.name not in CHANGEABLE:
-            raise ValueError(
-                f"workdir {workdir} holds a run with {field.name} {before!r}, which cannot be "
-                f"resumed with {now!r}."
-            )
-
-
-@contextlib.contextmanager
-def _writing(workdir: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if str(error).startswith("the checkpoint"):
-            raise
-        raise OSError(f"workdir {workdir} cannot be written: {storage.reason(error)}") from error
-
-
-@functools.partial(jax.jit, static_argnames="size")
-def _order_of(key: jax.Array, epoch: jax.Array, *, size: int) -> jax.Array:
-    """The order of the images in an epoch; compiled once for all runs on so many images."""
-    return jax.random.permutation(jax.random.fold_in(keys(key)["order"], epoch), size)
 
 
 class _Run:
@@ -164,98 +119,15 @@ class _Run:
         self, config: TrainConfig, workdir: Path | None, *, resume: bool, show: bool | Progress
     ):
         self.config, self.workdir, self.resume = config, workdir, resume
-        load = functools.partial(
-            data.load,
-            config.dataset,
-            data_dir=config.data_dir,
-            manual_dir=config.manual_dir,
-            canvas=config.canvas,
+        self.program = Program(config)
+        self.display = Display(
+            show, total=self.program.total, title=f"{config.model} on {config.dataset}"
         )
-        train, test = load(split=config.train_split), load(split=config.test_split)
-        size = len(train) - config.holdout
-        if size < config.batch_size:
-            raise ValueError(
-                f"batch_size is {config.batch_size}, and there are {max(size, 0)} images to train "
-                f"on in {config.dataset} {config.train_split} less {config.holdout} held out."
-            )
-        self.info = storage.DataInfo.of(train, size=size)
-        self.steps_per_epoch = size // config.batch_size
-        self.total = config.epochs * self.steps_per_epoch
-        self.many = config.seeds > 1
-        self.model, self._make_state = storage.state_maker(config, self.info)
-        mesh = self.mesh = data_mesh(config.batch_size // config.accumulate)
-        put = functools.partial(replicate, mesh=mesh)
-        self.train_data = put((train.images[:size], train.labels[:size]))
-        self.splits = {"test": put((test.images, test.labels))}
-        if config.holdout:
-            self.splits["holdout"] = put((train.images[size:], train.labels[size:]))
-        self._compile()
-        self.display = Display(show, total=self.total, title=f"{config.model} on {config.dataset}")
-
-    def _compile(self) -> None:
-        config, place = self.config, shard_batch(self.mesh)
-        scale = {"mean": self.info.mean, "std": self.info.std}
-        optimizer = make_optimizer(config, steps_per_epoch=self.steps_per_epoch)
-        step = make_step(
-            config,
-            model=self.model,
-            optimizer=optimizer,
-            steps_per_epoch=self.steps_per_epoch,
-            place=place,
-            **scale,
-        )
-        self.batch = padded_to_devices(EVALUATION_BATCH, self.mesh)
-        evaluate = make_evaluation(
-            config, model=self.model, batch_size=self.batch, place=place, **scale
-        )
-
-        order: Callable[..., jax.Array] = functools.partial(_order_of, size=self.info.size)
-        make = self._make_state
-        if self.many:
-            across = functools.partial(over_seeds, seeds=config.seeds)
-            step, evaluate = across(step, mapped=2), across(evaluate, mapped=1)
-            order, make = jax.jit(across(order, mapped=1)), across(make, mapped=1)
-
-        @functools.partial(jax.jit, donate_argnums=0, static_argnums=4)
-        def advance(state, order, images, labels, count):
-            if count == 1:
-                return step(state, order, images, labels)
-            return jax.lax.scan(
-                lambda state, _: (step(state, order, images, labels), None),
-                state,
-                length=count,
-            )[0]
-
-        self._advance = advance
-        self._evaluate, self._order = jax.jit(evaluate), order
-        # Run once: on the processor, optimising random initialisers takes LLVM longer than an epoch
-        # of a small network.
-        once = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-        self._make = jax.jit(make, compiler_options=once)
-
-    def _first_state(self) -> TrainState:
-        if not self.many:
-            return self._make(jax.random.key(self.config.seed))
-        seeds = range(self.config.seed, self.config.seed + self.config.seeds)
-        return self._make(jnp.stack([jax.random.key(seed) for seed in seeds]))
-
-    def _scores(self, state: TrainState) -> Record:
-        """Loss and accuracy on each split that is only looked at."""
-        scores: Record = {}
-        for split, (images, labels) in self.splits.items():
-            sums = [
-                self._evaluate(state.variables, start, images, labels)
-                for start in range(0, len(labels), self.batch)
-            ]
-            losses, correct = np.sum(jax.device_get(sums), 0) / len(labels)
-            scores |= {f"{split}_loss": losses.tolist(), f"{split}_accuracy": correct.tolist()}
-        return scores
 
     def train(self, stop: threading.Event) -> TrainResult:
         """Train to the end, or until asked to stop."""
         with contextlib.ExitStack() as stack:
-            with _writing(self.workdir):
-                self._open(stack)
+            self._open(stack)
             stack.enter_context(stop_on_signals(stop))
             stack.enter_context(self.display.running())
             self._train(stop)
@@ -263,42 +135,63 @@ class _Run:
         records = self.recorder.records
         metrics = records[-1] if records else {}
         return TrainResult(
-            self.model, variables, self.config, metrics, records, self.step, self.info
+            self.program.model,
+            variables,
+            self.config,
+            metrics,
+            records,
+            self.step,
+            self.program.info,
         )
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         """Make the workdir ready and the state: a new one, or that of the last checkpoint."""
         self.best = storage.best_template()
         self.step = 0
-        state = self._first_state()
+        state = self.program.first_state()
         self.kept: dict[str, storage.Checkpoints] = {}
         if self.workdir is not None:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            for which in ("last", "best"):
-                self.kept[which] = storage.Checkpoints(self.workdir, which)  # type: ignore[arg-type]
-                stack.callback(self.kept[which].close)
-            if self.resume and self.kept["last"].steps():
-                template = {"state": storage.pack(state), "best": self.best}
-                self.step, tree = self.kept["last"].restore(template)
-                state, self.best = storage.unpack(tree["state"], state), tree["best"]
-            storage.write_run(self.workdir, self.config, self.info)
-        self.state = replicate(state, self.mesh)
-        self.recorder = Recorder(self.workdir, step=self.step, tensorboard=self.config.tensorboard)
+            stack.enter_context(folders.opened(self.workdir))
+            folders.check(self.workdir, self.config, resume=self.resume, data=self.program.info)
+            with folders.writing(self.workdir):
+                state = self._open_checkpoints(self.workdir, state, stack)
+        self.state = replicate(state, self.program.mesh)
+        with folders.writing(self.workdir):
+            self.recorder = Recorder(
+                self.workdir, step=self.step, tensorboard=self.config.tensorboard
+            )
         stack.callback(self.recorder.close)
+
+    def _open_checkpoints(
+        self, workdir: Path, state: TrainState, stack: contextlib.ExitStack
+    ) -> TrainState:
+        if not self.resume:
+            # Before anything else: from now on the run can be resumed.
+            folders.write_run(workdir, self.config, self.program.info)
+        for which in ("last", "best"):
+            self.kept[which] = storage.Checkpoints(workdir, which)  # type: ignore[arg-type]
+            stack.callback(self.kept[which].close)
+        if self.kept["last"].steps():
+            template = {"state": storage.pack(state), "best": self.best}
+            self.step, tree = self.kept["last"].restore(template)
+            state, self.best = storage.unpack(tree["state"], state), tree["best"]
+        if self.resume:
+            folders.write_run(workdir, self.config, self.program.info)
+        return state
 
     def _train(self, stop: threading.Event) -> None:
         glance, save = Every(0.3), Every(60 * self.config.checkpoint_minutes)
-        per_call = 1 if jax.default_backend() == "cpu" else STEPS_PER_CALL
+        per_call = steps_per_call()
         order, began = None, time.monotonic()
-        while self.step < self.total:
-            epoch, position = divmod(self.step, self.steps_per_epoch)
+        while self.step < self.program.total:
+            epoch, position = divmod(self.step, self.program.steps_per_epoch)
             if order is None:
-                order = self._order(self.state.key, epoch)
+                order = self.program.order(self.state.key, epoch)
             # Calls end at fixed positions, so that a resumed run makes the same calls.
-            count = min(per_call - position % per_call, self.steps_per_epoch - position)
-            self.state = self._advance(self.state, order, *self.train_data, count)
+            count = min(per_call - position % per_call, self.program.steps_per_epoch - position)
+            self.state = self.program.advance(self.state, order, count)
             self.step += count
-            ended = position + count == self.steps_per_epoch
+            ended = position + count == self.program.steps_per_epoch
             stopping = stop.is_set()  # read once: a signal may come at any line
             if ended or stopping or glance.due():
                 self._look(epoch)
@@ -307,17 +200,29 @@ class _Run:
                 order, began = None, time.monotonic()
             if (ended and self._looks_after(epoch + 1)) or stopping or save.due():
                 self._save("last")
+            if ended:
+                self._tell()
             if stopping:
                 raise KeyboardInterrupt(self._stopped())
-        if not self.recorder.records or self.recorder.records[-1]["step"] < self.step:
+        record = self.recorder.records[-1] if self.recorder.records else {}
+        if record.get("step") != self.step or "test_loss" not in record:
+            # No step was left to do, and the network was never looked at after the last one.
             self._end_epoch(self.config.epochs, 0.0)
             self._save("last")
+            self._tell()
+
+    def _tell(self) -> None:
+        """Show the last epoch: once it is stored, as who looks on may have gone."""
+        record = self.recorder.records[-1]
+        self.display.epoch(record, self.config.epochs)
+        if self.on_epoch is not None:
+            self.on_epoch(record)
 
     def _stopped(self) -> str:
         if self.workdir is None:
-            return f"stopped at step {self.step} of {self.total}."
+            return f"stopped at step {self.step} of {self.program.total}."
         return (
-            f"stopped at step {self.step} of {self.total}; all of it is kept, and --resume "
+            f"stopped at step {self.step} of {self.program.total}; all of it is kept, and --resume "
             "continues from there."
         )
 
@@ -355,17 +260,17 @@ class _Run:
         return epoch % self.config.eval_every == 0 or epoch >= self.config.epochs
 
     def _end_epoch(self, epoch: int, seconds: float) -> None:
-        rate = learning_rate(self.config, steps_per_epoch=self.steps_per_epoch)
+        rate = learning_rate(self.config, steps_per_epoch=self.program.steps_per_epoch)
         record: Record = {"epoch": epoch, "step": self.step, **self._means()}
         looked = self._looks_after(epoch)
         if looked:
-            record |= self._scores(self.state)
+            record |= self.program.scores(self.state)
+            for name in (name for name in record if name.endswith("_loss")):
+                if not np.isfinite(record[name]).all():
+                    self._diverged(f"{name} is {brief(record[name])}")
         record |= {"learning_rate": float(rate(self.step)), "seconds": round(seconds, 3)}
-        with _writing(self.workdir):
+        with folders.writing(self.workdir):
             self.recorder.add(record)
-        self.display.epoch(record, self.config.epochs)
-        if self.on_epoch is not None:
-            self.on_epoch(record)
         if not looked:
             return
         score = -float(np.mean(record["train_loss"]))
@@ -381,5 +286,5 @@ class _Run:
         state = storage.pack(self.state)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state["params"])):
             self._diverged("a parameter is infinite or NaN")
-        with _writing(self.workdir):
+        with folders.writing(self.workdir):
             self.kept[which].save(self.step, {"state": state, "best": self.best})

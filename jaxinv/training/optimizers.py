@@ -29,7 +29,7 @@ def learning_rate(config: TrainConfig, *, steps_per_epoch: int) -> optax.Schedul
     elif config.schedule == "linear":
         after = optax.linear_schedule(peak, 0.0, steps)
     elif config.schedule == "step":
-        every = max(round(config.decay_epochs * steps_per_epoch), 1)
+        every = min(max(round(config.decay_epochs * steps_per_epoch), 1), 2**31 - 1)
         after = optax.exponential_decay(peak, every, config.decay_factor, staircase=True)
     else:
         after = optax.constant_schedule(peak)

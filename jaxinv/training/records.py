@@ -19,7 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxinv.training.checkpoints import METRICS_FILE, write_whole
+from jaxinv.files import write_whole
+from jaxinv.training.workdir import METRICS_FILE
 
 Record = dict[str, Any]
 
@@ -27,10 +28,13 @@ Record = dict[str, Any]
 def read_records(workdir: Path) -> list[Record]:
     """The epochs recorded in a workdir; a line cut off by a crash is left out."""
     path = workdir / METRICS_FILE
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     records = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
+    for line in text.splitlines():
         with contextlib.suppress(json.JSONDecodeError):
-            records.append(json.loads(line))
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records
 
 
@@ -49,7 +53,7 @@ class Recorder:
         if workdir is None:
             return
         self.records = [r for r in read_records(workdir) if r["step"] <= step]
-        write_whole(workdir / METRICS_FILE, "".join(json.dumps(r) + "\n" for r in self.records))
+        self._write_all(workdir / METRICS_FILE)
         if tensorboard:
             try:
                 from tensorboardX import SummaryWriter
@@ -59,11 +63,18 @@ class Recorder:
                 ) from None
             self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
+    def _write_all(self, path: Path) -> None:
+        text = "".join(json.dumps(record) + "\n" for record in self.records)
+        write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
     def add(self, record: Record) -> None:
-        """Record an epoch; numbers, or one number a seed."""
-        self.records.append(record)
-        if self._path is not None:
-            with open(self._path, "a") as file:
+        """Record an epoch; numbers, or one number a seed. It replaces one of the same step."""
+        again = bool(self.records) and self.records[-1]["step"] == record["step"]
+        self.records = [*self.records[: -1 if again else None], record]
+        if self._path is not None and again:
+            self._write_all(self._path)
+        elif self._path is not None:
+            with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         if self._writer is not None:
             for name, value in record.items():

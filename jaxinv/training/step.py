@@ -37,10 +37,10 @@ def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], 
     names = [] if config.augment == "none" else config.augment.split("+")
     unknown = [name for name in names if name not in DISTORTIONS + OBJECTIVES]
     losses = [name for name in names if name in OBJECTIVES]
-    if unknown or len(losses) > 1:
+    if unknown or len(losses) > 1 or len(set(names)) < len(names):
         raise ValueError(
-            f"augment is {config.augment!r}; allowed are none, or names joined by '+' of "
-            f"{', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}."
+            f"augment is {config.augment!r}; allowed are none, or names joined by '+', each once, "
+            f"of {', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}."
         )
     translate = {"max_shift": config.max_shift, "mode": config.fill, "subpixel": config.subpixel}
     options: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], 
     objective = Objective(
         losses[0] if losses else "identity",  # type: ignore[arg-type]
         mode=config.fill,
-        max_shift=config.max_shift,
+        max_shift=config.max_shift,  # type: ignore[arg-type]
         label_smoothing=config.label_smoothing,
         chunk=config.chunk,
     )

@@ -89,8 +89,9 @@ def test_content_under_the_wrong_name_is_noticed(tmp_path):
     right.chmod(0o644)
     shutil.copyfile(wrong, right)
     builder = tfds_reader.prepared_builder("fashion_mnist", data_dir=tmp_path, manual_dir=None)
-    with pytest.raises(ValueError, match="is not 'fashion_mnist': its content differs"):
-        tfds_reader.read_split(builder, "test")
+    for rows in (None, range(9000, 9010)):
+        with pytest.raises(ValueError, match="is not 'fashion_mnist': its content differs"):
+            tfds_reader.read_split(builder, "test", rows)
 
 
 @originals
@@ -105,7 +106,7 @@ def test_mnist_is_prepared_from_the_original_files_without_tensorflow(
     )
     arrays = tfds_reader.read_split(builder, "test")  # checks the content hash
     key = ("mnist", "3.0.1", "test")
-    assert cache.content_hash(arrays)[:16] == mnist_family.KNOWN_CONTENT[key]
+    assert cache.content_hash(arrays)[:16] == mnist_family.KNOWN_CONTENT[key][0]
 
 
 @originals
@@ -122,7 +123,7 @@ def test_files_of_another_data_set_are_refused_before_anything_is_written(tmp_pa
         ("mnist", "'mnist' is not prepared under .* does not answer; give --data-dir.*'digits'"),
         ("cifar10", "'cifar10' is not prepared under .*tfds-build.*'digits'"),
         ("no_such_set", "unknown data set 'no_such_set'; allowed are 'digits'"),
-        ("mnist:9.9.9", "'mnist:9.9.9' cannot be opened"),
+        ("mnist:9.9.9", "'mnist:9.9.9' in .* cannot be opened"),
     ],
 )
 def test_what_cannot_be_had_is_said_at_once(name, message, tmp_path, offline):

@@ -49,6 +49,19 @@ def test_foreign_configurations(run, text):
         training.load_checkpoint(run)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mean", [float("nan")]), ("std", [0.0]), ("std", [float("inf")]), ("mean", [0.0, 0.0]),
+     ("num_classes", 0), ("image_shape", [32, 32]), ("image_shape", [32, 0, 1])],
+)  # fmt: skip
+def test_data_that_are_none(run, name, value):
+    stored = json.loads((run / "config.json").read_text())
+    stored["data"][name] = value
+    (run / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"config\.json is damaged or not of a run of train\.py"):
+        training.load_checkpoint(run)
+
+
 def test_cut_off_files(run):
     for path in (run / "checkpoints" / "last").rglob("*"):
         if path.is_file() and path.stat().st_size > 500:
@@ -81,11 +94,3 @@ def test_a_half_written_checkpoint_is_not_mistaken_for_one(run):
     shutil.copytree(last / "1", half)
     next(path for path in half.rglob("*") if path.is_file()).unlink()
     assert training.load_checkpoint(run).step == 1
-
-
-def test_write_whole_leaves_the_old_file_where_the_new_one_fails(tmp_path):
-    path = tmp_path / "file"
-    storage.write_whole(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        storage.write_whole(path, "\ud800")
-    assert path.read_text() == "old"

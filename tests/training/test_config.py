@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from jaxinv.training.config import TrainConfig, parse_options
@@ -23,6 +24,19 @@ from jaxinv.training.step import parse_augment
         ({"batch_size": 10, "accumulate": 3}, "batch_size 10 cannot be split into 3"),
         ({"max_shift": None}, "needs fill 'wrap'"),
         ({"max_shift": -2}, "max_shift is -2"),
+        ({"max_shift": 0.1}, "max_shift is 0.1; allowed are a whole number or one per axis"),
+        ({"max_shift": 2.9}, "max_shift is 2.9; allowed are a whole number or one per axis"),
+        ({"max_shift": (1, 2, 3)}, "has 3 entries for 2 axes"),
+        ({"epochs": 1.5}, "epochs is 1.5; allowed are whole numbers"),
+        ({"epochs": True}, "epochs is True; allowed are whole numbers"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; it must be finite"),
+        ({"alpha": 10**400}, "alpha is inf; it must be finite"),
+        ({"rotation": "far"}, "rotation is 'far'; allowed are numbers"),
+        ({"nesterov": 1}, "nesterov is 1; allowed are True and False"),
+        ({"model_options": [("dense", 8)]}, "allowed are dictionaries"),
+        ({"dataset": None}, "dataset is None; allowed are words"),
+        ({"seed": 2**32}, "seed is 4294967296; it must be in 0 to 4294967295"),
+        ({"clip_norm": -1.0}, "clip_norm is -1.0; it must be positive"),
     ],
 )
 def test_values_that_no_run_could_have(fields, message):
@@ -35,6 +49,14 @@ def test_survives_json():
     again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config
     assert again.model_options["dense"] == (8, 4)  # hashable, as modules need it
+
+
+def test_numbers_of_numpy_and_paths_are_kept_as_json_can_hold_them(tmp_path):
+    config = TrainConfig(epochs=np.int64(3), ema=np.float32(0.5), data_dir=tmp_path)
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.data_dir == str(tmp_path)
+    assert TrainConfig(max_shift=[0, 3]).max_shift == (0, 3)
+    assert TrainConfig(max_shift=2.5, subpixel=True).max_shift == 2.5
 
 
 def test_unknown_fields_are_refused():

@@ -17,6 +17,7 @@ from jaxinv import training
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.interrupts import stop_on_signals
 from jaxinv.training.records import Display
+from jaxinv.training.workdir import DataInfo
 
 
 def test_a_run_learns_real_digits_and_loads_again(tmp_path, small):
@@ -86,12 +87,29 @@ def test_a_run_stopped_in_the_midst_of_an_epoch_continues_bit_for_bit(tmp_path, 
     assert list((tmp_path / "whole" / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_signals_ask_once_and_then_interrupt():
+def test_signals_ask_once_and_then_interrupt(capfd):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     try:
         _signal_three_times()
     finally:
         signal.signal(signal.SIGINT, before)
+    assert "stopping after this step; Ctrl-C again ends at once" in capfd.readouterr().err
+
+
+def test_a_closed_terminal_asks_to_stop_and_nohup_does_not():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        stop = threading.Event()
+        with stop_on_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.is_set()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stop = threading.Event()
+        with stop_on_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _signal_three_times():
@@ -115,6 +133,97 @@ def test_a_workdir_with_another_run_is_left_alone(tmp_path, small):
     assert more.step == 6
     with pytest.raises(ValueError, match=r"holds no run of train\.py"):
         training.train_and_evaluate(small(), tmp_path / "empty", resume=True, show=False)
+
+
+def test_two_runs_in_one_workdir(tmp_path, small):
+    said = []
+
+    def second(record):
+        with pytest.raises(ValueError, match=rf"is in use by process {os.getpid()} on .* since"):
+            training.train_and_evaluate(small(), tmp_path, resume=len(said) % 2 == 0, show=False)
+        said.append(record)
+
+    first = training.train_and_evaluate(small(), tmp_path, show=False, on_epoch=second)
+    assert len(said) == 2
+    # and what the other attempts left alone can be loaded and resumed
+    assert training.load_checkpoint(tmp_path).step == first.step
+    again = training.train_and_evaluate(small(), tmp_path, resume=True, show=False)
+    chex.assert_trees_all_equal(again.variables, first.variables)
+
+
+def test_a_run_is_not_resumed_with_fewer_epochs_or_on_other_data(tmp_path, small):
+    training.train_and_evaluate(small(epochs=2), tmp_path, show=False)
+    stored = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match=r"epochs is 1, and the run in .* has done 2; it cannot"):
+        training.train_and_evaluate(small(epochs=1), tmp_path, resume=True, show=False)
+    (tmp_path / "config.json").write_text(stored.replace('"size": 96', '"size": 100'))
+    with pytest.raises(ValueError, match="a run with size 100, which cannot be resumed with 96"):
+        training.train_and_evaluate(small(epochs=2), tmp_path, resume=True, show=False)
+
+
+def test_a_stopped_run_resumed_to_end_where_it_stopped_is_looked_at(tmp_path, small):
+    class AfterThreeSteps(threading.Event):
+        calls = 0
+
+        def is_set(self):
+            self.calls += 1
+            return self.calls == 3
+
+    config = small(epochs=2, eval_every=2)
+    with pytest.raises(KeyboardInterrupt):
+        training.train_and_evaluate(config, tmp_path, show=False, stop=AfterThreeSteps())
+    ended = training.train_and_evaluate(small(epochs=1), tmp_path, resume=True, show=False)
+    # The step size follows another course in one epoch than in two: only what was looked at counts.
+    assert ended.step == 3
+    assert ended.metrics["test_accuracy"] >= 0
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3]
+
+
+def test_results_without_their_configuration_are_not_overwritten(tmp_path, small):
+    training.train_and_evaluate(small(epochs=1), tmp_path, show=False)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"holds results of a run without its config\.json"):
+        training.train_and_evaluate(small(epochs=1), tmp_path, show=False)
+    (tmp_path / "metrics.jsonl").write_text("")
+    shutil.rmtree(tmp_path / "checkpoints" / "last")
+    shutil.rmtree(tmp_path / "checkpoints" / "best")
+    assert training.train_and_evaluate(small(epochs=1), tmp_path, show=False).step == 3
+
+
+def test_who_looks_on_may_go_after_each_epoch_is_stored(tmp_path, small):
+    def gone(record):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        training.train_and_evaluate(small(), tmp_path, show=False, on_epoch=gone)
+    assert training.load_checkpoint(tmp_path, which="last").step == 3
+
+
+def test_folders_of_data_are_remembered_as_seen_from_anywhere(tmp_path, small, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = small(epochs=1, data_dir="sets", manual_dir=tmp_path / "files")
+    training.train_and_evaluate(config, "run", show=False)
+    stored = training.load_checkpoint("run").config
+    assert stored.data_dir == str(tmp_path / "sets")
+    assert stored.manual_dir == str(tmp_path / "files")
+
+
+def test_logits_that_are_not_finite_are_no_answers(small, monkeypatch):
+    """The argmax of NaN is class 0, which some images are of."""
+    from jaxinv.training import program
+
+    make = program.make_evaluation
+
+    def spoilt(*args, **options):
+        evaluate = make(*args, **options)
+        return lambda variables, *rest: evaluate(
+            jax.tree.map(lambda leaf: leaf * np.nan, variables), *rest
+        )
+
+    monkeypatch.setattr(program, "make_evaluation", spoilt)
+    with pytest.raises(FloatingPointError, match="test_loss is nan at step 3"):
+        training.train_and_evaluate(small(), show=False)
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, small):
@@ -142,7 +251,7 @@ def test_divergence_without_a_checkpoint_says_so(tmp_path, small):
 
 
 def _template(config):
-    info = storage.DataInfo(10, (0.0,), (1.0,), (32, 32, 1), 96)
+    info = DataInfo(10, (0.0,), (1.0,), (32, 32, 1), 96)
     _, make = storage.state_maker(config, info)
     shapes = jax.eval_shape(make, jax.random.key(0))
     return {"state": jax.eval_shape(storage.pack, shapes), "best": storage.best_template()}
@@ -183,6 +292,12 @@ def test_an_unwritable_workdir_is_said_at_once(tmp_path, small):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"workdir .* cannot be written"):
         training.train_and_evaluate(small(), tmp_path / "file" / "run", show=False)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path, small):
+    workdir = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(ValueError, match="cannot be read in the encoding of this locale"):
+        training.train_and_evaluate(small(), workdir, show=False)
 
 
 def test_a_batch_larger_than_the_data_is_refused(small):

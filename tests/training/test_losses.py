@@ -40,6 +40,48 @@ def test_cross_entropy_with_smoothed_labels():
     np.testing.assert_allclose(got[0], expected, rtol=1e-6)
 
 
+def test_labels_that_are_no_class():
+    logits = jnp.zeros((2, 3))
+    for labels, says in (
+        ([0, 99], "label 99 is no class; allowed are 0 to 2"),
+        ([-1, 0], "label -1 is no class"),
+        ([0.0, 1.0], "dtype float32; allowed are class numbers"),
+        ([0], "one for each of the 2 images"),
+        ("ab", "labels is no array but a str"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            training.cross_entropy(logits, jnp.array(labels) if labels != "ab" else labels)
+    # A traced label is not looked at; the loss of one that is no class is none.
+    losses = jax.jit(training.cross_entropy)(logits, jnp.array([3, 1]))
+    np.testing.assert_allclose(losses, [np.nan, np.log(3)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_logits_that_are_not_finite_have_no_loss_and_no_accuracy(bad):
+    logits = jnp.zeros((2, 3)).at[1, 2].set(bad)
+    labels = jnp.array([0, 0])
+    np.testing.assert_array_equal(np.isnan(training.cross_entropy(logits, labels)), [False, True])
+    losses, right, _ = Objective()(lambda x: (logits, ()), jnp.zeros((2, 1, 1, 1)), labels)
+    np.testing.assert_array_equal(np.isnan([losses, right]), [[False, True]] * 2)
+
+
+def test_half_precision_and_whole_numbers_lose_nothing():
+    exact = training.cross_entropy(jnp.array([[200.0, 0, 3], [1, 2, 3]]), jnp.array([1, 2]))
+    for dtype in ("uint8", "bfloat16", "float16"):
+        logits = jnp.array([[200, 0, 3], [1, 2, 3]], dtype)
+        got = training.cross_entropy(logits, jnp.array([1, 2]))
+        assert got.dtype == jnp.float32
+        np.testing.assert_allclose(got, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [training.orbit_loss, training.worst_shift_loss])
+def test_one_label_is_not_that_of_two_images(problem, loss):
+    images, labels, weights = problem
+    for wrong in (labels[:1], labels[:, None], labels[0]):
+        with pytest.raises(ValueError, match="one for each of the 5 images"):
+            loss(network(weights), images, wrong, max_shift=1)
+
+
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("loss", [training.orbit_loss, training.worst_shift_loss])
 def test_losses_and_gradients_are_those_of_the_definition(problem, loss, share):

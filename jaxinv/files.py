@@ -1,0 +1,117 @@
+"""Files that are whole or not there, and folders that one process at a time writes to."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+LOCK_FILE = ".lock"
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file so that it is there whole or not at all, after a crash as well.
+
+    Args:
+      path: where it shall be.
+      write: writes the file to the path it is given, beside `path` and of the same suffix.
+
+    Raises:
+      OSError: it cannot be written; the error names `path`.
+
+    Examples:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+      >>> write_whole(path, lambda at: at.write_text("all of it"))
+      >>> path.read_text()
+      'all of it'
+    """
+    partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.{path.name}")
+    try:
+        write(partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder from being written to by two processes, or two threads, at once.
+
+    The lock belongs to an open file and ends with its process, however that ends: there is none
+    left behind to be cleared away.
+
+    Args:
+      folder: an existing folder; a file in it is locked.
+
+    Raises:
+      ValueError: another holds the lock; says who.
+      OSError: the file of the lock cannot be written.
+
+    Examples:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> with locked(folder), locked(folder):
+      ...     pass
+      Traceback (most recent call last):
+      ValueError: ... is in use by process ... since ...
+    """
+    path = folder / LOCK_FILE
+    with _opened_and_locked(path) as file:
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        json.dump({"process": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _opened_and_locked(path: Path) -> TextIO:
+    while True:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115, closed by the caller
+        try:
+            _lock(file, fcntl.LOCK_EX)
+            # The last holder may have deleted the file after it was opened here.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def refuse_if_locked(folder: Path) -> None:
+    """Raise if another keeps a folder `locked`; change nothing.
+
+    Raises:
+      ValueError: says who.
+
+    Examples:
+      >>> refuse_if_locked(Path("nowhere"))
+    """
+    with contextlib.suppress(FileNotFoundError), open(folder / LOCK_FILE, encoding="utf-8") as file:
+        _lock(file, fcntl.LOCK_SH)
+
+
+def _lock(file: TextIO, kind: int) -> None:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = "another process"  # which has the lock and has not written yet
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            file.seek(0)
+            holder = "process {process} on {host} since {since}".format(**json.load(file))
+        raise ValueError(f"{Path(file.name).parent} is in use by {holder}.") from None
