@@ -59,20 +59,39 @@ def api() -> str:
     return "\n".join(lines) + "\n"
 
 
-def study_table(rows: list[dict[str, str]]) -> str:
-    """README's table from networks.csv."""
+def study_table(rows: list[dict[str, str]], seeds: list[dict[str, str]]) -> str:
+    """README's table from networks.csv and seeds.csv, which is empty for a single seed."""
+    columns = ("centred", "mean", "worst", "consistent")
+    spread = {row["training"]: row for row in seeds}
 
-    def share(row: dict[str, str], name: str) -> str:
-        return f"{100 * float(row[name]):.1f}%"
+    def shares(row: dict[str, str]) -> list[str]:
+        means = spread.get(row["network"], row)
+        shown = [f"{100 * float(means[name]):.1f}%" for name in columns]
+        if means is row:
+            return shown
+        ends = (means[f"{name} ±"].removesuffix("%") for name in columns)
+        return [f"{share} ± {end}" for share, end in zip(shown, ends, strict=True)]
 
     lines = [
         "| network | centred | all shifts | at every shift | consistency | what it shows |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for row in rows:
-        figures = (share(row, name) for name in ("centred", "mean", "worst", "consistent"))
-        lines.append(f"| {row['network']} | {' | '.join(figures)} | {row['what it shows']} |")
+        if row["what it shows"]:  # further seeds of a network have no sentence
+            line = (row["network"], *shares(row), row["what it shows"])
+            lines.append(f"| {' | '.join(line)} |")
+    if seeds:
+        count = seeds[0]["seeds"]
+        lines += ["", f"Mean ± standard deviation over {count} trainings, each of another seed."]
     return "\n".join(lines) + "\n"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def replaced(text: str, part: str, content: str) -> str:
@@ -84,15 +103,17 @@ def replaced(text: str, part: str, content: str) -> str:
 
 
 def take_study(folder: Path) -> None:
-    """Copies picture and table of a study, and puts table and certificate into README.md."""
+    """Copies picture and tables of a study, and puts table and certificate into README.md."""
     IMAGES.mkdir(exist_ok=True)
-    for name in ("accuracy.png", "networks.csv"):
-        shutil.copy(folder / name, IMAGES / name)
+    (IMAGES / "seeds.csv").unlink(missing_ok=True)
+    for name in ("accuracy.png", "networks.csv", "seeds.csv"):
+        if (folder / name).exists():
+            shutil.copy(folder / name, IMAGES / name)
     results = json.loads((folder / "results.json").read_text())
-    certificates = {n["name"]: n["certificate"]["text"] for n in results["networks"]}
+    certificates = {n["name"]: n["certificate"]["text"] for n in results["networks"] if n["says"]}
     readme = ROOT / "README.md"
-    with (IMAGES / "networks.csv").open() as file:
-        text = replaced(readme.read_text(), "study", study_table(list(csv.DictReader(file))))
+    table = study_table(read_rows(IMAGES / "networks.csv"), read_rows(IMAGES / "seeds.csv"))
+    text = replaced(readme.read_text(), "study", table)
     shown = f"```\n{certificates[SHOWN].rstrip()}\n```\n"
     readme.write_text(replaced(text, "certificate", shown))
 

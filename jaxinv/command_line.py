@@ -1,19 +1,29 @@
-"""What the programs share: options from a dataclass, and errors as one line."""
+"""What the programs share: options from a dataclass, errors as one line, and how they end."""
 
 import contextlib
 import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import tyro
+import jax
 
 T = TypeVar("T")
 
-# How a program ends on Ctrl-C, by the convention of shells.
+# How a program ends, by the convention of shells: on Ctrl-C, and when nobody reads its output.
 INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + getattr(signal, "SIGPIPE", 13)
+
+# What asks a program to end: Ctrl-C, a scheduler, a terminal that was closed (not on Windows).
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+# Errors that the user can do something about; others are bugs, and show where they are.
+REPORTED = (ValueError, OSError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
 
 
 def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:
@@ -42,6 +52,8 @@ def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:
       Traceback (most recent call last):
       ValueError: Unrecognized options: --sed, 3 ...
     """
+    import tyro  # where options are read by other means, it need not be installed
+
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -56,7 +68,7 @@ def _one_line(boxed: str) -> str:
     """The text between a box's title and its first rule; what follows points to --help."""
     words: list[str] = []
     for line in boxed.splitlines()[1:]:
-        text = line.strip("│╭╮╰╯ ")
+        text = line.strip("│╭╮╰╯|+ ")
         if text.strip("─-"):
             words.append(text)
         elif words:
@@ -64,21 +76,105 @@ def _one_line(boxed: str) -> str:
     return f"{' '.join(words)} (see --help)"
 
 
+def printable(text: object) -> str:
+    r"""Text whose control characters are shown, not obeyed, by terminals, pages and files.
+
+    Args:
+      text: such as a name, which may come from a file or folder of somebody else's.
+
+    Returns:
+      One line of it.
+
+    Examples:
+      >>> print(printable("red \x1b[31m\n"))
+      red \x1b[31m\n
+    """
+    return "".join(
+        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in str(text)
+    )
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, in one line.
+
+    Args:
+      error: any.
+
+    Returns:
+      Its message, or the name of its kind; of an error that quotes a traceback, as JAX does for
+      functions called from compiled programs, the error at the traceback's end.
+
+    Examples:
+      >>> in_one_line(ValueError("first\\n second")), in_one_line(MemoryError())
+      ('first second', 'MemoryError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any(line.endswith("Traceback (most recent call last):") for line in lines):
+        return lines[-1]
+    # What follows the first line of the runtime's errors are tables of buffers.
+    said = lines[:1] if isinstance(error, jax.errors.JaxRuntimeError) else lines
+    return " ".join(" ".join(said).split()) or type(error).__name__
+
+
 @contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, with which schedulers announce the end, does what Ctrl-C does."""
+def _stop_signals(name: str) -> Iterator[None]:
+    """SIGTERM and SIGHUP do once what Ctrl-C does; Ctrl-C after any of them ends at once.
+
+    A thread reads the signals' numbers: Python calls handlers between two lines of the main
+    thread, and that may be inside a compilation or wait for another thread for minutes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    asked = threading.Event()
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt("terminated.")
+        if not asked.is_set():
+            asked.set()
+            raise KeyboardInterrupt("terminated.")
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def watch() -> None:
+        stopping = False
+        while numbers := os.read(reading, 64):
+            for number in numbers:
+                if stopping and number == signal.SIGINT:
+                    os.write(2, f"\n{name}: ended at once; finished files are whole.\n".encode())
+                    os._exit(INTERRUPTED)
+                stopping = stopping or number in STOP_SIGNALS
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    # What ignores a signal goes on ignoring it: nohup, a shell that starts a program with `&`.
+    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {n: signal.signal(n, interrupt) for n in handled if n != signal.SIGINT}
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writing)
+        watcher.join()
+        os.close(reading)
+
+
+def _shown_in_any_locale() -> None:
+    """What the terminal's encoding lacks is printed as an escape instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _nobody_reads() -> int:
+    """Lets the interpreter end quietly after a pipe was closed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return PIPE_CLOSED
 
 
 def run(program: Callable[[], None], *, name: str) -> int:
@@ -89,7 +185,8 @@ def run(program: Callable[[], None], *, name: str) -> int:
       name: the program's name, for the message.
 
     Returns:
-      The exit status: 0, 1 after an error, 130 after Ctrl-C or SIGTERM.
+      The exit status: 0, 1 after an error, 130 after Ctrl-C, SIGTERM or SIGHUP, 141 if what reads
+      its output has ended, such as `head`.
 
     Examples:
       >>> def body():
@@ -97,13 +194,29 @@ def run(program: Callable[[], None], *, name: str) -> int:
       >>> run(body, name="train.py")
       130
     """
+    _shown_in_any_locale()
     try:
-        with _terminated_as_interrupted():
-            program()
+        with _stop_signals(name):
+            status = _ended(program, name)
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        return _nobody_reads()
+
+
+def _ended(program: Callable[[], None], name: str) -> int:
+    try:
+        program()
     except KeyboardInterrupt as stop:
         print(f"{name}: {stop or 'interrupted.'}", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except BrokenPipeError:
+        raise
+    except SystemExit as end:
+        # --help, which may be piped to `head`.
+        sys.stdout.flush()
+        raise end
+    except REPORTED as error:
+        print(f"{name}: error: {printable(in_one_line(error))}", file=sys.stderr)
         return 1
     return 0

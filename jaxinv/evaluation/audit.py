@@ -16,7 +16,9 @@ from jaxinv.evaluation.protocols import chosen, run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
+from jaxinv.evaluation.ties import with_tie_margin
 from jaxinv.shifts import translate
+from jaxinv.symmetry import Certificate
 
 # Images that the layer table and the features' error are measured on.
 FEW = 8
@@ -73,31 +75,23 @@ def audit(
       The audit.
 
     Raises:
-      ValueError: if the network does not take the images, or gives no output per image and class.
+      ValueError: if the network does not take the images, gives no output per image and class, or
+        outputs that are not finite.
       Interrupted: on Ctrl-C; `partial_audit` makes a result of what it carries.
     """
     plan = plan or Plan()
-    few = dataset.images[:FEW]
-    certificate = None
-    if plan.certify:
-        certificate = proof.proof_of(subject.apply, few[:1], mode=plan.options.mode)
-    given = (subject.apply, dataset.images, dataset.labels)
-    if subject.by_proof:
-        if certificate is None or certificate["verdict"] != proof.EVERY_SHIFT:
-            raise ValueError(
-                f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "
-                "certify must not be switched off"
-            )
-        found = few_shifts(*given, options=plan.options, progress=progress)
-    else:
-        found = sweep(
-            *given,
-            options=plan.options,
-            directory=plan.directory,
-            identity=subject.identity,
-            progress=progress,
+    seen = dataclasses.replace(dataset, images=shown_to_the_network(dataset.images, plan.options))
+    few = seen.images[:FEW]
+    certificate = written = None
+    if plan.certify and (subject.by_proof or not subject.repeats):
+        certificate = proof.certified(subject.apply, few[:1], mode=plan.options.mode)
+        written = with_tie_margin(
+            proof.written(certificate), subject, seen.images, batch=plan.options.batch
         )
+    found = _swept(subject, dataset, plan=plan, certificate=certificate, progress=progress)
     made = partial_audit(subject, dataset, found, options=plan.options, says=says)
+    if subject.repeats:
+        return made
     figures = dict(made.result.figures)
     features = feature_error(subject, few)
     if features is not None:
@@ -106,14 +100,58 @@ def audit(
     result = dataclasses.replace(
         made.result,
         figures=figures,
-        certificate=certificate,
+        certificate=written,
         layers=layer_rows(subject, few, states=states) if plan.layers else (),
         protocols={
-            name: run_protocol(name, subject, dataset, seed=plan.seed, progress=progress)
-            for name in chosen(plan.protocols, subject, dataset.images)
+            name: run_protocol(name, subject, seen, seed=plan.seed, progress=progress)
+            for name in chosen(plan.protocols, subject, seen.images)
         },
     )
     return dataclasses.replace(made, result=result)
+
+
+def _swept(
+    subject: Subject,
+    dataset: Dataset,
+    *,
+    plan: Plan,
+    certificate: Certificate | None,
+    progress: Callable[[int], None],
+) -> Sweep:
+    given: Any = (subject.apply, dataset.images, dataset.labels)
+    options: Any = {"options": plan.options, "progress": progress}
+    if subject.by_proof and (certificate is None or not certificate.only.state.is_invariant):
+        raise ValueError(
+            f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "
+            "certify must not be switched off"
+        )
+    try:
+        if subject.by_proof:
+            return few_shifts(*given, **options)
+        return sweep(*given, **options, directory=plan.directory)
+    except ValueError as error:
+        raise ValueError(f"{subject.name}: {error}") from error
+
+
+def shown_to_the_network(
+    images: Shaped[np.ndarray, "n h w c"], options: SweepOptions
+) -> Shaped[np.ndarray, "n h2 w2 c"]:
+    """The unshifted images as the network sees them: for mode "crop" the window in the middle.
+
+    Args:
+      images: the images.
+      options: of the sweep.
+
+    Returns:
+      The images, or their windows.
+
+    Example:
+      >>> options = SweepOptions(mode="crop", max_shift=2)
+      >>> shown_to_the_network(np.zeros((1, 8, 9, 3)), options).shape
+      (1, 4, 5, 3)
+    """
+    m = (options.max_shift or 0) if options.mode == "crop" else 0
+    return images[:, m : images.shape[1] - m, m : images.shape[2] - m]
 
 
 def partial_audit(
@@ -136,7 +174,6 @@ def partial_audit(
     Returns:
       The audit.
     """
-    flips = summary.flips_of(found)
     result = NetworkResult(
         name=subject.name,
         title=subject.title,
@@ -144,10 +181,14 @@ def partial_audit(
         origin=dict(subject.origin),
         parameters=subject.parameters,
         figures=summary.figures_of(found),
-        curve=summary.curve_of(found),
-        radial=summary.radial_of(found),
         worst_shift=summary.worst_shift_of(found),
-        flips=flips,
+        run=subject.run,
+    )
+    if subject.repeats:
+        return Audit(result, found, ())
+    flips = summary.flips_of(found)
+    result = dataclasses.replace(
+        result, curve=summary.curve_of(found), radial=summary.radial_of(found), flips=flips
     )
     pictures = [shown_pair(dataset.images[flip.index], flip.shift, options) for flip in flips]
     return Audit(result, found, tuple(pictures))

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxinv.evaluation.layers import spatial_layers, window_error
+from jaxinv.evaluation.layers import spatial_layers
 from jaxinv.evaluation.results import Estimate
 from jaxinv.evaluation.subject import Subject
+from jaxinv.metrics.layers import window_error
 from jaxinv.shifts import translate
 
 SHIFTS_AT_ONCE = 16
@@ -54,7 +55,7 @@ def feature_error(
     for start in range(0, len(shifts), SHIFTS_AT_ONCE):
         some = shifts[np.arange(start, start + SHIFTS_AT_ONCE) % len(shifts)]
         errors.append(_largest_error(features, x, some, stride, whole))
-    worst = max(map(float, jax.device_get(errors)))
+    worst = float(np.max(jax.device_get(errors)))  # NaN, where one of them is
     return Estimate(worst, None, None, len(images), "relative"), stride
 
 

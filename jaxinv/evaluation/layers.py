@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Shaped
 
-from jaxinv import metrics
 from jaxinv.evaluation.results import LayerRow
 from jaxinv.evaluation.subject import Subject
-from jaxinv.shifts import subpixel_translate, translate
+from jaxinv.metrics.layers import symmetry_of_layers
+
+# The numbers of a row, as `jaxinv.metrics.LayerSymmetry` defines and names them.
+MEASURED = ("lattice_error", "integer_error", "half_pixel_error", "cosine", "aliasing")
 
 
 def layer_rows(
@@ -22,11 +24,7 @@ def layer_rows(
 ) -> tuple[LayerRow, ...]:
     """One row for each layer of a network whose layers can be seen.
 
-    Whole-pixel errors are the largest over shifts by one output position down, right and both;
-    half-pixel ones are at a shift of the input by half a pixel both ways, through the Fourier
-    interpolation of input and output; None for a map that shows only a part of its torus, as after
-    a VALID convolution. Outputs without positions have nothing to move: their rows say how much
-    they change. Cosine similarity is at shifts of one pixel.
+    The numbers are those of `jaxinv.metrics.LayerSymmetry`, None where a layer has none.
 
     Args:
       subject: the network.
@@ -49,88 +47,27 @@ def layer_rows(
     """
     if subject.layers is None:
         return ()
-    names: list[str] = []
-
-    outputs_of = subject.layers
+    layers = subject.layers
 
     def outputs(x):
-        found = outputs_of(x)
-        names[:] = found  # A jitted dict comes back sorted; here the order is that of the calls.
-        return tuple(found.values())
+        found = layers(x).values()
+        return tuple(value for value in found if jnp.issubdtype(value.dtype, jnp.floating))
 
-    @jax.jit
-    def run(x, shift):
-        return outputs(translate(x, tuple(shift)))
-
-    x = jnp.asarray(images, jnp.float32)
-    size = x.shape[1:3]
-    base = run(x, jnp.array((0, 0)))
-    strides = tuple(strides_of(size, base))
-    steps = sorted({s for stride in strides if stride for s in stride} | {1})
-    measured = []
-    for t in [(s * a, s * b) for s in steps for a, b in ((1, 0), (0, 1), (1, 1))]:
-        scores = _at_whole_pixels(base, run(x, jnp.array(t)), jnp.array(t), strides, size)
-        measured.append((t, *jax.device_get(scores)))
-    halves = _at_half_a_pixel(base, run(_by_half_a_pixel(x), jnp.array((0, 0))), strides, size)
-    proved = states(outputs, images) if states else [""] * len(base)
-    rows = []
-    for number, (name, value, stride) in enumerate(zip(names, base, strides, strict=True)):
-        later = zip(base[number + 1 :], strides[number + 1 :], strict=True)
-        following = next((after for after, spacing in later if spacing), None)
-        whole = [errors[number] for t, errors, _ in measured if _is_multiple(t, stride)]
-        cosines = [found[number] for t, _, found in measured if t in ((1, 0), (0, 1))]
-        rows.append(
-            LayerRow(
-                layer=name,
-                shape=tuple(value.shape[1:]),
-                state=proved[number],
-                integer_error=float(max(whole)),
-                half_pixel_error=None if halves[number] is None else float(halves[number]),
-                cosine=float(np.mean(cosines)),
-                aliasing=None
-                if stride is None or following is None
-                else aliased_share(value, following.shape[1:3]),
-            )
+    measured = symmetry_of_layers(layers, jnp.asarray(images, jnp.float32))
+    proved = states(outputs, images) if states else [""] * len(measured)
+    return tuple(
+        LayerRow(
+            layer=row.name,
+            shape=row.shape[1:],
+            state=state,
+            **{name: _known(getattr(row, name)) for name in MEASURED},
         )
-    return tuple(rows)
+        for row, state in zip(measured, proved, strict=True)
+    )
 
 
-def aliased_share(values: Float[Array, "n h w c"], positions: Sequence[int]) -> float:
-    r"""Share of a map's energy that a coarser grid cannot hold.
-
-    .. math::
-
-      \frac{\sum_{k : |k_1| \ge m_1 / 2 \text{ or } |k_2| \ge m_2 / 2} |\hat v(k)|^2}
-           {\sum_k |\hat v(k)|^2}
-
-    with `k` in cycles per image and the next layer's `m1 x m2` positions. An axis that stays as
-    fine as it is loses nothing.
-
-    Args:
-      values: feature maps.
-      positions: number of positions of the next layer along each axis.
-
-    Returns:
-      Between 0 and 1; 0 for an empty map.
-
-    Example:
-      >>> checkerboard = jnp.indices((4, 4)).sum(0).reshape(1, 4, 4, 1) % 2 * 2.0 - 1
-      >>> aliased_share(checkerboard, (2, 2)), aliased_share(checkerboard, (4, 4))
-      (1.0, 0.0)
-
-    Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019),
-      https://arxiv.org/abs/1904.11486: subsampling without a filter aliases.
-    """
-    energy = np.abs(np.fft.fft2(np.asarray(values, np.float64), axes=(1, 2))) ** 2
-    energy = energy.sum(axis=(0, 3))
-    lost = np.zeros(energy.shape, bool)
-    for axis, (size, kept) in enumerate(zip(energy.shape, positions, strict=True)):
-        cycles = np.abs(np.fft.fftfreq(size, 1 / size))
-        along = (cycles >= kept / 2) & (kept < size)
-        lost |= np.expand_dims(along, 1 - axis)
-    total = energy.sum()
-    return float(energy[lost].sum() / total) if total else 0.0
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def spatial_layers(
@@ -207,87 +144,3 @@ def strides_of(size: Sequence[int], values: Sequence[Array]) -> list[tuple[int, 
             before[axis] = positions
         strides.append(tuple(stride))
     return strides
-
-
-def window_error(
-    actual: Array, base: Array, shift: Sequence[int] | Array, whole: Sequence[int]
-) -> Array:
-    """Relative error of a moved map where both maps show the same content.
-
-    A map that is shorter than the torus (after a VALID convolution) is a window of it: at a shift
-    content enters at its border, and only what both windows show can be compared.
-
-    Args:
-      actual: the map of the translated image.
-      base: that of the image.
-      shift: by how many positions it should have moved; may be traced.
-      whole: positions of the torus along each axis.
-
-    Returns:
-      The relative error; 0 if the windows show nothing in common.
-
-    Example:
-      >>> ramp = jnp.arange(1.0, 7.0).reshape(1, 6, 1, 1)
-      >>> float(window_error(ramp[:, 1:5], ramp[:, 2:6], (1, 0), (6, 1)))
-      0.0
-    """
-    pads = [max(0, m - n) for m, n in zip(whole, base.shape[1:3], strict=True)]
-    widths = ((0, 0), *((0, pad) for pad in pads), (0, 0))
-
-    def moved(values):
-        wide = translate(jnp.pad(values, widths), tuple(shift))
-        return wide[:, : base.shape[1], : base.shape[2]]
-
-    seen = moved(jnp.ones_like(base))
-    return metrics.relative_error(actual * seen, moved(base))
-
-
-def _is_multiple(shift, stride) -> bool:
-    return stride is None or all(t % s == 0 for t, s in zip(shift, stride, strict=True))
-
-
-def _torus(size, stride) -> tuple[int, ...]:
-    """Positions of the whole torus that a map with this stride is a window of."""
-    return tuple(p // s for p, s in zip(size, stride, strict=True))
-
-
-# One program for all layers: operations dispatched one by one are compiled one by one. It runs a
-# few times, so that optimising it would take longer than it saves.
-_COMPILER = {"xla_backend_optimization_level": 0}
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4), compiler_options=_COMPILER)
-def _at_whole_pixels(base, moved, shift, strides, size):
-    """Errors, which hold where the shift is a multiple of the stride, and cosines, by layer."""
-    errors = []
-    for value, other, stride in zip(base, moved, strides, strict=True):
-        if stride is None:
-            errors.append(metrics.relative_error(other, value))
-        else:
-            by = [shift[axis] // s for axis, s in enumerate(stride)]
-            errors.append(window_error(other, value, by, _torus(size, stride)))
-    pairs = zip(base, moved, strict=True)
-    return errors, [metrics.cosine_invariance(value, other).mean() for value, other in pairs]
-
-
-@jax.jit
-def _by_half_a_pixel(x):
-    return subpixel_translate(x, (0.5, 0.5))
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3), compiler_options=_COMPILER)
-def _at_half_a_pixel(base, moved, strides, size):
-    """Errors by layer; None for a map that shows a part of its torus.
-
-    The values between its positions depend on the rest, which is not known.
-    """
-    errors: list[Array | None] = []
-    for value, other, stride in zip(base, moved, strides, strict=True):
-        if stride is None:
-            errors.append(metrics.relative_error(other, value))
-        elif value.shape[1:3] != _torus(size, stride):
-            errors.append(None)
-        else:
-            expected = subpixel_translate(value, tuple(0.5 / s for s in stride))
-            errors.append(metrics.relative_error(other, expected))
-    return errors

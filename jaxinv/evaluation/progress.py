@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from jaxinv.command_line import printable
+
 
 def progress_bar() -> Progress:
     """The bar of a program, on standard error.
@@ -27,14 +29,14 @@ def progress_bar() -> Progress:
       7
     """
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True, soft_wrap=True, highlight=False),
+        console=Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False),
         disable=not sys.stderr.isatty(),
         transient=True,
     )
@@ -59,7 +61,7 @@ def counting(progress: Progress | None, what: str, total: int) -> Iterator[Calla
     if progress is None:
         yield _unseen
         return
-    task = progress.add_task(what, total=total, note="images")
+    task = progress.add_task(printable(what), total=total, note="images")
     try:
         yield functools.partial(progress.advance, task)
     finally:
@@ -77,7 +79,7 @@ def say(progress: Progress | None, text: str) -> None:
       >>> say(None, "nobody hears it")
     """
     if progress is not None:
-        progress.console.print(text)
+        progress.console.print(printable(text))
 
 
 def _unseen(images: int) -> None:

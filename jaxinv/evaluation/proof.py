@@ -8,15 +8,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxinv.orbit import OrbitMode
-from jaxinv.symmetry import certify
-
-# The verdict on a network that no shift changes.
-EVERY_SHIFT = "invariant to every shift"
+from jaxinv.symmetry import Certificate, certify
 
 
-def proof_of(
+def certified(
     fun: Callable, images: Shaped[np.ndarray, "n h w c"], *, mode: OrbitMode = "wrap"
-) -> dict[str, Any]:
+) -> Certificate:
     """Certifies a network.
 
     Args:
@@ -25,19 +22,36 @@ def proof_of(
       mode: what enters at the border.
 
     Returns:
+      The certificate.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> certified(lambda x: jnp.mean(x, (1, 2)), np.zeros((1, 4, 4, 1))).only.state.is_invariant
+      True
+    """
+    return certify(fun, _shape(images), mode=mode)
+
+
+def written(certificate: Certificate) -> dict[str, Any]:
+    """A certificate as the report shows it.
+
+    Args:
+      certificate: of a function with one output.
+
+    Returns:
       `Certificate.to_dict()` with the keys `verdict`, `first_break` (where the symmetry ends, or
       where it is first thinned) and `text` in words.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> proof_of(lambda x: jnp.mean(x, (1, 2)), np.zeros((1, 4, 4, 1)))["verdict"]
+      >>> mean = certified(lambda x: jnp.mean(x, (1, 2)), np.zeros((1, 4, 4, 1)))
+      >>> written(mean)["verdict"]
       'invariant to every shift'
     """
-    certificate = certify(fun, _shape(images), mode=mode)
-    end = certificate.first_end or next(iter(certificate.breaks), None)
+    ends = dict.fromkeys(certificate.first_ends.values()) or certificate.breaks[:1]
     return certificate.to_dict() | {
-        "verdict": in_words(certificate.only),
-        "first_break": place_of(end) if end else "",
+        "verdict": str(certificate.only.state),
+        "first_break": "; ".join(f"{end.layer} ({end.where}): {end.reason}" for end in ends),
         "text": str(certificate),
     }
 
@@ -56,20 +70,7 @@ def layer_states(fun: Callable, images: Shaped[np.ndarray, "n h w c"]) -> list[s
       >>> layer_states(lambda x: (x, x[:, ::2, ::2]), np.zeros((1, 4, 4, 1)))
       ['equivariant to every shift', 'equivariant to multiples of (2, 2)']
     """
-    return [in_words(output) for output in certify(fun, _shape(images)).outputs]
-
-
-def in_words(verdict: Any) -> str:
-    """The state of an output, in words: kind and lattice of shifts."""
-    if verdict.kind == "broken":
-        return f"broken: commutes with {verdict.state.commutes_with}"
-    kind = "invariant" if verdict.kind == "invariant" else "equivariant"
-    return f"{kind} to {verdict.state.commutes_with}"
-
-
-def place_of(step: Any) -> str:
-    """Where a break is and why, in one line."""
-    return f"{step.layer} ({step.where}): {step.reason}"
+    return [str(output.state) for output in certify(fun, _shape(images)).outputs]
 
 
 def _shape(images: Shaped[np.ndarray, "n h w c"]) -> jax.ShapeDtypeStruct:

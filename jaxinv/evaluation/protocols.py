@@ -315,10 +315,11 @@ def run_protocol(
 
     Returns:
       Figures by name. Shares have 95% intervals: over images where the figure is exact for each
-      image, over draws where it is sampled.
+      image, over draws where it is sampled; none where all draws agree.
 
     Raises:
-      ValueError: if the name is unknown or the protocol does not apply to the network.
+      ValueError: if the name is unknown, the protocol does not apply to the network, or a share
+        is NaN.
     """
     if name == "all":
         raise ValueError(f"protocol is 'all'; allowed is one of {', '.join(PROTOCOLS)}")
@@ -340,7 +341,11 @@ def run_protocol(
         found.append(jax.device_get(evaluate(images, labels, key)))
         counts.append(len(labels))
         progress(len(labels))
-    return {figure: _joined([f[figure] for f in found], counts) for figure in names}
+    estimates = {figure: _joined([f[figure] for f in found], counts) for figure in names}
+    for figure, estimate in estimates.items():
+        if estimate.unit == "share" and np.isnan(estimate.value):
+            raise ValueError(f"protocol {name} finds NaN for {figure} on {subject.name}")
+    return estimates
 
 
 def _fitting(count: int, most: int) -> int:
@@ -365,6 +370,8 @@ def _joined(parts: Sequence[Any], counts: Sequence[int]) -> Estimate:
         return Estimate(value, None, None, total, first.unit)
     errors = np.array([part.error for part in parts])
     reach = 1.96 * float(np.sqrt(np.sum((weights * errors) ** 2)))
+    if reach == 0:  # Draws that all agree say nothing of their spread.
+        return Estimate(value, None, None, total)
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), total)
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Shaped
+
+from jaxinv.files import write_whole
 
 SCHEMA_VERSION = 1
 
@@ -88,16 +91,18 @@ class LayerRow:
       layer: the module's path, or for programs without modules the program line.
       shape: shape of its output without the images.
       state: the certificate's state, in words.
-      integer_error: equivariance error at whole-pixel shifts, relative; None where not measured.
-      half_pixel_error: the same for a shift of the input by half a pixel; None for a map that
-        shows only a part of its torus.
-      cosine: mean cosine similarity of the layer's outputs on an image and on its translate.
-      aliasing: share of energy above the Nyquist frequency of the next layer.
+      lattice_error: see `jaxinv.metrics.LayerSymmetry`, as for all that is measured; None where
+        that is NaN.
+      integer_error: likewise.
+      half_pixel_error: likewise.
+      cosine: likewise.
+      aliasing: likewise.
     """
 
     layer: str
     shape: tuple[int, ...]
     state: str
+    lattice_error: float | None = None
     integer_error: float | None = None
     half_pixel_error: float | None = None
     cosine: float | None = None
@@ -135,6 +140,7 @@ class NetworkResult:
       worst_shift: the shift with the lowest accuracy.
       layers: the layer table; empty where not asked for.
       flips: images that flip under the smallest shifts.
+      run: the training it is one of several networks of; empty if it is the only one.
     """
 
     name: str
@@ -150,16 +156,34 @@ class NetworkResult:
     worst_shift: tuple[int, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     flips: tuple[Flip, ...] = ()
+    run: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedsRow:
+    """The networks of one training that differ in their seed, together.
+
+    Attributes:
+      run: the training.
+      networks: their names.
+      figures: mean over the networks by figure, with its interval over images.
+      spread: standard deviation between the networks by figure.
+    """
+
+    run: str
+    networks: tuple[str, ...]
+    figures: Mapping[str, Estimate]
+    spread: Mapping[str, float]
 
 
 FIGURES = {
     "centred": "accuracy on the images as they are",
-    "mean": "accuracy averaged over all shifts",
-    "worst": "images that are right at every shift",
-    "consistency": "chance that two random shifts of an image get the same prediction",
+    "mean": "accuracy averaged over the set of shifts",
+    "worst": "images that are right at every shift of the set",
+    "consistency": "chance that two random shifts of the set give an image the same prediction",
     "equivariance_error": "largest relative difference of the features from equivariance, "
     "over the shifts that the stride allows",
-    "invariance_error": "largest relative change of the outputs under any shift",
+    "invariance_error": "largest relative change of the outputs under a shift of the set",
 }
 
 
@@ -172,6 +196,7 @@ class Results:
       networks: one entry a network.
       claims: the study's claims; empty for other evaluations.
       comparisons: pairs of networks with the paired test between them.
+      seeds: an entry for each training of several networks.
       dataset: name, split, number of images, their shape.
       shifts: mode, max_shift, count, shape.
       run: command, versions, device, seed, seconds.
@@ -182,6 +207,7 @@ class Results:
     networks: tuple[NetworkResult, ...]
     claims: tuple[Claim, ...] = ()
     comparisons: tuple[Mapping[str, Any], ...] = ()
+    seeds: tuple[SeedsRow, ...] = ()
     dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     shifts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -190,6 +216,33 @@ class Results:
     def to_dict(self) -> dict[str, Any]:
         """The content of results.json, as docs/results.md describes it."""
         return {"schema": "jaxinv.results", "version": SCHEMA_VERSION} | _plain(self)
+
+
+def shift_words(shifts: Mapping[str, Any]) -> str:
+    """The set of shifts in words.
+
+    Args:
+      shifts: as `Results.shifts`.
+
+    Returns:
+      Words that follow "over".
+
+    Example:
+      >>> shift_words({"mode": "wrap", "max_shift": None, "count": 1024})
+      'all 1,024 circular shifts'
+      >>> shift_words({"mode": "edge", "max_shift": 1, "count": 9})
+      'the 9 shifts within 1 pixel (mode edge)'
+    """
+    if not shifts:
+        return "the shifts"
+    if shifts["max_shift"] is None:
+        return f"all {shifts['count']:,} circular shifts"
+    reach = shifts["max_shift"]
+    kind, fill = (
+        ("circular ", "") if shifts["mode"] == "wrap" else ("", f" (mode {shifts['mode']})")
+    )
+    within = f"within {reach} pixel{'' if reach == 1 else 's'}{fill}"
+    return f"the {shifts['count']:,} {kind}shifts {within}"
 
 
 def _plain(value: Any) -> Any:
@@ -224,7 +277,7 @@ def circumstances(*, seed: int | None, seconds: float) -> dict[str, Any]:
     import flax
 
     return {
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
         "seconds": round(seconds, 1),
         "device": str(jax.devices()[0].device_kind),
@@ -250,7 +303,7 @@ def save(
       directory: where to; made if missing.
 
     Raises:
-      ValueError: if the directory cannot be written.
+      OSError: if a file cannot be written; names it.
 
     Example:
       >>> import tempfile
@@ -260,23 +313,10 @@ def save(
       ['maps.npz', 'results.json']
     """
     directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
-        whole(directory / "results.json", lambda path: path.write_text(text + "\n"))
-        whole(
-            directory / "maps.npz",
-            lambda path: np.savez_compressed(path, allow_pickle=False, **maps),
-        )
-    except OSError as error:
-        raise ValueError(f"cannot write to {directory}: {error.strerror}") from error
-
-
-def whole(path: Path, write) -> None:
-    """Writes a file beside its place, then moves it there: a reader never sees half of it."""
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
+    write_whole(directory / "results.json", lambda path: path.write_text(text + "\n"))
+    write_whole(
+        directory / "maps.npz",
+        lambda path: np.savez_compressed(path, allow_pickle=False, **maps),
+    )

@@ -1,44 +1,22 @@
 """Audits one or several networks on one data set."""
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit, Plan, audit, partial_audit
+from jaxinv.evaluation.audit import Audit, Plan, audit, partial_audit, shown_to_the_network
+from jaxinv.evaluation.loading import EvaluationConfig, check_fits, check_reach, subjects_of
 from jaxinv.evaluation.progress import counting, say
 from jaxinv.evaluation.protocols import check_protocols, chosen
-from jaxinv.evaluation.results import Results, circumstances
-from jaxinv.evaluation.subject import Subject, of_function, of_module
+from jaxinv.evaluation.results import Results, SeedsRow, circumstances, shift_words
+from jaxinv.evaluation.seeds import seeds_rows
+from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
-from jaxinv.training import load_checkpoint
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """What is evaluated, on what, and how."""
-
-    checkpoint: tuple[Path, ...] = ()
-    """Workdirs of train.py."""
-    apply: str | None = None
-    """The user's own network, package.module:function."""
-    params: Path | None = None
-    """File of its parameters."""
-    dataset: str | None = None
-    """Data set; by default the one a checkpoint was trained on, else digits."""
-    split: str = "test"
-    """Split, a slice such as test[:1000] included."""
-    data_dir: Path | None = None
-    """Folder of prepared TFDS data sets."""
-    plan: Plan = dataclasses.field(default_factory=Plan)
-    """What is done to each network."""
+from jaxinv.evaluation.ties import closest, proved
 
 
 def evaluate_networks(
@@ -60,22 +38,28 @@ def evaluate_networks(
     start = time.monotonic()
     check_protocols(config.plan.protocols)
     subjects, dataset = subjects_of(config)
+    options = config.plan.options
+    check_reach(dataset, options)
     for subject in subjects:
-        check_fits(subject, dataset)
-        chosen(config.plan.protocols, subject, dataset.images)
+        check_fits(subject, dataset, options)
+        seen = shown_to_the_network(dataset.images, options)
+        chosen(config.plan.protocols, subject, seen)
     audits, complete = audit_all(subjects, dataset, plan=config.plan, progress=progress)
     comparisons: list[dict[str, Any]] = []
     for number, first in enumerate(audits):
         for second in audits[number + 1 :]:
-            if first.sweep.count == second.sweep.count:
+            of_one_run = first.result.run and first.result.run == second.result.run
+            if first.sweep.count == second.sweep.count and not of_one_run:
                 names = (first.result.name, second.result.name)
                 comparisons += summary.compare(names, first.sweep, second.sweep)
+    shifts, seeds = shifts_of(audits, options), seeds_rows(audits)
     return Results(
-        headline=headline(audits),
+        headline=headline(audits, shifts=shifts, seeds=seeds),
         networks=tuple(made.result for made in audits),
         comparisons=tuple(comparisons),
+        seeds=seeds,
         dataset=described(dataset),
-        shifts=shifts_of(audits, config.plan.options),
+        shifts=shifts,
         run=circumstances(seed=config.plan.seed, seconds=time.monotonic() - start),
         complete=complete,
     ), audits
@@ -104,7 +88,8 @@ def audit_all(
     audits: list[Audit] = []
     try:
         for subject in subjects:
-            total = len(dataset) * (1 + len(chosen(plan.protocols, subject, dataset.images)))
+            seen = shown_to_the_network(dataset.images, plan.options)
+            total = len(dataset) * (1 + len(chosen(plan.protocols, subject, seen)))
             with counting(progress, f"shifting images for {subject.name}", total) as advance:
                 try:
                     made = audit(subject, dataset, plan=plan, progress=advance)
@@ -118,7 +103,7 @@ def audit_all(
             say(
                 progress,
                 f"{subject.name}: right on {figures['centred']} as they are, "
-                f"{figures['mean']} over all shifts",
+                f"{figures['mean']} over {shift_words(shifts_of([made], plan.options))}",
             )
             finished(subject, made)
     except KeyboardInterrupt:
@@ -126,91 +111,18 @@ def audit_all(
     return audits, True
 
 
-def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
-    """Loads networks and data set.
-
-    Args:
-      config: which.
-
-    Returns:
-      The networks, and the data set of all of them.
-
-    Raises:
-      ValueError: as `evaluate_networks`.
-    """
-    if not config.checkpoint and config.apply is None:
-        raise ValueError("nothing to evaluate: give a checkpoint, or apply with params")
-    if config.params is not None and config.apply is None:
-        raise ValueError("params belongs to apply, which names the function that takes them")
-    subjects: list[Subject] = []
-    names: list[str] = []
-    canvases: list[int | None] = []
-    for path in config.checkpoint:
-        loaded = load_checkpoint(path)
-        name = path.name if [p.name for p in config.checkpoint].count(path.name) == 1 else str(path)
-        options = ", ".join(f"{k}={v}" for k, v in loaded.config.model_options.items())
-        subject = of_module(
-            loaded.model,
-            loaded.variables,
-            name=name,
-            title=f"{loaded.config.model}({options}) trained on {loaded.config.dataset}",
-            mean=loaded.data.mean,
-            std=loaded.data.std,
-            origin={"checkpoint": str(path), "step": loaded.step},
-        )
-        subjects.append(subject)
-        names.append(loaded.config.dataset)
-        canvases.append(loaded.config.canvas)
-    if config.apply is not None:
-        subjects.append(of_function(config.apply, config.params))
-    chosen = {config.dataset} if config.dataset else set(names)
-    if len(chosen) > 1 or len(set(canvases)) > 1:
-        raise ValueError(
-            f"the checkpoints were trained on different images ({', '.join(sorted(names))}); "
-            "name one data set for all, and compare networks that take the same size"
-        )
-    dataset = data.load(
-        next(iter(chosen), None) or "digits",
-        split=config.split,
-        data_dir=config.data_dir,
-        canvas=canvases[0] if canvases else None,
-    )
-    return subjects, dataset
-
-
-def check_fits(subject: Subject, dataset: data.Dataset) -> None:
-    """Raises unless a network maps the images to one output per image and class.
-
-    Args:
-      subject: the network.
-      dataset: the images.
-
-    Raises:
-      ValueError: if it does not.
-    """
-    shape = (2, *dataset.images.shape[1:])
-    try:
-        out = jax.eval_shape(subject.apply, jax.ShapeDtypeStruct(shape, np.float32))
-    except (
-        Exception
-    ) as error:  # each framework has an error of its own for a shape that does not fit
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ValueError(
-            f"{subject.name} does not take images of shape {shape[1:]} of {dataset.name}: {reason}"
-        ) from error
-    got = getattr(out, "shape", None)
-    if got is None or len(got) != 2 or got[0] != 2 or got[1] < dataset.num_classes:
-        raise ValueError(
-            f"{subject.name} returns {'no array' if got is None else got} for {shape}; needed are "
-            f"outputs (n, classes) with at least {dataset.num_classes} classes"
-        )
-
-
-def headline(audits: Sequence[Audit]) -> str:
+def headline(
+    audits: Sequence[Audit],
+    *,
+    shifts: Mapping[str, Any] | None = None,
+    seeds: Sequence[SeedsRow] = (),
+) -> str:
     """The verdict on one network, or the comparison of several, in a sentence.
 
     Args:
       audits: what was found.
+      shifts: as `Results.shifts`.
+      seeds: rows of trainings of several networks.
 
     Returns:
       The sentence.
@@ -221,26 +133,30 @@ def headline(audits: Sequence[Audit]) -> str:
     """
     if not audits:
         return "The evaluation was stopped before an image was finished."
-    results = [made.result for made in audits]
-
-    def shares(result):
-        figures = result.figures
-        names = ("centred", "mean", "worst")
-        return (f"{100 * figures[name].value:.1f}%" for name in names)
-
-    if len(results) == 1:
-        centred, mean, worst = shares(results[0])
-        proof = results[0].certificate
-        proved = f" Proved: {proof['verdict']}." if proof else ""
-        return (
-            f"{results[0].name} is right on {centred} of the images as they are, on {mean} over "
-            f"all shifts, and on {worst} at every shift.{proved}"
+    results, over = [made.result for made in audits], shift_words(shifts or {})
+    names = ("centred", "mean", "worst")
+    if len(seeds) == 1 and len(seeds[0].networks) == len(results):
+        (row,) = seeds
+        centred, mean, worst = (
+            f"{100 * row.figures[name].value:.1f}% ± {100 * row.spread[name]:.1f}" for name in names
         )
-    best = max(results, key=lambda result: result.figures["worst"].value)
-    centred, mean, worst = shares(best)
+        who = f"{row.run}, mean ± standard deviation of {len(results)} seeds,"
+    else:
+        best = max(results, key=lambda result: result.figures["worst"].value)
+        centred, mean, worst = (f"{100 * best.figures[name].value:.1f}%" for name in names)
+        who = best.name
+        if len(results) > 1:
+            return (
+                f"Of {len(results)} networks, {who} is right at every one of {over} on the most "
+                f"images, {worst} ({centred} as they are, {mean} over these shifts)."
+            )
+    certificates = [result.certificate for result in results if result.certificate]
+    said = ""
+    if len({certificate["verdict"] for certificate in certificates}) == 1:
+        said = f" Proved: {proved(closest(certificates))}."
     return (
-        f"Of {len(results)} networks, {best.name} is right at every shift on the most images, "
-        f"{worst} ({centred} as they are, {mean} over all shifts)."
+        f"{who} is right on {centred} of the images as they are, on {mean} over {over}, and on "
+        f"{worst} at every one of them.{said}"
     )
 
 

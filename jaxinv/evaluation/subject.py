@@ -1,10 +1,11 @@
 """A network to be audited: a checkpoint of train.py, a Flax module, or any apply function."""
 
 import dataclasses
-import functools
-import hashlib
 import importlib
 import inspect
+import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxinv.command_line import printable
 from jaxinv.data import normalise
+from jaxinv.data.dataset import check_scale
+from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
 
 Images = Float[Array, "n h w c"]
 
@@ -30,8 +34,10 @@ class Subject:
       apply: from images (n, H, W, C), pixels 0 to 255, to outputs (n, classes).
       layers: from images to the output of every layer by its path; None where the network does not
         say what its layers are.
-      variables: all its arrays, for counting parameters and telling weights apart.
+      variables: all its arrays, for counting parameters.
       origin: where the weights came from, for the report.
+      run: of which training, where that trained several networks which differ in their seed.
+      repeats: it is another one with another seed: only its figures are wanted.
       by_proof: its certificate stands for most shifts, see `jaxinv.evaluation.sweep.few_shifts`:
         for networks of which one evaluation costs as much as a sweep.
     """
@@ -42,6 +48,8 @@ class Subject:
     layers: Callable[[Images], dict[str, Array]] | None = None
     variables: Any = ()
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run: str = ""
+    repeats: bool = False
     by_proof: bool = False
 
     @property
@@ -51,15 +59,6 @@ class Subject:
         if isinstance(weights, Mapping) and "params" in weights:
             weights = weights["params"]
         return sum(np.size(leaf) for leaf in jax.tree.leaves(weights))
-
-    @property
-    def identity(self) -> str:
-        """A hash of name, origin and weights."""
-        digest = hashlib.sha256(repr(sorted(self.origin.items())).encode())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
-            digest.update(jax.tree_util.keystr(path).encode())
-            digest.update(np.asarray(leaf).tobytes())
-        return digest.hexdigest()
 
 
 def of_module(
@@ -71,6 +70,7 @@ def of_module(
     mean: tuple[float, ...] = (0.0,),
     std: tuple[float, ...] = (1.0,),
     origin: Mapping[str, Any] | None = None,
+    run: str = "",
 ) -> Subject:
     """A linen module as a subject, in evaluation mode.
 
@@ -79,12 +79,17 @@ def of_module(
       variables: what `module.init` returned, or a checkpoint.
       name: short name.
       title: a few words.
-      mean: of the data the network was trained on, a number a channel, see `jaxinv.data`.
+      mean: of the data the network was trained on, a number a channel or one for all, see
+        `jaxinv.data`.
       std: likewise.
       origin: where the weights came from.
+      run: see `Subject`.
 
     Returns:
       The subject.
+
+    Raises:
+      ValueError: if a variable is NaN, or mean or std are no scale of images.
 
     Example:
       >>> import jax.numpy as jnp
@@ -94,9 +99,15 @@ def of_module(
       >>> net.parameters, sorted(net.layers(images))
       (40, ['Conv'])
     """
+    check_scale(mean, std, channels=len(mean))
+    check_not_nan(variables, what=name)
     takes_train = "train" in inspect.signature(type(module).__call__).parameters
     options: dict[str, Any] = {"train": False} if takes_train else {}
-    prepare: Callable[[Array], Array] = functools.partial(normalise, mean=mean, std=std)  # type: ignore[assignment]
+
+    def prepare(images: Array) -> Array:
+        # One number stands for every channel.
+        channels = images.shape[-1] if len(mean) == len(std) == 1 else 1
+        return normalise(images, mean=mean * channels, std=std * channels)  # type: ignore[return-value]
 
     def apply(images: Array) -> Array:
         outputs: Any = module.apply(variables, prepare(images), **options)
@@ -108,12 +119,13 @@ def of_module(
         return _named(state["intermediates"], type(module).__name__)
 
     return Subject(
-        name=name,
-        title=title or name,
+        name=printable(name),
+        title=printable(title or name),
         apply=apply,
         layers=layers,
         variables=variables,
         origin=origin or {},
+        run=printable(run),
     )
 
 
@@ -147,16 +159,17 @@ def _named(intermediates: Mapping[str, Any], whole: str) -> dict[str, Array]:
     return found
 
 
-def of_function(path: str, parameters: Path | None) -> Subject:
+def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> Subject:
     """The user's own network: `package.module:name`, a function or a linen module.
 
     A function is called as `function(params, images)`, or as `function(images)` without a file of
     parameters; images are float32 (n, H, W, C) with values from 0 to 1. A linen module is applied
-    to the same images.
+    to the same images. Modules are found in the current folder too.
 
     Args:
       path: where to import it from.
       parameters: file or folder of its parameters, see `read_parameters`.
+      limit: gigabytes that they may take.
 
     Returns:
       The subject.
@@ -168,112 +181,69 @@ def of_function(path: str, parameters: Path | None) -> Subject:
       >>> of_function("jax.numpy:mean", None).name
       'jax.numpy:mean'
     """
-    module_name, colon, name = path.partition(":")
-    if not colon or not name:
-        raise ValueError(f"apply is {path!r}; it has the form package.module:function")
-    try:
-        value: Any = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"cannot import {module_name}: {error}") from error
-    for part in name.split("."):
-        if not hasattr(value, part):
-            raise ValueError(f"{module_name} has no {name}")
-        value = getattr(value, part)
-    variables = read_parameters(parameters) if parameters else None
+    value = _imported(path)
+    variables = read_parameters(parameters, limit=limit) if parameters else None
     origin = {"apply": path, "params": str(parameters) if parameters else None}
     if isinstance(value, nn.Module):
         if variables is None:
             raise ValueError(f"{path} is a module; params must name the file of its variables")
-        return of_module(value, variables, name=path, mean=(0.0,), std=(1.0,), origin=origin)
+        return of_module(value, variables, name=path, origin=origin)
     if not callable(value):
         raise ValueError(f"{path} is a {type(value).__name__}, which cannot be called")
 
     def apply(images):
         scaled = images.astype(np.float32) / 255
-        return value(scaled) if variables is None else value(variables, scaled)
+        try:
+            return value(scaled) if variables is None else value(variables, scaled)
+        except (Exception, SystemExit) as error:  # the function is the user's own
+            raise ValueError(_said(error)) from error
 
     return Subject(
-        name=path,
-        title=path,
+        name=printable(path),
+        title=printable(path),
         apply=apply,
         variables=() if variables is None else variables,
         origin=origin,
     )
 
 
-def read_parameters(path: Path) -> Any:
-    """Reads a tree of parameters: .npz, .safetensors, .msgpack (Flax) or an orbax folder.
-
-    Names in .npz and .safetensors become a tree at "/" (`params/Conv_0/kernel`); names with dots
-    stay as they are.
-
-    Args:
-      path: the file or folder.
-
-    Returns:
-      The tree.
-
-    Raises:
-      ValueError: if it is missing, damaged or of an unknown kind.
-
-    Example:
-      >>> import tempfile
-      >>> file = Path(tempfile.mkdtemp()) / "weights.npz"
-      >>> np.savez(file, **{"params/dense/bias": np.zeros(3)})
-      >>> read_parameters(file)
-      {'params': {'dense': {'bias': array([0., 0., 0.])}}}
-    """
-    readers = {".npz": _npz, ".safetensors": _safetensors, ".msgpack": _msgpack}
-    if not path.exists():
-        raise ValueError(f"params {path} does not exist")
-    if path.is_dir():
-        reader = _orbax
-    elif path.suffix in readers:
-        reader = readers[path.suffix]
-    else:
-        raise ValueError(
-            f"params {path} is of an unknown kind; allowed are {', '.join(readers)} and folders "
-            "that orbax wrote"
-        )
+def _imported(path: str) -> Any:
+    """What `package.module:name` means to somebody standing in the current folder."""
+    module_name, colon, name = path.partition(":")
+    if not colon or not all((*module_name.split("."), *name.split("."))):
+        raise ValueError(f"apply is {path!r}; it has the form package.module:function")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
     try:
-        return reader(path)
-    except ImportError as error:
-        raise ValueError(f"reading {path} needs {error.name}: pip install {error.name}") from error
-    except Exception as error:  # each format's library has errors of its own for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"params {path} cannot be read: {reason}") from error
+        value: Any = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the module is the user's own and may do anything, exit too
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            raise ValueError(
+                f"cannot import {module_name}: there is no module {missing} in the current "
+                "folder or among those installed"
+            ) from error
+        raise ValueError(
+            f"your module {module_name} cannot be imported, by an error of its own: {_said(error)}"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(value, part):
+            raise ValueError(f"{module_name} has no {name}")
+        value = getattr(value, part)
+    return value
 
 
-def _npz(path: Path) -> Any:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        return _tree({name: file[name] for name in file.files})
-
-
-def _safetensors(path: Path) -> Any:
-    from safetensors.numpy import load_file
-
-    return _tree(load_file(path))
-
-
-def _msgpack(path: Path) -> Any:
-    from flax import serialization
-
-    return serialization.msgpack_restore(path.read_bytes())
-
-
-def _orbax(path: Path) -> Any:
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as reader:
-        return reader.restore(path.resolve())
-
-
-def _tree(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *folders, leaf = name.split("/")
-        node = tree
-        for folder in folders:
-            node = node.setdefault(folder, {})
-        node[leaf] = value
-    return tree
+def _said(error: BaseException) -> str:
+    """What an error of the user's code says, and the line that it comes from."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    said = f"{type(error).__name__}: {first}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith("<")
+    ]
+    if isinstance(error, SyntaxError) or not frames:  # which says so itself
+        return said
+    return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"

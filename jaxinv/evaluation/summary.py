@@ -32,8 +32,13 @@ def share(successes: Bool[np.ndarray, " n"]) -> Estimate:
     return Estimate(right / count, low, high, count)
 
 
-def mean(values: Float[Array, " n"], *, unit: str = "share", seed: int = 0) -> Estimate:
-    """A mean over images with its bootstrap interval.
+def mean(
+    values: Float[Array, " n"] | Float[np.ndarray, " n"], *, unit: str = "share", seed: int = 0
+) -> Estimate:
+    """A mean over images with its interval: the bootstrap's, or that of a proportion if it is one.
+
+    Equal numbers have equal intervals, in whatever order and under whatever name they come: of
+    zeros and ones the mean is a proportion, which has Wilson's interval.
 
     Args:
       values: one number per image.
@@ -44,12 +49,18 @@ def mean(values: Float[Array, " n"], *, unit: str = "share", seed: int = 0) -> E
       The estimate.
 
     Example:
-      >>> print(mean(jnp.array([0.5, 0.5, 0.5])))
+      >>> print(mean(np.array([0.5, 0.5, 0.5])))
       50.0% (50.0 to 50.0)
+      >>> print(mean(np.array([1.0, 1.0, 0.0, 1.0])))
+      75.0% (30.1 to 95.4)
     """
-    values = jnp.asarray(values)
+    values = np.sort(np.asarray(values, np.float64))
+    if unit == "share" and np.isin(values, (0, 1)).all():
+        return share(values == 1)
+    if len(values) < 2:  # nothing to resample
+        return Estimate(float(np.mean(values)), None, None, len(values), unit)
     low, high = metrics.bootstrap_interval(jax.random.key(seed), values, resamples=1000)
-    return Estimate(float(jnp.mean(values)), float(low), float(high), len(values), unit)
+    return Estimate(float(np.mean(values)), float(low), float(high), len(values), unit)
 
 
 def figures_of(found: Sweep) -> dict[str, Estimate]:
@@ -114,7 +125,7 @@ def _short_ways(found: Sweep) -> list[np.ndarray]:
 def is_torus(found: Sweep) -> bool:
     """Whether the sweep holds all circular shifts."""
     return all(
-        row == tuple(range(size))
+        tuple(row) == tuple(range(size))
         for row, size in zip(found.shifts.rows, found.shifts.sizes, strict=True)
     )
 

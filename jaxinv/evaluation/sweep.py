@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxinv.evaluation.results import whole
+from jaxinv.evaluation.digest import content_digest, program_digest
+from jaxinv.files import write_whole
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
@@ -89,7 +88,6 @@ def sweep(
     *,
     options: SweepOptions | None = None,
     directory: Path | None = None,
-    identity: str = "",
     progress: Callable[[int], None] = lambda images: None,
 ) -> Sweep:
     """Evaluates a network at every shift of every image.
@@ -100,14 +98,13 @@ def sweep(
       labels: their classes.
       options: which shifts, and how many images and shifts at a time.
       directory: where finished shards are kept and found again; None keeps nothing.
-      identity: what tells this network's weights from others', for finding shards again.
       progress: called with the number of images finished since the last call.
 
     Returns:
       Predictions, confidences and distances.
 
     Raises:
-      ValueError: if there are no images or the options do not fit them.
+      ValueError: if there are no images, the options do not fit them, or outputs are not finite.
       Interrupted: on Ctrl-C, with the images that were finished.
 
     Example:
@@ -124,24 +121,24 @@ def sweep(
             f"{len(images)} images, {len(labels)} labels; needed are images, a label each"
         )
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
-    folder = None
-    if directory is not None:
-        folder = directory / fingerprint(identity, images, labels, options)
-        folder.mkdir(parents=True, exist_ok=True)
+    length = min(options.batch, len(images))
+    folder = directory and _folder(directory, apply, images[:length], options)
     evaluate = _evaluator(apply, shifts.index((0, 0)), options)
     finished: list[dict[str, np.ndarray]] = []
     try:
         for number, start, stop in _shards(len(images), options.batch):
-            path = folder / f"{number:05}.npz" if folder else None
+            some, truth = images[start:stop], labels[start:stop]
+            path = folder and folder / f"{number:05}-{content_digest(some, truth)[:16]}.npz"
             shard = _read(path)
             if shard is None:
                 # Every shard is as long as the first, so that nothing compiles twice.
-                some = _fill(images[start:stop], min(options.batch, len(images)))
-                truth = _fill(labels[start:stop], len(some))
-                shard = {k: np.asarray(v) for k, v in evaluate(some, truth).items()}
-                shard = {k: v.take(range(stop - start), IMAGES[k]) for k, v in shard.items()}
+                made = evaluate(_fill(some, length), _fill(truth, length))
+                _check_finite(made, shifts.table(), count=len(some), start=start)
+                shard = {
+                    k: np.asarray(made[k]).take(range(len(some)), d) for k, d in IMAGES.items()
+                }
                 if path is not None:
-                    whole(path, functools.partial(_write, shard))
+                    write_whole(path, functools.partial(_write, shard))
             finished.append(shard)
             progress(stop - start)
     except KeyboardInterrupt:
@@ -173,7 +170,8 @@ def few_shifts(
       the largest distance that was measured.
 
     Raises:
-      AssertionError: if a prediction changes at a measured shift: the proof's assumptions fail.
+      ValueError: if outputs are not finite, or a prediction changes at a measured shift: the
+        proof's assumptions fail.
 
     Example:
       >>> images, labels = np.eye(8, dtype=np.uint8).reshape(1, 8, 8, 1), np.array([1])
@@ -189,12 +187,13 @@ def few_shifts(
     for _, start, stop in _shards(len(images), options.batch):
         some = _fill(images[start:stop], min(options.batch, len(images)))
         part = summarise(some, _fill(labels[start:stop], len(some)))
+        _check_finite(part, np.array([(0, 0), *measured]), count=stop - start, start=start)
         dims = {name: max(0, dim - 1) for name, dim in IMAGES.items()}
-        parts.append({k: np.asarray(v).take(range(stop - start), dims[k]) for k, v in part.items()})
+        parts.append({k: np.asarray(part[k]).take(range(stop - start), d) for k, d in dims.items()})
         progress(stop - start)
     joined = {k: np.concatenate([p[k] for p in parts], max(0, IMAGES[k] - 1)) for k in IMAGES}
     if (joined["predictions"] != joined["predictions"][0]).any():
-        raise AssertionError("a prediction changes although the network is proved invariant")
+        raise ValueError("a prediction changes although the network is proved invariant")
     grid = (*shifts.shape, len(labels))
     distance = np.broadcast_to(joined["distance"].max(axis=0), grid).copy()
     distance[shifts.index((0, 0))] = 0
@@ -208,27 +207,41 @@ def few_shifts(
     )
 
 
-def fingerprint(
-    identity: str,
-    images: UInt8[np.ndarray, "n h w c"],
-    labels: Int[np.ndarray, " n"],
-    options: SweepOptions,
-) -> str:
-    """Names a sweep by all that its result depends on.
+def _folder(
+    directory: Path, apply: Apply, images: UInt8[np.ndarray, "n h w c"], options: SweepOptions
+) -> Path | None:
+    """Where the shards of a sweep are: the name says all that a shard depends on but its images.
 
-    Example:
-      >>> images, labels = np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, int)
-      >>> a = fingerprint("a", images, labels, SweepOptions())
-      >>> a == fingerprint("a", images, labels, SweepOptions(chunk=8))
-      True
-      >>> a == fingerprint("a", images, labels, SweepOptions(max_shift=1))
-      False
+    The number of shifts evaluated together is no part of it: it follows the memory free at the
+    moment. None for a program that has no name, of which nothing is found again.
     """
-    digest = hashlib.sha256(identity.encode())
-    digest.update(np.ascontiguousarray(images).tobytes())
-    digest.update(np.ascontiguousarray(labels).tobytes())
-    digest.update(repr((images.shape, options.mode, options.max_shift, options.batch)).encode())
-    return digest.hexdigest()[:16]
+    height, width = shift_set(
+        images.shape[1:3], mode=options.mode, max_shift=options.max_shift
+    ).sizes
+    seen = jax.ShapeDtypeStruct((len(images), height, width, images.shape[3]), images.dtype)
+    program = program_digest(apply, seen)
+    if program is None:
+        return None
+    folder = (
+        directory / content_digest(program, options.mode, options.max_shift, options.share)[:32]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _check_finite(
+    made: dict[str, Array], shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
+) -> None:
+    """Raises if an output is NaN or infinite: its class would be that of no image."""
+    wrong = ~np.asarray(made["finite"]).reshape(len(shifts), -1)[:, :count]
+    if wrong.any():
+        at = np.flatnonzero(wrong.any(axis=1))
+        first = shifts[at[np.abs(shifts[at]).max(axis=1).argmin()]]
+        raise ValueError(
+            f"outputs are NaN, infinite or too large for float32 on {wrong.any(axis=0).sum():,} "
+            f"of the images {start:,} to {start + count - 1:,}, first at shift "
+            f"({first[0]}, {first[1]})"
+        )
 
 
 def _evaluator(apply: Apply, unshifted: tuple[int, ...], options: SweepOptions):
@@ -250,11 +263,13 @@ def _evaluator(apply: Apply, unshifted: tuple[int, ...], options: SweepOptions):
 def _figures(outputs: Array, labels: Array, unshifted: tuple[int, ...]) -> dict[str, Array]:
     """The arrays of a shard from an orbit's outputs (*shifts, n, classes)."""
     centred = outputs[unshifted]
+    distance = jnp.linalg.norm(outputs - centred, axis=-1)
     truth = jnp.broadcast_to(labels.astype(jnp.int32)[:, None], (*outputs.shape[:-1], 1))
     return {
         "predictions": jnp.argmax(outputs, axis=-1).astype(jnp.int16),
         "confidence": jnp.take_along_axis(jax.nn.softmax(outputs), truth, axis=-1)[..., 0],
-        "distance": jnp.linalg.norm(outputs - centred, axis=-1),
+        "distance": distance,
+        "finite": jnp.isfinite(outputs).all(axis=-1) & jnp.isfinite(distance),
         "outputs": centred,
     }
 
@@ -282,7 +297,7 @@ def _read(path: Path | None) -> dict[str, np.ndarray] | None:
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return {name: file[name] for name in IMAGES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive fails in a dozen ways
         return None
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxinv.command_line import read_options, run
+from jaxinv.command_line import printable, read_options, run
 from jaxinv.evaluation.audit import Plan
+from jaxinv.evaluation.loading import EvaluationConfig
+from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.progress import progress_bar
 from jaxinv.evaluation.protocols import check_protocols
-from jaxinv.evaluation.run import EvaluationConfig, evaluate_networks
+from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.orbit import OrbitMode
 from jaxinv.report.files import write_report
@@ -38,16 +42,20 @@ class Arguments:
     float32 (n, H, W, C) from 0 to 1."""
     params: Path | None = None
     """Its parameters: .npz, .safetensors, .msgpack, or a folder of orbax."""
+    params_limit: float = LIMIT
+    """Gigabytes that the parameters may take in memory; more are not read."""
     dataset: str | None = None
     """Data set; by default the one a checkpoint was trained on, else digits."""
-    split: str = "test"
-    """Split, a slice such as test[:1000] included."""
+    split: str | None = None
+    """Split, a slice such as test[:1000] included; by default test."""
     data_dir: Path | None = None
-    """Folder of prepared TFDS data sets."""
+    """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
+    images: int | None = None
+    """Number of images, the first of the split; by default all, in the study 100."""
     max_shift: int | None = None
     """Shifts up to so many pixels each way; by default all circular ones."""
-    mode: OrbitMode = "wrap"
-    """What enters at the border."""
+    mode: OrbitMode | None = None
+    """What enters at the border; by default wrap, which is circular."""
     certify: bool = True
     """Prove from the program as well, and show the verdict and the first break."""
     layers: bool = True
@@ -70,10 +78,26 @@ class Arguments:
     study, runs/evaluation/ for others."""
     json: bool = False
     """Print results.json to standard output, tables to standard error."""
-    epochs: int = StudyConfig.epochs
-    """Study: passes over the training images."""
-    images: int = StudyConfig.images
-    """Study: number of test images."""
+    epochs: int | None = None
+    """Study: passes over the training images, by default 12."""
+    seeds: int | None = None
+    """Study: networks of each kind, which differ in their seed, by default 1; tables then say how
+    much the figures vary with training."""
+
+
+# Options that only one of the two does something with.
+OF_THE_STUDY = ("epochs", "seeds")
+OF_AUDITS = ("dataset", "split", "data_dir", "max_shift", "mode")
+# The least and the largest value of each number; the seed is that of a generator of 32 bits.
+BOUNDS = {
+    "batch": (1, 10**6),
+    "chunk": (1, 10**9),
+    "images": (1, 10**9),
+    "epochs": (1, 10**6),
+    "seeds": (1, 1000),
+    "seed": (0, 2**32 - 1),
+    "max_shift": (0, 10**6),
+}
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -94,18 +118,39 @@ def parse(argv: Sequence[str]) -> Arguments:
       (PosixPath('runs/a'), PosixPath('runs/b'))
     """
     arguments = read_options(Arguments, argv)
-    for name, low in (("batch", 1), ("images", 1), ("epochs", 1)):
+    for name, (low, high) in BOUNDS.items():
         value = getattr(arguments, name)
-        if value is not None and value < low:
-            raise ValueError(f"{name} is {value}; allowed are numbers from 1")
-    check_protocols(arguments.protocol)
-    audits = arguments.checkpoint or arguments.apply or arguments.params
-    if not audits and (arguments.dataset or arguments.max_shift is not None):
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} is {value}; allowed are numbers from {low} to {high}")
+    if not 0 < arguments.params_limit < math.inf:
         raise ValueError(
-            "the study has its own data set and shifts; dataset and max_shift need a checkpoint "
-            "or apply"
+            f"params_limit is {arguments.params_limit}; allowed are positive numbers of gigabytes"
         )
+    check_protocols(arguments.protocol)
+    study = _is_study(arguments)
+    for name in OF_AUDITS if study else OF_THE_STUDY:
+        if getattr(arguments, name) is not None:
+            raise ValueError(
+                f"{name} needs a checkpoint or apply: the study has its own data set and shifts"
+                if study
+                else f"{name} is an option of the study; a checkpoint or apply is trained already"
+            )
+    if arguments.params_limit != LIMIT and arguments.params is None:
+        raise ValueError("params_limit means nothing without params")
     return arguments
+
+
+def _is_study(arguments: Arguments) -> bool:
+    return not (arguments.checkpoint or arguments.apply is not None or arguments.params)
+
+
+def _check_out(out: Path) -> None:
+    """Raises unless reports can be written to a folder, before they are worked for."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"out is {out}; {there} is a file, and a folder is needed")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"out is {out}; {there} cannot be written to")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,11 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        study = not (arguments.checkpoint or arguments.apply or arguments.params)
+        study = _is_study(arguments)
         out = arguments.out or Path("study" if study else "runs/evaluation")
+        _check_out(out)
         plan = Plan(
             options=SweepOptions(
-                mode=arguments.mode,
+                mode=arguments.mode or "wrap",
                 max_shift=arguments.max_shift,
                 batch=arguments.batch or (25 if jax.default_backend() == "cpu" else 100),
                 chunk=arguments.chunk,
@@ -138,26 +184,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         with progress_bar() as progress:
             if study:
-                settings = StudyConfig(out, arguments.epochs, arguments.images, plan)
-                results, audits = run_study(settings, progress=progress)
+                given = {name: getattr(arguments, name) for name in ("epochs", "images", "seeds")}
+                chosen = {name: value for name, value in given.items() if value is not None}
+                results, audits = run_study(
+                    StudyConfig(out, plan=plan, **chosen), progress=progress
+                )
             else:
                 networks = EvaluationConfig(
                     checkpoint=arguments.checkpoint,
                     apply=arguments.apply,
                     params=arguments.params,
+                    params_limit=arguments.params_limit,
                     dataset=arguments.dataset,
-                    split=arguments.split,
+                    split="test" if arguments.split is None else arguments.split,
                     data_dir=arguments.data_dir,
+                    images=arguments.images,
                     plan=plan,
                 )
                 results, audits = evaluate_networks(networks, progress=progress)
         written = write_report(results, audits, out)
         console = console_for(sys.stderr if arguments.json else sys.stdout)
         show(results, console)
-        console.print(f"\n{written[-1]} shows all of it; {written[0]} holds the numbers.")
+        page, numbers = printable(written[-1]), printable(written[0])
+        console.print(f"\n{page} shows all of it; {numbers} holds the numbers.")
         if arguments.json:
             print(json.dumps(results.to_dict(), allow_nan=False))
         if not results.complete:
-            raise KeyboardInterrupt(f"stopped; the partial report is {written[-1]}.")
+            raise KeyboardInterrupt(f"stopped; the partial report is {page}.")
 
     return run(body, name="evaluate.py")

@@ -1,13 +1,15 @@
 """All files of a report: results.json, maps.npz, CSV, pictures, report.html."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxinv.evaluation.audit import Audit
-from jaxinv.evaluation.results import Results, save, whole
+from jaxinv.evaluation.results import Results, save
 from jaxinv.evaluation.summary import is_torus, maps_of
+from jaxinv.files import write_whole
 from jaxinv.report import page, plots, tables
 from jaxinv.report.plots import ShiftMap
 
@@ -24,7 +26,7 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
       The files.
 
     Raises:
-      ValueError: if the directory cannot be written.
+      OSError: if a file cannot be written; names it.
     """
     arrays: dict[str, np.ndarray] = {}
     accuracy: dict[str, ShiftMap] = {}
@@ -33,6 +35,8 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
         name, wrap = made.result.name, is_torus(made.sweep)
         maps = maps_of(made.sweep)
         arrays |= {f"{name}/{quantity}": values for quantity, values in maps.items()}
+        if not made.result.curve:  # a repeat with another seed, of which only figures are shown
+            continue
         rows = made.sweep.shifts.rows
         accuracy[name] = plots.shift_map(maps["accuracy"], rows, wrap=wrap)
         confidence[name] = plots.shift_map(maps["confidence"], rows, wrap=wrap)
@@ -51,7 +55,7 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
         pictures["curve"] = plots.curves([n for n in results.networks if n.curve])
     for name, figure in pictures.items():
         path = directory / f"{name}.png"
-        whole(path, lambda at, figure=figure: figure.savefig(at, dpi=150))
+        write_whole(path, functools.partial(plots.save, figure, dpi=150))
         written.append(path)
     content = page.page(
         results,

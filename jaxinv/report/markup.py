@@ -9,8 +9,9 @@ import re
 import matplotlib
 from matplotlib.figure import Figure
 
+from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Estimate, figure
-from jaxinv.report.plots import INK, MUTED, SERIES, STYLE
+from jaxinv.report.plots import INK, MUTED, SERIES, STYLE, save
 from jaxinv.report.tables import Cell, Sheet
 
 VERDICTS = ("true", "false", "partly")
@@ -19,13 +20,13 @@ LONG = 30
 
 
 def text(value: object) -> str:
-    """Text that HTML shows as it is.
+    """Text that HTML shows as it is, its lines kept and other control characters spelt out.
 
     Example:
       >>> text("a < b")
       'a &lt; b'
     """
-    return html.escape(str(value))
+    return html.escape("\n".join(map(printable, str(value).split("\n"))))
 
 
 def table(sheet: Sheet) -> str:
@@ -91,11 +92,11 @@ def picture(drawn: Figure, *, alternative: str, caption: str = "", wide: bool = 
     """
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
-        drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        save(drawn, buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = _follow_the_page(_own_names(svg))
+    svg = _follow_the_page(svg)
     width = drawn.get_figwidth() * 96
     attributes = f'role="img" aria-label="{text(alternative)}" style="--natural:{width:.0f}px"'
     svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
@@ -107,26 +108,38 @@ def picture(drawn: Figure, *, alternative: str, caption: str = "", wide: bool = 
     return f"<figure{kind}>{svg}{below}</figure>"
 
 
-_numbers = itertools.count()
-
-
-def _own_names(svg: str) -> str:
-    """Ids of one drawing apart from those of another on the same page, and from one another.
+def with_own_names(body: str) -> str:
+    """Ids of each drawing of a page apart from those of the others, and from one another.
 
     matplotlib names a marker by its content, so it defines an equal one twice under one name.
+
+    Args:
+      body: the page's content.
+
+    Returns:
+      It, with the drawings' ids numbered in their order.
+
+    Example:
+      >>> with_own_names('<svg id="a"></svg><svg id="a"><use href="#a"/></svg>')
+      '<svg id="g0-a"></svg><svg id="g1-a"><use href="#g1-a"/></svg>'
     """
-    prefix = f"g{next(_numbers)}-"
-    seen: collections.Counter[str] = collections.Counter()
+    numbers = itertools.count()
 
-    def own(match: re.Match[str]) -> str:
-        name = match[1]
-        seen[name] += 1
-        again = "" if seen[name] == 1 else f"-again{seen[name]}"
-        return f'id="{prefix}{name}{again}"'
+    def own(drawing: re.Match[str]) -> str:
+        prefix = f"g{next(numbers)}-"
+        seen: collections.Counter[str] = collections.Counter()
 
-    svg = re.sub(r'\bid="([^"]*)"', own, svg)
-    svg = re.sub(r'(href=")#', rf"\1#{prefix}", svg)
-    return re.sub(r"url\(#", f"url(#{prefix}", svg)
+        def numbered(match: re.Match[str]) -> str:
+            name = match[1]
+            seen[name] += 1
+            again = "" if seen[name] == 1 else f"-again{seen[name]}"
+            return f'id="{prefix}{name}{again}"'
+
+        svg = re.sub(r'\bid="([^"]*)"', numbered, drawing[0])
+        svg = re.sub(r'(href=")#', rf"\1#{prefix}", svg)
+        return re.sub(r"url\(#", f"url(#{prefix}", svg)
+
+    return re.sub(r"<svg\b.*?</svg>", own, body, flags=re.DOTALL)
 
 
 def _follow_the_page(svg: str) -> str:

@@ -8,18 +8,28 @@ import matplotlib
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxinv.evaluation.results import NetworkResult, Results, whole
+from jaxinv.evaluation.results import NetworkResult, Results, shift_words
+from jaxinv.files import write_whole
 from jaxinv.report import markup, plots, tables
 from jaxinv.report.plots import ShiftMap
 
 Pictures = Sequence[tuple[Shaped[np.ndarray, "h w c"], Shaped[np.ndarray, "h w c"]]]
 
+# Nothing from outside, no program, nothing sent: what names or labels may smuggle in stays dead.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
 SHARES = (
-    "Centred: accuracy on the images as they are. Mean: over all shifts. Worst: images that are "
-    "right at every shift. Consistent: chance that two random shifts of an image get the same "
-    "prediction, exactly. Features: largest relative departure of the last feature map from "
-    "equivariance, over shifts by multiples of its stride. Output: largest relative change of "
-    "the outputs under any shift. Small print: 95% intervals over images."
+    "Centred: accuracy on the images as they are. Mean: over {over}. Worst: images that are "
+    "right at every one of these. Consistent: chance that two random ones of these shifts get the "
+    "same prediction, exactly. Features: largest relative departure of the last feature map from "
+    "equivariance, over circular shifts by multiples of its stride. Output: largest relative "
+    "change of the outputs under any of these shifts. Small print: 95% intervals over images."
+)
+SEEDS = (
+    "Networks of one training that differ in their seed. Each figure is their mean, its small "
+    "print the 95% interval over images; ± is the standard deviation between the networks."
 )
 LAYERS = (
     "Proved: the shifts that the layer's output commutes with. Whole pixels and half pixel: "
@@ -65,7 +75,9 @@ def page(
             "The figures are right for the images counted here; the same command goes on.</p>"
         )
     parts += _titled(sheets.get("claims"))
-    parts += _titled(sheets.get("networks"), note=SHARES)
+    over = shift_words(results.shifts)
+    parts += _titled(sheets.get("networks"), note=SHARES.format(over=over))
+    parts += _titled(sheets.get("seeds"), note=SEEDS)
     parts += _curve(results, sheets.get("curve"))
     parts += _maps(results, accuracy, confidence)
     parts += _certificates(results, sheets.get("certificates"))
@@ -76,11 +88,14 @@ def page(
     parts += _titled(sheets.get("comparisons"))
     parts += _titled(sheets.get("protocols"))
     parts += _run(results)
-    style = importlib.resources.files("jaxinv.report").joinpath("page.css").read_text()
+    style = (
+        importlib.resources.files("jaxinv.report").joinpath("page.css").read_text(encoding="utf-8")
+    )
     return _DOCUMENT.format(
         title=markup.text(results.headline),
         style=style.replace("var(--heat)", _heat_stops()),
-        body="\n".join(parts),
+        policy=POLICY,
+        body=markup.with_own_names("\n".join(parts)),
     )
 
 
@@ -98,7 +113,7 @@ def write_page(path: Path, content: str) -> None:
       >>> path.read_text()
       '<p>'
     """
-    whole(path, lambda at: at.write_text(content, encoding="utf-8"))
+    write_whole(path, lambda at: at.write_text(content, encoding="utf-8"))
 
 
 def _titled(sheet: tables.Sheet | None, *, note: str = "") -> list[str]:
@@ -118,7 +133,8 @@ def _curve(results: Results, sheet: tables.Sheet | None) -> list[str]:
             plots.curves(networks),
             alternative="Accuracy against the size of the shift, a line a network; the numbers "
             "stand in the table below.",
-            caption="Accuracy over all shifts whose larger component has the size given.",
+            caption=f"Accuracy over those of {shift_words(results.shifts)} whose larger component "
+            "has the size given.",
             wide=True,
         ),
         "<details><summary>The same as a table</summary>",
@@ -144,7 +160,8 @@ def _maps(
     ):
         figures = [
             markup.picture(
-                plots.single_heat_map(shown, title=name), alternative=_described(name, shown)
+                plots.single_heat_map(shown, title=name),
+                alternative=_described(name, shown, over=shift_words(results.shifts)),
             )
             for name, shown in maps.items()
         ]
@@ -152,13 +169,13 @@ def _maps(
     return parts
 
 
-def _described(name: str, shown: ShiftMap) -> str:
+def _described(name: str, shown: ShiftMap, *, over: str) -> str:
     if not shown.differs:
-        return f"{name}: {100 * shown.values.mean():.0f}% at every shift."
+        return f"{name}: {100 * shown.values.mean():.0f}% at every one of {over}."
     down, right = shown.worst
     low, high = 100 * shown.values.min(), 100 * shown.values.max()
     return (
-        f"{name}: between {low:.0f}% and {high:.0f}% over all shifts, "
+        f"{name}: between {low:.0f}% and {high:.0f}% over {over}, "
         f"lowest at {down} pixels down and {right} right."
     )
 
@@ -262,6 +279,7 @@ _DOCUMENT = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <title>{title}</title>

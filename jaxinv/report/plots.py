@@ -5,6 +5,7 @@ them apart, and in grey they keep their order. Lines differ in dashes and marker
 """
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Flip, NetworkResult, Results
 
 # Okabe and Ito (2008) without yellow, which is hard to see on white.
@@ -111,7 +113,7 @@ def heat_map(
         y, x = shown.worst
         axes.plot(x, y, "x", color="white", markersize=9, markeredgewidth=3.5)
         axes.plot(x, y, "x", color="black", markersize=8, markeredgewidth=1.5)
-    axes.set_title(title)
+    axes.set_title(plain(title))
     axes.set_xlabel("shift right (pixels)")
     axes.set_ylabel("shift down (pixels)")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -199,7 +201,7 @@ def curves(
         axes = figure.subplots()
         for number, network in enumerate(networks):
             table = network.curve if across in network.curve else network.radial
-            axes.plot(table[across], table[up], label=network.name, **line_style(number))
+            axes.plot(table[across], table[up], label=plain(network.name), **line_style(number))
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -212,6 +214,24 @@ def curves(
             axes.set_ylim(bottom=0)
         figure.legend(loc="outside upper left", frameon=False, ncols=min(4, len(networks)))
     return figure
+
+
+def plain(text: str) -> str:
+    r"""A name as matplotlib shows it as it is: no formula, and not left out of the legend.
+
+    Example:
+      >>> plain("_a$b$")
+      ' _a\\$b\\$'
+    """
+    shown = printable(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def save(figure: Figure, target: Any, **options: Any) -> None:
+    """Saves a figure, whatever signs the names in it have; the font lacks some."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(target, **options)
 
 
 def line_style(number: int) -> dict[str, Any]:
@@ -237,7 +257,7 @@ def layer_plot(network: NetworkResult) -> Figure:
 
     Example:
       >>> from jaxinv.evaluation.results import LayerRow
-      >>> rows = (LayerRow("conv", (8, 8, 4), "every shift", 0.0, 0.1, 0.9, 0.2),)
+      >>> rows = (LayerRow("conv", (8, 8, 4), "every shift", 0.0, 0.0, 0.1, 0.9, 0.2),)
       >>> len(layer_plot(NetworkResult("a", "net", layers=rows)).axes)
       2
     """
@@ -250,8 +270,9 @@ def layer_plot(network: NetworkResult) -> Figure:
         # Rounding leaves 1e-7; what is exactly zero is drawn at the left edge.
         floor = 1e-8
         columns = (
-            (errors, "integer_error", "whole output positions"),
-            (errors, "half_pixel_error", "half a pixel of the image"),
+            (errors, "lattice_error", "shifts by the layer's stride"),
+            (errors, "integer_error", "by one pixel of the image"),
+            (errors, "half_pixel_error", "by half a pixel"),
             (shares, "cosine", "cosine similarity"),
             (shares, "aliasing", "energy that aliases next"),
         )
@@ -265,7 +286,7 @@ def layer_plot(network: NetworkResult) -> Figure:
         errors.minorticks_off()
         errors.set_xlim(floor / 2, 4)
         errors.set_xlabel("equivariance error (relative)")
-        errors.set_yticks(places, [row.layer for row in rows])
+        errors.set_yticks(places, [plain(row.layer) for row in rows])
         errors.invert_yaxis()
         shares.set_xlim(-0.04, 1.04)
         shares.set_xlabel("share")
@@ -308,8 +329,8 @@ def flip_plot(
         grid = figure.subplots(2, len(flips), squeeze=False)
         for (above, below), flip, pair in zip(grid.T, flips, pictures, strict=True):
             down, right = flip.shift
-            above.set_title(f"“{name(flip.before)}”")
-            below.set_title(f"“{name(flip.after)}”")
+            above.set_title(plain(f"“{name(flip.before)}”"))
+            below.set_title(plain(f"“{name(flip.after)}”"))
             below.set_xlabel(f"{_signed(down)} down\n{_signed(right)} right", fontsize=8)
             for axes, picture in zip((above, below), pair, strict=True):
                 grey = picture.shape[-1] == 1

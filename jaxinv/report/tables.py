@@ -1,18 +1,24 @@
 """The tables of a report as data; terminal, page and CSV files show the same ones."""
 
+import contextlib
 import csv
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxinv.command_line import printable
 from jaxinv.evaluation.results import (
     Estimate,
+    LayerRow,
     NetworkResult,
     Results,
     figure,
-    whole,
+    shift_words,
 )
+from jaxinv.evaluation.ties import proved
+from jaxinv.files import write_whole
 
 Cell = str | int | Estimate | None
 
@@ -49,6 +55,7 @@ def sheets(results: Results) -> list[Sheet]:
     all_sheets = [
         claim_sheet(results),
         network_sheet(results),
+        seeds_sheet(results),
         curve_sheet(results),
         certificate_sheet(results),
         comparison_sheet(results),
@@ -75,10 +82,7 @@ def setting(results: Results) -> str:
         count = f"{done:,} of {total:,}" if done < total else f"{total:,}"
         parts.append(f"{data['name']} ({data['split']}), {count} images")
     if shifts:
-        reach = shifts["max_shift"]
-        what = "all circular shifts" if reach is None else f"within {reach} pixels"
-        fill = "" if shifts["mode"] == "wrap" else f", mode {shifts['mode']}"
-        parts.append(f"{shifts['count']:,} shifts of each ({what}{fill})")
+        parts.append(f"{shift_words(shifts)} of each")
     return ", ".join(parts)
 
 
@@ -110,7 +114,28 @@ def network_sheet(results: Results) -> Sheet:
         if n.figures
     )
     columns = ("network", *names.values(), *(("what it shows",) if sentences else ()))
-    return Sheet("networks", "At all shifts", columns, rows, frozenset({0, 7}))
+    title = f"At {shift_words(results.shifts)}"
+    return Sheet("networks", title, columns, rows, frozenset({0, 7}))
+
+
+def seeds_sheet(results: Results) -> Sheet:
+    """Mean and standard deviation over the seeds of each training."""
+    names = {
+        "centred": "centred",
+        "mean": "mean",
+        "worst": "worst",
+        "consistency": "consistent",
+    }
+    columns = ["training", "seeds"]
+    for title in names.values():
+        columns += [title, f"{title} ±"]
+    rows = []
+    for row in results.seeds:
+        cells: list[Cell] = [row.run, len(row.networks)]
+        for name in names:
+            cells += [row.figures[name], f"{100 * row.spread[name]:.1f}%"]
+        rows.append(tuple(cells))
+    return Sheet("seeds", "Over seeds", tuple(columns), tuple(rows), frozenset({0}))
 
 
 def curve_sheet(results: Results) -> Sheet:
@@ -131,11 +156,13 @@ def curve_sheet(results: Results) -> Sheet:
 def certificate_sheet(results: Results) -> Sheet:
     """What is proved about each network, and the line that ends it."""
     rows = tuple(
-        (n.name, n.certificate["verdict"], n.certificate["first_break"] or "none")
+        (n.name, proved(n.certificate), n.certificate["first_break"] or "none")
         for n in results.networks
         if n.certificate
     )
-    title = "Proved from the program, without data"
+    title = "Proved from the program; conditions of adaptive layers measured on the images"
+    if not any(n.certificate.get("assumptions") for n in results.networks if n.certificate):
+        title = "Proved from the program, without data"
     return Sheet("certificates", title, ("network", "verdict", "first break"), rows, _ALL)
 
 
@@ -155,10 +182,11 @@ def protocol_sheet(results: Results) -> Sheet:
 
 def comparison_sheet(results: Results) -> Sheet:
     """Paired tests between networks."""
+    over = shift_words(results.shifts)
     rows = tuple(
         (
             f"{pair['first']} / {pair['second']}",
-            pair["figure"],
+            pair["figure"].replace("at every shift", f"at every one of {over}"),
             pair["only_first"],
             pair["only_second"],
             figure(pair["p_value"]),
@@ -178,15 +206,22 @@ def layer_sheet(network: NetworkResult) -> Sheet:
             row.layer,
             "x".join(map(str, row.shape)),
             row.state,
-            *("" if v is None else figure(v) for v in (row.integer_error, row.half_pixel_error)),
+            *("" if v is None else figure(v) for v in _errors(row)),
             "" if row.cosine is None else f"{row.cosine:.3f}",
             "" if row.aliasing is None else f"{100 * row.aliasing:.1f}%",
         )
         for row in network.layers
     )
-    columns = ("layer", "output", "proved", "whole pixels", "half pixel", "cosine", "aliased")
-    name = "layers-" + re.sub(r"[^\w.-]+", "_", network.name)
+    columns = (
+        *("layer", "output", "proved"),
+        *("by strides", "by a pixel", "by half", "cosine", "aliased"),
+    )
+    name = "layers-" + re.sub(r"[^\w.-]+", "_", network.name)[:100]
     return Sheet(name, f"Layer by layer: {network.name}", columns, rows, frozenset({0, 2}))
+
+
+def _errors(row: LayerRow) -> tuple[float | None, ...]:
+    return row.lattice_error, row.integer_error, row.half_pixel_error
 
 
 def write_csv(results: Results, directory: Path) -> list[Path]:
@@ -206,15 +241,17 @@ def write_csv(results: Results, directory: Path) -> list[Path]:
       >>> path.read_text().splitlines()
       ['network,mean,mean low,mean high,mean images', 'a,0.5,0.4,0.6,9']
     """
-    paths = []
+    paths: list[Path] = []
     for sheet in sheets(results):
         path = directory / f"{sheet.name}.csv"
-        whole(path, lambda at, sheet=sheet: _write(at, sheet))
+        while path in paths:  # names that differ in signs which files do not have
+            path = path.with_name(f"{path.stem}_.csv")
+        write_whole(path, functools.partial(_write, sheet))
         paths.append(path)
     return paths
 
 
-def _write(path: Path, sheet: Sheet) -> None:
+def _write(sheet: Sheet, path: Path) -> None:
     columns = list(zip(*sheet.rows, strict=True))
     heading: list[str] = []
     body: list[Sequence[object]] = []
@@ -232,10 +269,21 @@ def _write(path: Path, sheet: Sheet) -> None:
         ):
             heading.append(name + label)
             body.append([getattr(cell, part, None) for cell in column])
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heading)
-        writer.writerows(zip(*body, strict=True))
+        writer.writerow(map(_harmless, heading))
+        writer.writerows(map(_harmless, row) for row in zip(*body, strict=True))
+
+
+def _harmless(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula; numbers are none, negative ones either."""
+    if not isinstance(cell, str):
+        return cell
+    shown = printable(cell)
+    with contextlib.suppress(ValueError):
+        float(shown.removesuffix("%"))
+        return shown
+    return f"'{shown}" if shown.lstrip().startswith(("=", "+", "-", "@")) else shown
 
 
 _ALL = frozenset(range(9))

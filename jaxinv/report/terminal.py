@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Estimate, Results, figure
 from jaxinv.report.tables import Cell, Sheet, setting, sheets
 
@@ -31,7 +32,15 @@ def console_for(stream: TextIO | None = None) -> Console:
       100
     """
     stream = stream or sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else WIDTH, highlight=False)
+    width = None if stream.isatty() else WIDTH
+    # Names are shown as they are: nothing in brackets or between colons means anything.
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves to `jaxinv.command_line.run` what happens when nobody reads on."""
+        raise BrokenPipeError
 
 
 def show(results: Results, console: Console) -> None:
@@ -45,17 +54,17 @@ def show(results: Results, console: Console) -> None:
       >>> show(Results(headline="Nothing was measured.", networks=()), console_for())
       Nothing was measured.
     """
-    console.print(Text(results.headline, style="bold"))
+    console.print(Text(printable(results.headline), style="bold"))
     if not results.complete:
         console.print("partial: the evaluation was interrupted", style="bold yellow")
     if setting(results):
-        console.print(setting(results), style="dim")
+        console.print(printable(setting(results)), style="dim")
     crowded = len(results.networks) > LAYERED
     for sheet in sheets(results):
         if crowded and sheet.name.startswith("layers-"):
             continue
         console.print()
-        console.print(Text(sheet.title, style="bold"))
+        console.print(Text(printable(sheet.title), style="bold"))
         console.print(table_of(sheet))
 
 
@@ -80,7 +89,7 @@ def table_of(sheet: Sheet) -> Table:
         prose = number in sheet.prose
         longest = max(len(str(row[number] or "")) for row in sheet.rows) if prose else 0
         table.add_column(
-            name,
+            printable(name),
             justify="left" if prose else "right",
             no_wrap=not prose,
             # A first column of names keeps its width, so that only sentences are folded.
@@ -95,12 +104,12 @@ def _shown(cell: Cell) -> Text:
     if cell is None:
         return Text("")
     if not isinstance(cell, Estimate):
-        return Text(str(cell), style=VERDICTS.get(str(cell), ""))
+        return Text(printable(cell), style=VERDICTS.get(str(cell), ""))
     if cell.unit != "share":
         unit = "" if cell.unit == "relative" else f" {cell.unit}"
         return Text(figure(cell.value) + unit)
     text = Text(f"{100 * cell.value:.1f}%")
     if cell.low is not None and cell.high is not None:
         digits = 0 if cell.high - cell.low >= 0.02 else 1
-        text.append(f"\n{100 * cell.low:.{digits}f}–{100 * cell.high:.{digits}f}", style="dim")
+        text.append(f"\n{100 * cell.low:.{digits}f}-{100 * cell.high:.{digits}f}", style="dim")
     return text

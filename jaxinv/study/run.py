@@ -5,25 +5,30 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import FEW, Audit, Plan
 from jaxinv.evaluation.features import feature_error
+from jaxinv.evaluation.loading import first_images
 from jaxinv.evaluation.progress import say
-from jaxinv.evaluation.results import Estimate, Results, circumstances
+from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
 from jaxinv.evaluation.run import audit_all, described, shifts_of
+from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject, of_module
+from jaxinv.evaluation.summary import curve_of
 from jaxinv.orbit import symmetrize
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import decide, headline, sentence
 from jaxinv.training import train_and_evaluate
+from jaxinv.training.workdir import CONFIG_FILE
 
 # Pairs that differ in one thing: pooling, the data, the head, padding, how a stride samples.
 PAIRS = (
@@ -49,8 +54,10 @@ class StudyConfig:
     """Passes over the 1,297 training images."""
     images: int = 100
     """Test images that every network is evaluated on, at every shift."""
+    seeds: int = 1
+    """Networks of each kind, with the seeds `plan.seed`, `plan.seed + 1` and so on."""
     plan: Plan = dataclasses.field(default_factory=Plan)
-    """What is done to each network; its seed is that of the training too."""
+    """What is done to each network; its seed is that of the first training too."""
     arms: tuple[Arm, ...] = ARMS
     """The networks."""
 
@@ -71,7 +78,7 @@ def run_study(
       ValueError: if the folder holds a study with other settings, or cannot be written.
     """
     start = time.monotonic()
-    dataset = data.load("digits", split=f"test[:{config.images}]")
+    dataset = first_images(data.load("digits", split=f"test[:{config.images}]"), config.images)
     first_layers: dict[str, Estimate] = {}
 
     def look_at_first_layer(subject: Subject, made: Audit) -> None:
@@ -88,7 +95,8 @@ def run_study(
             progress=progress,
             finished=look_at_first_layer,
         )
-    networks = {made.result.name: made.result for made in found}
+    seeds = seeds_rows(found)
+    networks = over_seeds(found, seeds)
     audits = {
         made.result.name: dataclasses.replace(
             made,
@@ -102,6 +110,7 @@ def run_study(
         networks=tuple(made.result for made in audits.values()),
         claims=claims,
         comparisons=tuple(_comparisons(audits)),
+        seeds=seeds,
         dataset=described(dataset),
         shifts=shifts_of(found, config.plan.options),
         run=circumstances(seed=config.plan.seed, seconds=time.monotonic() - start),
@@ -128,26 +137,63 @@ def networks_of(
     Raises:
       ValueError: if its folder holds another run.
     """
-    made: dict[str, Subject] = {}
+    made: dict[tuple[str, int], Subject] = {}
+    seeds = range(config.plan.seed, config.plan.seed + config.seeds)
     stop, trainer = threading.Event(), ThreadPoolExecutor(1)
     try:
         runs = {
-            arm.name: trainer.submit(_trained, arm, config, stop=stop, progress=progress)
+            (arm.name, seed): trainer.submit(
+                _trained, arm, config, seed=seed, stop=stop, progress=progress
+            )
             for arm in config.arms
+            for seed in seeds
             if arm.averages is None
         }
         for number, arm in enumerate(config.arms, 1):
             say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
-            if arm.averages is None:
-                made[arm.name] = runs[arm.name].result()
-            elif config.plan.certify:
-                made[arm.name] = _averaged(arm, made[arm.averages])
-            else:
-                continue  # at all shifts it is known by its proof only
-            yield made[arm.name]
+            for seed in seeds:
+                if arm.averages is None:
+                    made[arm.name, seed] = runs[arm.name, seed].result()
+                elif config.plan.certify:
+                    made[arm.name, seed] = _averaged(arm, made[arm.averages, seed])
+                else:
+                    continue  # at all shifts it is known by its proof only
+                yield _named(made[arm.name, seed], arm, config, seed=seed)
     finally:
         stop.set()
         trainer.shutdown(cancel_futures=True)
+
+
+def _named(subject: Subject, arm: Arm, config: StudyConfig, *, seed: int) -> Subject:
+    """The first network of an arm has the arm's name, the others have their seed in theirs."""
+    repeats = seed != config.plan.seed
+    return dataclasses.replace(
+        subject,
+        name=f"{arm.name}, seed {seed}" if repeats else arm.name,
+        run=arm.name if config.seeds > 1 else "",
+        repeats=repeats,
+    )
+
+
+def over_seeds(found: Sequence[Audit], seeds: Sequence[SeedsRow]) -> dict[str, NetworkResult]:
+    """What claims and sentences speak of: each network, with its mean over seeds if it has several.
+
+    Args:
+      found: the audits.
+      seeds: a row for each network with several.
+
+    Returns:
+      Results by name.
+    """
+    networks = {made.result.name: made.result for made in found}
+    for row in seeds:
+        curves = [curve_of(made.sweep) for made in found if made.result.name in row.networks]
+        mean = {name: np.mean([c[name] for c in curves], axis=0).tolist() for name in curves[0]}
+        first = networks[row.run]
+        networks[row.run] = dataclasses.replace(
+            first, figures={**first.figures, **row.figures}, curve=mean
+        )
+    return networks
 
 
 def _averaged(arm: Arm, network: Subject) -> Subject:
@@ -162,13 +208,19 @@ def _averaged(arm: Arm, network: Subject) -> Subject:
 
 
 def _trained(
-    arm: Arm, config: StudyConfig, *, stop: threading.Event, progress: Progress | None
+    arm: Arm,
+    config: StudyConfig,
+    *,
+    seed: int,
+    stop: threading.Event,
+    progress: Progress | None,
 ) -> Subject:
-    folder = config.folder / "networks" / re.sub(r"\W+", "-", arm.name)
+    name = re.sub(r"\W+", "-", arm.name)
+    folder = config.folder / "networks" / (name if seed == config.plan.seed else f"{name}-{seed}")
     result = train_and_evaluate(
-        training_of(arm, epochs=config.epochs, seed=config.plan.seed),
+        training_of(arm, epochs=config.epochs, seed=seed),
         folder,
-        resume=(folder / "config.json").exists(),
+        resume=(folder / CONFIG_FILE).exists(),
         show=progress or False,
         stop=stop,
     )
@@ -179,7 +231,7 @@ def _trained(
         title=arm.title,
         mean=result.data.mean,
         std=result.data.std,
-        origin={"checkpoint": folder.as_posix(), "step": result.step},
+        origin={"checkpoint": folder.as_posix(), "step": result.step, "seed": seed},
     )
 
 

@@ -31,9 +31,20 @@ def test_sampled_figures_agree_with_the_exact_ones(figures):
     assert len(pairs) >= 6
     for found, exact, sampled in pairs:
         if found[exact].unit == "share":
-            reach = (found[sampled].high - found[sampled].low) / 2
+            low, high = found[sampled].low, found[sampled].high
+            reach = 0 if low is None else (high - low) / 2
             # three standard errors, and a draw where all pairs agreed by chance
             assert abs(found[exact].value - found[sampled].value) <= 1.6 * reach + 0.05
+
+
+def test_draws_that_all_agree_have_no_interval():
+    agreed = [protocols.Drawn(np.float32(1), np.float32(0))] * 2
+    estimate = protocols._joined(agreed, [3, 1])
+    assert (estimate.value, estimate.low, estimate.high, estimate.count) == (1, None, None, 4)
+    differing = [agreed[0], protocols.Drawn(np.float32(0.5), np.float32(0.1))]
+    estimate = protocols._joined(differing, [2, 2])
+    assert estimate.value == 0.75
+    np.testing.assert_allclose((estimate.low, estimate.high), 0.75 + np.array([-1, 1]) * 0.098)
 
 
 @pytest.mark.parametrize("name", ["all-shifts", "chaman2021"])

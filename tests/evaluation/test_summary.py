@@ -117,6 +117,24 @@ def test_a_mean_has_a_bootstrap_interval_around_it():
     assert estimate.high == pytest.approx(estimate.value + 1.96 * spread, abs=0.3 * spread)
 
 
+@pytest.mark.parametrize("right", [0, 1, 3, 4])
+def test_equal_numbers_have_equal_intervals(right):
+    shares = np.arange(4) < right
+    proportion = summary.share(shares)
+    for dtype in (bool, int, np.float32, np.float64):
+        assert summary.mean(np.asarray(shares, dtype)) == proportion
+    assert proportion.high - proportion.low > 0.2  # four images do not make a share certain
+    # Other means: the same in another order, and again.
+    values = np.random.default_rng(0).random(50)
+    assert summary.mean(values) == summary.mean(values[::-1]) == summary.mean(values)
+    # What is no share is no proportion.
+    assert summary.mean(np.array([0.0, 1.0, 1.0]), unit="dB").low == 0
+
+
+def test_a_mean_of_one_image_has_no_interval():
+    assert summary.mean(np.array([0.5])) == Estimate(0.5, None, None, 1)
+
+
 def test_an_estimate_says_its_interval():
     assert str(Estimate(0.9756, 0.96, 0.98, 100)) == "97.6% (96.0 to 98.0)"
     assert str(Estimate(31.4, None, None, 5, "dB")) == "31.4 dB"

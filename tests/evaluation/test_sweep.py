@@ -2,6 +2,8 @@
 
 import itertools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -79,18 +81,50 @@ def test_a_damaged_shard_is_computed_again(peak_subject, dataset, tmp_path):
 
 
 def test_shards_of_other_weights_images_or_shifts_are_not_taken(peak_subject, dataset, tmp_path):
-    variants = itertools.product(("a", "b"), (None, 1))
-    for identity, max_shift in variants:
-        sweep(
-            peak_subject.apply,
-            dataset.images,
-            dataset.labels,
-            options=SweepOptions(max_shift=max_shift),
-            directory=tmp_path,
-            identity=identity,
-        )
+    def twice(images):
+        return peak_subject.apply(images) * 2
+
+    for apply, options in itertools.product(
+        (peak_subject.apply, twice),
+        (SweepOptions(), SweepOptions(max_shift=1), SweepOptions(share=False)),
+    ):
+        sweep(apply, dataset.images, dataset.labels, options=options, directory=tmp_path)
     sweep(peak_subject.apply, dataset.images[:3], dataset.labels[:3], directory=tmp_path)
-    assert len(list(tmp_path.rglob("*.npz"))) == 5
+    sweep(peak_subject.apply, dataset.images, dataset.labels[::-1].copy(), directory=tmp_path)
+    assert len(list(tmp_path.rglob("*.npz"))) == 8
+
+
+def test_what_calls_back_into_python_is_computed_anew(dataset, tmp_path):
+    factor = 1.0
+
+    def apply(images):
+        means = jnp.mean(images.astype(jnp.float32), (1, 2)) * jnp.arange(3.0)
+        return jax.pure_callback(lambda m: m * factor, means, means, vmap_method="sequential")
+
+    given = (apply, dataset.images, dataset.labels)
+    first = sweep(*given, options=SweepOptions(max_shift=1), directory=tmp_path)
+    factor = -1.0
+    second = sweep(*given, options=SweepOptions(max_shift=1), directory=tmp_path)
+    np.testing.assert_array_equal(first.outputs, -second.outputs)
+    assert list(tmp_path.rglob("*.npz")) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_outputs_that_are_not_finite_are_refused_with_their_number(dataset, tmp_path, value):
+    images = np.zeros_like(dataset.images)
+    images[[1, 4], 3, 3] = 9  # the shift by (0, -1) brings this light to the watched place
+
+    def apply(x):
+        watched = (x[:, 3, 2, 0] > 0)[:, None]
+        return jnp.where(watched, jnp.array([0.0, value, 1.0]), jnp.array([1.0, 0.0, 0.0]))
+
+    words = r"on 2 of the images 0 to 5, first at shift \(0, -1\)"
+    options = SweepOptions(max_shift=2)
+    with pytest.raises(ValueError, match=words):
+        sweep(apply, images, dataset.labels, options=options, directory=tmp_path)
+    assert list(tmp_path.rglob("*.npz")) == []
+    with pytest.raises(ValueError, match=words):
+        few_shifts(apply, images, dataset.labels, measured=((0, 1), (0, -1)))
 
 
 @pytest.mark.parametrize(
@@ -119,5 +153,5 @@ def test_a_proved_network_is_known_from_a_few_shifts(make_subject, dataset):
 
 
 def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, dataset):
-    with pytest.raises(AssertionError, match="proved invariant"):
+    with pytest.raises(ValueError, match="proved invariant"):
         few_shifts(peak_subject.apply, dataset.images, dataset.labels)

@@ -55,7 +55,7 @@ def network(name, reach):
         radial={"radius": sizes, "sensitivity": [1 - float(field[0, s]) for s in sizes]},
         worst_shift=(-8, -8),
         layers=tuple(
-            LayerRow(f"Conv_{i}", (16, 16, 8), "every shift", 10.0 ** (i - 7), 0.1, 0.9, 0.2)
+            LayerRow(f"Conv_{i}", (16, 16, 8), "every shift", 10.0 ** (i - 7), 0.01, 0.1, 0.9, 0.2)
             for i in range(5)
         ),
         flips=(Flip(3, 1, 1, 7, (0, 1), 0.9, 0.2), Flip(5, 2, 2, 4, (1, -1), 0.8, 0.1)),

@@ -1,17 +1,22 @@
 """report.html as a reader meets it: in a browser, on a phone, without a network."""
 
+import csv
 import dataclasses
 import html
 import itertools
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from jaxinv.evaluation.results import Estimate, LayerRow, NetworkResult, Results
 from jaxinv.report import page as page_module
 from jaxinv.report.page import page, write_page
 from jaxinv.report.plots import shift_map, single_heat_map
+from jaxinv.report.tables import write_csv
+from jaxinv.report.terminal import console_for, show
 
 VOID = {"meta", "link", "br", "img", "path", "use", "circle", "rect", "image", "stop"}
 
@@ -89,13 +94,65 @@ def test_rounding_has_no_worst_shift(report):
         shown = shift_map(values, (range(4), range(4)), wrap=True)
         document = page(results, **drawings | {"accuracy": {"net": shown}, "confidence": {}})
         lines = len(single_heat_map(shown, title="net").axes[0].lines)
-        drawn[noise] = ("50% at every shift" in document, lines)
+        drawn[noise] = ("50% at every one of all 256 circular shifts" in document, lines)
     assert drawn == {1e-7: (True, 0), 1e-2: (False, 2)}
 
 
 def test_text_is_escaped(document):
     assert "<dense>" not in document
     assert "Dense after flatten" in document
+
+
+HOSTILE = (
+    "=cmd|' /C calc'!A0 <script>alert(1)</script> [red]x[/red] :smile: \x1b[31m\n 字 $\\frac{ _a$"
+)
+
+
+def test_names_are_shown_and_not_obeyed(report, tmp_path, capsys):
+    results, drawings = report
+    names = {"dense": HOSTILE, "pooled": "_hidden from legends"}
+    renamed = dataclasses.replace(
+        results,
+        networks=tuple(
+            dataclasses.replace(network, name=names[network.name], says="-1+1")
+            for network in results.networks
+        ),
+    )
+    drawn = {
+        kind: {names[name]: shown for name, shown in maps.items()}
+        for kind, maps in drawings.items()
+    }
+    document = page(renamed, **drawn)
+    outline_of(document)
+    assert "<script" not in document
+    assert "\x1b" not in document
+    shown = html.escape(HOSTILE.replace("\x1b", "\\x1b"), quote=False)
+    assert shown.replace("'", "&#x27;") in document
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", document)
+    assert any("$" in text for text in texts)
+    assert any("_hidden" in text for text in texts)
+    written = {path.name: path.read_text(encoding="utf-8") for path in write_csv(renamed, tmp_path)}
+    with (tmp_path / "networks.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[1][0].startswith("'=cmd")
+    assert rows[1][-1] == "'-1+1"
+    assert not any("\x1b" in text for text in written.values())
+    assert len(written) == len({name.lower() for name in written}) == 8
+    show(renamed, console_for(sys.stdout))
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "[red]x[/red] :smile:" in " ".join(said.split())
+
+
+def test_numbers_stay_numbers_in_csv_files(tmp_path):
+    figures = {"invariance_error": Estimate(-0.5, -1.0, None, 3, "relative")}
+    rows = (LayerRow("-conv", (2,), "@every shift", -1e-8, 0.5, -0.25, 0.1, 0.2),)
+    results = Results("", (NetworkResult("n", "n", figures=figures, layers=rows),))
+    write_csv(results, tmp_path)
+    assert (tmp_path / "networks.csv").read_text().splitlines()[1] == "n,-0.5,-1.0,,3"
+    assert (tmp_path / "layers-n.csv").read_text().splitlines()[1] == (
+        "'-conv,2,'@every shift,-1.0e-08,0.500,-0.250,0.100,20.0%"
+    )
 
 
 def test_colours_follow_the_page_and_not_the_plotting_library(document):
@@ -141,13 +198,38 @@ document.querySelector("iframe").onload = event => Object.assign(
 def test_a_browser_renders_it_without_errors_requests_or_overflow(
     document, browse, tmp_path, width
 ):
-    shown = html.escape(document.replace("</body>", PROBE))
+    # The page itself lets no program run; the probe is one.
+    probed = document.replace(
+        "default-src 'none';", "default-src 'none'; script-src 'unsafe-inline';"
+    )
+    assert probed != document
+    shown = html.escape(probed.replace("</body>", PROBE))
     write_page(tmp_path / "report.html", FRAME.format(width=width, page=shown))
     rendered = browse(tmp_path / "report.html")
     assert rendered.console == []
     assert rendered.requests == []
     found = dict(re.findall(r'data-(\w+)="(\d+)"', rendered.document[:200]))
     assert found == {"overflow": "0", "width": str(width), "drawn": "10"}
+
+
+SMUGGLED = """<img src="http://127.0.0.1:9/pixel.png"><script>document.title = "obeyed"</script>
+<link rel="stylesheet" href="http://127.0.0.1:9/style.css"><iframe src="http://127.0.0.1:9/"></iframe>
+<style>body { background: url(http://127.0.0.1:9/background.png) }</style></body>"""
+
+
+def test_nothing_from_outside_is_asked_for_and_no_program_runs(document, browse, tmp_path):
+    path = tmp_path / "report.html"
+    write_page(path, document.replace("</body>", SMUGGLED))
+    rendered = browse(path)
+    assert rendered.requests == []
+    assert "<title>obeyed</title>" not in rendered.document
+    assert any("Content Security Policy" in line for line in rendered.console)
+    # Without the policy the browser obeys: the check above can fail.
+    policy = re.search(r"<meta http-equiv=.*?>", document)[0]
+    write_page(path, document.replace("</body>", SMUGGLED).replace(policy, ""))
+    rendered = browse(path)
+    assert len(rendered.requests) == 4
+    assert "<title>obeyed</title>" in rendered.document
 
 
 def test_the_browser_check_notices_errors_and_requests(browse, tmp_path):

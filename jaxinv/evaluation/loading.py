@@ -1,0 +1,202 @@
+"""What a command names: networks, images, and whether they fit each other."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv import data
+from jaxinv.evaluation.audit import Plan, shown_to_the_network
+from jaxinv.evaluation.parameters import LIMIT
+from jaxinv.evaluation.subject import Subject, of_function, of_module
+from jaxinv.evaluation.sweep import SweepOptions
+from jaxinv.orbit import shift_set
+from jaxinv.training import TrainConfig, load_checkpoint
+from jaxinv.training.workdir import read_run
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """What is evaluated, on what, and how."""
+
+    checkpoint: tuple[Path, ...] = ()
+    """Workdirs of train.py."""
+    apply: str | None = None
+    """The user's own network, package.module:function."""
+    params: Path | None = None
+    """File of its parameters."""
+    params_limit: float = LIMIT
+    """Gigabytes that they may take."""
+    dataset: str | None = None
+    """Data set; by default the one a checkpoint was trained on, else digits."""
+    split: str = "test"
+    """Split, a slice such as test[:1000] included."""
+    data_dir: Path | None = None
+    """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
+    images: int | None = None
+    """Number of images, the first of the split; None for all."""
+    plan: Plan = dataclasses.field(default_factory=Plan)
+    """What is done to each network."""
+
+
+def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
+    """Loads networks and data set.
+
+    Args:
+      config: which.
+
+    Returns:
+      The networks, and the data set of all of them.
+
+    Raises:
+      ValueError: as `evaluate_networks`.
+    """
+    if not config.checkpoint and config.apply is None:
+        raise ValueError("nothing to evaluate: give a checkpoint, or apply with params")
+    if config.params is not None and config.apply is None:
+        raise ValueError("params belongs to apply, which names the function that takes them")
+    subjects: list[Subject] = []
+    trained: list[TrainConfig] = []
+    places = [path.resolve() for path in config.checkpoint]
+    for path, place in zip(config.checkpoint, places, strict=True):
+        if places.count(place) > 1:
+            raise ValueError(f"checkpoint {path} is given twice; a network has one row")
+        short = place.name and [p.name for p in places].count(place.name) == 1
+        trained.append(read_run(path)[0])
+        subjects += _of_checkpoint(path, trained[-1], name=place.name if short else str(place))
+    if config.apply is not None:
+        subjects.append(of_function(config.apply, config.params, limit=config.params_limit))
+    names = [subject.name for subject in subjects]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two networks are called {twice.pop()}; a name stands for one")
+    chosen = {config.dataset} if config.dataset is not None else {run.dataset for run in trained}
+    canvases = {run.canvas for run in trained}
+    if len(chosen) > 1 or len(canvases) > 1:
+        different = ", ".join(sorted({run.dataset for run in trained}))
+        raise ValueError(
+            f"the checkpoints were trained on different images ({different}); "
+            "name one data set for all, and compare networks that take the same size"
+        )
+    name = next(iter(chosen), "digits")
+    if name == "digits" and config.data_dir is not None:
+        raise ValueError("data_dir means nothing for digits, which come with scikit-learn")
+    stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
+    split = config.split
+    if config.images is not None and "[" not in split:
+        split += f"[:{config.images}]"  # no more is read than that
+    dataset = data.load(
+        name,
+        split=split,
+        data_dir=config.data_dir or next(stored, None),
+        canvas=next(iter(canvases), None),
+    )
+    return subjects, first_images(dataset, config.images)
+
+
+def _of_checkpoint(path: Path, trained: TrainConfig, *, name: str) -> Iterator[Subject]:
+    """The networks of a workdir: one, or one for each seed."""
+    options = ", ".join(f"{k}={v}" for k, v in trained.model_options.items())
+    for number in range(trained.seeds):
+        loaded = load_checkpoint(path, seed=number)
+        seed, many = trained.seed + number, trained.seeds > 1
+        yield of_module(
+            loaded.model,
+            loaded.variables,
+            name=f"{name}, seed {seed}" if many else name,
+            title=f"{trained.model}({options}) trained on {trained.dataset}",
+            mean=loaded.data.mean,
+            std=loaded.data.std,
+            origin={"checkpoint": str(path), "step": loaded.step, "seed": seed},
+            run=name if many else "",
+        )
+
+
+def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
+    """The first images of a data set.
+
+    Args:
+      dataset: the data set.
+      count: how many; None for all.
+
+    Returns:
+      A data set of so many.
+
+    Raises:
+      ValueError: if there are not so many.
+
+    Example:
+      >>> len(first_images(data.load(split="test"), 3))
+      3
+    """
+    if count is None:
+        return dataset
+    if count > len(dataset):
+        raise ValueError(f"images is {count}; {dataset.name} ({dataset.split}) has {len(dataset)}")
+    some = dataset.images[:count], dataset.labels[:count]
+    return dataclasses.replace(dataset, images=some[0], labels=some[1])
+
+
+def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
+    """Raises unless the images can be shifted so far; before anything is made for each shift.
+
+    Args:
+      dataset: the images.
+      options: the shifts.
+
+    Raises:
+      ValueError: if they cannot.
+
+    Example:
+      >>> check_reach(data.load(split="test[:1]"), SweepOptions(max_shift=4))
+    """
+    height, width = dataset.images.shape[1:3]
+    least, m = min(height, width), options.max_shift
+    largest = (least - 1) // 2 if options.mode == "crop" else least - 1
+    if m is not None and not 0 <= m <= largest:
+        raise ValueError(
+            f"max_shift is {m}; allowed are numbers from 0 to {largest} for images of "
+            f"{height} x {width} and mode {options.mode}"
+        )
+    shift_set((height, width), mode=options.mode, max_shift=m)
+
+
+def check_fits(
+    subject: Subject, dataset: data.Dataset, options: SweepOptions | None = None
+) -> None:
+    """Raises unless a network maps the images to one real output per image and class.
+
+    Args:
+      subject: the network.
+      dataset: the images.
+      options: of the sweep; with mode "crop" the network sees windows of the images.
+
+    Raises:
+      ValueError: if it does not.
+    """
+    options = options or SweepOptions()
+    shape = (2, *shown_to_the_network(dataset.images[:1], options).shape[1:])
+    what = f"images of shape {shape[1:]} of {dataset.name}"
+    if options.mode == "crop":
+        what = f"windows of shape {shape[1:]} that mode crop cuts from images of {dataset.name}"
+    try:
+        out = jax.eval_shape(subject.apply, jax.ShapeDtypeStruct(shape, np.float32))
+    except (
+        Exception
+    ) as error:  # each framework has an error of its own for a shape that does not fit
+        raise ValueError(f"{subject.name} does not take {what}: {_first_line(error)}") from error
+    got = getattr(out, "shape", None)
+    if got is None or len(got) != 2 or got[0] != 2 or got[1] < dataset.num_classes:
+        raise ValueError(
+            f"{subject.name} returns {'no array' if got is None else got} for {shape}; needed are "
+            f"outputs (n, classes) with at least {dataset.num_classes} classes"
+        )
+    if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
+        raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else repr(error)

@@ -1,0 +1,72 @@
+"""Networks of one training that differ in their seed: what they have in common, and the spread."""
+
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv import metrics
+from jaxinv.evaluation import summary
+from jaxinv.evaluation.audit import Audit
+from jaxinv.evaluation.results import Estimate, SeedsRow
+from jaxinv.evaluation.sweep import Sweep
+
+
+def seeds_rows(audits: Sequence[Audit]) -> tuple[SeedsRow, ...]:
+    """A row for each training of which several networks were audited on the same images.
+
+    Args:
+      audits: what was found.
+
+    Returns:
+      The rows.
+
+    Example:
+      >>> seeds_rows([])
+      ()
+    """
+    runs: dict[str, list[Audit]] = {}
+    for made in audits:
+        runs.setdefault(made.result.run, []).append(made)
+    rows = []
+    for run, together in runs.items():
+        whole = max(made.sweep.count for made in together)
+        together = [made for made in together if made.sweep.count == whole]
+        if run and len(together) > 1:
+            rows.append(_row(run, together))
+    return tuple(rows)
+
+
+def _row(run: str, together: Sequence[Audit]) -> SeedsRow:
+    each = [_per_image(made.sweep) for made in together]
+    figures = {
+        name: summary.mean(jnp.asarray(np.mean([one[name] for one in each], axis=0)))
+        for name in each[0]
+    }
+    values = {
+        name: [made.result.figures[name].value for made in together]
+        for name in ("centred", "mean", "worst", "consistency", "invariance_error")
+    }
+    # Largest over the images of a network: there is no number for each image.
+    name = "invariance_error"
+    figures[name] = Estimate(
+        float(np.mean(values[name])), None, None, together[0].sweep.count, "relative"
+    )
+    return SeedsRow(
+        run=run,
+        networks=tuple(made.result.name for made in together),
+        figures=figures,
+        spread={name: float(np.std(found, ddof=1)) for name, found in values.items()},
+    )
+
+
+def _per_image(found: Sweep) -> Mapping[str, np.ndarray]:
+    right = found.predictions == found.labels
+    return {
+        "centred": right[found.unshifted].astype(np.float32),
+        "mean": right.mean(axis=(0, 1), dtype=np.float32),
+        "worst": right.all(axis=(0, 1)).astype(np.float32),
+        "consistency": np.asarray(
+            metrics.consistency(jnp.asarray(found.predictions), per_image=True)
+        ),
+    }
