@@ -1,6 +1,5 @@
 """README.md and docs/ say what is there: commands, links, headings."""
 
-import csv
 import dataclasses
 import doctest
 import importlib.util
@@ -62,8 +61,8 @@ def test_examples_of_the_readme_run():
 
 
 def test_the_table_is_that_of_the_run_whose_files_stand_beside_it(generate):
-    with (ROOT / "docs" / "images" / "networks.csv").open() as file:
-        table = generate.study_table(list(csv.DictReader(file)))
+    files = (ROOT / "docs" / "images" / name for name in ("networks.csv", "seeds.csv"))
+    table = generate.study_table(*map(generate.read_rows, files))
     assert f"<!-- study -->\n{table}<!-- end of study -->" in (ROOT / "README.md").read_text()
 
 
