@@ -59,7 +59,9 @@ def _merged(value: Value, dim: int, factor: Factor) -> Value:
         middle = [math.prod(shape[start : start + len(old)])] if new else []
         base = jnp.reshape(base, shape[:start] + middle + shape[start + len(old) :])
     dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
-    origin = ("merged", value.origin, start, tuple(f.size for f in old))
+    # What is seen of a window does not change its base.
+    sizes = tuple(None if isinstance(f, Window) else f.size for f in old)
+    origin = ("merged", value.origin, start, sizes)
     return value.with_base(base, origin=origin, dims=dims)
 
 

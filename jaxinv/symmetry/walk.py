@@ -13,6 +13,7 @@ from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.rules import RULES, calls, loops
 from jaxinv.symmetry.rules.fallback import at_each_shift
+from jaxinv.symmetry.rules.filtering import filtered
 from jaxinv.symmetry.values import Value, constant
 
 
@@ -24,8 +25,11 @@ def apply_rule(ctx: Context, equation: Equation, operands: Sequence[Value]) -> l
             constant(jnp.zeros(a.shape, a.dtype), a.shape, n_axes, known=ctx.computes)
             for a in equation.out_avals
         ]
-    rule = _CALLS.get(equation.primitive) or RULES.get(equation.primitive, at_each_shift)
-    results = rule(ctx, equation, *operands)
+    if equation.whole is not None:
+        results = filtered(ctx, equation, equation.whole, *operands)
+    else:
+        rule = _CALLS.get(equation.primitive) or RULES.get(equation.primitive, at_each_shift)
+        results = rule(ctx, equation, *operands)
     if equation.primitive in _CALLS:
         # Functions of the same values may differ in their derivatives.
         results = [dataclasses.replace(r, origin=object()) for r in results]

@@ -131,6 +131,11 @@ def concatenated(
     size = sum(v.shape[dim] for v in values)
     if len(values) == 1:
         return values[0]
+    if len({v.dims[dim][1:] for v in values}) == 1 < len(values[0].dims[dim]):
+        # Neighbours in the outermost factor, each with the same factors inside.
+        apart = concatenated(ctx, [_apart(v, dim) for v in values], dim, border)
+        row = (*apart.dims[dim], *apart.dims[dim + 1])
+        return dataclasses.replace(apart, dims=(*apart.dims[:dim], row, *apart.dims[dim + 2 :]))
     reason = Cause.JOINED_DIFFERENTLY()
     if any(v.dims[dim] and isinstance(v.dims[dim][0], Window) for v in values):
         values = [as_single(ctx, v, dim, reason) for v in values]
@@ -151,6 +156,13 @@ def concatenated(
         bases = [v.base if v.dims[dim] else jnp.expand_dims(v.base, place) for v in values]
         base = lax.concatenate(broadcast_but(bases, place), place)
     return normal(ctx, Value(period_of(values), dims, base, object(), decisions_of(values)))
+
+
+def _apart(value: Value, dim: int) -> Value:
+    """The value with the outermost factor of a dimension as a dimension of its own."""
+    head, *tail = value.dims[dim]
+    dims = (*value.dims[:dim], (head,), tuple(tail), *value.dims[dim + 1 :])
+    return dataclasses.replace(value, dims=dims)
 
 
 def _unlike(ctx: Context, values: Sequence[Value], dim: int) -> Reason:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, normal
+from jaxinv.symmetry.moves import Context, normal, replace_factor
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.rules.joining import concatenated
@@ -148,6 +148,9 @@ def _row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
 
 
 def _still_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
+    if len(value.dims[dim]) == 1 and isinstance(value.dims[dim][0], Uniform):
+        alike = Uniform(len(index))
+        return normal(ctx, replace_factor(value, value.place(dim), alike, value.base))
     value = as_plain(ctx, value, dim, ANOTHER_ORDER)
     base, place = value.base, value.place(dim)
     if base is not None:

@@ -20,7 +20,7 @@ from jaxinv.symmetry.moves import (
 )
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
-from jaxinv.symmetry.rules.per_position import results_of
+from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
@@ -152,23 +152,9 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """All positions of a torus have one order, wherever they start; else as running sums."""
     dim = int(equation.params["dimension"])
-    # Which of equal positions comes first depends on the shift, and with it the gradient.
-    if len(operands) == 1 and not ctx.differentiated:
-        operands = (_in_any_order(ctx, operands[0], dim),)
+    if len(operands) == 1:
+        operands = (in_any_order(ctx, operands[0], dim),)
     return along_dimension("dimension")(ctx, equation, *operands)
-
-
-def _in_any_order(ctx: Context, value: Value, dim: int) -> Value:
-    """The value with plain positions for windows of a dimension that show all of their torus."""
-    row = tuple(
-        Plain(f.size)
-        if isinstance(f, Window) and f.valid is None and f.size == positions(ctx.torus, value, f)
-        else f
-        for f in value.dims[dim]
-    )
-    if row == value.dims[dim] or any(isinstance(f, Window) for f in row):
-        return value
-    return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :]))
 
 
 def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:

@@ -14,7 +14,6 @@ from jaxinv.declarations import declare_p
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules import (
-    filtering,
     indexing,
     joining,
     layout,
@@ -81,7 +80,7 @@ RULES |= {
     primitives.dot_general_p: dot_general,
     primitives.dynamic_slice_p: indexing.dynamic_slice,
     primitives.dynamic_update_slice_p: indexing.dynamic_update_slice,
-    primitives.fft_p: filtering.fft,
+    primitives.fft_p: reduction.fft,
     primitives.gather_p: indexing.gather,
     primitives.iota_p: iota,
     primitives.pad_p: joining.pad,
