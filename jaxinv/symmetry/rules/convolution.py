@@ -13,6 +13,7 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
@@ -20,6 +21,13 @@ from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
 
 
+def _flops(equation: Equation) -> int:
+    kernel = equation.in_avals[1].shape
+    features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+    return 2 * math.prod(equation.out_avals[0].shape) * (math.prod(kernel) // max(1, features))
+
+
+@rule("conv_general_dilated", layer="conv_general_dilated", flops=_flops)
 def conv_general_dilated(
     ctx: Context, equation: Equation, image: Value, kernel: Value
 ) -> list[Value]:

@@ -12,6 +12,7 @@ from jaxinv.symmetry.factoring import as_single, split
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules import per_position
 from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken
@@ -23,6 +24,7 @@ UNKNOWN = Cause.UNKNOWN_POSITIONS()
 REPLACED = Cause.REPLACED()
 
 
+@rule("gather")
 def gather(ctx: Context, equation: Equation, operand: Value, indices: Value) -> list[Value]:
     """Known places along what moves are slices and repeats; all else is read place by place."""
     index = ctx.program.known_value(equation.ins[1])
@@ -39,6 +41,7 @@ def _moves(value: Value, dim: int) -> bool:
     return any(isinstance(f, Window) for f in value.dims[dim])
 
 
+@rule("dynamic_slice")
 def dynamic_slice(ctx: Context, equation: Equation, operand: Value, *starts: Value) -> list[Value]:
     """Known starts are slices; along what does not move a start may be any."""
     sizes = equation.params["slice_sizes"]
@@ -51,6 +54,7 @@ def dynamic_slice(ctx: Context, equation: Equation, operand: Value, *starts: Val
     return per_position.cut_out(ctx, equation, [operand, *starts], UNKNOWN)
 
 
+@rule("dynamic_update_slice")
 def dynamic_update_slice(
     ctx: Context, equation: Equation, operand: Value, update: Value, *starts: Value
 ) -> list[Value]:
@@ -90,6 +94,7 @@ def _replaced(
     return update
 
 
+@rule("scatter scatter_add scatter_sub scatter_mul scatter_max scatter_min")
 def scatter(
     ctx: Context, equation: Equation, operand: Value, indices: Value, updates: Value
 ) -> list[Value]:

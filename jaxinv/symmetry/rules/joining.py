@@ -11,12 +11,14 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.layout import sliced
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
+@rule("pad")
 def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[Value]:
     """A constant between positions dilates a window; at the ends it is a border, and its end."""
     zeros = ctx.program.known_value(equation.ins[1]) == 0
@@ -82,6 +84,7 @@ def _filled(value: Value, base, place: int, config, fill: Value):
     return jnp.where(inside, padded, filled)
 
 
+@rule("stack")
 def stack(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Pieces of one position along a new dimension, joined."""
     dim = equation.params["axis"]
@@ -89,6 +92,7 @@ def stack(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     return [concatenated(ctx, pieces, dim)]
 
 
+@rule("tile")
 def tile(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A whole torus goes around several times; all else is repeated as it is."""
     for dim, count in enumerate(map(int, equation.params["reps"])):
@@ -109,6 +113,7 @@ def tile(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return [operand]
 
 
+@rule("concatenate", moves_only=True)
 def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Neighbouring windows of one base are one window; nothing else that moves can be joined."""
     dim = equation.params["dimension"]

@@ -19,9 +19,17 @@ from jaxinv.symmetry.moves import (
 )
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window, constant, positions
 
 
+@rule("device_put optimization_barrier", moves_only=True)
+def unchanged(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """What says something of arrays to the compiler alone."""
+    return list(operands)
+
+
+@rule("transpose", moves_only=True)
 def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The factors of each dimension go with it."""
     return [transposed(operand, equation.params["permutation"])]
@@ -37,6 +45,7 @@ def transposed(value: Value, order: Sequence[int]) -> Value:
     return value.with_base(base, origin=origin, dims=tuple(value.dims[d] for d in order))
 
 
+@rule("squeeze", moves_only=True)
 def squeeze(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A dimension of one position goes; if that position moves, its axis ends."""
     return [squeezed(ctx, operand, equation.params["dimensions"])]
@@ -50,6 +59,7 @@ def squeezed(ctx: Context, value: Value, gone: Collection[int]) -> Value:
     return dataclasses.replace(value, dims=dims)
 
 
+@rule("reshape", moves_only=True)
 def reshape(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:
     """Factors are regrouped; one that straddles two dimensions splits."""
     if equation.params.get("dimensions") is not None:
@@ -109,6 +119,7 @@ def _collapse(ctx: Context, value: Value, dim: int, shape) -> Value:
     return value.with_base(base, dims=value.dims[:first] + merged + value.dims[last + 1 :])
 
 
+@rule("slice", moves_only=True)
 def slice_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A window starts later and ends earlier; a stride subsamples it."""
     starts = equation.params["start_indices"]
@@ -188,6 +199,7 @@ def strided(ctx: Context, value: Value, dim: int, step: int) -> Value:
     return resample(ctx, value, axis, growth, {value.place(dim): step})
 
 
+@rule("split", moves_only=True)
 def split_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Neighbouring slices."""
     axis, start, outs = int(equation.params["axis"]), 0, []
@@ -197,6 +209,7 @@ def split_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return outs
 
 
+@rule("unstack")
 def unstack(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Each position of a dimension by itself."""
     dim = int(equation.params["axis"])
@@ -205,6 +218,7 @@ def unstack(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     ]
 
 
+@rule("rev", moves_only=True)
 def rev(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Reversed positions move the other way: a window of the reversed base, with negative rate."""
     for dim in equation.params["dimensions"]:

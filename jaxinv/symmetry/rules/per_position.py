@@ -18,6 +18,7 @@ from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.moves import Context, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import on_each_coset
 from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
 
@@ -246,6 +247,7 @@ def overwritten(
     return results_of(ctx, values, meetings, lambda *a: equation.bind(*a), [row])
 
 
+@rule("top_k")
 def top_k(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The largest along a dimension, and their places, which must not move."""
     params = equation.params

@@ -16,6 +16,7 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, normal, replace_factor
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
@@ -78,6 +79,15 @@ _BODIES = {
 }
 
 
+def _flops(equation: Equation) -> int:
+    extents = equation.params["window_dimensions"]
+    return math.prod(equation.out_avals[0].shape) * math.prod(extents)
+
+
+@rule("reduce_window_max", layer="max_pool", flops=_flops)
+@rule("reduce_window_min", layer="min_pool", flops=_flops)
+@rule("reduce_window_sum", layer="avg_pool", flops=_flops)
+@rule("reduce_window", flops=_flops)
 def reduce_window(ctx: Context, equation: Equation, operand: Value, *initial: Value) -> list[Value]:
     """Pools by maximum, minimum, sum and product, one dimension after the other."""
     monoid = _POOLS.get(equation.primitive) or _monoid_of(ctx, equation)

@@ -20,6 +20,7 @@ from jaxinv.symmetry.moves import (
 )
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
@@ -33,6 +34,9 @@ _IDEMPOTENT = {
 }
 
 
+@rule("reduce_sum", layer="reduce_sum")
+@rule("reduce_max", layer="reduce_max")
+@rule("reduce_min reduce_prod reduce_and reduce_or reduce_xor")
 def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Sums, products and extrema over dimensions, all at once: ties share their gradient."""
     axes = tuple(equation.params["axes"])
@@ -51,6 +55,7 @@ def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return [value.with_base(base, dims=dims)]
 
 
+@rule("reduce")
 def reduce_by(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A reduction by a function of the caller's, over dimensions that do not move."""
     count, gone = len(operands) // 2, equation.params["dimensions"]
@@ -135,6 +140,7 @@ def _partially_reduced(value: Value, place: int, m: int) -> Value:
     return replace_factor(value, place, dataclasses.replace(window, size=1), base)
 
 
+@rule("argmax argmin")
 def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The position of an extremum: it names a place, so the reduced dimension must not move."""
     (dim,) = equation.params["axes"]
@@ -149,6 +155,7 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return [value.with_base(base, dims=dims)]
 
 
+@rule("sort")
 def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """All positions of a torus have one order, wherever they start; else as running sums."""
     dim = int(equation.params["dimension"])
@@ -157,6 +164,7 @@ def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     return along_dimension("dimension")(ctx, equation, *operands)
 
 
+@rule("fft")
 def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A Fourier transform of the last dimensions, which must not move, for each of the others."""
     lengths = equation.params["fft_lengths"]
@@ -211,6 +219,9 @@ def along_dimension(name: str):
         ]
 
     return rule
+
+
+rule("cumsum cumprod cummax cummin cumlogsumexp")(along_dimension("axis"))
 
 
 def _along(ctx: Context, values: Sequence[Value], dim: int, reason: Reason) -> list[Value]:
