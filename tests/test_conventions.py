@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # mean over a window). Everything else says where its definition comes from.
 NO_SOURCE = frozenset(
     """
-    create names options normalise tolerance translate crop_translate orbit_cost
+    create names options normalise tolerance translate crop_translate orbit_cost register_rule
     Conv LocallyConnected locally_connected pad crop_or_pad Downsample AvgPool MaxPool avg_pool
     max_pool Head flatten global_max polyphase_components tie_margin identity_grid
     thin_plate_spline_warp MLP Classifier ConvNet
