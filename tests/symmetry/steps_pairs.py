@@ -32,9 +32,10 @@ def table_of_distances(d, value, layout):
     def fun(v):
         tokens = jnp.moveaxis(v, (dim, channels), (-2, -1))
         few = tokens[..., ::step, :]
-        scores = few @ jnp.swapaxes(jnp.flip(tokens, -2) if back else tokens, -1, -2)
+        read = jnp.flip(tokens, -2) if back else tokens
+        scores = few @ jnp.swapaxes(read, -1, -2)
         scores = jnp.where(table > 0, scores, -2) if masked else scores + table
-        return jnp.moveaxis(scores @ tokens, (-2, -1), (dim, channels))
+        return jnp.moveaxis(scores @ read, (-2, -1), (dim, channels))
 
     words = f"{kind}{', backwards' * back}{', as a mask' * masked}"
     return Step(f"every {step} of {layout[dim]} by a table of distances {words}", fun, layout)

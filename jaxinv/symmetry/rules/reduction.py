@@ -59,7 +59,7 @@ def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def reduce_by(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A reduction by a function of the caller's, over dimensions that do not move."""
     count, gone = len(operands) // 2, equation.params["dimensions"]
-    reason = Cause.RUNS_ALONG(primitive=equation.primitive)
+    reason = Cause.OWN_REDUCTION()
     reduced = list(operands[:count])
     for dim in gone:
         reduced = [as_plain(ctx, v, dim, reason) for v in reduced]
