@@ -244,18 +244,20 @@ def at_offset(ctx: Context, value: Value, place: int, offset: int) -> Value:
     m = positions(ctx.torus, value, window)
     if (window.offset - offset) % m == 0:
         return value
-    base, by = value.base, (window.offset - offset) % m
-    if base is not None:
-        base = periodic_slice(base, place, by, m)
-    rolled = replace_factor(value, place, dataclasses.replace(window, offset=offset), base)
+    by = (window.offset - offset) % m
+    moved = dataclasses.replace(window, offset=offset)
+    rolled = replace_factor(value, place, moved, lambda base: periodic_slice(base, place, by, m))
     return dataclasses.replace(rolled, origin=ctx.origin(("rolled", value.origin, place, by)))
 
 
-def replace_factor(value: Value, place: int, factor: Factor, base) -> Value:
-    """The value with another factor at a dimension of its base."""
+def replace_factor(
+    value: Value, place: int, factor: Factor, fun: Callable[[Any], Any] | None = None
+) -> Value:
+    """The value with another factor at a dimension of its base, and a function of the base."""
     factors = list(value.factors)
     factors[place - value.n_axes] = factor
-    return value.with_base(base, dims=_regroup_as(value, tuple(factors)))
+    dims = _regroup_as(value, tuple(factors))
+    return value.on_base(fun or (lambda base: base), dims=dims)
 
 
 def reader(ctx: Context, value: Value) -> Callable[[Sequence], Any]:

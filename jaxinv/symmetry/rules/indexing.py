@@ -210,16 +210,12 @@ def _with_component(
 ) -> Value:
     """The operand with positions `phase + step * i` of a dimension replaced."""
     updates = _row_of_updates(equation, updates, dim)
-    updates = dataclasses.replace(
-        updates, dims=(*updates.dims[: dim + 1], (), *updates.dims[dim + 1 :])
-    )
+    updates = dataclasses.replace(updates, dims=updates.dims_with(dim + 1, (), instead=0))
     value = as_single(ctx, operand, dim, REPLACED)
     while len(value.dims[dim]) < 2:
         value = split(ctx, value, dim, 0, step)
     outer, inner = value.dims[dim]
-    value = dataclasses.replace(
-        value, dims=(*value.dims[:dim], (outer,), (inner,), *value.dims[dim + 1 :])
-    )
+    value = dataclasses.replace(value, dims=value.dims_with(dim, (outer,), (inner,)))
     pieces = [
         sliced(ctx, value, dim + 1, 0, phase),
         updates,
@@ -227,7 +223,7 @@ def _with_component(
     ]
     joined = concatenated(ctx, [v for v in pieces if v.shape[dim + 1] > 0], dim + 1, REPLACED)
     row = (*joined.dims[dim], *joined.dims[dim + 1])
-    return dataclasses.replace(joined, dims=(*joined.dims[:dim], row, *joined.dims[dim + 2 :]))
+    return dataclasses.replace(joined, dims=joined.dims_with(dim, row, instead=2))
 
 
 def _block_sizes(numbers, shape, rank: int) -> tuple[int, ...]:

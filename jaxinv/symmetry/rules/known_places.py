@@ -116,20 +116,19 @@ def _is_even(index: np.ndarray, axis: int) -> bool:
 
 def _stacked(ctx: Context, values: Sequence[Value], dim: int) -> Value:
     """The values one after the other along a new dimension."""
-    rows = [v.with_base(v.base, dims=(*v.dims[:dim], (), *v.dims[dim:])) for v in values]
+    rows = [v.with_base(v.base, dims=v.dims_with(dim, (), instead=0)) for v in values]
     return concatenated(ctx, rows, dim, ANOTHER_ORDER)
 
 
 def _unfolded(value: Value, dim: int, sizes: Sequence[int]) -> Value:
     """The value with several dimensions in place of one that does not move."""
-    base = value.base
-    if base is not None:
-        place = value.place(dim)
-        kept = [n for n in sizes if n != 1]
-        rest = base.shape[place + len(value.dims[dim]) :]
-        base = jnp.reshape(base, (*base.shape[:place], *kept, *rest))
-    dims = (*value.dims[:dim], *map(still, sizes), *value.dims[dim + 1 :])
-    return value.with_base(base, dims=dims)
+    start, stop = value.place(dim), value.place(dim + 1)
+    kept = [n for n in sizes if n != 1]
+
+    def unfolded(base):
+        return jnp.reshape(base, (*base.shape[:start], *kept, *base.shape[stop:]))
+
+    return value.on_base(unfolded, dims=value.dims_with(dim, *map(still, sizes)))
 
 
 def _row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
@@ -150,14 +149,12 @@ def _row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
 def _still_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
     if len(value.dims[dim]) == 1 and isinstance(value.dims[dim][0], Uniform):
         alike = Uniform(len(index))
-        return normal(ctx, replace_factor(value, value.place(dim), alike, value.base))
-    value = as_plain(ctx, value, dim, ANOTHER_ORDER)
-    base, place = value.base, value.place(dim)
-    if base is not None:
-        base = base if value.dims[dim] else jnp.expand_dims(base, place)
-        base = jnp.take(base, index, axis=place, mode="clip")
-    dims = (*value.dims[:dim], (Plain(len(index)),), *value.dims[dim + 1 :])
-    return normal(ctx, value.with_base(base, dims=dims))
+        return normal(ctx, replace_factor(value, value.place(dim), alike))
+    value = as_plain(ctx, value, dim, ANOTHER_ORDER).storing(dim)
+    place = value.place(dim)
+    dims = value.dims_with(dim, (Plain(len(index)),))
+    read = value.on_base(lambda base: jnp.take(base, index, axis=place, mode="clip"), dims=dims)
+    return normal(ctx, read)
 
 
 def _repeat(index: np.ndarray) -> int:
@@ -169,10 +166,9 @@ def _repeat(index: np.ndarray) -> int:
 
 def _repeated(ctx: Context, value: Value, dim: int, repeat: int) -> Value:
     """Each position of a dimension so many times in a row."""
-    place = value.place(dim, len(value.dims[dim]))
-    base = value.base if value.base is None else jnp.expand_dims(value.base, place)
-    row = (*value.dims[dim], Uniform(repeat))
-    return normal(ctx, value.with_base(base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :])))
+    place = value.place(dim + 1)
+    dims = value.dims_with(dim, (*value.dims[dim], Uniform(repeat)))
+    return normal(ctx, value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims))
 
 
 def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
@@ -193,7 +189,7 @@ def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Valu
         return rows[0]
     value = _stacked(ctx, rows, dim + 1)
     row = (*value.dims[dim], *value.dims[dim + 1])
-    return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 2 :]))
+    return value.with_base(value.base, dims=value.dims_with(dim, row, instead=2))
 
 
 def _why_uneven(index: np.ndarray, size: int) -> Reason:

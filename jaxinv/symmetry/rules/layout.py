@@ -1,6 +1,7 @@
 """Primitives that move positions: windows shift and thin; a regrouped dimension splits."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Collection, Sequence
 
@@ -37,12 +38,12 @@ def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 
 def transposed(value: Value, order: Sequence[int]) -> Value:
     """The value with its dimensions in another order."""
-    base = value.base
     places = [value.place(dim, i) for dim in order for i in range(len(value.dims[dim]))]
-    if base is not None:
-        base = jnp.transpose(base, (*range(value.n_axes), *places))
-    origin = ("transposed", value.origin, tuple(places))
-    return value.with_base(base, origin=origin, dims=tuple(value.dims[d] for d in order))
+    return value.on_base(
+        lambda base: jnp.transpose(base, (*range(value.n_axes), *places)),
+        origin=("transposed", value.origin, tuple(places)),
+        dims=tuple(value.dims[d] for d in order),
+    )
 
 
 @rule("squeeze", moves_only=True)
@@ -110,13 +111,12 @@ def _collapse(ctx: Context, value: Value, dim: int, shape) -> Value:
     for d in range(first, last + 1):
         value = as_plain(ctx, value, d, Cause.RESHAPE_CUTS())
     middle = math.prod(value.shape[first : last + 1])
-    base = value.base
-    if base is not None:
-        lead = base.shape[: value.place(first)]
-        rest = base.shape[value.place(last, len(value.dims[last])) :]
-        base = jnp.reshape(base, (*lead, middle, *rest))
+    start, stop = value.place(first), value.place(last + 1)
     merged: tuple[Dimension, ...] = ((Plain(middle),), *((),) * (last - first))
-    return value.with_base(base, dims=value.dims[:first] + merged + value.dims[last + 1 :])
+    return value.on_base(
+        lambda base: jnp.reshape(base, (*base.shape[:start], middle, *base.shape[stop:])),
+        dims=value.dims_with(first, *merged, instead=len(merged)),
+    )
 
 
 @rule("slice", moves_only=True)
@@ -149,10 +149,13 @@ def sliced(ctx: Context, value: Value, dim: int, start: int, limit: int, step: i
     factor, place = value.dims[dim][0], value.place(dim)
     if isinstance(factor, Window):
         return _sliced_window(ctx, value, dim, start, count, step)
-    base = value.base
-    if base is not None and isinstance(factor, Plain):
-        base = jax.lax.slice_in_dim(base, start, limit, step, axis=place)
-    return normal(ctx, replace_factor(value, place, type(factor)(count), base))
+
+    def cut(base):
+        if isinstance(factor, Uniform):
+            return base
+        return jax.lax.slice_in_dim(base, start, limit, step, axis=place)
+
+    return normal(ctx, replace_factor(value, place, type(factor)(count), cut))
 
 
 def _sliced_window(ctx, value, dim, start, count, step):
@@ -169,7 +172,7 @@ def _sliced_window(ctx, value, dim, start, count, step):
     )
     # The base is untouched, so the origin stays: slices of one base can join again.
     origin = value.origin
-    value = dataclasses.replace(replace_factor(value, place, seen, value.base), origin=origin)
+    value = dataclasses.replace(replace_factor(value, place, seen), origin=origin)
     return strided(ctx, value, dim, step)
 
 
@@ -229,9 +232,7 @@ def rev(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
     """The value with the positions of a dimension in reverse order."""
     for index, factor in enumerate(value.dims[dim]):
-        place, base = value.place(dim, index), value.base
-        if base is not None and not isinstance(factor, Uniform):
-            base = jax.lax.rev(base, [place])
+        place, same = value.place(dim, index), isinstance(factor, Uniform)
         if isinstance(factor, Window):
             lo, hi = factor.interior
             m = positions(ctx.torus, value, factor)
@@ -241,5 +242,6 @@ def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
                 rate=-factor.rate,
                 valid=factor.valid and (factor.size - hi, factor.size - lo),
             )
-        value = replace_factor(value, place, factor, base)
+        turned = None if same else functools.partial(jax.lax.rev, dimensions=[place])
+        value = replace_factor(value, place, factor, turned)
     return value

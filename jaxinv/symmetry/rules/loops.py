@@ -49,10 +49,9 @@ def in_state(ctx: Context, value: Value, state: Value) -> Value:
     rows = tuple(met([target, value], meeting) for meeting in meetings)
     if rows != state.dims or period_of([target, value]) != state.period:
         raise RuntimeError("a value does not fit the state that it was joined into")
-    base = value.base
-    if base is not None:
-        base = jnp.broadcast_to(base, stored_shape(ctx.torus, state))
-    return state.with_base(base)
+    stored = stored_shape(ctx.torus, state)
+    written = value.on_base(lambda base: jnp.broadcast_to(base, stored))
+    return state.with_base(written.base)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -275,4 +275,4 @@ def in_any_order(ctx: Context, value: Value, dim: int) -> Value:
     )
     if ctx.differentiated or row == value.dims[dim] or any(isinstance(f, Window) for f in row):
         return value
-    return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :]))
+    return value.with_base(value.base, dims=value.dims_with(dim, row))

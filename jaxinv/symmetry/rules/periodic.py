@@ -3,6 +3,7 @@
 Such a constant follows the shift as well, by multiples of its period.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -142,10 +143,12 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     valid = None if whole else (pattern.first, pattern.stop)
     same = Window(axis, 0, window.size, window.rate * growth, valid)
     periods = tuple(period if a == axis else d for a, d in enumerate(value.period))
-    dims = (*value.dims[:dim], (same,), *value.dims[dim + 1 :])
-    base = value.base
-    value = value.with_base(None, dims=dims, period=periods)
-    if base is None:
-        return value
-    rows = jnp.arange(positions(ctx.torus, value, same)) % count
-    return value.with_base(jnp.take(base, rows, axis=value.place(dim)))
+    dims = value.dims_with(dim, (same,))
+    place = value.place(dim)
+
+    def around(base):
+        rows = jnp.arange(positions(ctx.torus, moves, same)) % count
+        return jnp.take(base, rows, axis=place)
+
+    moves = dataclasses.replace(value, dims=dims, period=periods)
+    return moves.on_base(around)

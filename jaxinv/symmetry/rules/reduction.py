@@ -1,7 +1,6 @@
 """Reductions: over a whole period the window goes; over part of it one sum a shift remains."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,7 @@ from jaxinv.symmetry.moves import (
     replace_factor,
 )
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.unread import without_unread
@@ -48,11 +47,13 @@ def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
         ):
             value = _without_uniform(value, dim)
     places = tuple(value.place(dim, i) for dim in axes for i in range(len(value.dims[dim])))
-    base = value.base
-    if base is not None and places:
-        base = equation.primitive.bind(base, **(equation.params | {"axes": places}))
     dims = tuple(d for i, d in enumerate(value.dims) if i not in axes)
-    return [value.with_base(base, dims=dims)]
+    params = equation.params | {"axes": places}
+    return [
+        value.on_base(
+            lambda base: equation.primitive.bind(base, **params) if places else base, dims=dims
+        )
+    ]
 
 
 @rule("reduce")
@@ -73,12 +74,15 @@ def _without_uniform(value: Value, dim: int) -> Value:
     """Uniform factors of a dimension written out as plain ones."""
     for index, factor in enumerate(value.dims[dim]):
         if isinstance(factor, Uniform):
-            place, base = value.place(dim, index), value.base
-            if base is not None:
-                shape = (*base.shape[:place], factor.size, *base.shape[place + 1 :])
-                base = jnp.broadcast_to(base, shape)
-            value = replace_factor(value, place, Plain(factor.size), base)
+            value = _written_out(value, value.place(dim, index), factor.size)
     return value
+
+
+def _written_out(value: Value, place: int, size: int) -> Value:
+    def repeated(base):
+        return jnp.broadcast_to(base, (*base.shape[:place], size, *base.shape[place + 1 :]))
+
+    return replace_factor(value, place, Plain(size), repeated)
 
 
 def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int) -> Value:
@@ -108,12 +112,10 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
 
 def _in_rounds(value: Value, dim: int, index: int, window: Window, m: int) -> Value:
     """A window that goes around the torus several times as so many equal ones."""
-    place, base, row = value.place(dim, index), value.base, value.dims[dim]
-    if base is not None:
-        base = jnp.expand_dims(base, place)
+    place, row = value.place(dim, index), value.dims[dim]
     once = (Uniform(window.size // m), dataclasses.replace(window, size=m))
-    dims = (*value.dims[:dim], (*row[:index], *once, *row[index + 1 :]), *value.dims[dim + 1 :])
-    return value.with_base(base, dims=dims)
+    dims = value.dims_with(dim, (*row[:index], *once, *row[index + 1 :]))
+    return value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims)
 
 
 def _can_be_partial(ctx: Context, equation: Equation, value: Value, window: Window) -> bool:
@@ -131,13 +133,14 @@ def _partially_reduced(value: Value, place: int, m: int) -> Value:
     """A window of one position: the sum of the program's window, at each place of the torus."""
     window = value.factors[place - value.n_axes]
     assert isinstance(window, Window)
-    base = value.base
-    if base is not None:
+
+    def box_filtered(base):
         base = periodic_slice(base, place, 0, m + window.size - 1)
         extents = [window.size if i == place else 1 for i in range(base.ndim)]
         zero = np.zeros((), base.dtype)
-        base = lax.reduce_window(base, zero, lax.add, extents, [1] * base.ndim, "VALID")
-    return replace_factor(value, place, dataclasses.replace(window, size=1), base)
+        return lax.reduce_window(base, zero, lax.add, extents, [1] * base.ndim, "VALID")
+
+    return replace_factor(value, place, dataclasses.replace(window, size=1), box_filtered)
 
 
 @rule("argmax argmin")
@@ -145,14 +148,10 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The position of an extremum: it names a place, so the reduced dimension must not move."""
     (dim,) = equation.params["axes"]
     dim = int(dim)
-    value = _along(ctx, [operand], dim, Cause.EXTREMUM_POSITION())[0]
-    base, place = value.base, value.place(dim)
-    if base is not None:
-        if not value.dims[dim]:
-            base = jnp.expand_dims(base, place)
-        base = equation.primitive.bind(base, **(equation.params | {"axes": (place,)}))
-    dims = value.dims[:dim] + value.dims[dim + 1 :]
-    return [value.with_base(base, dims=dims)]
+    value = as_plain(ctx, operand, dim, Cause.EXTREMUM_POSITION()).storing(dim)
+    params = equation.params | {"axes": (value.place(dim),)}
+    dims = value.dims_with(dim)
+    return [value.on_base(lambda base: equation.primitive.bind(base, **params), dims=dims)]
 
 
 @rule("sort")
@@ -174,13 +173,15 @@ def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
         operand = as_plain(ctx, operand, dim, Cause.FOURIER())
     if ctx.differentiated:
         operand = without_unread(ctx, operand)
-    base = operand.base
-    if base is not None:
-        sizes = tuple(operand.shape[dim] for dim in kept)
-        base = jnp.reshape(base, base.shape[: operand.place(kept[0])] + sizes)
-        base = equation.primitive.bind(base, **equation.params)
+    first, sizes = operand.place(kept[0]), operand.shape[kept[0] :]
+
+    def transformed(base):
+        base = jnp.reshape(base, base.shape[:first] + sizes)
+        return equation.primitive.bind(base, **equation.params)
+
     rows = tuple((Plain(n),) for n in equation.out_avals[0].shape[kept[0] :])
-    return [normal(ctx, operand.with_base(base, dims=operand.dims[: kept[0]] + rows))]
+    dims = operand.dims[: kept[0]] + rows
+    return [normal(ctx, operand.on_base(transformed, dims=dims))]
 
 
 def along_dimension(name: str):
@@ -191,11 +192,12 @@ def along_dimension(name: str):
         others = [[d] * len(operands) for d in range(len(operands[0].dims)) if d != dim]
         values = align(ctx, operands, others)
         reason = Cause.RUNS_ALONG(primitive=str(equation.primitive))
-        values = align(ctx, _along(ctx, values, dim, reason), others)
+        values = align(ctx, [as_plain(ctx, v, dim, reason) for v in values], others)
+        values = [v.storing(dim) for v in values]
         results = None
         place = values[0].place(dim)
         if all(v.base is not None for v in values):
-            bases = [v.base if v.dims[dim] else jnp.expand_dims(v.base, place) for v in values]
+            bases = [v.base for v in values]
             shape = jnp.broadcast_shapes(*(b.shape for b in bases))
             results = equation.primitive.bind(
                 *(jnp.broadcast_to(b, shape) for b in bases),
@@ -222,7 +224,3 @@ def along_dimension(name: str):
 
 
 rule("cumsum cumprod cummax cummin cumlogsumexp")(along_dimension("axis"))
-
-
-def _along(ctx: Context, values: Sequence[Value], dim: int, reason: Reason) -> list[Value]:
-    return [as_plain(ctx, v, dim, reason) for v in values]

@@ -93,9 +93,9 @@ def resampled(
         rate = window.rate * growth * pattern.count // pattern.step
         value = resample(ctx, value, axis, growth)
         kept = None if valid == (0, size) else valid
-        return replace_factor(value, value.place(dim), Window(axis, 0, size, rate, kept), None)
+        return replace_factor(value, value.place(dim), Window(axis, 0, size, rate, kept))
     value = as_plain(ctx, value, dim, reason)
-    return value.with_base(None, dims=(*value.dims[:dim], still(size), *value.dims[dim + 1 :]))
+    return value.with_base(None, dims=value.dims_with(dim, still(size)))
 
 
 def _longest_run(good: np.ndarray) -> tuple[int, int]:
