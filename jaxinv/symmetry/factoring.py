@@ -32,6 +32,7 @@ def as_single(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
         return _merged(value, dim, Uniform(value.shape[dim]))
     head, rest = factors[0], factors[1:]
     if isinstance(head, Window) and not any(isinstance(f, Window) for f in rest):
+        # (window, c still positions) is a window of finer steps: by q places it moves c * q.
         c = math.prod(f.size for f in rest)
         finer = dataclasses.replace(
             head,
@@ -86,6 +87,7 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         if not isinstance(value.dims[dim][index], Window):
             return value
         value = at_offset(ctx, value, place, 0)
+        # From offset 0 on, position j of the base is tap j % inner of place j // inner.
         factor = value.dims[dim][index]
         assert isinstance(factor, Window)
         stored = positions(ctx.torus, value, factor)

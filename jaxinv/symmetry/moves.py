@@ -136,6 +136,11 @@ def resample(
 ) -> Value:
     """Makes the period `factor` times longer, and subsamples windows while at it.
 
+    A shift `t = r + d q` of the old period is `t = r' + d' q'` of the new one, `d' = factor * d`:
+    with `q = k + factor * q'` and `k < factor` the new coset is `r' = r + d k`, and
+
+        base'[r'][i] = base[r][phase + step * i - rate * k],  rate' = rate * factor / step.
+
     Args:
       ctx: the context.
       value: any value.
@@ -184,20 +189,21 @@ def resample(
 
 def _resampled_base(ctx, value, axis, factor, steps, phases):
     torus, old = ctx.torus, value.period[axis]
+    # Of each new coset r' = r + d k the old one and k; they ascend with k first, then with r.
     sources = coset_indices(torus, axis, old, old * factor)
-    moves = np.array([r // old for r in torus.residues(axis, old * factor)])
+    turns = np.array([r // old for r in torus.residues(axis, old * factor)])
     base = value.base
     cosets = len(torus.residues(axis, old))
     base = jnp.broadcast_to(base, (*base.shape[:axis], cosets, *base.shape[axis + 1 :]))
     pieces = []
-    for move in sorted(set(moves.tolist())):
-        chosen = sources[moves == move]
+    for k in sorted(set(turns.tolist())):
+        read = sources[turns == k]
         piece = base
-        if chosen.tolist() != list(range(cosets)):
-            piece = jnp.take(piece, chosen, axis=axis)
+        if read.tolist() != list(range(cosets)):
+            piece = jnp.take(piece, read, axis=axis)
         for place, window in value.windows(axis):
             step = steps.get(place, 1)
-            start = phases[place] - window.rate * move
+            start = phases[place] - window.rate * k
             count = positions(torus, value, window) // step
             piece = periodic_slice(piece, place, start, count, step)
         pieces.append(piece)
