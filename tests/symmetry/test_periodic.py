@@ -23,7 +23,7 @@ def _x64():
 
 def scores(x, y=None):
     """Products of each position of a row with each other one."""
-    return jnp.einsum("nhwc,nhvc->nhwv", x, x if y is None else y)
+    return jnp.einsum("...wc,...vc->...wv", x, x if y is None else y)
 
 
 def attention(x, bias):
@@ -70,6 +70,52 @@ def test_tables_of_distances():
         ),
     }
     assert_states(cases, x)
+
+
+def test_parameters_that_are_read_several_times():
+    """Of a parameter only the places are known at which it is read."""
+    x, numbers = drawn(2, 6, 4, 3), np.random.default_rng(1)
+    apart = (np.arange(4) - np.arange(4)[:, None]) % 4
+    params = {
+        "around": numbers.normal(size=4),
+        "along": numbers.normal(size=7),
+        "heads": numbers.normal(size=(4, 3)),
+        "phases": numbers.normal(size=2),
+        "slope": np.float64(0.3),
+    }
+
+    def heads(p, x):
+        table = p["heads"][apart.reshape(-1)].reshape(4, 4, 3)
+        return attention(x[:, None], 0.5 * jnp.tanh(jnp.moveaxis(table, 2, 0)[:, None])).sum(1)
+
+    every = ("equivariant", (1, 1))
+    cases = {
+        "around": (lambda p, x: attention(x, p["around"][apart]), every),
+        "for each head": (heads, every),
+        "at places that are cut off": (
+            lambda p, x: attention(x, jnp.take(p["around"], apart, mode="fill") * p["slope"]),
+            every,
+        ),
+        "a slope": (lambda p, x: attention(x, p["slope"] * np.minimum(apart, 4 - apart)), every),
+        "two tables": (
+            lambda p, x: attention(x, p["around"][apart] + p["heads"][apart, 1]),
+            every,
+        ),
+        "in turn": (
+            lambda p, x: x + jnp.tile(p["phases"], 3)[:, None, None],
+            ("equivariant", (2, 1)),
+        ),
+        "along": (
+            lambda p, x: attention(x, p["along"][np.arange(4) - np.arange(4)[:, None] + 3]),
+            ("equivariant", (1, 4)),
+        ),
+        "each once": (lambda p, x: x + p["around"][:, None], ("equivariant", (1, 4))),
+    }
+    for name, (fun, state) in cases.items():
+        certificate = jaxinv.certify(fun, params, x, argnums=1)
+        assert (certificate.kind, certificate.period) == state, name
+        shared, each = (jaxinv.orbit(fun, argnums=1, share=s)(params, x) for s in (True, False))
+        np.testing.assert_allclose(shared, each, rtol=0, atol=1e-12, err_msg=name)
 
 
 def test_tables_of_distances_on_the_line():

@@ -1,4 +1,4 @@
-"""Known constants that repeat themselves along what moves: phases of an interpolation, a checker.
+"""Constants that repeat themselves along what moves: phases of an interpolation, a checker.
 
 Such a constant follows the shift as well, by multiples of its period.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.symmetry.labels import labels
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
@@ -38,7 +39,7 @@ def followed(
             if dim == but or len(row) != 1 or not isinstance(row[0], Plain):
                 continue
             moving = next((v for v in operands if _moves_with(v, dim, rank, row[0].size)), None)
-            table = None if moving is None else ctx.program.known_value(equation.ins[i])
+            table = None if moving is None else labels(ctx.program, equation.ins[i])
             if moving is None or table is None:
                 continue
             pattern = _repeated(ctx, np.moveaxis(table, dim, 0))
@@ -68,7 +69,7 @@ def _following_jointly(
         for axis in {w.axis for w in windows.values()}:
             along = {dim: w for dim, w in windows.items() if w.axis == axis}
             whole = all(w.size == positions(ctx.torus, moving, w) for w in along.values())
-            table = ctx.program.known_value(equation.ins[i])
+            table = labels(ctx.program, equation.ins[i])
             if len(along) < 2 or table is None or not (whole or ctx.torus.endless):
                 continue
             period, counts = moving.period[axis], range(1, LONGEST_PATTERN + 1)
