@@ -52,7 +52,7 @@ class Plan:
         return len(self.shared) + len(self.deferred)
 
     def saves_nothing(self, count: int) -> bool:
-        """Whether evaluating each of so many shifts on its own costs no more."""
+        """Whether evaluating each of this many shifts on its own costs no more."""
         return self.cost(count) >= 0.98 * count * self.single_cost
 
     def cost(self, count: int) -> int:
@@ -81,7 +81,7 @@ def make_plan(
       differentiated: whether derivatives, too, have to be those of evaluating each shift.
       count: the number of shifts.
       memory: bytes that held values may take.
-      end: after so many equations sharing stops, but for what no shift changes.
+      end: after this many equations sharing stops, but for what no shift changes.
     """
     program, torus = traced.program, embedding.torus
     shared: list[Equation] = []

@@ -20,10 +20,10 @@ from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.values import Value, Window
 
 _EXACT = lax.Precision.HIGHEST
-# Up to so many positions the axes are transformed together, by one large matrix: more operations
+# Up to this many positions the axes are transformed together, by one large matrix: more operations
 # than one axis after the other, but none of them waits for memory.
 TOGETHER = 256
-# Up to so many positions the products of a transform outnumber those of the sum itself.
+# Up to this many positions the products of a transform outnumber those of the sum itself.
 DIRECT = 4
 
 

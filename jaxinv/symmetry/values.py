@@ -128,7 +128,7 @@ class Value:
       origin: equal for two values whose bases are the same array; windows of one base can join.
       decisions: per axis, None, or what decided by how much this value is rolled (a declared
         layer's choice): it then follows the shift up to a roll that depends on the data.
-      touched: whether the translated argument goes into it, be it that no shift changes it.
+      touched: whether the translated argument goes into it, even if no shift changes it.
     """
 
     period: tuple[int, ...]

@@ -98,7 +98,7 @@ def _replaced(
 def scatter(
     ctx: Context, equation: Equation, operand: Value, indices: Value, updates: Value
 ) -> list[Value]:
-    """A block is updated, by whatever function: place by place along what it covers.
+    """A block is updated, by any function: place by place along what it covers.
 
     On the line what lies before and after a block at a known place keeps its interior.
     """

@@ -108,7 +108,7 @@ def tile(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 
 
 def _repeated(value: Value, dim: int, count: int) -> Value:
-    """All of a dimension so many times."""
+    """All of a dimension several times, one after the other."""
     place, dims = value.place(dim), value.dims_with(dim, (Uniform(count), *value.dims[dim]))
     return value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims)
 

@@ -165,14 +165,14 @@ def _repeat(index: np.ndarray) -> int:
 
 
 def _repeated(ctx: Context, value: Value, dim: int, repeat: int) -> Value:
-    """Each position of a dimension so many times in a row."""
+    """Each position of a dimension several times in a row."""
     place = value.place(dim + 1)
     dims = value.dims_with(dim, (*value.dims[dim], Uniform(repeat)))
     return normal(ctx, value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims))
 
 
 def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
-    """Places of which every `count`-th is so many positions further on, around the torus."""
+    """Places in a pattern, around the torus: each `count` places later all are `step` further on."""
     window = window_of(value, dim)
     assert window is not None
     m = positions(ctx.torus, value, window)
@@ -205,7 +205,7 @@ def _why_uneven(index: np.ndarray, size: int) -> Reason:
 
 
 def _pattern(index: np.ndarray, around: int | None) -> tuple[int, int] | None:
-    """After how many places all are how much further on, if so; on a torus of so many positions."""
+    """The count of a pattern and its step, if it is one; on a torus of `around` positions."""
     for count in range(1, min(LONGEST_PATTERN, len(index) // 2) + 1):
         steps = index[count:] - index[:-count]
         if around is not None:

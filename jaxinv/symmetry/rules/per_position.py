@@ -22,7 +22,7 @@ from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import on_each_coset
 from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
 
-# In whichever order several updates reach a position: histograms, votes, sums over segments.
+# Several updates may reach a position in any order: histograms, votes, sums over segments.
 _COMMUTATIVE = {
     primitives.scatter_add_p,
     primitives.scatter_mul_p,

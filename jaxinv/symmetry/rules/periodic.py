@@ -83,7 +83,7 @@ def _following_jointly(
 def _moving_jointly(
     ctx: Context, value: Value, axis: int, steps: dict[int, int], period: int, count: int
 ) -> Value:
-    """The constant as windows along several dimensions, that move so many positions each."""
+    """The constant as windows along several dimensions; each moves by its own step."""
     if count > 1:
         ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period * count))
     dims = tuple(
@@ -95,7 +95,7 @@ def _moving_jointly(
 
 
 def _is_alike(ctx: Context, table: np.ndarray, steps: dict[int, int]) -> bool:
-    """Whether a table is the same so many positions further on, around it or on the line."""
+    """Whether a table is the same some steps further on, around it or on the line."""
     if not ctx.torus.endless:
         moved = np.roll(table, list(steps.values()), list(steps))
         return bool((moved == table).all())

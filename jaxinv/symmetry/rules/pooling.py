@@ -31,7 +31,7 @@ class Monoid:
     Attributes:
       combine: two arrays to one, as `lax` does it.
       identity: the neutral element, for a dtype.
-      repeated: an array combined with itself so many times.
+      repeated: an array combined with itself that many times.
       keeps: of an extremum, whether the position found so far is kept beside the next one; None
         for a monoid that all positions go into.
     """

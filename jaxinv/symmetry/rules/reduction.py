@@ -111,7 +111,7 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
 
 
 def _in_rounds(value: Value, dim: int, index: int, window: Window, m: int) -> Value:
-    """A window that goes around the torus several times as so many equal ones."""
+    """A window that goes around the torus several times, as several equal ones."""
     place, row = value.place(dim, index), value.dims[dim]
     once = (Uniform(window.size // m), dataclasses.replace(window, size=m))
     dims = value.dims_with(dim, (*row[:index], *once, *row[index + 1 :]))
