@@ -172,7 +172,7 @@ def _repeated(ctx: Context, value: Value, dim: int, repeat: int) -> Value:
 
 
 def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
-    """Places in a pattern, around the torus: each `count` places later all are `step` further on."""
+    """Places in a pattern around the torus: `count` places later, all are `step` further on."""
     window = window_of(value, dim)
     assert window is not None
     m = positions(ctx.torus, value, window)
