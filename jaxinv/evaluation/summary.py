@@ -25,7 +25,7 @@ def share(successes: Bool[np.ndarray, " n"]) -> Estimate:
 
     Example:
       >>> print(share(np.array([True, True, False, True])))
-      75.0% (30.1 to 95.4)
+      75.0% (30.1–95.4)
     """
     right, count = int(np.sum(successes)), len(successes)
     low, high = metrics.wilson_interval(right, count)
@@ -50,9 +50,9 @@ def mean(
 
     Example:
       >>> print(mean(np.array([0.5, 0.5, 0.5])))
-      50.0% (50.0 to 50.0)
+      50.0% (50.0–50.0)
       >>> print(mean(np.array([1.0, 1.0, 0.0, 1.0])))
-      75.0% (30.1 to 95.4)
+      75.0% (30.1–95.4)
     """
     values = np.sort(np.asarray(values, np.float64))
     if unit == "share" and np.isin(values, (0, 1)).all():

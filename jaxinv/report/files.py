@@ -15,19 +15,7 @@ from jaxinv.report.plots import ShiftMap
 
 
 def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> list[Path]:
-    """Writes everything that was found out.
-
-    Args:
-      results: the figures.
-      audits: one for each network of the results.
-      directory: where to; made if missing.
-
-    Returns:
-      The files.
-
-    Raises:
-      OSError: if a file cannot be written; names it.
-    """
+    """Writes everything that was found out, with an audit for each network, and returns the files."""
     arrays: dict[str, np.ndarray] = {}
     accuracy: dict[str, ShiftMap] = {}
     confidence: dict[str, ShiftMap] = {}
@@ -63,5 +51,6 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
         confidence=confidence,
         pictures={made.result.name: made.pictures for made in audits},
     )
-    page.write_page(directory / "report.html", content)
-    return [*written, directory / "report.html"]
+    path = directory / "report.html"
+    write_whole(path, lambda at: at.write_text(content, encoding="utf-8"))
+    return [*written, path]
