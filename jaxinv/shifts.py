@@ -60,6 +60,16 @@ def whole_axes(axes: Sequence[int]) -> tuple[int, ...]:
         raise ValueError(f"axes is {axes!r}; allowed is a sequence of whole numbers") from None
 
 
+def centred_shift(shift: Any, size: Any) -> Any:
+    """The same circular shift, the shortest way round: from `-size / 2` to below `size / 2`.
+
+    Example:
+      >>> centred_shift(np.arange(4), 4)
+      array([ 0,  1, -2, -1])
+    """
+    return (shift + size // 2) % size - size // 2
+
+
 def translate(
     x: PyTree[Shaped[Array, "..."]],
     shift: Sequence[int] | Array | int,

@@ -101,21 +101,11 @@ BOUNDS = {
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """Reads the command line.
-
-    Args:
-      argv: without the program's name.
-
-    Returns:
-      The arguments.
+    """Reads the command line, without the program's name.
 
     Raises:
       ValueError: an unknown option or a value that is not allowed.
       SystemExit: after --help.
-
-    Example:
-      >>> parse(["--checkpoint", "runs/a", "--checkpoint", "runs/b"]).checkpoint
-      (PosixPath('runs/a'), PosixPath('runs/b'))
     """
     arguments = read_options(Arguments, argv)
     for name, (low, high) in BOUNDS.items():
@@ -154,14 +144,7 @@ def _check_out(out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program evaluate.py.
-
-    Args:
-      argv: the command line without the program's name.
-
-    Returns:
-      The exit status.
-    """
+    """The program evaluate.py; returns its exit status."""
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)
