@@ -33,11 +33,7 @@ _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 
 
 def program_digest(fun: Callable, *args: Any) -> str | None:
-    """Names what a function computes of arguments of a shape.
-
-    Args:
-      fun: a function that JAX can trace.
-      *args: its arguments, or their shapes.
+    """Names what a function that JAX can trace computes of arguments, or of their shapes.
 
     Returns:
       SHA-256 of the program, its constants and all that decides how it is computed, in hex; None

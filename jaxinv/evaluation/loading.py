@@ -43,17 +43,7 @@ class EvaluationConfig:
 
 
 def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
-    """Loads networks and data set.
-
-    Args:
-      config: which.
-
-    Returns:
-      The networks, and the data set of all of them.
-
-    Raises:
-      ValueError: as `evaluate_networks`.
-    """
+    """Loads the networks, and the data set for all of them; raises as `evaluate_networks`."""
     if not config.checkpoint and config.apply is None:
         raise ValueError("nothing to evaluate: give a checkpoint, or apply with params")
     if config.params is not None and config.apply is None:
@@ -115,21 +105,10 @@ def _of_checkpoint(path: Path, trained: TrainConfig, *, name: str) -> Iterator[S
 
 
 def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
-    """The first images of a data set.
-
-    Args:
-      dataset: the data set.
-      count: how many; None for all.
-
-    Returns:
-      A data set of so many.
+    """The first images of a data set; all if `count` is None.
 
     Raises:
-      ValueError: if there are not so many.
-
-    Example:
-      >>> len(first_images(data.load(split="test"), 3))
-      3
+      ValueError: if there are fewer.
     """
     if count is None:
         return dataset
@@ -140,18 +119,7 @@ def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
 
 
 def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
-    """Raises unless the images can be shifted so far; before anything is made for each shift.
-
-    Args:
-      dataset: the images.
-      options: the shifts.
-
-    Raises:
-      ValueError: if they cannot.
-
-    Example:
-      >>> check_reach(data.load(split="test[:1]"), SweepOptions(max_shift=4))
-    """
+    """Raises ValueError unless the images can be shifted that far, before anything is computed."""
     height, width = dataset.images.shape[1:3]
     least, m = min(height, width), options.max_shift
     largest = (least - 1) // 2 if options.mode == "crop" else least - 1
@@ -166,16 +134,7 @@ def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
 def check_fits(
     subject: Subject, dataset: data.Dataset, options: SweepOptions | None = None
 ) -> None:
-    """Raises unless a network maps the images to one real output per image and class.
-
-    Args:
-      subject: the network.
-      dataset: the images.
-      options: of the sweep; with mode "crop" the network sees windows of the images.
-
-    Raises:
-      ValueError: if it does not.
-    """
+    """Raises ValueError unless a network maps the images to one real output per image and class."""
     options = options or SweepOptions()
     shape = (2, *shown_to_the_network(dataset.images[:1], options).shape[1:])
     what = f"images of shape {shape[1:]} of {dataset.name}"

@@ -34,13 +34,6 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
     Raises:
       ValueError: if it is missing, damaged, of an unknown kind, larger than the limit, or holds
         NaN.
-
-    Example:
-      >>> import tempfile
-      >>> file = Path(tempfile.mkdtemp()) / "weights.npz"
-      >>> np.savez(file, **{"params/dense/bias": np.zeros(3)})
-      >>> read_parameters(file)
-      {'params': {'dense': {'bias': array([0., 0., 0.])}}}
     """
     readers = {".npz": _npz, ".safetensors": _safetensors, ".msgpack": _msgpack}
     if not path.exists():
@@ -70,14 +63,7 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
 
 
 def check_not_nan(tree: Any, *, what: str) -> None:
-    """Raises if a number of a tree of arrays is NaN.
-
-    Args:
-      tree: the arrays.
-      what: what they are, for the message.
-
-    Raises:
-      ValueError: if one is; says where, and how many are.
+    """Raises if a number of a tree of arrays is NaN; says where, and how many are.
 
     Example:
       >>> check_not_nan({"bias": np.array([0.0, np.nan])}, what="the network")

@@ -243,41 +243,24 @@ PROTOCOLS: dict[str, Callable[[Task], Figures]] = {
 
 
 def check_protocols(names: Sequence[str]) -> None:
-    """Raises for a protocol that does not exist.
-
-    Args:
-      names: the names.
-
-    Raises:
-      ValueError: if one is unknown.
-
-    Example:
-      >>> check_protocols(["zhang2019", "gruver2023"])
-    """
+    """Raises ValueError for a protocol that does not exist."""
     for name in names:
         if name not in (*PROTOCOLS, "all"):
             raise ValueError(f"protocol is {name!r}; allowed are {', '.join(PROTOCOLS)} and all")
 
 
-def chosen(
+def applicable(
     names: Sequence[str], subject: Subject, images: Shaped[np.ndarray, "n h w c"]
 ) -> tuple[str, ...]:
     """The protocols that are run on a network: those named, or for "all" those that apply to it.
 
-    Args:
-      names: what was asked for.
-      subject: the network; on one that is known by its proof none is run, as each evaluation of it
-        costs a sweep.
-      images: for their shape.
-
-    Returns:
-      Names of `PROTOCOLS`.
+    None is run on a network that is known by its proof, as each evaluation of it costs a sweep.
 
     Raises:
       ValueError: if a name is unknown, or a protocol that is named does not apply to the network.
 
     Example:
-      >>> chosen(["all"], Subject("net", "net", lambda x: x), np.zeros((1, 8, 8, 1)))[-2:]
+      >>> applicable(["all"], Subject("net", "net", lambda x: x), np.zeros((1, 8, 8, 1)))[-2:]
       ('gruver2023', 'biscione2021')
     """
     check_protocols(names)
@@ -323,7 +306,7 @@ def run_protocol(
     """
     if name == "all":
         raise ValueError(f"protocol is 'all'; allowed is one of {', '.join(PROTOCOLS)}")
-    chosen([name], subject, dataset.images)
+    applicable([name], subject, dataset.images)
     names: list[str] = []
 
     @jax.jit

@@ -45,7 +45,7 @@ class Sweep:
 
     @property
     def unshifted(self) -> tuple[int, ...]:
-        """Index of the shift by nothing."""
+        """Index of the zero shift."""
         return self.shifts.index((0,) * len(self.shifts.shape))
 
     @property
@@ -100,20 +100,9 @@ def sweep(
       directory: where finished shards are kept and found again; None keeps nothing.
       progress: called with the number of images finished since the last call.
 
-    Returns:
-      Predictions, confidences and distances.
-
     Raises:
       ValueError: if there are no images, the options do not fit them, or outputs are not finite.
       Interrupted: on Ctrl-C, with the images that were finished.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> images = np.eye(4, dtype=np.uint8).reshape(1, 4, 4, 1)
-      >>> mean = lambda x: jnp.mean(x * 1.0, axis=(1, 2)) * jnp.array([1.0, 2.0])
-      >>> found = sweep(mean, images, np.array([1]))
-      >>> found.predictions.shape, int(found.predictions.min()), float(found.distance.max())
-      ((4, 4, 1), 1, 0.0)
     """
     options = options or SweepOptions()
     if len(images) == 0 or len(images) != len(labels):
@@ -157,27 +146,20 @@ def few_shifts(
 ) -> Sweep:
     """A sweep of a network that is proved invariant to every shift: a few stand for all.
 
+    The shifts that were not evaluated have the values of the unshifted images, and the largest
+    distance that was measured.
+
     Args:
       apply: the network.
       images: the images.
       labels: their classes.
       options: which shifts the sweep speaks of; batch and chunk.
-      measured: the shifts that are evaluated beside the one by nothing.
+      measured: the shifts that are evaluated beside the zero shift.
       progress: called with the number of images finished since the last call.
-
-    Returns:
-      The sweep. The shifts that were not evaluated have the values of the unshifted images, and
-      the largest distance that was measured.
 
     Raises:
       ValueError: if outputs are not finite, or a prediction changes at a measured shift: the
         proof's assumptions fail.
-
-    Example:
-      >>> images, labels = np.eye(8, dtype=np.uint8).reshape(1, 8, 8, 1), np.array([1])
-      >>> pooled = lambda x: jnp.mean(x * 1.0, axis=(1, 2)) * jnp.array([1.0, 2.0])
-      >>> few_shifts(pooled, images, labels).predictions.shape
-      (8, 8, 1)
     """
     options = options or SweepOptions()
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)

@@ -9,7 +9,7 @@ from jaxinv.metrics.equivariance import (
     invariance_error,
     relative_error,
 )
-from jaxinv.metrics.layers import LayerSymmetry, layer_outputs, layer_symmetry
+from jaxinv.metrics.layers import LayerSymmetry, layer_outputs, layerwise
 from jaxinv.metrics.predictions import correct_predictions, predicted_classes
 from jaxinv.metrics.sensitivity import radial_profile, sensitivity_map
 from jaxinv.metrics.spectrum import energy_above_nyquist
@@ -28,7 +28,7 @@ __all__ = [
     "equivariance_error",
     "invariance_error",
     "layer_outputs",
-    "layer_symmetry",
+    "layerwise",
     "mcnemar",
     "mean_absolute_change",
     "mean_accuracy",

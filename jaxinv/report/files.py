@@ -15,7 +15,7 @@ from jaxinv.report.plots import ShiftMap
 
 
 def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> list[Path]:
-    """Writes everything that was found out, with an audit for each network, and returns the files."""
+    """Writes all that was found out, with one audit for each network; returns the files."""
     arrays: dict[str, np.ndarray] = {}
     accuracy: dict[str, ShiftMap] = {}
     confidence: dict[str, ShiftMap] = {}

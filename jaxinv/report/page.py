@@ -46,19 +46,23 @@ def page(
 
     sheets = collections.defaultdict(lambda: None, {s.name: s for s in tables.sheets(results)})
     colours = matplotlib.colormaps[plots.HEAT](np.linspace(0, 1, 9))
-    return _environment().get_template("page.html.jinja").render(
-        results=results,
-        setting=tables.setting(results),
-        sheets=sheets,
-        accuracy=accuracy,
-        confidence=confidence,
-        pictures=pictures,
-        heat=[matplotlib.colors.to_hex(colour) for colour in colours],
-        svg=svg,
-        plots=plots,
-        map_words=_map_words,
-        flip_words=_flip_words,
-        layer_sheet=tables.layer_sheet,
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            results=results,
+            setting=tables.setting(results),
+            sheets=sheets,
+            accuracy=accuracy,
+            confidence=confidence,
+            pictures=pictures,
+            heat=[matplotlib.colors.to_hex(colour) for colour in colours],
+            svg=svg,
+            plots=plots,
+            map_words=_map_words,
+            flip_words=_flip_words,
+            layer_sheet=tables.layer_sheet,
+        )
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxinv.command_line import printable
+from jaxinv.evaluation.proof import proved
 from jaxinv.evaluation.results import (
     Estimate,
     NetworkResult,
@@ -17,7 +18,6 @@ from jaxinv.evaluation.results import (
     figure,
     shift_words,
 )
-from jaxinv.evaluation.ties import proved
 from jaxinv.files import write_whole
 
 Cell = str | int | Estimate | None
@@ -271,4 +271,3 @@ def _harmless(cell: object) -> object:
         float(shown.removesuffix("%"))
         return shown
     return f"'{shown}" if shown.lstrip().startswith(("=", "+", "-", "@")) else shown
-

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Estimate, Results
-from jaxinv.report.tables import Cell, Column, Sheet, setting, sheets
+from jaxinv.report.tables import Cell, Sheet, setting, sheets
 
 WIDTH = 100
 # The layer tables of more networks than this are left to the page and the CSV files.
@@ -56,6 +56,7 @@ def table_of(sheet: Sheet) -> Table:
     """A sheet as a table of rich; below each share is its 95% interval.
 
     Example:
+      >>> from jaxinv.report.tables import Column
       >>> sheet = Sheet("a", "title", (Column("x", "text"), Column("y")), (("one", 2),))
       >>> console_for().print(table_of(sheet))
       x    y

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import FEW, Audit, Plan
-from jaxinv.evaluation.features import feature_error
+from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
 from jaxinv.evaluation.progress import say
 from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
