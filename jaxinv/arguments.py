@@ -89,11 +89,8 @@ def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
 
     Args:
       values: an array, a number, or nested sequences of them.
-      what: what it is, for the message.
+      what: what it is, and
       allowed: what it should hold, for the message.
-
-    Returns:
-      The array.
 
     Raises:
       ValueError: if it cannot be one.
@@ -137,19 +134,28 @@ def as_inexact(values: Any, what: str = "values") -> Inexact[Array, "..."]:
     raise ValueError(f"{what} has dtype {array.dtype}; allowed are numbers and booleans")
 
 
-def per_axis(value: Any, count: int, name: str) -> tuple[int, ...]:
+def whole_number(value: Any, name: str, *, least: int = 1) -> int:
+    """Returns a whole number from `least`, and raises ValueError for anything else."""
+    try:
+        number = _whole(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
+    return number
+
+
+def per_axis(value: Any, count: int, name: str, *, least: int | None = None) -> tuple[int, ...]:
     """Returns one whole number per axis from a number for all of them or a sequence.
 
     Args:
       value: a whole number, or a sequence of `count` of them.
       count: the number of axes.
       name: the option's name, for the message.
-
-    Returns:
-      `count` whole numbers.
+      least: the smallest number allowed; by default any.
 
     Raises:
-      ValueError: if an entry is no whole number, or the sequence has another length.
+      ValueError: if an entry is no whole number or too small, or the sequence has another length.
 
     Example:
       >>> per_axis(3, 2, "size")
@@ -164,19 +170,13 @@ def per_axis(value: Any, count: int, name: str) -> tuple[int, ...]:
             raise ValueError(
                 f"{name} is {value!r}; allowed are a whole number or one per axis"
             ) from None
+    if least is not None and any(entry < least for entry in entries):
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
     return _one_each(entries, count, name)
 
 
 def real_per_axis(value: Any, count: int, name: str) -> tuple[float, ...]:
     """Returns one finite number per axis from a number for all of them or a sequence.
-
-    Args:
-      value: a real number, or a sequence of `count` of them.
-      count: the number of axes.
-      name: the option's name, for the message.
-
-    Returns:
-      `count` numbers.
 
     Raises:
       ValueError: if an entry is no finite number, or the sequence has another length.

@@ -75,9 +75,7 @@ def assert_translation_equivariant(
       https://arxiv.org/abs/1602.07576.
     """
     sizes, outputs = _check(fun, x, axes, rtol, atol, method)
-    strides = per_axis(stride, len(sizes), "stride")
-    if min(strides) < 1:
-        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(sizes), "stride", least=1)
     for leaf in outputs:
         dims = check_axes(axes, len(leaf.shape), "an output")
         for dim, size, s in zip(dims, sizes, strides, strict=True):
@@ -150,9 +148,7 @@ def assert_translation_invariant(
       (2017), https://arxiv.org/abs/1801.01450.
     """
     sizes, _ = _check(fun, x, axes, rtol, atol, method)
-    strides = per_axis(stride, len(sizes), "stride")
-    if min(strides) < 1:
-        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(sizes), "stride", least=1)
     if method != "measure":
         _prove(fun, x, axes, "invariant", strides, shifts)
     if method != "proof":

@@ -113,9 +113,7 @@ def declare_equivariance(
       https://arxiv.org/abs/2011.14214: the lemma behind the first such layer.
     """
     axes = whole_axes(axes)
-    strides = per_axis(stride, len(axes), "stride")
-    if min(strides, default=1) < 1:
-        raise ValueError(f"stride is {strides}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(axes), "stride", least=1)
     if restores and decision is None:
         raise ValueError("restores=True needs the decision whose phases are put back")
     dims = tuple(_dimension(axis, x, y) for axis in axes)

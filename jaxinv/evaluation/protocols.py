@@ -31,6 +31,8 @@ FRAME = 4
 RADIUS = 3
 # Random pairs for each image.
 PAIRS = 20
+# Random shifts of a batch for EQ-T.
+SHIFTS = 64
 BATCH = 500
 
 
@@ -84,6 +86,11 @@ class Task:
         return height, width
 
     @property
+    def pairs(self) -> protocols.Sample:
+        """Random pairs for each image."""
+        return protocols.Sample(self.key, PAIRS)
+
+    @property
     def framed(self) -> Array:
         """The images in a black frame of `FRAME` pixels."""
         border = (FRAME, FRAME)
@@ -115,9 +122,7 @@ def _zhang(task: Task) -> Figures:
             protocols.crop_consistency(task.apply, task.framed, per_image=True, **crops)
         ),
         "crop_consistency_sampled": _drawn(
-            protocols.sampled_crop_consistency(
-                task.key, task.apply, task.framed, pairs=PAIRS, **crops
-            )
+            protocols.crop_consistency(task.apply, task.framed, sample=task.pairs, **crops)
         ),
         "diagonal_accuracy": _each(jnp.mean(sweep.correct, axis=0)),
         "diagonal_probability_deviation": Total(sweep.variation),
@@ -125,20 +130,17 @@ def _zhang(task: Task) -> Figures:
 
 
 def _chaman(task: Task) -> Figures:
-    exact = functools.partial(
-        protocols.circular_consistency,
-        task.apply,
-        task.images,
-        max_shift=RADIUS,
-        per_image=True,
-    )
-    drawn = protocols.sampled_circular_consistency(
-        task.key, task.apply, task.images, max_shift=RADIUS, pairs=PAIRS
+    consistency = functools.partial(
+        protocols.circular_consistency, task.apply, task.images, max_shift=RADIUS
     )
     return {
-        "consistency_exact": _each(exact(published=False)),
-        "consistency_without_the_last_shift_exact": _each(exact(published=True)),
-        "consistency_without_the_last_shift_sampled": _drawn(drawn),
+        "consistency_exact": _each(consistency(per_image=True)),
+        "consistency_without_the_last_shift_exact": _each(
+            consistency(published=True, per_image=True)
+        ),
+        "consistency_without_the_last_shift_sampled": _drawn(
+            consistency(published=True, sample=task.pairs)
+        ),
     }
 
 
@@ -152,10 +154,8 @@ def _azulay(task: Task) -> Figures:
         ("embedded", protocols.embed(small, canvas=task.size)),
         ("cropped", task.framed),
     ):
-        exact = protocols.one_pixel_change(task.apply, images, size=task.size)
-        drawn = protocols.sampled_one_pixel_change(
-            task.key, task.apply, images, size=task.size, pairs=PAIRS
-        )
+        change = functools.partial(protocols.one_pixel_change, task.apply, images, size=task.size)
+        exact, drawn = change(), change(sample=task.pairs)
         for figure in exact._fields:
             found[f"{name}_{figure}_exact"] = Total(getattr(exact, figure))
             found[f"{name}_{figure}_sampled"] = _drawn(getattr(drawn, figure))
@@ -208,8 +208,9 @@ def _stylegan3(task: Task) -> Figures:
     (features, stride) = list(layers.values())[-1]
     base = features(task.images)
     steps: dict[str, Any] = {"stride": stride[0], "peak": jnp.max(base) - jnp.min(base)}
-    sampled = protocols.sampled_eq_t(task.key, features, task.images, **steps)
-    fractional, _ = protocols.sampled_eq_t_frac(task.key, features, task.images, **steps)
+    shifts = protocols.Sample(task.key, SHIFTS)
+    sampled = protocols.eq_t(features, task.images, sample=shifts, **steps)
+    fractional, _ = protocols.eq_t_frac(features, task.images, sample=shifts, **steps)
     return {
         "eq_t_exact": Total(protocols.eq_t(features, task.images, **steps), "dB"),
         "eq_t_sampled": Total(sampled, "dB"),

@@ -75,7 +75,7 @@ def adaptive_polyphase_sample(
 
 def _smoothed(x, taps, padding):
     """The map behind a filter, or as it is, whatever its type, where one tap is asked for."""
-    if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", minimum=0)):
+    if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", least=0)):
         return x
     return blur_pool(x, 1, taps=taps, padding=padding)
 
@@ -151,7 +151,7 @@ class AdaptivePolyphaseSampling(nn.Module):
         """The filter is zero at Nyquist: the even and the odd positions then have one sum."""
         strides, taps = (
             per_axis(self.stride, rank, "stride"),
-            per_axis(self.taps, rank, "taps", minimum=0),
+            per_axis(self.taps, rank, "taps", least=0),
         )
         halved = any(s == 2 and t > 1 for s, t in zip(strides, taps, strict=True))
         if self.criterion == "l1" and halved:

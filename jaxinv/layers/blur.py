@@ -42,7 +42,7 @@ def blur_filter(kind: str = "binomial", taps: int = 3) -> Float[np.ndarray, "k"]
     """
     if kind not in FILTERS:
         raise ValueError(f"filter is {kind!r}; allowed are {', '.join(FILTERS)}")
-    (taps,) = per_axis(taps, 1, "taps", minimum=0)
+    (taps,) = per_axis(taps, 1, "taps", least=0)
     if not 1 <= taps <= MAX_TAPS:
         raise ValueError(f"filter has {taps} taps; allowed are 1 to {MAX_TAPS}")
     weights = {
@@ -93,7 +93,7 @@ def blur_pool(
       https://arxiv.org/abs/1904.11486
     """
     rank = spatial_rank(x)
-    steps, counts = per_axis(stride, rank, "stride"), per_axis(taps, rank, "taps", minimum=0)
+    steps, counts = per_axis(stride, rank, "stride"), per_axis(taps, rank, "taps", least=0)
     names = padding_per_axis(padding, rank)
     filters = [blur_filter(kind, count).astype(x.dtype) for count in counts]
     for index, (step, weights, name) in enumerate(zip(steps, filters, names, strict=True)):

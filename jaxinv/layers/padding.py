@@ -204,8 +204,8 @@ def pad(
     """
     if len(widths) != x.ndim - 2:
         raise ValueError(f"widths are {len(widths)} pairs for {x.ndim - 2} spatial axes")
-    if any(min(per_axis(width, 2, "width of padding")) < 0 for width in widths):
-        raise ValueError(f"widths are {widths}; allowed are pairs of whole numbers from 0")
+    for width in widths:
+        per_axis(width, 2, "width of padding", least=0)
     modes = [_NUMPY_MODES[name] for name in padding_per_axis(padding, x.ndim - 2)]
     for mode in dict.fromkeys(modes):
         mine = [w if m == mode else (0, 0) for w, m in zip(widths, modes, strict=True)]
@@ -239,8 +239,7 @@ def crop_or_pad(x: Shaped[Array, "n *s c"], sizes: Sequence[int]) -> Shaped[Arra
     """
     if len(sizes) != x.ndim - 2:
         raise ValueError(f"sizes are {tuple(sizes)} for {x.ndim - 2} spatial axes")
-    if min(per_axis(sizes, len(sizes), "sizes")) < 0:
-        raise ValueError(f"sizes are {tuple(sizes)}; allowed are integers from 0")
+    per_axis(sizes, len(sizes), "sizes", least=0)
     if tuple(sizes) == x.shape[1:-1]:
         return x
     differences = [want - have for want, have in zip(sizes, x.shape[1:-1], strict=True)]

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import flax.linen as nn
@@ -13,6 +13,10 @@ from jaxinv import arguments
 from jaxinv.arguments import as_inexact
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+# Strides, windows and sizes of layers are at least one.
+per_axis = functools.partial(arguments.per_axis, least=1)
 
 
 def spatial_rank(x: Array) -> int:
@@ -39,31 +43,6 @@ def spatial_rank(x: Array) -> int:
             f"input has shape {x.shape}; needed is (batch, one or more axes, channels)"
         )
     return x.ndim - 2
-
-
-def per_axis(value: int | Sequence[int], rank: int, what: str, minimum: int = 1) -> tuple[int, ...]:
-    """One integer per spatial axis, from one for all of them or a sequence.
-
-    Args:
-      value: an integer, or one for each spatial axis.
-      rank: the number of spatial axes.
-      what: the argument's name, for the error.
-      minimum: the smallest value allowed.
-
-    Returns:
-      `rank` integers.
-
-    Raises:
-      ValueError: if the length or a value is not allowed.
-
-    Example:
-      >>> per_axis(2, 3, "stride")
-      (2, 2, 2)
-    """
-    values = arguments.per_axis(value, rank, what)
-    if min(values, default=minimum) < minimum:
-        raise ValueError(f"{what} is {value}; allowed are integers from {minimum}")
-    return values
 
 
 def in_one_float(*arrays: Shaped[Array, "..."]) -> list[Array]:
@@ -130,7 +109,7 @@ def naming(module: nn.Module) -> Iterator[None]:
       >>> with naming(nn.Dense(3, name="head")):
       ...     per_axis(0, 2, "stride")
       Traceback (most recent call last):
-      ValueError: Dense 'head': stride is 0; allowed are integers from 1
+      ValueError: Dense 'head': stride is 0; allowed are whole numbers from 1
     """
     try:
         yield

@@ -119,7 +119,7 @@ def control_points(points: int) -> Float[np.ndarray, "k 2"]:
              [-1.,  1.]])
     """
     if points < 2:
-        raise ValueError(f"points is {points}; allowed are integers from 2")
+        raise ValueError(f"points is {points}; allowed are whole numbers from 2")
     return np.array(list(product(np.linspace(-1, 1, points), repeat=2)))
 
 

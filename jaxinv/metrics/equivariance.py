@@ -89,9 +89,7 @@ def equivariance_error(
       equivalence" (2015), https://arxiv.org/abs/1411.5908.
     """
     axes = tuple(axes)
-    strides = per_axis(stride, len(axes), "stride")
-    if min(strides) < 1:
-        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(axes), "stride", least=1)
     if method == "integer":
         steps = per_axis(shift, len(axes), "shift")
         if any(t % s for t, s in zip(steps, strides, strict=True)):

@@ -1,6 +1,5 @@
 """Arrays as numbers to compute with: wide enough, not empty, and norms of any magnitude."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,15 +13,7 @@ from jaxinv.shifts import per_axis
 
 
 def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:
-    """Two arrays of numbers to be compared: of one shape, and not empty.
-
-    Args:
-      first: the one.
-      second: the other.
-      what: what they are, for the message.
-
-    Returns:
-      Both, see `as_inexact`.
+    """Two arrays of numbers to be compared, see `as_inexact`: of one shape, and not empty.
 
     Raises:
       ValueError: if the shapes differ or nothing is there to compare.
@@ -80,35 +71,13 @@ def quotient(distance: Float[Array, "..."], scale: Float[Array, "..."]) -> Float
 def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """The index of a shift, which JAX would move inside where it is out of range.
 
-    Args:
-      origin: one whole number per axis.
-      shape: sizes of these axes.
-
-    Returns:
-      The index.
-
     Raises:
       ValueError: if an entry is out of range.
-
-    Example:
-      >>> index_of([1, 2], (3, 3))
-      (1, 2)
     """
     index = per_axis(tuple(origin), len(shape), "origin")
     if any(not 0 <= i < size for i, size in zip(index, shape, strict=True)):
         raise ValueError(f"origin is {index}; allowed are indices of {tuple(shape)} shifts, from 0")
     return index
-
-
-def whole_number(value: Any, name: str, *, least: int = 1) -> int:
-    """Returns a whole number from `least`, and raises ValueError for anything else."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
-    return number
 
 
 def is_known(*values: Any) -> bool:

@@ -53,9 +53,7 @@ def energy_above_nyquist(
     """
     x = as_inexact(x, "x")
     dims = check_axes(axes, x.ndim, "x")
-    coarse = per_axis(positions, len(dims), "positions")
-    if min(coarse) < 1:
-        raise ValueError(f"positions is {positions}; allowed are numbers from 1")
+    coarse = per_axis(positions, len(dims), "positions", least=1)
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
     # A share does not depend on the scale, squares of very large and small numbers would.

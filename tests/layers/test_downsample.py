@@ -121,7 +121,7 @@ def test_unknown_names_are_refused():
 @pytest.mark.parametrize("kind", DOWNSAMPLES)
 def test_strides_below_one_are_refused_by_every_kind(kind):
     for stride in (0, -2):
-        with pytest.raises(ValueError, match=r"'d': stride is .* allowed are integers from 1"):
+        with pytest.raises(ValueError, match=r"'d': stride is .* allowed are whole numbers from 1"):
             Downsample(kind, stride, name="d").init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import whole_number
+from jaxinv.arguments import as_inexact, whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, per_axis
@@ -26,6 +25,28 @@ class Estimate(NamedTuple):
 
     value: Float[Array, "..."]
     standard_error: Float[Array, "..."]
+
+
+class Sample(NamedTuple):
+    """Random draws in place of all cases, as published protocols make them.
+
+    Attributes:
+      key: random key.
+      count: how many are drawn: pairs or places for each image, or shifts.
+    """
+
+    key: PRNGKeyArray
+    count: int = 1
+
+    def keys(self) -> PRNGKeyArray:
+        """One key for each draw."""
+        return jax.random.split(self.key, whole_number(self.count, "count"))
+
+
+def check_all_pairs(per_image: bool) -> None:
+    """Raises ValueError where numbers per image are asked of random pairs."""
+    if per_image:
+        raise ValueError("per_image is True; with sample allowed is False: it needs all pairs")
 
 
 def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
