@@ -104,14 +104,7 @@ class Polynomial(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
-        """Applies the polynomial.
-
-        Args:
-          x: values `(..., c)`.
-
-        Returns:
-          `(..., c)`.
-        """
+        """Applies the polynomial to values `(..., c)`."""
         first = jnp.asarray(self.init_coefficients)[:, None]
         shape = (len(self.init_coefficients), x.shape[-1])
         coefficients = self.param("coefficients", lambda _: jnp.broadcast_to(first, shape))
@@ -151,17 +144,7 @@ class Activation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Applies the activation.
-
-        Args:
-          x: any array; `(n, *spatial, c)` for the filtered ones.
-
-        Returns:
-          An array of the same shape.
-
-        Raises:
-          ValueError: if the name is unknown.
-        """
+        """Applies the activation to any array; the filtered ones take `(n, *spatial, c)`."""
         if callable(self.kind):
             return self.kind(x)
         with naming(self):

@@ -144,17 +144,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n d"]:
-        """Applies the head.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, d)`.
-
-        Raises:
-          ValueError: if the head is unknown or `x` has no spatial axis.
-        """
+        """Maps `(n, *spatial, c)` to `(n, d)`."""
         with naming(self):
             if self.kind == "attention":
                 per_axis(self.queries, 1, "queries")

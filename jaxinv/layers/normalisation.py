@@ -66,18 +66,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *s c"]:
-        """Normalises.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          An array of the same shape.
-
-        Raises:
-          ValueError: if the name is unknown.
-        """
+        """Normalises `(n, *spatial, c)`, in training with the statistics of the batch."""
         if self.kind == "none":
             return x
         if self.kind == "batch":

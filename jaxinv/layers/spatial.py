@@ -22,19 +22,8 @@ per_axis = functools.partial(arguments.per_axis, least=1)
 def spatial_rank(x: Array) -> int:
     """Number of spatial axes of `x`: all but the first (batch) and the last (channels).
 
-    Args:
-      x: an array `(n, *spatial, c)`.
-
-    Returns:
-      The number of spatial axes, at least 1.
-
     Raises:
-      ValueError: if `x` has no spatial axis.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> spatial_rank(jnp.zeros((1, 8, 8, 3)))
-      2
+      ValueError: if there is none.
     """
     if not hasattr(x, "ndim"):
         raise ValueError(f"input is a {type(x).__name__}; needed is an array")
@@ -46,19 +35,7 @@ def spatial_rank(x: Array) -> int:
 
 
 def in_one_float(*arrays: Shaped[Array, "..."]) -> list[Array]:
-    """Arrays in the floating point type that they have in common, float32 for whole numbers.
-
-    Args:
-      *arrays: what meets in a product.
-
-    Returns:
-      The arrays, all of one type.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> [str(a.dtype) for a in in_one_float(jnp.zeros(1, jnp.uint8), jnp.zeros(1, jnp.int8))]
-      ['float32', 'float32']
-    """
+    """Arrays in the floating point type that they have in common, float32 for whole numbers."""
     common = jnp.result_type(*arrays)
     if not jnp.issubdtype(common, jnp.inexact):
         common = as_inexact(jnp.zeros((), common)).dtype
@@ -69,13 +46,7 @@ def summed_in_float32(function: _Function) -> _Function:
     """Makes a function of a map compute in float32 at least.
 
     Sums in half precision lose digits or overflow, and weights that are fractions vanish in whole
-    numbers.
-
-    Args:
-      function: takes the map first and returns an array.
-
-    Returns:
-      The function; its result has the type of the map, float32 for whole numbers and booleans.
+    numbers. The result has the type of the map, float32 for whole numbers and booleans.
 
     Example:
       >>> import jax.numpy as jnp
@@ -95,15 +66,6 @@ def summed_in_float32(function: _Function) -> _Function:
 @contextlib.contextmanager
 def naming(module: nn.Module) -> Iterator[None]:
     """Puts the layer's class and its place in the model before the message of a ValueError.
-
-    Args:
-      module: the linen module whose work is done in the `with` block.
-
-    Yields:
-      Nothing.
-
-    Raises:
-      ValueError: the one raised inside, with the layer named.
 
     Example:
       >>> with naming(nn.Dense(3, name="head")):

@@ -126,17 +126,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
-        """Applies the transposed convolution.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, features)`.
-
-        Raises:
-          ValueError: as `convolve_transposed`, with the layer's name.
-        """
+        """Maps `(n, *spatial, c)` to `(n, *out, features)`."""
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
             per_axis(self.features, 1, "features")

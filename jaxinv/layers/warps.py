@@ -102,22 +102,7 @@ def _check_theta(theta, entries):
 
 
 def control_points(points: int) -> Float[np.ndarray, "k 2"]:
-    """A square lattice of control points over `[-1, 1] x [-1, 1]`, in row-major order.
-
-    Args:
-      points: points along each axis, at least 2.
-
-    Returns:
-      `(points^2, 2)` in float64.
-
-    Raises:
-      ValueError: if there are fewer than 2.
-
-    Example:
-      >>> control_points(2)[:2]
-      array([[-1., -1.],
-             [-1.,  1.]])
-    """
+    """A square lattice of at least 2 x 2 points over `[-1, 1] x [-1, 1]`, in row-major order."""
     if points < 2:
         raise ValueError(f"points is {points}; allowed are whole numbers from 2")
     return np.array(list(product(np.linspace(-1, 1, points), repeat=2)))

@@ -179,7 +179,7 @@ class ConvNet(nn.Module):
                 x = Norm(self.norm, name=f"norm{index}")(x, train=train)
                 x = Activation(self.activation, name=f"activation{index}")(x)
                 if after > 1:
-                    x, _ = Downsample(
+                    x = Downsample(
                         self.downsample, after, padding=self.padding, name=f"downsample{index}"
                     )(x, train=train)
                 index += 1

@@ -116,10 +116,9 @@ class Patchify(nn.Module):
         x = Conv(self.features, self.patch, padding=self.padding, name="conv")(x)
         if self.polynomial:
             x = ResidualPolynomial(self.patch, name="polynomial")(x)
-        x, _ = Downsample(self.downsample, self.patch, padding=self.padding, name="downsample")(
+        return Downsample(self.downsample, self.patch, padding=self.padding, name="downsample")(
             x, train=train
         )
-        return x
 
 
 class ConvNeXtBlock(nn.Module):

@@ -106,8 +106,8 @@ class ResidualBlock(nn.Module):
                 sampler = Downsample(
                     self.downsample, self.stride, padding=self.padding, name="downsample"
                 )
-                y, phase = sampler(y, train=train)
-                skip, _ = sampler(skip, phase)
+                y, phase = sampler(y, train=train, return_phase=True)
+                skip = sampler(skip, phase)
         if self.stride > 1 or skip.shape[-1] != features:
             skip = self._match_channels(skip, features, train)
         y = y + crop_or_pad(skip, y.shape[1:-1])
@@ -223,6 +223,6 @@ class ResNet(nn.Module):
                 Downsample(self.downsample, padding=self.padding, name=f"downsample{i}")
                 for i in range(2)
             ]
-            x, _ = halve[0](x, train=train)
-            x, _ = halve[1](max_pool(x, 3, padding=self.padding), train=train)
+            x = halve[0](x, train=train)
+            x = halve[1](max_pool(x, 3, padding=self.padding), train=train)
         return x

@@ -10,7 +10,7 @@ from jaxinv.layers.activations import Activation
 from jaxinv.layers.adaptive import AdaptivePolyphaseUpsampling
 from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample
-from jaxinv.layers.lowpass import IdealUpsample
+from jaxinv.layers.lowpass import ideal_upsample
 from jaxinv.layers.normalisation import Norm
 from jaxinv.layers.padding import Padding, circular_or, crop_or_pad, padding_per_axis
 from jaxinv.layers.transpose import ConvTranspose
@@ -70,7 +70,7 @@ class UNet(nn.Module):
             if level < len(self.widths) - 1:
                 small, phase = Downsample(
                     self.downsample, padding=self.padding, name=f"downsample{level}"
-                )(x, train=train)
+                )(x, train=train, return_phase=True)
                 handed.append((x, phase))
                 x = small
         for level in reversed(range(len(handed))):
@@ -102,7 +102,7 @@ class UNet(nn.Module):
         if self.downsample == "none":
             return Conv(features, 2, padding=circular, name=name)(x)
         if self.downsample == "ideal":
-            return Conv(features, 2, padding=circular, name=name)(IdealUpsample()(x))
+            return Conv(features, 2, padding=circular, name=name)(ideal_upsample(x))
         if phase is not None:
             x = AdaptivePolyphaseUpsampling()(x, phase)
             return Conv(features, 2, padding=circular, name=name)(x)

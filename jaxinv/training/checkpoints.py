@@ -35,12 +35,6 @@ class Trained:
       config: the run's configuration.
       step: optimiser steps taken.
       data: number of classes, and the scale and shape of its images.
-
-    Example:
-      >>> Trained.__dataclass_fields__.keys() >= {"model", "variables", "config", "step"}
-      True
-
-    Reference: checkpoints are written by https://orbax.readthedocs.io.
     """
 
     model: nn.Module
@@ -51,7 +45,7 @@ class Trained:
 
 
 class Checkpoints:
-    """The checkpoints of one kind ("best" or "last") of a run, of which the newest is kept."""
+    """The checkpoints of one kind ("best" or "last") of a run; the newest is kept."""
 
     def __init__(self, workdir: Path, which: Which, *, read_only: bool = False):
         self.folder = workdir.absolute() / CHECKPOINTS / which
@@ -68,7 +62,7 @@ class Checkpoints:
             )
 
     def close(self) -> None:
-        """Release orbax's threads."""
+        """Releases orbax's threads."""
         self._manager.close()
 
     def steps(self) -> list[int]:
@@ -76,7 +70,7 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save(self, step: int, tree: dict[str, Any]) -> None:
-        """Store a tree of arrays under a step, then drop older ones.
+        """Stores a tree of arrays under a step, then drops older ones.
 
         Raises:
           OSError: it cannot be written; what was stored before is still there.
@@ -187,7 +181,7 @@ def state_maker(
 def load_checkpoint(
     path: str | os.PathLike, *, which: Which | None = None, seed: int = 0
 ) -> Trained:
-    """Load a trained network from the workdir of a run.
+    """Loads a trained network from the workdir of a run.
 
     Args:
       path: the workdir given to train.py.
@@ -196,18 +190,15 @@ def load_checkpoint(
       seed: which network of a run that trained several, from 0.
 
     Returns:
-      A `Trained`.
+      The network with its variables.
 
     Raises:
       ValueError: no run, no checkpoint, or a damaged one; no such seed.
 
-    Examples:
+    Example:
       >>> load_checkpoint("runs/nowhere")
       Traceback (most recent call last):
-      ValueError: runs/nowhere holds no run of train.py: it has no config.json.
-
-    References:
-      https://orbax.readthedocs.io, the format of the checkpoints.
+      ValueError: runs/nowhere holds no run of train.py: it has no config.json
     """
     config, data = read_run(path)
     if which not in ("best", "last", None):

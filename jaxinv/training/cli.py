@@ -80,7 +80,7 @@ class Arguments:
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """Read the command line.
+    """Reads the command line.
 
     Raises:
       ValueError: an unknown preset or option, a value not allowed, or nothing to resume.
@@ -124,7 +124,7 @@ def parse(argv: Sequence[str]) -> Arguments:
 
 
 def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
-    """Refuse options that mean nothing beside the others."""
+    """Refuses options that mean nothing beside the others."""
     flags = (word.split("=")[0] for word in argv if word.startswith("--"))
     given = {flag[2:].replace("-", "_").removeprefix("no_"): flag for flag in flags}
     for name, (other, values) in NEEDS.items():
@@ -151,14 +151,7 @@ def _shared_options(arguments: Arguments) -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program train.py.
-
-    Args:
-      argv: the command line without the program's name.
-
-    Returns:
-      The exit status.
-    """
+    """The program train.py; returns its exit status."""
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)

@@ -39,12 +39,6 @@ class TrainResult:
       history: the records of all epochs.
       step: optimiser steps taken.
       data: number of classes, and the scale and shape of the images.
-
-    Example:
-      >>> TrainResult.__dataclass_fields__.keys() >= {"model", "variables", "metrics"}
-      True
-
-    Reference: modelled on `train_and_evaluate` of https://github.com/google/flax.
     """
 
     model: nn.Module
@@ -65,9 +59,9 @@ def train_and_evaluate(
     on_epoch: Callable[[Record], None] | None = None,
     stop: threading.Event | None = None,
 ) -> TrainResult:
-    """Train a network and evaluate it after each epoch.
+    """Trains a network and evaluates it after each epoch.
 
-    In `workdir` it leaves config.json, metrics.jsonl with a line an epoch, and checkpoints of the
+    In `workdir` it leaves config.json, metrics.jsonl with one line per epoch, and checkpoints of the
     best and the last epoch evaluated, each written whole or not at all. A run that was stopped or
     killed and is resumed ends with the same parameters, bit for bit, as one that was not.
 
@@ -80,7 +74,7 @@ def train_and_evaluate(
       stop: an event that another thread sets to end the run as Ctrl-C does.
 
     Returns:
-      A `TrainResult`.
+      The trained network and its records.
 
     Raises:
       ValueError: the configuration cannot be run; `workdir` holds another run, or none to resume.
@@ -88,14 +82,11 @@ def train_and_evaluate(
       OSError: the workdir cannot be written; what was stored before is kept.
       KeyboardInterrupt: Ctrl-C or `stop`, after the state was stored.
 
-    Examples:
+    Example:
       >>> config = TrainConfig(model="mlp", epochs=1, train_split="train[:256]")
       >>> result = train_and_evaluate(config, show=False)
       >>> result.step, sorted(result.metrics)[:2]
       (4, ['epoch', 'learning_rate'])
-
-    References:
-      https://github.com/google/flax/tree/main/examples/mnist, whose interface this follows.
     """
     folder = None if workdir is None else Path(workdir)
     if folder is not None:
@@ -125,7 +116,7 @@ class _Run:
         )
 
     def train(self, stop: threading.Event) -> TrainResult:
-        """Train to the end, or until asked to stop."""
+        """Trains to the end, or until asked to stop."""
         with contextlib.ExitStack() as stack:
             self._open(stack)
             stack.enter_context(stop_on_signals(stop))
@@ -145,7 +136,7 @@ class _Run:
         )
 
     def _open(self, stack: contextlib.ExitStack) -> None:
-        """Make the workdir ready and the state: a new one, or that of the last checkpoint."""
+        """Makes the workdir ready and the state: a new one, or that of the last checkpoint."""
         self.best = storage.best_template()
         self.step = 0
         state = self.program.first_state()
@@ -212,7 +203,7 @@ class _Run:
             self._tell()
 
     def _tell(self) -> None:
-        """Show the last epoch: once it is stored, as who looks on may have gone."""
+        """Shows the last epoch: once it is stored, as who looks on may have gone."""
         record = self.recorder.records[-1]
         self.display.epoch(record, self.config.epochs)
         if self.on_epoch is not None:
@@ -235,7 +226,7 @@ class _Run:
         }
 
     def _look(self, epoch: int) -> None:
-        """Show how it goes; stop if it goes wrong."""
+        """Shows how it goes; stops if it goes wrong."""
         means = self._means()
         if not np.isfinite(means["train_loss"]).all():
             self._diverged(f"the loss is {brief(means['train_loss'])}")
@@ -256,7 +247,7 @@ class _Run:
         )
 
     def _looks_after(self, epoch: int) -> bool:
-        """Whether the network is evaluated and stored after so many epochs."""
+        """Whether the network is evaluated and stored after this many epochs."""
         return epoch % self.config.eval_every == 0 or epoch >= self.config.epochs
 
     def _end_epoch(self, epoch: int, seconds: float) -> None:

@@ -207,13 +207,7 @@ def worst_shift_loss(
       fun: images to logits (N, K).
       images: (N, H, W, C).
       labels: (N,).
-      axes: spatial axes.
-      mode: fill at the border, or "crop".
-      max_shift: T is all shifts of up to this many pixels; None: all circular shifts.
-      label_smoothing: the share of each label spread over all classes.
-      chunk: shifts evaluated at a time; None: chosen from the memory.
-      share: compute what shifts have in common once. If False each shift is evaluated by itself,
-        with rematerialisation.
+      **options: those of `orbit_loss`.
 
     Returns:
       The mean, in nats.
@@ -221,13 +215,13 @@ def worst_shift_loss(
     Raises:
       ValueError: the shifts or axes do not fit the images, or the labels not the logits.
 
-    Examples:
+    Example:
       >>> images, labels = jnp.arange(4.0).reshape(1, 2, 2, 1), jnp.array([1])
       >>> fun = lambda x: x[:, 0, 0] * jnp.array([0.0, 1.0])  # reads one pixel
       >>> print(f"{worst_shift_loss(fun, images, labels):.4f}")
       0.6931
 
-    References:
+    Reference:
       Engstrom et al. 2019, Exploring the landscape of spatial robustness,
       https://arxiv.org/abs/1712.02779.
     """

@@ -58,20 +58,10 @@ PRESETS["simard2003-conv-wide"] = dataclasses.replace(
 
 
 def preset(name: str) -> TrainConfig:
-    """The settings of a published run.
-
-    Args:
-      name: one of `PRESETS`.
-
-    Returns:
-      The configuration.
+    """The settings of a published run, one of `PRESETS`.
 
     Raises:
       ValueError: unknown name.
-
-    Examples:
-      >>> preset("simard2003-conv-elastic").augment
-      'elastic'
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; allowed are {', '.join(PRESETS)}.")

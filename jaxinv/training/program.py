@@ -92,7 +92,7 @@ class Program:
         self._compile()
 
     def _check_sizes(self) -> None:
-        """Refuse what nothing can be computed with, before anything is."""
+        """Refuses what nothing can be computed with, before anything is."""
         config, size = self.config, self.info.image_shape[:2]
         moves = {"translate", "crop", *OBJECTIVES} & set(config.augment.split("+"))
         if moves and config.max_shift is not None and np.any(np.array(size) <= config.max_shift):
@@ -168,7 +168,7 @@ class Program:
         return self._make(key)
 
     def _trace_a_step(self, state: TrainState) -> None:
-        """Let the network and the distortions refuse their options, before anything is written."""
+        """Lets the network and the distortions refuse their options, before anything is written."""
         order = jax.eval_shape(self.order, state.key, 0)
         count = min(steps_per_call(), self.steps_per_epoch)
         try:

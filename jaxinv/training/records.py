@@ -68,7 +68,7 @@ class Recorder:
         write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def add(self, record: Record) -> None:
-        """Record an epoch; numbers, or one number a seed. It replaces one of the same step."""
+        """Records an epoch; numbers, or one number a seed. It replaces one of the same step."""
         again = bool(self.records) and self.records[-1]["step"] == record["step"]
         self.records = [*self.records[: -1 if again else None], record]
         if self._path is not None and again:
@@ -85,13 +85,13 @@ class Recorder:
             self._writer.flush()
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Closes TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
 
 
 class Display:
-    """A progress bar on a terminal, one line an epoch elsewhere, or nothing."""
+    """A progress bar on a terminal, one line per epoch elsewhere, or nothing."""
 
     def __init__(self, show: bool | Progress, *, total: int, title: str):
         self._console = Console(stderr=True)
@@ -119,7 +119,7 @@ class Display:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Show the bar while the block runs; another's bar loses the line that was added."""
+        """Shows the bar while the block runs; another's bar loses the line that was added."""
         if self._progress is None or self._task is None:
             yield
         elif self._own:
@@ -132,12 +132,12 @@ class Display:
                 self._progress.remove_task(self._task)
 
     def update(self, step: int, note: str) -> None:
-        """Move the bar."""
+        """Moves the bar."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=step, note=note)
 
     def epoch(self, record: Record, epochs: int) -> None:
-        """Say how an epoch ended."""
+        """Says how an epoch ended."""
         if self._lines:
             shown = {k: v for k, v in record.items() if k not in ("epoch", "step", "seconds")}
             figures = ", ".join(f"{k} {brief(v)}" for k, v in shown.items())
@@ -161,7 +161,7 @@ def brief(value: Any) -> str:
 
 
 class Every:
-    """True at most once in so many seconds."""
+    """True at most once in a number of seconds."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds

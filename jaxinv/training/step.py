@@ -28,11 +28,6 @@ def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], 
 
     Raises:
       ValueError: an unknown name, or both orbit and worst.
-
-    Examples:
-      >>> _, objective = parse_augment(TrainConfig(augment="elastic+orbit"))
-      >>> objective.at, objective.max_shift
-      ('orbit', 4)
     """
     names = [] if config.augment == "none" else config.augment.split("+")
     unknown = [name for name in names if name not in DISTORTIONS + OBJECTIVES]
@@ -108,6 +103,9 @@ def make_step(
 ) -> Callable[[TrainState, Array, Array, Array], TrainState]:
     """The step function `(state, order, images, labels) -> state` of one network.
 
+    `order` is the epoch's permutation of the images; the step takes the part that its position says.
+    Images (N, H, W, C) uint8 and labels (N,) are all there are.
+
     Args:
       config: what to do in a step.
       model: the network.
@@ -116,10 +114,6 @@ def make_step(
       std: likewise.
       steps_per_epoch: the sums of the state start anew at multiples of it.
       place: shards a batch over the devices.
-
-    Returns:
-      A pure function. `order` is the epoch's permutation of the images, of which the step takes
-      the part that its position says; images (N, H, W, C) uint8 and labels (N,) are all there are.
     """
     distort, objective = parse_augment(config)
 
@@ -212,17 +206,6 @@ def make_evaluation(
 
     It looks at images `start .. start + batch_size`, as far as there are any, so that one compiled
     program serves a whole split.
-
-    Args:
-      config: its precision.
-      model: the network.
-      mean: the data set's, for `normalise`.
-      std: likewise.
-      batch_size: images at a time.
-      place: shards a batch over the devices.
-
-    Returns:
-      A pure function.
     """
 
     def evaluate(variables, start, images, labels):

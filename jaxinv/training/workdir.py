@@ -66,7 +66,7 @@ def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
 
 
 def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
-    """Store a run's configuration in its workdir, its folders as seen from anywhere.
+    """Stores a run's configuration in its workdir, its folders as seen from anywhere.
 
     Raises:
       ValueError: an option of the network is none that JSON can hold.
@@ -86,16 +86,10 @@ def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
 def check(
     workdir: Path, config: TrainConfig, *, resume: bool, data: DataInfo | None = None
 ) -> None:
-    """Refuse to start a run where there is one, and to resume another one or none.
+    """Refuses to start a run where there is one, and to resume another one or none.
 
     A run writes its configuration before anything else: from then on it can be resumed, and up to
     then be started. Nothing is written here.
-
-    Args:
-      workdir: the folder, which may not exist.
-      config: what is to be run.
-      resume: whether it is to be resumed.
-      data: what it is to be run on, where that is known already.
 
     Raises:
       ValueError: says what is there.
