@@ -87,17 +87,8 @@ def check_callable(fun: Callable) -> None:
 def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
     """An array of what can be one: of numbers, keys or arrays, and not of words.
 
-    Args:
-      values: an array, a number, or nested sequences of them.
-      what: what it is, and
-      allowed: what it should hold, for the message.
-
     Raises:
-      ValueError: if it cannot be one.
-
-    Example:
-      >>> print(as_array([1, 2], "labels", "class numbers"))
-      [1 2]
+      ValueError: if it cannot be one; `what` says what it is, `allowed` what it should hold.
     """
     leaves = jax.tree.leaves(values, is_leaf=lambda v: v is None)
     if all(hasattr(leaf, "dtype") or isinstance(leaf, Number) for leaf in leaves):

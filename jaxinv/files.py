@@ -15,21 +15,14 @@ LOCK_FILE = ".lock"
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file so that it is there whole or not at all, after a crash as well.
+    """Writes a file so that it is there whole or not at all, after a crash as well.
 
     Args:
-      path: where it shall be.
+      path: of the file.
       write: writes the file to the path it is given, beside `path` and of the same suffix.
 
     Raises:
       OSError: it cannot be written; the error names `path`.
-
-    Examples:
-      >>> import tempfile
-      >>> path = Path(tempfile.mkdtemp()) / "a.txt"
-      >>> write_whole(path, lambda at: at.write_text("all of it"))
-      >>> path.read_text()
-      'all of it'
     """
     partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.{path.name}")
     try:
@@ -46,19 +39,16 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder from being written to by two processes, or two threads, at once.
+    """Keeps a folder from being written to by two processes, or two threads, at once.
 
-    The lock belongs to an open file and ends with its process, however that ends: there is none
-    left behind to be cleared away.
-
-    Args:
-      folder: an existing folder; a file in it is locked.
+    A file in the folder, which has to exist, is locked. The lock belongs to an open file and ends
+    with its process, however that ends: there is none left behind to be cleared away.
 
     Raises:
       ValueError: another holds the lock; says who.
       OSError: the file of the lock cannot be written.
 
-    Examples:
+    Example:
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> with locked(folder), locked(folder):
@@ -94,14 +84,7 @@ def _opened_and_locked(path: Path) -> TextIO:
 
 
 def refuse_if_locked(folder: Path) -> None:
-    """Raise if another keeps a folder `locked`; change nothing.
-
-    Raises:
-      ValueError: says who.
-
-    Examples:
-      >>> refuse_if_locked(Path("nowhere"))
-    """
+    """Raises ValueError if another keeps a folder `locked`, and says who; changes nothing."""
     with contextlib.suppress(FileNotFoundError), open(folder / LOCK_FILE, encoding="utf-8") as file:
         _lock(file, fcntl.LOCK_SH)
 
@@ -114,4 +97,4 @@ def _lock(file: TextIO, kind: int) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             file.seek(0)
             holder = "process {process} on {host} since {since}".format(**json.load(file))
-        raise ValueError(f"{Path(file.name).parent} is in use by {holder}.") from None
+        raise ValueError(f"{Path(file.name).parent} is in use by {holder}") from None

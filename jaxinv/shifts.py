@@ -25,9 +25,6 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
       rank: number of dimensions of the array.
       what: what the array is, for the message.
 
-    Returns:
-      One number in `0 .. rank - 1` per axis, in the given order.
-
     Raises:
       ValueError: if there are no axes, one is out of range, or one occurs twice.
 
@@ -281,10 +278,6 @@ def check_max_shift(
       ValueError: if a number is negative, not finite, or a fraction without `subpixel`; if there
         are not `count`; if None comes with a mode other than "wrap", or `subpixel` with None or a
         mode other than "constant".
-
-    Example:
-      >>> check_max_shift((0, 3), mode="constant")
-      (0, 3)
     """
     _check_mode(mode)
     if subpixel and (mode != "constant" or max_shift is None):

@@ -22,7 +22,7 @@ from jaxinv.report.terminal import console_for, show
 def test_signals_end_a_program_as_ctrl_c_does(capsys, number):
     before = signal.getsignal(number)
     assert run(lambda: os.kill(os.getpid(), number), name="evaluate.py") == INTERRUPTED
-    assert capsys.readouterr().err == "evaluate.py: terminated.\n"
+    assert capsys.readouterr().err == "evaluate.py: terminated\n"
     assert signal.getsignal(number) == before
 
 
@@ -58,7 +58,7 @@ def test_ctrl_c_after_a_signal_ends_at_once_with_a_word(monkeypatch, capfd, firs
 
     run(body, name="evaluate.py")
     assert ends == [INTERRUPTED]
-    assert capfd.readouterr().err == "\nevaluate.py: ended at once; finished files are whole.\n"
+    assert capfd.readouterr().err == "\nevaluate.py: ended at once; finished files are whole\n"
 
 
 def test_what_ignores_a_signal_goes_on_ignoring_it():

@@ -10,13 +10,13 @@ from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import Audit, Plan, audit, partial_audit, shown_to_the_network
 from jaxinv.evaluation.loading import EvaluationConfig, check_fits, check_reach, subjects_of
-from jaxinv.evaluation.progress import counting, say
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
 from jaxinv.evaluation.results import Results, SeedsRow, circumstances, shift_words
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
+from jaxinv.progress import counting, say
 
 
 def evaluate_networks(

@@ -237,11 +237,6 @@ def window_error(
 
     Returns:
       The relative error; 0 if the windows show nothing in common.
-
-    Example:
-      >>> ramp = jnp.arange(1.0, 7.0).reshape(1, 6, 1, 1)
-      >>> float(window_error(ramp[:, 1:5], ramp[:, 2:6], (1, 0), (6, 1)))
-      0.0
     """
     dims = check_axes(axes, base.ndim)
     widths = [(0, 0)] * base.ndim

@@ -38,13 +38,7 @@ def norm(
 ) -> Float[Array, "..."]:
     """Euclidean norm of numbers of any magnitude: their squares neither overflow nor vanish.
 
-    Args:
-      values: numbers of any dtype.
-      axis: the axes of a vector; None means all.
-      keepdims: keep these axes with size 1.
-
-    Returns:
-      The norms; NaN where a number is not finite. The gradient at zero is zero.
+    NaN where a number is not finite. The gradient at zero is zero.
 
     Example:
       >>> import jax.numpy as jnp

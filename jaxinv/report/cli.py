@@ -16,11 +16,11 @@ from jaxinv.command_line import printable, read_options, run
 from jaxinv.evaluation.audit import Plan
 from jaxinv.evaluation.loading import EvaluationConfig
 from jaxinv.evaluation.parameters import LIMIT
-from jaxinv.evaluation.progress import progress_bar
 from jaxinv.evaluation.protocols import check_protocols
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.orbit import OrbitMode
+from jaxinv.progress import progress_bar
 from jaxinv.report.files import write_report
 from jaxinv.report.terminal import console_for, show
 from jaxinv.study.run import StudyConfig, run_study
@@ -193,6 +193,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.json:
             print(json.dumps(results.to_dict(), allow_nan=False))
         if not results.complete:
-            raise KeyboardInterrupt(f"stopped; the partial report is {page}.")
+            raise KeyboardInterrupt(f"stopped; the partial report is {page}")
 
     return run(body, name="evaluate.py")

@@ -18,13 +18,13 @@ from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import FEW, Audit, Plan
 from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
-from jaxinv.evaluation.progress import say
 from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
 from jaxinv.evaluation.run import audit_all, described, shifts_of
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject, of_module
 from jaxinv.evaluation.summary import curve_of
 from jaxinv.orbit import symmetrize
+from jaxinv.progress import say
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import decide, headline, sentence
 from jaxinv.training import train_and_evaluate

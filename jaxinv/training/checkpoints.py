@@ -93,7 +93,7 @@ class Checkpoints:
             kept = f"the one of step {before[-1]} is intact" if before else "there is none before"
             raise OSError(
                 f"the checkpoint of step {step} cannot be written to {self.folder} "
-                f"({reason(error)}); {kept}."
+                f"({reason(error)}); {kept}"
             ) from error
 
     def restore(self, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -107,7 +107,7 @@ class Checkpoints:
         """
         steps = self.steps()
         if not steps:
-            raise ValueError(f"{self.folder} holds no checkpoint.")
+            raise ValueError(f"{self.folder} holds no checkpoint")
         where = f"the checkpoint {self.folder / str(steps[-1])}"
         expected = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
         try:
@@ -119,9 +119,9 @@ class Checkpoints:
             raise ValueError(f"{where} is damaged: {reason(error)}") from error
         stored = tree.pop("digest")
         if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, expected):
-            raise ValueError(f"{where} is of another network than its configuration says.")
+            raise ValueError(f"{where} is of another network than its configuration says")
         if not np.array_equal(digest(tree), stored):
-            raise ValueError(f"{where} is damaged: its content differs from what was written.")
+            raise ValueError(f"{where} is damaged: its content differs from what was written")
         return steps[-1], tree
 
 
@@ -157,7 +157,7 @@ def state_maker(
       ValueError: unknown model or option.
     """
     if reserved := {"num_classes", "name", "parent"} & set(config.model_options):
-        raise ValueError(f"model option {min(reserved)!r} is not for a run to choose.")
+        raise ValueError(f"model option {min(reserved)!r} is not for a run to choose")
     try:
         model = models.create(config.model, num_classes=data.num_classes, **config.model_options)
     except TypeError as error:
@@ -202,13 +202,13 @@ def load_checkpoint(
     """
     config, data = read_run(path)
     if which not in ("best", "last", None):
-        raise ValueError(f"which is {which!r}; allowed are best and last.")
+        raise ValueError(f"which is {which!r}; allowed are best and last")
     if not 0 <= seed < config.seeds:
-        raise ValueError(f"seed is {seed}; the run in {path} has {config.seeds}, from 0.")
+        raise ValueError(f"seed is {seed}; the run in {path} has {config.seeds}, from 0")
     which = which or ("best" if config.holdout else "last")
     folder = Path(path).absolute() / CHECKPOINTS / which
     if not folder.is_dir():
-        raise ValueError(f"{folder} holds no checkpoint.")
+        raise ValueError(f"{folder} holds no checkpoint")
     model, make = state_maker(config, data)
     shapes = jax.eval_shape(make, jax.random.key(0))
     many = config.seeds > 1

@@ -97,9 +97,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     config = TrainConfig()
     if chosen.resume:
         if chosen.preset is not None:
-            raise ValueError("--resume continues with the settings of its run; leave out --preset.")
+            raise ValueError("--resume continues with the settings of its run; leave out --preset")
         if chosen.workdir is None:
-            raise ValueError("--resume needs the --workdir of the run to continue.")
+            raise ValueError("--resume needs the --workdir of the run to continue")
         config, _ = read_run(chosen.workdir)
     elif chosen.preset is not None:
         config = preset(chosen.preset)
@@ -132,13 +132,13 @@ def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
         if name in given and not set(value.split("+")) & set(values):
             raise ValueError(
                 f"{given[name]} means nothing with --{other} {value}; it needs "
-                f"{' or '.join(values)}."
+                f"{' or '.join(values)}"
             )
     for name in ("data_dir", "manual_dir"):
         if name in given and config.dataset == "digits":
-            raise ValueError(f"{given[name]} means nothing with --dataset digits, always there.")
+            raise ValueError(f"{given[name]} means nothing with --dataset digits, always there")
     if config.nesterov and not config.momentum:
-        raise ValueError("--nesterov means nothing with --momentum 0.")
+        raise ValueError("--nesterov means nothing with --momentum 0")
 
 
 def _shared_options(arguments: Arguments) -> dict[str, str]:

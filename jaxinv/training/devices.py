@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 
 def data_mesh(batch_size: int) -> Mesh | None:
-    """A mesh of as many local devices as divide the smallest batch evenly; None for a single one."""
+    """A mesh of as many local devices as divide the smallest batch evenly; None for one."""
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
     if count == 1:

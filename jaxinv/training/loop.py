@@ -61,9 +61,9 @@ def train_and_evaluate(
 ) -> TrainResult:
     """Trains a network and evaluates it after each epoch.
 
-    In `workdir` it leaves config.json, metrics.jsonl with one line per epoch, and checkpoints of the
-    best and the last epoch evaluated, each written whole or not at all. A run that was stopped or
-    killed and is resumed ends with the same parameters, bit for bit, as one that was not.
+    In `workdir` it leaves config.json, metrics.jsonl with one line per epoch, and checkpoints of
+    the best and the last epoch evaluated, each written whole or not at all. A run that was stopped
+    or killed and is resumed ends with the same parameters, bit for bit, as one that was not.
 
     Args:
       config: what to do.
@@ -95,7 +95,7 @@ def train_and_evaluate(
             refuse_if_locked(folder)
         folders.check(folder, config, resume=resume)
     elif resume:
-        raise ValueError("resume needs a workdir.")
+        raise ValueError("resume needs a workdir")
     run = _Run(config, folder, resume=resume, show=show)
     run.on_epoch = on_epoch
     return run.train(threading.Event() if stop is None else stop)
@@ -211,10 +211,10 @@ class _Run:
 
     def _stopped(self) -> str:
         if self.workdir is None:
-            return f"stopped at step {self.step} of {self.program.total}."
+            return f"stopped at step {self.step} of {self.program.total}"
         return (
             f"stopped at step {self.step} of {self.program.total}; all of it is kept, and --resume "
-            "continues from there."
+            "continues from there"
         )
 
     def _means(self) -> Record:
@@ -242,8 +242,8 @@ class _Run:
         elif steps := self.kept["last"].steps():
             kept = f"the checkpoint of step {steps[-1]} is kept"
         raise FloatingPointError(
-            f"{what} at step {self.step}; {kept}. Try a smaller learning rate than "
-            f"{self.config.learning_rate:g}, or --clip-norm 1."
+            f"{what} at step {self.step}; {kept}; try a smaller learning rate than "
+            f"{self.config.learning_rate:g}, or --clip-norm 1"
         )
 
     def _looks_after(self, epoch: int) -> bool:

@@ -36,11 +36,11 @@ def cross_entropy(
       ValueError: there is not one label for each image, a known one is no class, or the share is
         out of range.
 
-    Examples:
+    Example:
       >>> print(cross_entropy(jnp.zeros((1, 4)), jnp.array([2])).round(4))
       [1.3863]
 
-    References:
+    Reference:
       Szegedy et al. 2015, https://arxiv.org/abs/1512.00567 (label smoothing).
     """
     logits = as_inexact(logits, "logits")
@@ -170,13 +170,13 @@ def orbit_loss(
     Raises:
       ValueError: the shifts or axes do not fit the images, or the labels not the logits.
 
-    Examples:
+    Example:
       >>> images, labels = jnp.arange(4.0).reshape(1, 2, 2, 1), jnp.array([1])
       >>> fun = lambda x: x[:, 0, 0] * jnp.array([0.0, 1.0])  # reads one pixel
       >>> print(f"{orbit_loss(fun, images, labels):.4f}")
       0.2955
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801 (by sampling).
     """
     objective = Objective("orbit", axes, mode, max_shift, label_smoothing, chunk, share)
@@ -207,7 +207,8 @@ def worst_shift_loss(
       fun: images to logits (N, K).
       images: (N, H, W, C).
       labels: (N,).
-      **options: those of `orbit_loss`.
+      axes: spatial axes; `mode`, `max_shift`, `label_smoothing`, `chunk` and `share` too are as
+        in `orbit_loss`.
 
     Returns:
       The mean, in nats.

@@ -64,5 +64,5 @@ def preset(name: str) -> TrainConfig:
       ValueError: unknown name.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; allowed are {', '.join(PRESETS)}.")
+        raise ValueError(f"unknown preset {name!r}; allowed are {', '.join(PRESETS)}")
     return PRESETS[name]

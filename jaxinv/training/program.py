@@ -75,7 +75,7 @@ class Program:
         if size < config.batch_size:
             raise ValueError(
                 f"batch_size is {config.batch_size}, and there are {max(size, 0)} images to train "
-                f"on in {config.dataset} {config.train_split} less {config.holdout} held out."
+                f"on in {config.dataset} {config.train_split} less {config.holdout} held out"
             )
         self.info = DataInfo.of(train, size=size)
         self.steps_per_epoch = size // config.batch_size
@@ -98,12 +98,12 @@ class Program:
         if moves and config.max_shift is not None and np.any(np.array(size) <= config.max_shift):
             raise ValueError(
                 f"max_shift is {config.max_shift}; for images of {size[0]}x{size[1]} it must be at "
-                f"most {min(size) - 1}, or nothing of them is left."
+                f"most {min(size) - 1}, or nothing of them is left"
             )
         if self.total > np.iinfo(np.int32).max:
             raise ValueError(
                 f"epochs is {config.epochs}; steps are counted up to {np.iinfo(np.int32).max:,}, "
-                f"and an epoch has {self.steps_per_epoch}."
+                f"and an epoch has {self.steps_per_epoch}"
             )
 
     def _compile(self) -> None:
@@ -162,7 +162,7 @@ class Program:
         if need > room:
             raise ValueError(
                 f"{self.config.model} with its optimiser's state takes {need / 2**30:,.1f} GiB for "
-                f"{len(seeds)} seed(s), and {room / 2**30:.1f} GiB are free."
+                f"{len(seeds)} seed(s), and {room / 2**30:.1f} GiB are free"
             )
         self._trace_a_step(made)
         return self._make(key)

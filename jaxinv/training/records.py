@@ -9,17 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from jaxinv.files import write_whole
+from jaxinv.progress import progress_bar
 from jaxinv.training.workdir import METRICS_FILE
 
 Record = dict[str, Any]
@@ -59,7 +52,7 @@ class Recorder:
                 from tensorboardX import SummaryWriter
             except ImportError:
                 raise ValueError(
-                    "tensorboard needs tensorboardX: pip install 'jaxinv[tensorboard]'."
+                    "tensorboard needs tensorboardX: pip install 'jaxinv[tensorboard]'"
                 ) from None
             self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
@@ -94,41 +87,22 @@ class Display:
     """A progress bar on a terminal, one line per epoch elsewhere, or nothing."""
 
     def __init__(self, show: bool | Progress, *, total: int, title: str):
-        self._console = Console(stderr=True)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._own = False
         self._title = title
         self._lines = show is True and not sys.stderr.isatty()
-        if isinstance(show, Progress):
-            self._progress = show
-        elif show and not self._lines:
-            self._own = True
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
+        self._own = progress_bar() if show is True and not self._lines else None
+        self._progress = show if isinstance(show, Progress) else self._own
+        self._task: TaskID | None = None
         if self._progress is not None:
             self._task = self._progress.add_task(title, total=total, note="")
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Shows the bar while the block runs; another's bar loses the line that was added."""
-        if self._progress is None or self._task is None:
-            yield
-        elif self._own:
-            with self._progress:
+        try:
+            with self._own or contextlib.nullcontext():
                 yield
-        else:
-            try:
-                yield
-            finally:
+        finally:
+            if self._progress is not None and self._task is not None:
                 self._progress.remove_task(self._task)
 
     def update(self, step: int, note: str) -> None:
@@ -141,7 +115,7 @@ class Display:
         if self._lines:
             shown = {k: v for k, v in record.items() if k not in ("epoch", "step", "seconds")}
             figures = ", ".join(f"{k} {brief(v)}" for k, v in shown.items())
-            self._console.print(
+            Console(stderr=True).print(
                 f"{self._title}: epoch {record['epoch']}/{epochs}, {figures}, "
                 f"{record['seconds']:.1f} s",
                 highlight=False,
@@ -152,7 +126,7 @@ class Display:
 def brief(value: Any) -> str:
     """Four digits of a number, or of each seed's.
 
-    Examples:
+    Example:
       >>> brief([0.91237, 0.5])
       '0.9124 0.5'
     """

@@ -35,7 +35,7 @@ def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], 
     if unknown or len(losses) > 1 or len(set(names)) < len(names):
         raise ValueError(
             f"augment is {config.augment!r}; allowed are none, or names joined by '+', each once, "
-            f"of {', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}."
+            f"of {', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}"
         )
     translate = {"max_shift": config.max_shift, "mode": config.fill, "subpixel": config.subpixel}
     options: dict[str, dict[str, Any]] = {
@@ -103,8 +103,8 @@ def make_step(
 ) -> Callable[[TrainState, Array, Array, Array], TrainState]:
     """The step function `(state, order, images, labels) -> state` of one network.
 
-    `order` is the epoch's permutation of the images; the step takes the part that its position says.
-    Images (N, H, W, C) uint8 and labels (N,) are all there are.
+    `order` is the epoch's permutation of the images; the step takes the part that its position
+    says. Images (N, H, W, C) uint8 and labels (N,) are all there are.
 
     Args:
       config: what to do in a step.

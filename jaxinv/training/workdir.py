@@ -34,7 +34,7 @@ class DataInfo:
         if len(self.image_shape) != 3 or min(self.num_classes, self.size, *self.image_shape) < 1:
             raise ValueError(
                 f"num_classes {self.num_classes}, size {self.size} and image_shape "
-                f"{self.image_shape} must be positive, the last of length 3."
+                f"{self.image_shape} must be positive, the last of length 3"
             )
         check_scale(self.mean, self.std, channels=self.image_shape[-1])
 
@@ -54,7 +54,7 @@ def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
     """
     path = Path(workdir) / CONFIG_FILE
     if not path.is_file():
-        raise ValueError(f"{workdir} holds no run of train.py: it has no {CONFIG_FILE}.")
+        raise ValueError(f"{workdir} holds no run of train.py: it has no {CONFIG_FILE}")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         fields = stored["data"]
@@ -99,7 +99,7 @@ def check(
     except UnicodeEncodeError:  # checkpoints are written by a library that takes UTF-8 only
         raise ValueError(
             f"workdir {workdir} cannot be read in the encoding of this locale, "
-            f"{sys.getfilesystemencoding()}; choose another name or set PYTHONUTF8=1."
+            f"{sys.getfilesystemencoding()}; choose another name or set PYTHONUTF8=1"
         ) from None
     if not resume:
         _check_startable(workdir)
@@ -113,14 +113,14 @@ def check(
             if getattr(before, name) != getattr(now, name) and name not in CHANGEABLE:
                 raise ValueError(
                     f"workdir {workdir} holds a run with {name} {getattr(before, name)!r}, which "
-                    f"cannot be resumed with {getattr(now, name)!r}."
+                    f"cannot be resumed with {getattr(now, name)!r}"
                 )
     steps_per_epoch = max(stored_data.size // stored.batch_size, 1)
     done = max(stored_steps(workdir, "last"), default=0) / steps_per_epoch
     if config.epochs < done:
         raise ValueError(
             f"epochs is {config.epochs}, and the run in {workdir} has done {done:.4g}; it cannot "
-            "be resumed with fewer."
+            "be resumed with fewer"
         )
 
 
@@ -134,7 +134,7 @@ def _check_startable(workdir: Path) -> None:
     if (workdir / CONFIG_FILE).exists():
         raise ValueError(
             f"workdir {workdir} already holds a run ({CONFIG_FILE}); continue it with --resume or "
-            "choose another workdir."
+            "choose another workdir"
         )
     metrics = workdir / METRICS_FILE
     if (metrics.is_file() and metrics.stat().st_size) or any(
@@ -142,7 +142,7 @@ def _check_startable(workdir: Path) -> None:
     ):
         raise ValueError(
             f"workdir {workdir} holds results of a run without its {CONFIG_FILE}; choose another "
-            f"workdir, or delete {METRICS_FILE} and {CHECKPOINTS}/ there."
+            f"workdir, or delete {METRICS_FILE} and {CHECKPOINTS}/ there"
         )
 
 

@@ -50,18 +50,13 @@ def check_all_pairs(per_image: bool) -> None:
 
 
 def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
-    r"""The mean of independent samples and its standard error.
-
-    .. math::
-
-      \bar v = \frac{1}{S} \sum_s v_s, \qquad
-      \sqrt{\frac{1}{S (S - 1)} \sum_s (v_s - \bar v)^2}
+    """The mean of independent samples and its standard error.
 
     Args:
       samples: one row per sample.
 
     Returns:
-      The estimate.
+      The estimate; NaN for the error of a single sample.
 
     Raises:
       ValueError: if there are no samples.
@@ -164,24 +159,10 @@ def crop(
     size: int | Sequence[int],
     axes: Sequence[int] = (1, 2),
 ) -> Shaped[Array, "..."]:
-    """The window of `size` that begins at `start` along each spatial axis.
-
-    Args:
-      images: larger images.
-      start: first position, one per axis; may be traced.
-      size: positions of the window, one number for all axes or one each.
-      axes: the spatial dimensions.
-
-    Returns:
-      The windows.
+    """The window of `size` that begins at `start` along each spatial axis; `start` may be traced.
 
     Raises:
       ValueError: if an axis is out of range or the window does not fit.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> print(crop(jnp.arange(8), (2,), size=3, axes=(0,)))
-      [2 3 4]
     """
     dims = check_axes(axes, jnp.ndim(images), "images")
     starts, shape = [jnp.zeros((), jnp.int32)] * jnp.ndim(images), list(jnp.shape(images))
