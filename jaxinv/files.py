@@ -7,9 +7,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+import numpy as np
 
 LOCK_FILE = ".lock"
 
@@ -35,6 +37,26 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
+    """Writes arrays to an .npz file, whole or not at all."""
+    save = np.savez_compressed if compressed else np.savez
+    write_whole(path, lambda at: save(at, allow_pickle=False, **arrays))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz or a .safetensors file, by their names.
+
+    Raises:
+      Exception: whatever the file's reader raises for a damaged file.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file  # optional: only this kind of file needs it
+
+        return load_file(path)
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxinv.data.quiet import quiet
+from jaxinv.files import read_arrays
 
 # Gigabytes (10^9 bytes) that parameters may take unless more is allowed.
 LIMIT = 8.0
@@ -93,12 +94,9 @@ def _check_size(size: float, limit: float) -> None:
 
 
 def _npz(path: Path, limit: float) -> Any:
-    with path.open("rb") as stream:
-        with zipfile.ZipFile(stream) as archive:
-            _check_size(sum(map(_bytes_of(archive), archive.infolist())), limit)
-        stream.seek(0)
-        with np.load(stream, allow_pickle=False) as file:
-            return _tree({name: file[name] for name in file.files})
+    with zipfile.ZipFile(path) as archive:
+        _check_size(sum(map(_bytes_of(archive), archive.infolist())), limit)
+    return _tree(read_arrays(path))
 
 
 def _bytes_of(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo], int]:
@@ -120,10 +118,8 @@ def _bytes_of(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo], int]:
 
 
 def _safetensors(path: Path, limit: float) -> Any:
-    from safetensors.numpy import load_file
-
     _check_size(path.stat().st_size, limit)
-    return _tree(load_file(path))
+    return _tree(read_arrays(path))
 
 
 def _msgpack(path: Path, limit: float) -> Any:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxinv.files import write_whole
+from jaxinv.files import write_arrays, write_whole
 
 SCHEMA_VERSION = 1
 
@@ -278,7 +278,4 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
     write_whole(directory / "results.json", lambda path: path.write_text(text + "\n"))
-    write_whole(
-        directory / "maps.npz",
-        lambda path: np.savez_compressed(path, allow_pickle=False, **maps),
-    )
+    write_arrays(directory / "maps.npz", maps, compressed=True)

@@ -1,7 +1,6 @@
 """A network at every shift of every image of a data set: in shards that survive an interruption."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxinv.evaluation.digest import content_digest, program_digest
-from jaxinv.files import write_whole
+from jaxinv.files import read_arrays, write_arrays
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
@@ -127,7 +126,7 @@ def sweep(
                     k: np.asarray(made[k]).take(range(len(some)), d) for k, d in IMAGES.items()
                 }
                 if path is not None:
-                    write_whole(path, functools.partial(_write, shard))
+                    write_arrays(path, shard)
             finished.append(shard)
             progress(stop - start)
     except KeyboardInterrupt:
@@ -268,17 +267,13 @@ def _fill(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def _write(shard: dict[str, np.ndarray], path: Path) -> None:
-    np.savez(path, allow_pickle=False, **shard)
-
-
 def _read(path: Path | None) -> dict[str, np.ndarray] | None:
     """A finished shard; None if there is none, or if the file is damaged and has to be redone."""
     if path is None or not path.exists():
         return None
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            return {name: file[name] for name in IMAGES}
+        stored = read_arrays(path)
+        return {name: stored[name] for name in IMAGES}
     except Exception:  # a damaged archive fails in a dozen ways
         return None
 

@@ -8,6 +8,7 @@ from jaxinv.metrics.equivariance import (
     cosine_invariance,
     equivariance_error,
     invariance_error,
+    invariance_error_map,
     relative_error,
 )
 from jaxinv.metrics.layers import LayerSymmetry, layer_outputs, layerwise
@@ -28,6 +29,7 @@ __all__ = [
     "energy_above_nyquist",
     "equivariance_error",
     "invariance_error",
+    "invariance_error_map",
     "layer_outputs",
     "layerwise",
     "mcnemar",

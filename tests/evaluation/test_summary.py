@@ -33,7 +33,7 @@ def test_figures_are_the_metrics_of_the_orbit(swept):
         float(metrics.worst_case_accuracy(outputs, labels))
     )
     assert figures["consistency"].value == pytest.approx(float(metrics.consistency(outputs)))
-    error = metrics.invariance_error(outputs, origin=origin)
+    error = metrics.invariance_error_map(outputs, origin=origin)
     assert figures["invariance_error"].value == pytest.approx(float(error.max()), rel=1e-4)
     assert {figure.count for figure in figures.values()} == {len(labels)}
 

@@ -63,7 +63,7 @@ def test_predictions_of_what_is_not_finite(bad):
 FEATURES = jax.random.normal(jax.random.key(0), (3, 2, 3, 4))  # shifts, images, features
 
 
-@pytest.mark.parametrize("metric", [metrics.invariance_error, metrics.sensitivity_map])
+@pytest.mark.parametrize("metric", [metrics.invariance_error_map, metrics.sensitivity_map])
 def test_distances_of_shifts(metric):
     compiled = jax.jit(metric)
     for bad in BAD:
