@@ -14,6 +14,9 @@ from jaxinv.arguments import as_inexact
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+# XLA counts the steps and taps of windows in 32 bits.
+LARGEST = 2**31 - 1
+
 
 def spatial_rank(x: Array) -> int:
     """Number of spatial axes of `x`: all but the first (batch) and the last (channels).
@@ -61,8 +64,8 @@ def per_axis(value: int | Sequence[int], rank: int, what: str, minimum: int = 1)
       (2, 2, 2)
     """
     values = arguments.per_axis(value, rank, what)
-    if min(values, default=minimum) < minimum:
-        raise ValueError(f"{what} is {value}; allowed are integers from {minimum}")
+    if not all(minimum <= each <= LARGEST for each in values):
+        raise ValueError(f"{what} is {value}; allowed are integers from {minimum} to {LARGEST}")
     return values
 
 
@@ -130,7 +133,7 @@ def naming(module: nn.Module) -> Iterator[None]:
       >>> with naming(nn.Dense(3, name="head")):
       ...     per_axis(0, 2, "stride")
       Traceback (most recent call last):
-      ValueError: Dense 'head': stride is 0; allowed are integers from 1
+      ValueError: Dense 'head': stride is 0; allowed are integers from 1 to 2147483647
     """
     try:
         yield

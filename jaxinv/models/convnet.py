@@ -16,12 +16,13 @@ from jaxinv.layers.heads import Head
 from jaxinv.layers.local import LocallyConnected
 from jaxinv.layers.normalisation import Norm
 from jaxinv.layers.padding import Padding
+from jaxinv.models.options import Network
 
 # With these the stem's stride is that of its convolution, as published; the others replace it.
 STRIDED_STEMS: tuple[str, ...] = ("stride", "max", "avg")
 
 
-class Classifier(nn.Module):
+class Classifier(Network):
     """Dense layers with an activation between them, the last one without: the logits.
 
     Attributes:
@@ -60,7 +61,7 @@ class Classifier(nn.Module):
         return nn.Dense(self.num_classes, name="logits")(x)
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """Dense layers on the flattened signal: no symmetry at all, the other end of the scale.
 
     Attributes:
@@ -97,7 +98,7 @@ class MLP(nn.Module):
         )(x, train=train)
 
 
-class ConvNet(nn.Module):
+class ConvNet(Network):
     """Stages of convolutions, each made smaller at its end, then a head and a classifier.
 
     Which shifts it commutes with is decided by its arguments alone: CIRCULAR padding keeps every
@@ -144,6 +145,17 @@ class ConvNet(nn.Module):
     local: bool = False
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Checks the numbers, and that there are kernels for all convolutions and no more."""
+        super().__post_init__()
+        if isinstance(self.kernels, Sequence):
+            given, needed = (tuple(map(len, each)) for each in (self.kernels, self.widths))
+            if given != needed:
+                raise ValueError(
+                    f"ConvNet: kernels are given for {given} convolutions of the stages; allowed "
+                    f"are one number, or one for each of {needed}"
+                )
+
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
         """Applies the network.
@@ -173,7 +185,7 @@ class ConvNet(nn.Module):
                 if self.downsample == "stride":
                     stride, after = stride * after, 1
                 window = self.kernels
-                if not isinstance(window, int):
+                if isinstance(window, Sequence):
                     window = window[stage][place]
                 x = layer(features, window, stride, padding=self.padding, name=f"conv{index}")(x)
                 x = Norm(self.norm, name=f"norm{index}")(x, train=train)

@@ -15,9 +15,10 @@ from jaxinv.layers.normalisation import Norm
 from jaxinv.layers.padding import Padding, crop_or_pad
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
+from jaxinv.models.options import Network
 
 
-class ResidualPolynomial(nn.Module):
+class ResidualPolynomial(Network):
     """Adds a learned quadratic of a map to it, in which one factor of the square is low-passed.
 
     `x + gain * out_scale * (a0 + a1 u + a2 u L(u))` with `u = in_scale * x`. L keeps so few
@@ -60,7 +61,7 @@ class ResidualPolynomial(nn.Module):
         return x + self.param("gain", nn.initializers.zeros, ()) * (y * after)
 
 
-class Patchify(nn.Module):
+class Patchify(Network):
     """A convolution whose windows tile the map, or the same at stride 1 followed by downsampling.
 
     With `downsample="aps"` it is the shift-equivariant tokenisation of Rojas-Gomez et al.: of all
@@ -122,7 +123,7 @@ class Patchify(nn.Module):
         return x
 
 
-class ConvNeXtBlock(nn.Module):
+class ConvNeXtBlock(Network):
     """Depthwise 7 x 7 convolution, normalisation, two dense layers over channels, scaled residual.
 
     Attributes:
@@ -166,7 +167,7 @@ class ConvNeXtBlock(nn.Module):
         return crop_or_pad(x, y.shape[1:-1]) + y
 
 
-class ConvNeXt(nn.Module):
+class ConvNeXt(Network):
     """Stages of ConvNeXt blocks behind patch embeddings.
 
     The alias-free form of Michaeli et al., which commutes with fractional circular shifts as well,
@@ -209,6 +210,15 @@ class ConvNeXt(nn.Module):
     norm: str = "layer"
     layer_scale: float = 1e-6
     stem_polynomial: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the numbers, and that each stage has its blocks and its width."""
+        super().__post_init__()
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(
+                f"ConvNeXt: blocks {self.blocks} and widths {self.widths} have different lengths; "
+                "allowed are those of the same stages"
+            )
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:

@@ -15,13 +15,14 @@ from jaxinv.layers.padding import Padding, crop_or_pad, window_paddings
 from jaxinv.layers.pooling import max_pool
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import STRIDED_STEMS, Classifier
+from jaxinv.models.options import Network
 
 SHORTCUTS: tuple[str, ...] = ("projection", "zeros")
 STEMS: tuple[str, ...] = ("cifar", "imagenet")
 EXPANSION = 4
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Network):
     """Convolutions beside a shortcut; both branches are downsampled in the same way.
 
     Downsampling other than by stride comes after the activation of the first 3 x 3 convolution
@@ -129,7 +130,7 @@ class ResidualBlock(nn.Module):
         return jnp.pad(skip, [(0, 0)] * (skip.ndim - 1) + [sides])
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """A stem, stages of residual blocks, each but the first downsampling, then a head.
 
     Attributes:

@@ -14,9 +14,10 @@ from jaxinv.layers.lowpass import IdealUpsample
 from jaxinv.layers.normalisation import Norm
 from jaxinv.layers.padding import Padding, circular_or, crop_or_pad, padding_per_axis
 from jaxinv.layers.transpose import ConvTranspose
+from jaxinv.models.options import Network
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """Logits for every position: levels of two convolutions, downsampling, and the way back up.
 
     The way up is the counterpart of the way down: maps sampled at phases chosen from the data are

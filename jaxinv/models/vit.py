@@ -9,11 +9,13 @@ from jaxtyping import Array, Float
 from jaxinv.layers.activations import Activation
 from jaxinv.layers.heads import Head
 from jaxinv.layers.padding import Padding
+from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
 from jaxinv.models.convnext import Patchify
+from jaxinv.models.options import Network
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(Network):
     """Self-attention and a two-layer perceptron over tokens, normalised before, with residuals.
 
     Tokens enter as a set: the block commutes with every permutation of them.
@@ -45,7 +47,15 @@ class TransformerBlock(nn.Module):
 
         Returns:
           Tokens of the same shape.
+
+        Raises:
+          ValueError: if the heads cannot share the features, with the block's name.
         """
+        with naming(self):
+            if x.shape[-1] % self.heads:
+                raise ValueError(
+                    f"heads is {self.heads}; allowed are divisors of the {x.shape[-1]} features"
+                )
         y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x)
         x = x + nn.MultiHeadDotProductAttention(self.heads, name="attention")(y)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x)
@@ -54,7 +64,7 @@ class TransformerBlock(nn.Module):
         return x + nn.Dense(x.shape[-1], name="narrow")(y)
 
 
-class ViT(nn.Module):
+class ViT(Network):
     """Patches as tokens, transformer blocks, and a head over the grid of tokens.
 
     Without position embedding and with a pooling head it is invariant to shifts by multiples of
