@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxinv.layers.lowpass import filtered_nonlinearity
+from jaxinv.layers.options import check_options
 from jaxinv.layers.spatial import naming
 
 POINTWISE: dict[str, Callable[[Array], Array]] = {
@@ -112,6 +113,7 @@ class Polynomial(nn.Module):
         Returns:
           `(..., c)`.
         """
+        check_options(self)
         first = jnp.asarray(self.init_coefficients)[:, None]
         shape = (len(self.init_coefficients), x.shape[-1])
         coefficients = self.param("coefficients", lambda _: jnp.broadcast_to(first, shape))
@@ -162,6 +164,7 @@ class Activation(nn.Module):
         Raises:
           ValueError: if the name is unknown.
         """
+        check_options(self)
         if callable(self.kind):
             return self.kind(x)
         with naming(self):

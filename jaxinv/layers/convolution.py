@@ -8,6 +8,7 @@ import jax
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, padding_per_axis, window_paddings
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
@@ -79,7 +80,8 @@ def convolve(
     if kernel.ndim != rank + 2:
         raise ValueError(f"kernel has shape {kernel.shape}; {rank} spatial axes need {rank + 2}")
     channels, features = x.shape[-1], kernel.shape[-1]
-    if groups < 1 or channels % groups or features % groups:
+    (groups,) = per_axis(groups, 1, "groups")
+    if channels % groups or features % groups:
         raise ValueError(
             f"groups is {groups}; allowed are divisors of both {channels} input channels and "
             f"{features} features"
@@ -155,13 +157,12 @@ class Conv(nn.Module):
         Raises:
           ValueError: as `convolve`, with the layer's name.
         """
+        check_options(self)
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
             channels = x.shape[-1]
-            per_axis(self.features, 1, "features")
             groups = channels if self.groups == "depthwise" else self.groups
-            per_axis(groups, 1, "groups")
-            if groups < 1 or channels % groups or self.features % groups:
+            if channels % groups or self.features % groups:
                 raise ValueError(
                     f"groups is {groups}; allowed are divisors of both {channels} input channels "
                     f"and {self.features} features"

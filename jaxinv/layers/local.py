@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, window_paddings
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
@@ -154,10 +155,10 @@ class LocallyConnected(nn.Module):
         Raises:
           ValueError: as `locally_connected`, with the layer's name.
         """
+        check_options(self)
         with naming(self):
             rank = spatial_rank(x)
             taps = per_axis(self.kernel_size, rank, "kernel_size")
-            per_axis(self.features, 1, "features")
             strides = per_axis(self.stride, rank, "stride")
             widths = window_paddings(x.shape[1:-1], taps, strides=strides, padding=self.padding)
             sizes = [

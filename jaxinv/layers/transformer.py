@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.spatial import naming, spatial_rank
 from jaxinv.layers.warps import (
     affine_warp,
@@ -94,6 +95,7 @@ class SpatialTransformer(nn.Module):
         Raises:
           ValueError: if the warp or border is not allowed, or a function has no identity.
         """
+        check_options(self)
         with naming(self):
             if callable(self.warp):
                 if not len(self.identity):

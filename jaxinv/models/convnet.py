@@ -15,14 +15,14 @@ from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.local import LocallyConnected
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding
-from jaxinv.models.options import Network
 
 # With these the stem's stride is that of its convolution, as published; the others replace it.
 STRIDED_STEMS: tuple[str, ...] = ("stride", "max", "avg")
 
 
-class Classifier(Network):
+class Classifier(nn.Module):
     """Dense layers with an activation between them, the last one without: the logits.
 
     Attributes:
@@ -53,6 +53,7 @@ class Classifier(Network):
         Returns:
           Logits `(n, num_classes)`.
         """
+        check_options(self)
         for index, units in enumerate(self.hidden):
             x = nn.Dense(units, name=f"dense{index}")(x)
             x = Activation(self.activation)(x)
@@ -61,7 +62,7 @@ class Classifier(Network):
         return nn.Dense(self.num_classes, name="logits")(x)
 
 
-class MLP(Network):
+class MLP(nn.Module):
     """Dense layers on the flattened signal: no symmetry at all, the other end of the scale.
 
     Attributes:
@@ -92,13 +93,14 @@ class MLP(Network):
         Returns:
           Logits `(n, num_classes)`.
         """
+        check_options(self)
         x = Head("flatten", name="head")(x)
         return Classifier(
             self.num_classes, self.dense, self.activation, self.dropout, name="classifier"
         )(x, train=train)
 
 
-class ConvNet(Network):
+class ConvNet(nn.Module):
     """Stages of convolutions, each made smaller at its end, then a head and a classifier.
 
     Which shifts it commutes with is decided by its arguments alone: CIRCULAR padding keeps every
@@ -145,17 +147,6 @@ class ConvNet(Network):
     local: bool = False
     dropout: float = 0.0
 
-    def __post_init__(self) -> None:
-        """Checks the numbers, and that there are kernels for all convolutions and no more."""
-        super().__post_init__()
-        if isinstance(self.kernels, Sequence):
-            given, needed = (tuple(map(len, each)) for each in (self.kernels, self.widths))
-            if given != needed:
-                raise ValueError(
-                    f"ConvNet: kernels are given for {given} convolutions of the stages; allowed "
-                    f"are one number, or one for each of {needed}"
-                )
-
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
         """Applies the network.
@@ -170,6 +161,14 @@ class ConvNet(Network):
         Raises:
           ValueError: if a map gets too small for a filter, with the layer's name.
         """
+        check_options(self)
+        if isinstance(self.kernels, Sequence):
+            given, needed = (tuple(map(len, each)) for each in (self.kernels, self.widths))
+            if given != needed:
+                raise ValueError(
+                    f"ConvNet: kernels are given for {given} convolutions of the stages; allowed "
+                    f"are one number, or one for each of {needed}"
+                )
         layer = LocallyConnected if self.local else Conv
         thinned = len(self.widths) if self.downsamplings is None else self.downsamplings
         index = 0

@@ -12,13 +12,13 @@ from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.lowpass import lowpass_for_product
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, crop_or_pad
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
-from jaxinv.models.options import Network
 
 
-class ResidualPolynomial(Network):
+class ResidualPolynomial(nn.Module):
     """Adds a learned quadratic of a map to it, in which one factor of the square is low-passed.
 
     `x + gain * out_scale * (a0 + a1 u + a2 u L(u))` with `u = in_scale * x`. L keeps so few
@@ -51,6 +51,7 @@ class ResidualPolynomial(Network):
         Returns:
           An array of the same shape.
         """
+        check_options(self)
         channels = (x.shape[-1],)
         start = nn.initializers.constant(MICHAELI_SCALE)
         before, after = (self.param(name, start, ()) for name in ("in_scale", "out_scale"))
@@ -61,7 +62,7 @@ class ResidualPolynomial(Network):
         return x + self.param("gain", nn.initializers.zeros, ()) * (y * after)
 
 
-class Patchify(Network):
+class Patchify(nn.Module):
     """A convolution whose windows tile the map, or the same at stride 1 followed by downsampling.
 
     With `downsample="aps"` it is the shift-equivariant tokenisation of Rojas-Gomez et al.: of all
@@ -106,6 +107,7 @@ class Patchify(Network):
           ValueError: if a patch is larger than the map, or a polynomial has no place because the
             convolution itself has the stride, with the layer's name.
         """
+        check_options(self)
         with naming(self):
             if self.polynomial and (self.downsample == "stride" or self.patch < 2):
                 raise ValueError(
@@ -123,7 +125,7 @@ class Patchify(Network):
         return x
 
 
-class ConvNeXtBlock(Network):
+class ConvNeXtBlock(nn.Module):
     """Depthwise 7 x 7 convolution, normalisation, two dense layers over channels, scaled residual.
 
     Attributes:
@@ -157,6 +159,7 @@ class ConvNeXtBlock(Network):
         Returns:
           A map of the same channels.
         """
+        check_options(self)
         channels = x.shape[-1]
         y = Conv(channels, 7, padding=self.padding, groups="depthwise", name="conv")(x)
         y = Norm(self.norm, name="norm")(y, train=train)
@@ -167,7 +170,7 @@ class ConvNeXtBlock(Network):
         return crop_or_pad(x, y.shape[1:-1]) + y
 
 
-class ConvNeXt(Network):
+class ConvNeXt(nn.Module):
     """Stages of ConvNeXt blocks behind patch embeddings.
 
     The alias-free form of Michaeli et al., which commutes with fractional circular shifts as well,
@@ -211,15 +214,6 @@ class ConvNeXt(Network):
     layer_scale: float = 1e-6
     stem_polynomial: bool = False
 
-    def __post_init__(self) -> None:
-        """Checks the numbers, and that each stage has its blocks and its width."""
-        super().__post_init__()
-        if len(self.blocks) != len(self.widths):
-            raise ValueError(
-                f"ConvNeXt: blocks {self.blocks} and widths {self.widths} have different lengths; "
-                "allowed are those of the same stages"
-            )
-
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
         """Applies the network.
@@ -234,6 +228,12 @@ class ConvNeXt(Network):
         Raises:
           ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
         """
+        check_options(self)
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(
+                f"ConvNeXt: blocks {self.blocks} and widths {self.widths} have different lengths; "
+                "allowed are those of the same stages"
+            )
         for stage, (count, features) in enumerate(zip(self.blocks, self.widths, strict=True)):
             if stage > 0:
                 x = Norm(self.norm, name=f"norm{stage}")(x, train=train)

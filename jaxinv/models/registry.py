@@ -9,6 +9,7 @@ from jaxinv.layers.activations import ACTIVATIONS
 from jaxinv.layers.downsample import DOWNSAMPLES
 from jaxinv.layers.heads import HEADS
 from jaxinv.layers.normalisation import NORMS
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import PADDINGS
 from jaxinv.models.convnet import MLP, ConvNet
 from jaxinv.models.convnext import ConvNeXt
@@ -193,4 +194,6 @@ def create(name: str, *, num_classes: int = 10, **choices: Any) -> nn.Module:
         if known and not callable(value) and not all(one in known for one in each):
             raise ValueError(f"{option} is {value!r}; allowed are {', '.join(known)}")
     network, preset = _NETWORKS[name]
-    return network(**{**preset, "num_classes": num_classes, **choices})
+    made = network(**{**preset, "num_classes": num_classes, **choices})
+    check_options(made)
+    return made

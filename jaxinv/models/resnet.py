@@ -11,18 +11,18 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample, subsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, crop_or_pad, window_paddings
 from jaxinv.layers.pooling import max_pool
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import STRIDED_STEMS, Classifier
-from jaxinv.models.options import Network
 
 SHORTCUTS: tuple[str, ...] = ("projection", "zeros")
 STEMS: tuple[str, ...] = ("cifar", "imagenet")
 EXPANSION = 4
 
 
-class ResidualBlock(Network):
+class ResidualBlock(nn.Module):
     """Convolutions beside a shortcut; both branches are downsampled in the same way.
 
     Downsampling other than by stride comes after the activation of the first 3 x 3 convolution
@@ -74,6 +74,7 @@ class ResidualBlock(Network):
         Raises:
           ValueError: if an argument is not allowed, with the layer's name.
         """
+        check_options(self)
         features = self.features * (EXPANSION if self.bottleneck else 1)
         windows = (1, 3, 1) if self.bottleneck else (3, 3)
         spatial = 1 if self.bottleneck else 0  # the convolution that downsampling belongs to
@@ -130,7 +131,7 @@ class ResidualBlock(Network):
         return jnp.pad(skip, [(0, 0)] * (skip.ndim - 1) + [sides])
 
 
-class ResNet(Network):
+class ResNet(nn.Module):
     """A stem, stages of residual blocks, each but the first downsampling, then a head.
 
     Attributes:
@@ -184,6 +185,7 @@ class ResNet(Network):
         Raises:
           ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
         """
+        check_options(self)
         x = self._stem(x, train)
         for stage, count in enumerate(self.blocks):
             for block in range(count):

@@ -12,12 +12,12 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.lowpass import IdealUpsample
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, circular_or, crop_or_pad, padding_per_axis
 from jaxinv.layers.transpose import ConvTranspose
-from jaxinv.models.options import Network
 
 
-class UNet(Network):
+class UNet(nn.Module):
     """Logits for every position: levels of two convolutions, downsampling, and the way back up.
 
     The way up is the counterpart of the way down: maps sampled at phases chosen from the data are
@@ -65,6 +65,7 @@ class UNet(Network):
         Raises:
           ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
         """
+        check_options(self)
         handed = []
         for level, features in enumerate(self.widths):
             x = self._convolve_twice(x, features, f"down{level}", train)

@@ -8,14 +8,14 @@ from jaxtyping import Array, Float
 
 from jaxinv.layers.activations import Activation
 from jaxinv.layers.heads import Head
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
 from jaxinv.models.convnext import Patchify
-from jaxinv.models.options import Network
 
 
-class TransformerBlock(Network):
+class TransformerBlock(nn.Module):
     """Self-attention and a two-layer perceptron over tokens, normalised before, with residuals.
 
     Tokens enter as a set: the block commutes with every permutation of them.
@@ -51,6 +51,7 @@ class TransformerBlock(Network):
         Raises:
           ValueError: if the heads cannot share the features, with the block's name.
         """
+        check_options(self)
         with naming(self):
             if x.shape[-1] % self.heads:
                 raise ValueError(
@@ -64,7 +65,7 @@ class TransformerBlock(Network):
         return x + nn.Dense(x.shape[-1], name="narrow")(y)
 
 
-class ViT(Network):
+class ViT(nn.Module):
     """Patches as tokens, transformer blocks, and a head over the grid of tokens.
 
     Without position embedding and with a pooling head it is invariant to shifts by multiples of
@@ -121,6 +122,7 @@ class ViT(Network):
         Raises:
           ValueError: if a patch is larger than the map or an argument is not allowed.
         """
+        check_options(self)
         x = Patchify(self.features, self.patch, self.padding, self.downsample, name="patchify")(
             x, train=train
         )

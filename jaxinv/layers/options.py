@@ -1,58 +1,74 @@
-"""What the numbers among a network's options may be, checked when the network is made."""
+"""What the numbers among a module's options may be."""
 
 import dataclasses
-import math
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from jaxinv.layers.spatial import LARGEST, naming
 
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
+# Checked where the number of axes is known.
+_PER_AXIS = int | Sequence[int]
+
 # Options that may be 0: there are networks without blocks, and without downsampling.
 _FROM_ZERO = frozenset({"blocks", "depth", "downsamplings"})
-_SHARES = frozenset({"dropout"})
+# Options of which not every number of their type has a meaning.
+_LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "dropout": (lambda share: 0 <= share < 1, "numbers from 0 to below 1"),
+    "temperature": (lambda value: bool(np.float32(value) > 0), "values above 0, and finite"),
+}
 
 
-class Network(nn.Module):
-    """A linen module that refuses options whose numbers are not of the type of their field.
+def check_options(module: nn.Module) -> None:
+    """Refuses a module whose numbers are not of their field's type.
+
+    Args:
+      module: any; its fields of numbers, truth values and sequences of them are looked at.
+
+    Raises:
+      ValueError: if one is not, with the module's name.
 
     Example:
-      >>> class Dropped(Network):
+      >>> class Dropped(nn.Module):
       ...     dropout: float = 0.0
-      >>> Dropped(dropout=2)
+      >>> check_options(Dropped(dropout=2))
       Traceback (most recent call last):
       ValueError: Dropped: dropout is 2; allowed are numbers from 0 to below 1
     """
-
-    def __post_init__(self) -> None:
-        """Checks the fields that hold numbers, truth values, or sequences of them."""
-        super().__post_init__()
-        with naming(self):
-            for field in dataclasses.fields(self):
-                _check(field.name, getattr(self, field.name), field.type)
+    with naming(module):
+        for field in dataclasses.fields(module):
+            _check(field.name, getattr(module, field.name), field.type)
 
 
 def _check(name: str, value: Any, kind: Any) -> None:
     least = 0 if name in _FROM_ZERO else 1
-    allowed = "numbers from 0 to below 1" if name in _SHARES else _allowed(kind, least)
+    allowed = _allowed(kind, least)
     if allowed is None:
         return
-    if not _fits(value, kind, least) or (name in _SHARES and not 0 <= value < 1):
+    within, allowed = _LIMITS.get(name, (lambda _: True, allowed))
+    if not _fits(value, kind, least) or not within(value):
         raise ValueError(f"{name} is {value!r}; allowed are {allowed}")
 
 
 def _allowed(kind: Any, least: int) -> str | None:
     """What fits a field's type, in words; None if the type is not one of numbers."""
+    if kind == _PER_AXIS:
+        return None
     if get_origin(kind) in (Union, types.UnionType):
         each = [_allowed(one, least) for one in get_args(kind)]
         return None if None in each else " or ".join(map(str, each))
     if get_origin(kind) is Sequence:
         inner = _allowed(get_args(kind)[0], least)
         return None if inner is None else f"sequences of {inner}"
+    if get_origin(kind) is Literal:
+        return ", ".join(map(repr, get_args(kind)))
     return {
         int: f"integers from {least} to {LARGEST}",
         float: "finite numbers",
@@ -62,6 +78,8 @@ def _allowed(kind: Any, least: int) -> str | None:
 
 
 def _fits(value: Any, kind: Any, least: int) -> bool:
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        value = value.tolist()
     if get_origin(kind) in (Union, types.UnionType):
         return any(_fits(value, one, least) for one in get_args(kind))
     if get_origin(kind) is Sequence:
@@ -69,10 +87,12 @@ def _fits(value: Any, kind: Any, least: int) -> bool:
         if not isinstance(value, tuple | list) or not all(_fits(v, inner, least) for v in value):
             return False
         return get_origin(inner) is not Sequence or all(value)  # a stage without layers is none
-    if isinstance(value, bool | np.bool_):
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if isinstance(value, bool):
         return kind is bool
     if kind is int:
-        return isinstance(value, Integral) and least <= value <= LARGEST
+        return isinstance(value, Integral) and least <= int(value) <= LARGEST
     if kind is float:
-        return isinstance(value, Real) and math.isfinite(value)
+        return isinstance(value, Real) and abs(float(value)) <= _LARGEST_FLOAT
     return kind is types.NoneType and value is None
