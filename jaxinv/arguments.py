@@ -136,7 +136,9 @@ def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     return number
 
 
-def per_axis(value: Any, count: int, name: str, *, least: int | None = None) -> tuple[int, ...]:
+def per_axis(
+    value: Any, count: int, name: str, *, least: int | None = None, most: int | None = None
+) -> tuple[int, ...]:
     """Returns one whole number per axis from a number for all of them or a sequence.
 
     Args:
@@ -144,9 +146,11 @@ def per_axis(value: Any, count: int, name: str, *, least: int | None = None) -> 
       count: the number of axes.
       name: the option's name, for the message.
       least: the smallest number allowed; by default any.
+      most: the largest number allowed, where there is a smallest.
 
     Raises:
-      ValueError: if an entry is no whole number or too small, or the sequence has another length.
+      ValueError: if an entry is no whole number or out of range, or the sequence has another
+        length.
 
     Example:
       >>> per_axis(3, 2, "size")
@@ -161,8 +165,9 @@ def per_axis(value: Any, count: int, name: str, *, least: int | None = None) -> 
             raise ValueError(
                 f"{name} is {value!r}; allowed are a whole number or one per axis"
             ) from None
-    if least is not None and any(entry < least for entry in entries):
-        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
+    if least is not None and not all(least <= n <= (n if most is None else most) for n in entries):
+        limits = f"from {least}" + ("" if most is None else f" to {most}")
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers {limits}")
     return _one_each(entries, count, name)
 
 

@@ -13,6 +13,7 @@ import jaxinv
 
 ROOT = Path(__file__).resolve().parent.parent
 
+
 def public_api():
     """Every public name with its object: `jaxinv.__all__`, and the names of the modules in it."""
     found = {}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxinv.layers.lowpass import filtered_nonlinearity
+from jaxinv.layers.options import check_options
 from jaxinv.layers.spatial import naming
 
 POINTWISE: dict[str, Callable[[Array], Array]] = {
@@ -105,6 +106,7 @@ class Polynomial(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
         """Applies the polynomial to values `(..., c)`."""
+        check_options(self)
         first = jnp.asarray(self.init_coefficients)[:, None]
         shape = (len(self.init_coefficients), x.shape[-1])
         coefficients = self.param("coefficients", lambda _: jnp.broadcast_to(first, shape))
@@ -145,6 +147,7 @@ class Activation(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Applies the activation to any array; the filtered ones take `(n, *spatial, c)`."""
+        check_options(self)
         if callable(self.kind):
             return self.kind(x)
         with naming(self):

@@ -11,7 +11,8 @@ from jaxinv.arguments import as_inexact
 from jaxinv.layers.blur import blur_pool
 from jaxinv.layers.convolution import Conv
 from jaxinv.layers.heads import global_average
-from jaxinv.layers.padding import Padding
+from jaxinv.layers.options import check_options
+from jaxinv.layers.padding import Padding, padding_per_axis
 from jaxinv.layers.polyphase import (
     polyphase_components,
     polyphase_norms,
@@ -75,6 +76,7 @@ def adaptive_polyphase_sample(
 
 def _smoothed(x, taps, padding):
     """The map behind a filter, or as it is, whatever its type, where one tap is asked for."""
+    padding_per_axis(padding, spatial_rank(x))  # also where it goes unused
     if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", least=0)):
         return x
     return blur_pool(x, 1, taps=taps, padding=padding)
@@ -256,14 +258,11 @@ class LearnablePolyphaseSampling(nn.Module):
           The sampled map `(n, *floor(spatial / stride), c)` and the phases.
 
         Raises:
-          ValueError: if the stride or the temperature is not allowed, with the layer's name.
+          ValueError: if the stride is not allowed, with the layer's name.
         """
+        check_options(self)
         with naming(self):
             strides = per_axis(self.stride, spatial_rank(x), "stride")
-            if not self.temperature > 0:
-                raise ValueError(f"temperature is {self.temperature}; allowed are values above 0")
-            if self.hidden is not None:
-                per_axis(self.hidden, 1, "hidden")
             components = polyphase_components(x, strides)
         if phase is not None:
             return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
@@ -284,7 +283,7 @@ class LearnablePolyphaseSampling(nn.Module):
         if self.has_rng("dropout"):
             logits += jax.random.gumbel(self.make_rng("dropout"), logits.shape, logits.dtype)
         phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        soft = jax.nn.softmax(logits / self.temperature, axis=-1)
+        soft = jax.nn.softmax(logits / float(self.temperature), axis=-1)
         hard = jax.nn.one_hot(phase, len(components), dtype=soft.dtype)
         weights = hard + soft - jax.lax.stop_gradient(soft)
         spread = (-1, *[1] * (x.ndim - 1))

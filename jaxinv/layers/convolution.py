@@ -8,6 +8,7 @@ import jax
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, padding_per_axis, window_paddings
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
@@ -94,7 +95,8 @@ def convolve(
 
 
 def _check_groups(groups: int, channels: int, features: int) -> None:
-    if groups < 1 or channels % groups or features % groups:
+    (groups,) = per_axis(groups, 1, "groups")
+    if channels % groups or features % groups:
         raise ValueError(
             f"groups is {groups}; allowed are divisors of both {channels} input channels and "
             f"{features} features"
@@ -138,12 +140,11 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
         """Maps `(n, *spatial, c)` to `(n, *out, features)`."""
+        check_options(self)
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
             channels = x.shape[-1]
-            per_axis(self.features, 1, "features")
             groups = channels if self.groups == "depthwise" else self.groups
-            per_axis(groups, 1, "groups")
             _check_groups(groups, channels, self.features)
             kernel = self.param(
                 "kernel", self.kernel_init, (*window, channels // groups, self.features)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, window_paddings
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
@@ -132,10 +133,10 @@ class LocallyConnected(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
         """Maps `(n, *spatial, c)`, of the sizes at initialisation, to `(n, *out, features)`."""
+        check_options(self)
         with naming(self):
             rank = spatial_rank(x)
             taps = per_axis(self.kernel_size, rank, "kernel_size")
-            per_axis(self.features, 1, "features")
             strides = per_axis(self.stride, rank, "stride")
             widths = window_paddings(x.shape[1:-1], taps, strides=strides, padding=self.padding)
             sizes = [

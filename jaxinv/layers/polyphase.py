@@ -210,7 +210,8 @@ def _check_phase(phase, count, phases):
         raise ValueError(f"phase has dtype {phase.dtype}; allowed are whole numbers")
     if isinstance(phase, jax.core.Tracer):
         return
-    for value in (np.min(phase, initial=0), np.max(phase, initial=0)):
+    known = np.asarray(phase)  # no operation of JAX, which would be traced inside jit
+    for value in (known.min(initial=0), known.max(initial=0)):
         if not 0 <= value < phases:
             raise ValueError(f"phase is {value}; allowed are 0 to {phases - 1}")
 

@@ -14,9 +14,12 @@ from jaxinv.arguments import as_inexact
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+# XLA counts the steps and taps of windows in 32 bits.
+LARGEST = 2**31 - 1
+
 
 # Strides, windows and sizes of layers are at least one.
-per_axis = functools.partial(arguments.per_axis, least=1)
+per_axis = functools.partial(arguments.per_axis, least=1, most=LARGEST)
 
 
 def spatial_rank(x: Array) -> int:
@@ -71,7 +74,7 @@ def naming(module: nn.Module) -> Iterator[None]:
       >>> with naming(nn.Dense(3, name="head")):
       ...     per_axis(0, 2, "stride")
       Traceback (most recent call last):
-      ValueError: Dense 'head': stride is 0; allowed are whole numbers from 1
+      ValueError: Dense 'head': stride is 0; allowed are whole numbers from 1 to 2147483647
     """
     try:
         yield

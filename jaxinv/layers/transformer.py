@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.spatial import naming, spatial_rank
 from jaxinv.layers.warps import (
     affine_warp,
@@ -68,6 +69,7 @@ class SpatialTransformer(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *s c"]:
         """Moves the maps `(n, *spatial, c)`."""
+        check_options(self)
         with naming(self):
             if callable(self.warp):
                 if not len(self.identity):

@@ -12,6 +12,7 @@ from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.lowpass import lowpass_for_product
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, crop_or_pad
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
@@ -50,6 +51,7 @@ class ResidualPolynomial(nn.Module):
         Returns:
           An array of the same shape.
         """
+        check_options(self)
         channels = (x.shape[-1],)
         start = nn.initializers.constant(MICHAELI_SCALE)
         before, after = (self.param(name, start, ()) for name in ("in_scale", "out_scale"))
@@ -105,6 +107,7 @@ class Patchify(nn.Module):
           ValueError: if a patch is larger than the map, or a polynomial has no place because the
             convolution itself has the stride, with the layer's name.
         """
+        check_options(self)
         with naming(self):
             if self.polynomial and (self.downsample == "stride" or self.patch < 2):
                 raise ValueError(
@@ -155,6 +158,7 @@ class ConvNeXtBlock(nn.Module):
         Returns:
           A map of the same channels.
         """
+        check_options(self)
         channels = x.shape[-1]
         y = Conv(channels, 7, padding=self.padding, groups="depthwise", name="conv")(x)
         y = Norm(self.norm, name="norm")(y, train=train)
@@ -223,6 +227,12 @@ class ConvNeXt(nn.Module):
         Raises:
           ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
         """
+        check_options(self)
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(
+                f"ConvNeXt: blocks {self.blocks} and widths {self.widths} have different lengths; "
+                "allowed are those of the same stages"
+            )
         for stage, (count, features) in enumerate(zip(self.blocks, self.widths, strict=True)):
             if stage > 0:
                 x = Norm(self.norm, name=f"norm{stage}")(x, train=train)

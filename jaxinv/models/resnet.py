@@ -11,6 +11,7 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample, subsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, crop_or_pad, window_paddings
 from jaxinv.layers.pooling import max_pool
 from jaxinv.layers.spatial import naming
@@ -73,6 +74,7 @@ class ResidualBlock(nn.Module):
         Raises:
           ValueError: if an argument is not allowed, with the layer's name.
         """
+        check_options(self)
         features = self.features * (EXPANSION if self.bottleneck else 1)
         windows = (1, 3, 1) if self.bottleneck else (3, 3)
         spatial = 1 if self.bottleneck else 0  # the convolution that downsampling belongs to
@@ -183,6 +185,7 @@ class ResNet(nn.Module):
         Raises:
           ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
         """
+        check_options(self)
         x = self._stem(x, train)
         for stage, count in enumerate(self.blocks):
             for block in range(count):

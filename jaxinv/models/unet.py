@@ -12,6 +12,7 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.lowpass import ideal_upsample
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, circular_or, crop_or_pad, padding_per_axis
 from jaxinv.layers.transpose import ConvTranspose
 
@@ -64,6 +65,7 @@ class UNet(nn.Module):
         Raises:
           ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
         """
+        check_options(self)
         handed = []
         for level, features in enumerate(self.widths):
             x = self._convolve_twice(x, features, f"down{level}", train)

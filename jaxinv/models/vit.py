@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 
 from jaxinv.layers.activations import Activation
 from jaxinv.layers.heads import Head
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding
+from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
 from jaxinv.models.convnext import Patchify
 
@@ -45,7 +47,16 @@ class TransformerBlock(nn.Module):
 
         Returns:
           Tokens of the same shape.
+
+        Raises:
+          ValueError: if the heads cannot share the features, with the block's name.
         """
+        check_options(self)
+        with naming(self):
+            if x.shape[-1] % self.heads:
+                raise ValueError(
+                    f"heads is {self.heads}; allowed are divisors of the {x.shape[-1]} features"
+                )
         y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x)
         x = x + nn.MultiHeadDotProductAttention(self.heads, name="attention")(y)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x)
@@ -111,6 +122,7 @@ class ViT(nn.Module):
         Raises:
           ValueError: if a patch is larger than the map or an argument is not allowed.
         """
+        check_options(self)
         x = Patchify(self.features, self.patch, self.padding, self.downsample, name="patchify")(
             x, train=train
         )
