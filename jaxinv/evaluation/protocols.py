@@ -36,23 +36,6 @@ SHIFTS = 64
 BATCH = 500
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class PerImage:
-    """A figure that is the mean of one number per image."""
-
-    values: Float[Array, " n"]
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["value", "error"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A figure estimated by random draws, with the standard error over the draws."""
-
-    value: Float[Array, ""]
-    error: Float[Array, ""]
-
-
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["value"], meta_fields=["unit"])
 @dataclasses.dataclass(frozen=True)
 class Total:
@@ -62,7 +45,8 @@ class Total:
     unit: str = "share"
 
 
-Figures = Mapping[str, PerImage | Drawn | Total]
+# A figure is the mean of one number per image, an estimate from random draws, or a total.
+Figures = Mapping[str, Float[Array, " n"] | protocols.Estimate | Total]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +89,11 @@ def _all_shifts(task: Task) -> Figures:
         "consistent_and_right": metrics.consistent_accuracy,
     }
     figures = {
-        name: _each(metric(predictions, task.labels, per_image=True))
-        for name, metric in scored.items()
+        name: metric(predictions, task.labels, per_image=True) for name, metric in scored.items()
     }
     return figures | {
-        "consistency": _each(metrics.consistency(predictions, per_image=True)),
-        "top1_change_of_one_pixel": _each(metrics.top1_change(predictions, per_image=True)),
+        "consistency": metrics.consistency(predictions, per_image=True),
+        "top1_change_of_one_pixel": metrics.top1_change(predictions, per_image=True),
     }
 
 
@@ -118,13 +101,13 @@ def _zhang(task: Task) -> Figures:
     crops: dict[str, Any] = {"size": task.size}
     sweep = protocols.diagonal_sweep(task.apply, task.framed, task.labels, **crops)
     return {
-        "crop_consistency_exact": _each(
-            protocols.crop_consistency(task.apply, task.framed, per_image=True, **crops)
+        "crop_consistency_exact": protocols.crop_consistency(
+            task.apply, task.framed, per_image=True, **crops
         ),
-        "crop_consistency_sampled": _drawn(
-            protocols.crop_consistency(task.apply, task.framed, sample=task.pairs, **crops)
+        "crop_consistency_sampled": protocols.crop_consistency(
+            task.apply, task.framed, sample=task.pairs, **crops
         ),
-        "diagonal_accuracy": _each(jnp.mean(sweep.correct, axis=0)),
+        "diagonal_accuracy": jnp.mean(sweep.correct, axis=0),
         "diagonal_probability_deviation": Total(sweep.variation),
     }
 
@@ -134,12 +117,10 @@ def _chaman(task: Task) -> Figures:
         protocols.circular_consistency, task.apply, task.images, max_shift=RADIUS
     )
     return {
-        "consistency_exact": _each(consistency(per_image=True)),
-        "consistency_without_the_last_shift_exact": _each(
-            consistency(published=True, per_image=True)
-        ),
-        "consistency_without_the_last_shift_sampled": _drawn(
-            consistency(published=True, sample=task.pairs)
+        "consistency_exact": consistency(per_image=True),
+        "consistency_without_the_last_shift_exact": consistency(published=True, per_image=True),
+        "consistency_without_the_last_shift_sampled": consistency(
+            published=True, sample=task.pairs
         ),
     }
 
@@ -149,7 +130,7 @@ def _azulay(task: Task) -> Figures:
     count, height, width, channels = task.images.shape
     smaller = (count, height - FRAME, width - FRAME, channels)
     small = jax.image.resize(task.images, smaller, "linear")
-    found: dict[str, Drawn | Total] = {}
+    found: dict[str, protocols.Estimate | Total] = {}
     for name, images in (
         ("embedded", protocols.embed(small, canvas=task.size)),
         ("cropped", task.framed),
@@ -158,7 +139,7 @@ def _azulay(task: Task) -> Figures:
         exact, drawn = change(), change(sample=task.pairs)
         for figure in exact._fields:
             found[f"{name}_{figure}_exact"] = Total(getattr(exact, figure))
-            found[f"{name}_{figure}_sampled"] = _drawn(getattr(drawn, figure))
+            found[f"{name}_{figure}_sampled"] = getattr(drawn, figure)
     return found
 
 
@@ -170,11 +151,11 @@ def _engstrom(task: Task) -> Figures:
     rows = jnp.asarray(protocols.transformation_grid())
     return {
         "natural": Total(grid.natural),
-        "grid_average": _each(jnp.mean(grid.correct, axis=0)),
-        "grid_worst": _each(jnp.all(grid.correct, axis=0)),
+        "grid_average": jnp.mean(grid.correct, axis=0),
+        "grid_worst": jnp.all(grid.correct, axis=0),
         "worst_of_10_of_the_grid_exact": Total(protocols.expected_worst_of(grid.correct, tries=10)),
-        "worst_of_10_of_the_grid_sampled": _drawn(attack(grid=rows)),
-        "worst_of_10_as_published": _drawn(attack()),
+        "worst_of_10_of_the_grid_sampled": attack(grid=rows),
+        "worst_of_10_as_published": attack(),
     }
 
 
@@ -182,8 +163,7 @@ def _adversarial(task: Task) -> Figures:
     found = protocols.search_shifts(task.apply, task.images, task.labels, radius=RADIUS)
     # An image that is wrong as it is has an adversarial shift of length 0.
     return {
-        f"right_within_{radius}_pixels": _each(found.distance > radius)
-        for radius in range(RADIUS + 1)
+        f"right_within_{radius}_pixels": found.distance > radius for radius in range(RADIUS + 1)
     }
 
 
@@ -343,8 +323,8 @@ def _fitting(count: int, most: int) -> int:
 
 def _joined(parts: Sequence[Any], counts: Sequence[int]) -> Estimate:
     first, total = parts[0], sum(counts)
-    if isinstance(first, PerImage):
-        values = np.concatenate([part.values for part in parts])
+    if isinstance(first, np.ndarray):
+        values = np.concatenate(parts)
         if values.dtype == bool:
             return summary.share(values)
         return summary.mean(jnp.asarray(values))
@@ -352,16 +332,8 @@ def _joined(parts: Sequence[Any], counts: Sequence[int]) -> Estimate:
     value = float(weights @ np.array([part.value for part in parts]))
     if isinstance(first, Total):
         return Estimate(value, None, None, total, first.unit)
-    errors = np.array([part.error for part in parts])
+    errors = np.array([part.standard_error for part in parts])
     reach = 1.96 * float(np.sqrt(np.sum((weights * errors) ** 2)))
     if reach == 0:  # Draws that all agree say nothing of their spread.
         return Estimate(value, None, None, total)
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), total)
-
-
-def _each(values: Array) -> PerImage:
-    return PerImage(values)
-
-
-def _drawn(found: protocols.Estimate) -> Drawn:
-    return Drawn(found.value, found.standard_error)

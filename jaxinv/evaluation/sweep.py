@@ -111,7 +111,14 @@ def sweep(
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
     length = min(options.batch, len(images))
     folder = directory and _folder(directory, apply, images[:length], options)
-    evaluate = _evaluator(apply, shifts.index((0, 0)), options)
+    outputs_at = orbit(
+        apply,
+        mode=options.mode,
+        max_shift=options.max_shift,
+        chunk=options.chunk,
+        share=options.share,
+    )
+    evaluate = _evaluator(outputs_at, shifts.index((0, 0)), shifts.table(), length)
     finished: list[dict[str, np.ndarray]] = []
     try:
         for number, start, stop in _shards(len(images), options.batch):
@@ -119,12 +126,7 @@ def sweep(
             path = folder and folder / f"{number:05}-{content_digest(some, truth)[:16]}.npz"
             shard = _read(path)
             if shard is None:
-                # Every shard is as long as the first, so that nothing compiles twice.
-                made = evaluate(_fill(some, length), _fill(truth, length))
-                _check_finite(made, shifts.table(), count=len(some), start=start)
-                shard = {
-                    k: np.asarray(made[k]).take(range(len(some)), d) for k, d in IMAGES.items()
-                }
+                shard = evaluate(some, truth, start)
                 if path is not None:
                     write_arrays(path, shard)
             finished.append(shard)
@@ -162,26 +164,25 @@ def few_shifts(
     """
     options = options or SweepOptions()
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
-    outputs_at = orbit(apply, shifts=((0, 0), *measured), chunk=1, share=False)
-    summarise = jax.jit(lambda x, truth: _figures(outputs_at(x).astype(jnp.float32), truth, (0,)))
-    parts = []
+    at = ((0, 0), *measured)
+    outputs_at = orbit(apply, shifts=at, chunk=1, share=False)
+    # The shifts are a list; a second axis of one shift makes them a grid.
+    length = min(options.batch, len(images))
+    evaluate = _evaluator(lambda x: outputs_at(x)[:, None], (0, 0), np.array(at), length)
+    shards = []
     for _, start, stop in _shards(len(images), options.batch):
-        some = _fill(images[start:stop], min(options.batch, len(images)))
-        part = summarise(some, _fill(labels[start:stop], len(some)))
-        _check_finite(part, np.array([(0, 0), *measured]), count=stop - start, start=start)
-        dims = {name: max(0, dim - 1) for name, dim in IMAGES.items()}
-        parts.append({k: np.asarray(part[k]).take(range(stop - start), d) for k, d in dims.items()})
+        shards.append(evaluate(images[start:stop], labels[start:stop], start))
         progress(stop - start)
-    joined = {k: np.concatenate([p[k] for p in parts], max(0, IMAGES[k] - 1)) for k in IMAGES}
+    joined = _joined(shards)
     if (joined["predictions"] != joined["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
     grid = (*shifts.shape, len(labels))
-    distance = np.broadcast_to(joined["distance"].max(axis=0), grid).copy()
+    distance = np.broadcast_to(joined["distance"].max(axis=(0, 1)), grid).copy()
     distance[shifts.index((0, 0))] = 0
     return Sweep(
         shifts=shifts,
-        predictions=np.broadcast_to(joined["predictions"][0], grid),
-        confidence=np.broadcast_to(joined["confidence"][0], grid),
+        predictions=np.broadcast_to(joined["predictions"][0, 0], grid),
+        confidence=np.broadcast_to(joined["confidence"][0, 0], grid),
         distance=distance,
         outputs=joined["outputs"],
         labels=np.asarray(labels),
@@ -210,11 +211,29 @@ def _folder(
     return folder
 
 
+def _evaluator(
+    outputs_at: Callable, unshifted: tuple[int, ...], table: np.ndarray, length: int
+) -> Callable:
+    """A function of some images, their labels and the number of the first; it returns a shard."""
+
+    @jax.jit
+    def figures(images, labels):
+        return _figures(outputs_at(images).astype(jnp.float32), labels, unshifted)
+
+    def evaluate(images, labels, start):
+        # Every shard is as long as the first, so that nothing compiles twice.
+        made, count = figures(_fill(images, length), _fill(labels, length)), len(images)
+        _check_finite(made["finite"], table, count=count, start=start)
+        return {k: np.asarray(made[k]).take(range(count), dim) for k, dim in IMAGES.items()}
+
+    return evaluate
+
+
 def _check_finite(
-    made: dict[str, Array], shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
+    finite: Array, shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
 ) -> None:
     """Raises if an output is NaN or infinite: its class would be that of no image."""
-    wrong = ~np.asarray(made["finite"]).reshape(len(shifts), -1)[:, :count]
+    wrong = ~np.asarray(finite).reshape(len(shifts), -1)[:, :count]
     if wrong.any():
         at = np.flatnonzero(wrong.any(axis=1))
         first = shifts[at[np.abs(shifts[at]).max(axis=1).argmin()]]
@@ -223,22 +242,6 @@ def _check_finite(
             f"of the images {start:,} to {start + count - 1:,}, first at shift "
             f"({first[0]}, {first[1]})"
         )
-
-
-def _evaluator(apply: Apply, unshifted: tuple[int, ...], options: SweepOptions):
-    outputs_at = orbit(
-        apply,
-        mode=options.mode,
-        max_shift=options.max_shift,
-        chunk=options.chunk,
-        share=options.share,
-    )
-
-    @jax.jit
-    def evaluate(images, labels):
-        return _figures(outputs_at(images).astype(jnp.float32), labels, unshifted)
-
-    return evaluate
 
 
 def _figures(outputs: Array, labels: Array, unshifted: tuple[int, ...]) -> dict[str, Array]:
@@ -278,7 +281,12 @@ def _read(path: Path | None) -> dict[str, np.ndarray] | None:
         return None
 
 
+def _joined(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {
+        name: np.concatenate([s[name] for s in shards], axis=dim) for name, dim in IMAGES.items()
+    }
+
+
 def _join(shards: list[dict[str, np.ndarray]], labels: np.ndarray, shifts: ShiftSet) -> Sweep:
-    joined = {name: np.concatenate([s[name] for s in shards], axis=IMAGES[name]) for name in IMAGES}
-    count = len(joined["outputs"])
-    return Sweep(shifts=shifts, labels=np.asarray(labels[:count]), **joined)
+    joined = _joined(shards)
+    return Sweep(shifts=shifts, labels=np.asarray(labels[: len(joined["outputs"])]), **joined)

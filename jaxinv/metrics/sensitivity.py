@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
 from jaxinv.metrics.numbers import index_of, norm
+from jaxinv.shifts import centred_shift
 
 
 def sensitivity_map(
@@ -121,8 +122,8 @@ def radial_profile(
         origin = [0 if periodic else size // 2 for size in values.shape]
     lengths = []
     for size, start in zip(values.shape, index_of(origin, values.shape), strict=True):
-        along = np.abs(np.arange(size) - start)
-        lengths.append(np.minimum(along, size - along) if periodic else along)
+        along = np.arange(size) - start
+        lengths.append(np.abs(centred_shift(along, size) if periodic else along))
     squares = sum(np.meshgrid(*(along**2 for along in lengths), indexing="ij"))
     radii, ring = np.unique(np.floor(np.sqrt(squares) + 0.5), return_inverse=True)
     sums = jax.ops.segment_sum(values.reshape(-1), ring.reshape(-1), num_segments=len(radii))

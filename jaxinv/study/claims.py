@@ -21,9 +21,6 @@ def decide(networks: Networks, first_layers: FirstLayers) -> tuple[Claim, ...]:
       networks: results by the names of `jaxinv.study.arms`.
       first_layers: equivariance error of the first layer of "dense" and "unshared".
 
-    Returns:
-      The claims with verdicts and figures.
-
     Example:
       >>> decide({}, {"dense": Estimate(1e-7, None, None, 4, "relative"),
       ...             "unshared": Estimate(0.9, None, None, 4, "relative")})[0].verdict
@@ -172,19 +169,7 @@ _CLAIMS: tuple[
 
 
 def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
-    """The verdict in one sentence.
-
-    Args:
-      networks: results by name.
-      claims: what was decided.
-
-    Returns:
-      The sentence.
-
-    Example:
-      >>> headline({}, ())
-      'The study was stopped before a network was finished.'
-    """
+    """The verdict in one sentence."""
     if not {"dense", "global, no stride"} <= networks.keys():
         done = ", ".join(networks)
         return (
@@ -205,19 +190,7 @@ def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
 
 
 def sentence(name: str, networks: Networks) -> str:
-    """One sentence on what a network's row shows, from its own figures.
-
-    Args:
-      name: of the network.
-      networks: results by name.
-
-    Returns:
-      The sentence; empty for a network the study does not know.
-
-    Example:
-      >>> sentence("another", {})
-      ''
-    """
+    """One sentence on what a network's row shows; empty for a network the study does not know."""
     if name not in _SENTENCES:
         return ""
     figures = networks[name].figures

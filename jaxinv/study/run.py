@@ -67,10 +67,6 @@ def run_study(
 ) -> tuple[Results, list[Audit]]:
     """Trains and audits the networks of the study; what is in its folder is not done again.
 
-    Args:
-      config: the study.
-      progress: a bar to add to.
-
     Returns:
       The results, marked incomplete after Ctrl-C, and an audit for each network that finished.
 
@@ -127,13 +123,6 @@ def networks_of(
     A second thread trains them, so that a network is evaluated while the next one learns: neither
     keeps all cores busy.
 
-    Args:
-      config: the study.
-      progress: a bar to add to.
-
-    Yields:
-      Each network with its weights.
-
     Raises:
       ValueError: if its folder holds another run.
     """
@@ -176,15 +165,7 @@ def _named(subject: Subject, arm: Arm, config: StudyConfig, *, seed: int) -> Sub
 
 
 def over_seeds(found: Sequence[Audit], seeds: Sequence[SeedsRow]) -> dict[str, NetworkResult]:
-    """What claims and sentences speak of: each network, with its mean over seeds if it has several.
-
-    Args:
-      found: the audits.
-      seeds: a row for each network with several.
-
-    Returns:
-      Results by name.
-    """
+    """The results that claims and sentences speak of, by name: means where there are several."""
     networks = {made.result.name: made.result for made in found}
     for row in seeds:
         curves = [curve_of(made.sweep) for made in found if made.result.name in row.networks]

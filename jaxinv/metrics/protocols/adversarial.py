@@ -16,7 +16,7 @@ from jaxinv.metrics.predictions import (
     predicted_classes,
 )
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
-from jaxinv.shifts import check_axes
+from jaxinv.shifts import centred_shift, check_axes
 
 Norm = Literal["max", "euclidean"]
 
@@ -58,7 +58,7 @@ def shift_lengths(
     Example:
       >>> shifts, lengths = shift_lengths(shift_set((4,)), periodic=True)
       >>> shifts[:, 0].tolist(), lengths.tolist()
-      ([0, 1, 2, -1], [0.0, 1.0, 2.0, 1.0])
+      ([0, 1, -2, -1], [0.0, 1.0, 2.0, 1.0])
 
     Reference:
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
@@ -68,9 +68,7 @@ def shift_lengths(
         raise ValueError(f"norm is {norm!r}; allowed are 'max', 'euclidean'")
     table = chosen.table()
     if periodic:
-        sizes = np.array(chosen.sizes)
-        table = table % sizes
-        table = np.where(2 * table > sizes, table - sizes, table)
+        table = centred_shift(table, np.array(chosen.sizes))
     order = np.inf if norm == "max" else 2
     return table, np.linalg.norm(table.astype(float), ord=order, axis=1)
 
