@@ -292,7 +292,7 @@ def _prove(fun, x, axes, kind, strides, shifts):
     holds = _stays_along if kind == "invariant" else _moves_along
     for output in certificate.outputs:
         for axis, stride in enumerate(strides):
-            # On the torus a shift by the size of an axis is none.
+            # On the torus a shift by the size of an axis moves nothing.
             steps = {shift[axis] % sizes[axis] for shift in asked} - {0}
             period = output.period[axis]
             if any(t % period for t in steps) or (steps and not holds(output, axes, axis, stride)):

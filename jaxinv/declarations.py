@@ -76,8 +76,8 @@ def declare_equivariance(
     multiple `t` of the stride. With `decision` it is weaker and wider: for *every* shift of `x`,
     `y` moves by some roll of its own, which may depend on the data.
 
-    The promise is believed by `jaxinv.certify`, which lists `assumption` beside its verdict, and
-    by nothing else. Test it with `jaxinv.assert_translation_equivariant` or by brute force.
+    Only `jaxinv.certify` believes the promise; it lists `assumption` beside its verdict. Test it
+    with `jaxinv.assert_translation_equivariant` or by brute force.
 
     Args:
       x: the value that `y` is computed from; any shape with the dimensions `axes`.

@@ -64,7 +64,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Keeps a folder from being written to by two processes, or two threads, at once.
 
     A file in the folder, which has to exist, is locked. The lock belongs to an open file and ends
-    with its process, however that ends: there is none left behind to be cleared away.
+    with its process, however that ends: no lock is left behind.
 
     Raises:
       ValueError: another holds the lock; says who.

@@ -43,7 +43,7 @@ def tolerance(dtype: DTypeLike, *, depth: int = 32) -> tuple[float, float]:
 
     with `epsilon` the spacing of the dtype, or that of the matrix products where it is wider:
     TF32 on GPUs and bfloat16 on TPUs, unless `jax_default_matmul_precision` says otherwise.
-    Rounding errors of successive layers are nearly independent, hence the square root; 16 covers
+    Rounding errors of successive layers are nearly independent, so the root is taken; 16 covers
     the worst of the many entries that are compared. Float32 on a CPU gives about 1e-5. Wider
     tolerances than `LARGEST` would no longer tell results apart: in bfloat16, and on matrix
     products in TF32, rounding errors of deep networks may exceed it.

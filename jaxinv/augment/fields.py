@@ -172,7 +172,7 @@ def affine_field(
 
     Args:
       shape: (H, W) of the image.
-      matrix: A, of which positions (row, column) are read for each output position.
+      matrix: A, which maps each output position (row, column) to the one that is read.
       offset: b, in pixels.
 
     Returns:

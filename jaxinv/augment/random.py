@@ -1,6 +1,6 @@
 """Batches of images, each distorted at random by itself.
 
-All take the key first and images (N, H, W, C) whose background is 0, return the same shape, and may
+All take the key first and images (N, H, W, C) with background 0, return the same shape, and may
 be jitted, vmapped and sharded along N: image n's distortion depends on the key, on n and on N
 alone, not on the devices. What interpolates takes whole numbers as float.
 """
@@ -122,10 +122,10 @@ def affine(
     Args:
       key: random key.
       images: (N, H, W, C).
-      rotation: degrees, up to which either way.
+      rotation: largest angle in degrees, either way.
       scaling: each axis becomes larger by a factor from [1 - scaling, 1 + scaling].
-      shear: pixels per pixel, up to which either way.
-      max_shift: pixels, up to which either way, real; one for both axes or one each.
+      shear: largest shear in pixels per pixel, either way.
+      max_shift: largest shift in pixels, either way, real; one for both axes or one each.
 
     Returns:
       (N, H, W, C), zero where the image was left.

@@ -61,7 +61,7 @@ def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
         subjects.append(of_function(config.apply, config.params, limit=config.params_limit))
     names = [subject.name for subject in subjects]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"two networks are called {twice.pop()}; a name stands for one")
+        raise ValueError(f"two networks are called {twice.pop()}; allowed is one name for each")
     chosen = {config.dataset} if config.dataset is not None else {run.dataset for run in trained}
     canvases = {run.canvas for run in trained}
     if len(chosen) > 1 or len(canvases) > 1:

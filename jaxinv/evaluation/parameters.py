@@ -1,4 +1,4 @@
-"""Trees of parameters from files and folders of anybody's: read as NumPy, up to a limit."""
+"""Trees of parameters from files and folders of any origin: read as NumPy, up to a limit."""
 
 import math
 import re
@@ -23,7 +23,7 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
 
     Names in .npz and .safetensors become a tree at "/" (`params/Conv_0/kernel`); names with dots
     stay as they are. Of orbax a checkpoint's folder is read, whatever devices wrote it, or that of
-    a CheckpointManager, whose newest step counts, or of one of its steps.
+    a CheckpointManager (its newest step) or of one of its steps.
 
     Args:
       path: the file or folder.
@@ -160,7 +160,7 @@ def _checkpoint_in(folder: Path) -> Path:
     # Unfinished steps have a longer name.
     steps = {int(m[1]): p for p in inside if (m := re.fullmatch(r"(?:\w*?_)?(\d+)", p.name))}
     if not steps:
-        raise _RefusedError("is no folder that orbax wrote")
+        raise _RefusedError("is not a folder that orbax wrote")
     return _checkpoint_in(steps[max(steps)])
 
 

@@ -13,7 +13,7 @@ from jaxinv.evaluation.sweep import Sweep
 
 
 def seeds_rows(audits: Sequence[Audit]) -> tuple[SeedsRow, ...]:
-    """A row for each training of which several networks were audited on the same images."""
+    """A row for each training with several networks that were audited on the same images."""
     runs: dict[str, list[Audit]] = {}
     for made in audits:
         runs.setdefault(made.result.run, []).append(made)

@@ -82,7 +82,7 @@ def of_module(
       title: a few words.
       mean: of the data the network was trained on, one number per channel or one for all, see
         `jaxinv.data`.
-      std: likewise.
+      std: of that data, in the same form.
       origin: where the weights came from.
       run: see `Subject`.
 
@@ -103,7 +103,7 @@ def of_module(
     options: dict[str, Any] = {"train": False} if takes_train else {}
 
     def prepare(images: Array) -> Array:
-        # One number stands for every channel.
+        # One number is for every channel.
         channels = images.shape[-1] if len(mean) == len(std) == 1 else 1
         return normalise(images, mean=mean * channels, std=std * channels)  # type: ignore[return-value]
 

@@ -143,8 +143,8 @@ def maps_of(found: Sweep) -> dict[str, np.ndarray]:
 def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
     """Images that are right as they are and wrong after the smallest shift.
 
-    At most `limit` of them: those whose shift is smallest, then those whose probability of the true
-    class falls most.
+    At most `limit` of them: first those with the smallest shift, then those that lose most
+    probability of the true class.
     """
     start = found.unshifted
     down, right = _rows(found)

@@ -145,7 +145,7 @@ def few_shifts(
     measured: Sequence[tuple[int, int]] = MEASURED,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Sweep:
-    """A sweep of a network that is proved invariant to every shift: a few stand for all.
+    """A sweep of a network that is proved invariant to every shift: a few are enough.
 
     The shifts that were not evaluated have the values of the unshifted images, and the largest
     distance that was measured.
@@ -195,7 +195,7 @@ def _folder(
     """Where the shards of a sweep are: the name says all that a shard depends on but its images.
 
     The number of shifts evaluated together is no part of it: it follows the memory free at the
-    moment. None for a program that has no name, of which nothing is found again.
+    moment. None for a program that has no name: its shards are not kept.
     """
     height, width = shift_set(
         images.shape[1:3], mode=options.mode, max_shift=options.max_shift

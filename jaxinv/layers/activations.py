@@ -87,7 +87,7 @@ class Polynomial(nn.Module):
     Attributes:
       init_coefficients: the coefficients at the start, the constant first.
       init_scale: where two learned factors start, of all that goes in and of all that comes out;
-        there are none if `None`.
+        None for no factors.
 
     Example:
       >>> import jax, jax.numpy as jnp

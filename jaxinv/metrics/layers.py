@@ -266,7 +266,7 @@ _WHOLE, _BETWEEN, _COSINE = range(3)
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5), compiler_options=_COMPILER)
 def _scores(base, moved, shift, strides, torus, dims):
-    """By layer: the error if the shift is a multiple of its stride, if it is none, the cosine."""
+    """By layer: the error if its stride divides the shift, the error if not, the cosine."""
     whole, between, cosines = [], [], []
     for y, other, stride, fits in zip(base, moved, strides, torus, strict=True):
         cosines.append(jnp.mean(cosine_invariance(y, other)))

@@ -53,7 +53,7 @@ class Arguments:
     images: int | None = None
     """Number of images, the first of the split; by default all, in the study 100."""
     max_shift: int | None = None
-    """Shifts up to so many pixels each way; by default all circular ones."""
+    """Largest shift in pixels, each way; by default all circular shifts."""
     mode: OrbitMode | None = None
     """What enters at the border; by default wrap, which is circular."""
     certify: bool = True

@@ -23,7 +23,7 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
         name, wrap = made.result.name, is_torus(made.sweep)
         maps = maps_of(made.sweep)
         arrays |= {f"{name}/{quantity}": values for quantity, values in maps.items()}
-        if not made.result.curve:  # a repeat with another seed, of which only figures are shown
+        if not made.result.curve:  # a repeat with another seed: only its figures are shown
             continue
         rows = made.sweep.shifts.rows
         accuracy[name] = plots.shift_map(maps["accuracy"], rows, wrap=wrap)

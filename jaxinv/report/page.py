@@ -99,7 +99,7 @@ def _flip_words(flips: Sequence[Flip]) -> str:
 
 
 def _shown(value: object) -> object:
-    """What stands for a value on the page: no control characters, its lines kept."""
+    """A value as the page shows it: its control characters spelt out, its lines kept."""
     if hasattr(value, "__html__"):
         return value
     return "\n".join(map(printable, str(value).split("\n")))

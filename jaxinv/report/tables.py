@@ -263,7 +263,7 @@ def _write(sheet: Sheet, path: Path) -> None:
 
 
 def _harmless(cell: object) -> object:
-    """A cell that no spreadsheet takes for a formula; numbers are none, negative ones either."""
+    """A cell that no spreadsheet takes for a formula; numbers, negative ones too, stay."""
     if not isinstance(cell, str):
         return cell
     shown = printable(cell)

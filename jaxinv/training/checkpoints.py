@@ -90,7 +90,7 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:  # orbax and tensorstore raise their own kinds
             before = [s for s in self.steps() if s != step]
-            kept = f"the one of step {before[-1]} is intact" if before else "there is none before"
+            kept = f"that of step {before[-1]} is intact" if before else "there is no earlier one"
             raise OSError(
                 f"the checkpoint of step {step} cannot be written to {self.folder} "
                 f"({reason(error)}); {kept}"
@@ -119,7 +119,7 @@ class Checkpoints:
             raise ValueError(f"{where} is damaged: {reason(error)}") from error
         stored = tree.pop("digest")
         if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, expected):
-            raise ValueError(f"{where} is of another network than its configuration says")
+            raise ValueError(f"{where} belongs to another network than its configuration says")
         if not np.array_equal(digest(tree), stored):
             raise ValueError(f"{where} is damaged: its content differs from what was written")
         return steps[-1], tree

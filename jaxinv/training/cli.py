@@ -21,7 +21,7 @@ from jaxinv.training.workdir import read_run
 # Options that most networks share have flags of their own, in capitals or not.
 SHARED_OPTIONS = ("padding", "downsample", "head", "activation", "norm")
 
-# Options that only some values of another one make use of.
+# Options that mean something with some values of another option only.
 NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "max_shift": ("augment", ("translate", "crop", *OBJECTIVES)),
     "fill": ("augment", ("translate", "crop", *OBJECTIVES)),

@@ -39,7 +39,7 @@ def steps_per_call() -> int:
 
 @functools.partial(jax.jit, static_argnames="size")
 def _order_of(key: jax.Array, epoch: jax.Array, *, size: int) -> jax.Array:
-    """The order of the images in an epoch; compiled once for all runs on so many images."""
+    """The order of the images in an epoch; compiled once for all runs of a size."""
     return jax.random.permutation(jax.random.fold_in(keys(key)["order"], epoch), size)
 
 

@@ -111,7 +111,7 @@ def make_step(
       model: the network.
       optimizer: its optimiser.
       mean: the data set's, for `normalise`.
-      std: likewise.
+      std: the data set's, for `normalise`.
       steps_per_epoch: the sums of the state start anew at multiples of it.
       place: shards a batch over the devices.
     """
@@ -204,8 +204,8 @@ def make_evaluation(
 ) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
     """The function `(variables, start, images, labels) -> (sum of losses, right answers)`.
 
-    It looks at images `start .. start + batch_size`, as far as there are any, so that one compiled
-    program serves a whole split.
+    It looks at images `start .. start + batch_size`, without those beyond the end, so that one
+    compiled program serves a whole split.
     """
 
     def evaluate(variables, start, images, labels):

@@ -40,7 +40,7 @@ class DataInfo:
 
     @classmethod
     def of(cls, dataset: Dataset, *, size: int) -> "DataInfo":
-        """That of a data set of which `size` images are trained on."""
+        """The information on a data set; `size` of its images are trained on."""
         height, width, channels = dataset.images.shape[1:]
         shape = (height, width, channels)
         return cls(dataset.num_classes, dataset.mean, dataset.std, shape, size)
@@ -69,7 +69,7 @@ def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
     """Stores a run's configuration in its workdir, its folders as seen from anywhere.
 
     Raises:
-      ValueError: an option of the network is none that JSON can hold.
+      ValueError: JSON cannot hold an option of the network.
     """
     fields = config.to_dict()
     for name in ("data_dir", "manual_dir"):
