@@ -83,6 +83,11 @@ def printable(text: object) -> str:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or the name of its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def in_one_line(error: BaseException) -> str:
     """What an error says, in one line, or the name of its kind.
 

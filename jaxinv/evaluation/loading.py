@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import data
+from jaxinv.command_line import first_line
 from jaxinv.evaluation.audit import Plan, shown_to_the_network
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.subject import Subject, of_function, of_module
@@ -145,7 +146,7 @@ def check_fits(
     except (
         Exception
     ) as error:  # each framework has an error of its own for a shape that does not fit
-        raise ValueError(f"{subject.name} does not take {what}: {_first_line(error)}") from error
+        raise ValueError(f"{subject.name} does not take {what}: {first_line(error)}") from error
     got = getattr(out, "shape", None)
     if got is None or len(got) != 2 or got[0] != 2 or got[1] < dataset.num_classes:
         raise ValueError(
@@ -154,8 +155,3 @@ def check_fits(
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else repr(error)

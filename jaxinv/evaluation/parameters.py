@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxinv.command_line import first_line
 from jaxinv.data.quiet import quiet
 from jaxinv.files import read_arrays
 
@@ -57,8 +58,7 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
     except ImportError as error:
         raise ValueError(f"reading {path} needs {error.name}: pip install {error.name}") from error
     except Exception as error:  # each format's library has errors of its own for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"params {path} cannot be read: {reason}") from error
+        raise ValueError(f"params {path} cannot be read: {first_line(error)}") from error
     check_not_nan(tree, what=f"params {path}")
     return tree
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxinv.command_line import printable
+from jaxinv.command_line import first_line, printable
 from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
 from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
@@ -217,8 +217,7 @@ def _imported(path: str) -> Any:
 
 def _said(error: BaseException) -> str:
     """What an error of the user's code says, and the line that it comes from."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    said = f"{type(error).__name__}: {first}"
+    said = f"{type(error).__name__}: {first_line(error)}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,6 +1,7 @@
 """Downsampling by name: one argument of a network decides how it halves its maps."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 from jax import lax
@@ -116,8 +117,8 @@ class Downsample(nn.Module):
         *,
         train: bool = False,
         return_phase: bool = False,
-    ) -> Float[Array, "n *t c"] | tuple[Float[Array, "n *t c"], Int[Array, "n"] | None]:
-        """Downsamples.
+    ) -> Any:
+        """Maps `(n, *spatial, c)` to a smaller map, with `return_phase` also to phases `(n,)`.
 
         Args:
           x: signal `(n, *spatial, c)`.

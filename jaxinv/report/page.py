@@ -44,7 +44,8 @@ def page(
     def svg(drawn: Figure, alternative: str) -> Markup:
         return inline_svg(drawn, alternative=printable(alternative), prefix=f"g{next(numbers)}-")
 
-    sheets = collections.defaultdict(lambda: None, {s.name: s for s in tables.sheets(results)})
+    sheets: dict[str, tables.Sheet | None] = collections.defaultdict(lambda: None)
+    sheets |= {sheet.name: sheet for sheet in tables.sheets(results)}
     colours = matplotlib.colormaps[plots.HEAT](np.linspace(0, 1, 9))
     return (
         _environment()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxinv.command_line import first_line
 from jaxinv.data import Dataset
 from jaxinv.data.dataset import check_scale
 from jaxinv.files import locked, write_whole
@@ -61,8 +62,9 @@ def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
         fields |= {name: tuple(fields[name]) for name in ("mean", "std", "image_shape")}
         return TrainConfig.from_dict(stored["config"]), DataInfo(**fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or not of a run of train.py: {first}") from None
+        raise ValueError(
+            f"{path} is damaged or not of a run of train.py: {first_line(error)}"
+        ) from None
 
 
 def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
@@ -176,4 +178,4 @@ def reason(error: BaseException) -> str:
     """The first line of what went wrong, of the innermost cause."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)

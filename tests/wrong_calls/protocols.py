@@ -155,7 +155,7 @@ REFUSED = {
     ),
     "eq_t of no shifts": (
         lambda: protocols.eq_t(same, IMAGES, sample=Sample(KEY, 0)),
-        "count is 0; allowed are whole numbers from 1",
+        "draws is 0; allowed are whole numbers from 1",
     ),
     "eq_t_frac, unknown operator": (
         lambda: protocols.eq_t_frac(same, IMAGES, sample=Sample(KEY), operator="cubic"),

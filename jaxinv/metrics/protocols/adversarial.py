@@ -1,4 +1,8 @@
-"""The smallest shift that fools a classifier, found by looking at all of them."""
+"""The smallest shift that fools a classifier, found by looking at all of them.
+
+Engstrom et al., "Exploring the landscape of spatial robustness" (2019): the strongest spatial
+attack is a grid search.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -61,8 +65,7 @@ def shift_lengths(
       ([0, 1, -2, -1], [0.0, 1.0, 2.0, 1.0])
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
-      https://arxiv.org/abs/1712.02779.
+      Engstrom et al. (2019), https://arxiv.org/abs/1712.02779.
     """
     if norm not in ("max", "euclidean"):
         raise ValueError(f"norm is {norm!r}; allowed are 'max', 'euclidean'")
@@ -111,8 +114,7 @@ def adversarial_shift(
       [1.]
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
-      https://arxiv.org/abs/1712.02779: grid search as the strongest spatial attack.
+      Engstrom et al. (2019), https://arxiv.org/abs/1712.02779.
     """
     predictions = flatten_shifts(predicted_classes(outputs))
     labels = check_labels(labels, predictions.shape[1:])
@@ -157,8 +159,7 @@ def adversarial_accuracy(
       [1.  0.5]
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
-      https://arxiv.org/abs/1712.02779.
+      Engstrom et al. (2019), https://arxiv.org/abs/1712.02779.
     """
     radii = as_inexact(radius, "radius")
     if is_known(radii) and not np.all(np.asarray(radii) >= 0):
@@ -211,8 +212,7 @@ def search_shifts(
       [2.] [[-1 -2]]
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
-      https://arxiv.org/abs/1712.02779.
+      Engstrom et al. (2019), https://arxiv.org/abs/1712.02779.
     """
     dims = check_axes(axes, jnp.ndim(images), "images")
     sizes = [jnp.shape(images)[d] for d in dims]

@@ -1,4 +1,8 @@
-"""Azulay and Weiss (2019): one more pixel along the diagonal, embedded in black or cropped."""
+"""One more pixel along the diagonal, embedded in black or cropped.
+
+Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
+transformations?" (2019).
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -51,8 +55,7 @@ def embed(
       [0 0 5 6 0 0]
 
     Reference:
-      Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
-      transformations?" (2019), https://arxiv.org/abs/1805.12177: the protocol "embedding".
+      Azulay and Weiss (2019), https://arxiv.org/abs/1805.12177: the protocol "embedding".
     """
     images = jnp.asarray(images)
     dims = check_axes(axes, images.ndim, "images")
@@ -111,8 +114,7 @@ def one_pixel_change(
       0.5
 
     Reference:
-      Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
-      transformations?" (2019), https://arxiv.org/abs/1805.12177.
+      Azulay and Weiss (2019), https://arxiv.org/abs/1805.12177.
     """
     places = _places(images, size, axes)
     if sample is None:

@@ -59,7 +59,7 @@ def circular_consistency(
       >>> image = jnp.zeros((1, 1, 8, 1)).at[0, 0, 7, 0].set(1)  # in sight at the shift +1
       >>> print(f"{circular_consistency(fun, image, max_shift=1):.3f}")
       0.556
-      >>> drawn = Sample(jax.random.key(0), count=100)
+      >>> drawn = Sample(jax.random.key(0), draws=100)
       >>> print(circular_consistency(fun, image, max_shift=1, published=True, sample=drawn).value)
       1.0
 
@@ -83,6 +83,6 @@ def circular_consistency(
         low=low,
         high=end,
         dimensions=len(dims),
-        pairs=sample.count,
+        pairs=sample.draws,
         shared=shared,
     )

@@ -32,15 +32,15 @@ class Sample(NamedTuple):
 
     Attributes:
       key: random key.
-      count: how many are drawn: pairs or places for each image, or shifts.
+      draws: how many: pairs or places for each image, or shifts.
     """
 
     key: PRNGKeyArray
-    count: int = 1
+    draws: int = 1
 
     def keys(self) -> PRNGKeyArray:
         """One key for each draw."""
-        return jax.random.split(self.key, whole_number(self.count, "count"))
+        return jax.random.split(self.key, whole_number(self.draws, "draws"))
 
 
 def check_all_pairs(per_image: bool) -> None:

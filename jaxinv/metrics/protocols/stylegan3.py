@@ -1,7 +1,10 @@
-"""StyleGAN3's EQ-T and EQ-T_frac: equivariance to translation as a signal-to-noise ratio."""
+"""StyleGAN3's EQ-T and EQ-T_frac: equivariance to translation as a signal-to-noise ratio.
+
+Karras et al., "Alias-free generative adversarial networks" (2021).
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +42,7 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
       20.0
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), equation 3,
-      https://arxiv.org/abs/2106.12423.
+      Karras et al. (2021), equation 3, https://arxiv.org/abs/2106.12423.
     """
     if is_known(peak) and not 0 < peak < np.inf:
         raise ValueError(f"peak is {peak}; allowed are positive numbers")
@@ -83,8 +85,8 @@ def lanczos_translate(
       [0 0 1 2 3 4 5 6] [0 0 0 0 1 1 1 0]
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), appendix E.2,
-      https://arxiv.org/abs/2106.12423; `apply_fractional_translation` of
+      Karras et al. (2021), appendix E.2, https://arxiv.org/abs/2106.12423;
+      `apply_fractional_translation` of
       https://github.com/NVlabs/stylegan3.
     """
     x = jnp.asarray(x)
@@ -153,18 +155,18 @@ def eq_t(
       >>> images = jnp.ones((1, 8, 8, 1)).at[0, 0, 0, 0].set(-1.0)
       >>> print(eq_t(jnp.square, images))
       inf
-      >>> print(eq_t(jnp.square, images, sample=Sample(jax.random.key(0), count=4)))
+      >>> print(eq_t(jnp.square, images, sample=Sample(jax.random.key(0), draws=4)))
       inf
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), section 2.3 and
+      Karras et al. (2021), section 2.3 and
       appendix E.1, https://arxiv.org/abs/2106.12423; `compute_equivariance_metrics` of
       https://github.com/NVlabs/stylegan3.
     """
     sizes = _sizes(images, axes, stride, largest)
     if sample is None:
         rows, weights = zip(*(_rounded(largest * size, stride) for size in sizes), strict=True)
-        shifts = np.stack(np.meshgrid(*rows, indexing="ij"), axis=-1).reshape(-1, len(sizes))
+        shifts: Any = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(sizes))
         chance = np.prod(np.meshgrid(*weights, indexing="ij"), axis=0).reshape(-1)
     else:
         drawn = _drawn(sample, largest, sizes)
@@ -228,8 +230,7 @@ def eq_t_frac(
       True
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), appendix E.2,
-      https://arxiv.org/abs/2106.12423.
+      Karras et al. (2021), appendix E.2, https://arxiv.org/abs/2106.12423.
     """
     if operator not in ("fourier", "lanczos"):
         raise ValueError(f"operator is {operator!r}; allowed are 'fourier', 'lanczos'")
@@ -257,7 +258,7 @@ def _squared_error(moved, expected, mask):
 
 def _drawn(sample, largest, sizes):
     most = largest * jnp.array(sizes, float)
-    shape = (whole_number(sample.count, "count"), len(sizes))
+    shape = (whole_number(sample.draws, "draws"), len(sizes))
     return jax.random.uniform(sample.key, shape, minval=-most, maxval=most)
 
 

@@ -1,4 +1,7 @@
-"""Zhang (2019): consistency of random crop pairs, and the sweep along the diagonal."""
+"""Consistency of random crop pairs, and the sweep along the diagonal.
+
+Zhang, "Making convolutional networks shift-invariant again" (2019).
+"""
 
 import functools
 import itertools
@@ -65,13 +68,12 @@ def crop_consistency(
       >>> image = jnp.array([0, 0, 2, 2, 0]).reshape(1, 1, 5, 1)
       >>> print(crop_consistency(fun, image, size=(1, 1), offsets=(1, 4)))
       0.5
-      >>> drawn = Sample(jax.random.key(0), count=400)
+      >>> drawn = Sample(jax.random.key(0), draws=400)
       >>> print(crop_consistency(fun, image, size=(1, 1), sample=drawn).value.round(1))
       0.5
 
     Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019), section 4.2,
-      https://arxiv.org/abs/1904.11486; `validate_shift` of
+      Zhang (2019), section 4.2, https://arxiv.org/abs/1904.11486; `validate_shift` of
       https://github.com/adobe/antialiased-cnns.
     """
     counts = _offsets(images, size, offsets, axes)
@@ -87,7 +89,7 @@ def crop_consistency(
         low=0,
         high=counts,
         dimensions=len(counts),
-        pairs=sample.count,
+        pairs=sample.draws,
         shared=shared,
     )
 
@@ -147,8 +149,7 @@ def diagonal_sweep(
       [False False False]
 
     Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019), figure 6,
-      https://arxiv.org/abs/1904.11486; `validate_diagonal` of
+      Zhang (2019), figure 6, https://arxiv.org/abs/1904.11486; `validate_diagonal` of
       https://github.com/adobe/antialiased-cnns.
     """
     dims = check_axes(axes, jnp.ndim(images), "images")

@@ -69,7 +69,7 @@ def test_sampled_converges(embedded):
             lambda: protocols.one_pixel_change(
                 classify, IMAGES, size=4, sample=protocols.Sample(jax.random.key(0), 0)
             ),
-            "count is 0",
+            "draws is 0",
         ),
     ],
 )
