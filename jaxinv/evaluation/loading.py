@@ -20,25 +20,32 @@ from jaxinv.training.workdir import read_run
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """What is evaluated, on what, and how."""
+class Networks:
+    """Which networks are evaluated, and on which images."""
 
     checkpoint: tuple[Path, ...] = ()
-    """Workdirs of train.py."""
+    """Workdir of train.py; give it several times to compare."""
     apply: str | None = None
-    """The user's own network, package.module:function."""
+    """Own network, package.module:name: a function of (params, images) or a Flax module; images are
+    float32 (n, H, W, C) from 0 to 1."""
     params: Path | None = None
-    """File of its parameters."""
+    """Its parameters: .npz, .safetensors, .msgpack, or a folder of orbax."""
     params_limit: float = LIMIT
-    """Gigabytes that they may take."""
+    """Gigabytes that the parameters may take in memory; more are not read."""
     dataset: str | None = None
     """Data set; by default the one a checkpoint was trained on, else digits."""
-    split: str = "test"
-    """Split, a slice such as test[:1000] included."""
+    split: str | None = None
+    """Split, a slice such as test[:1000] included; by default test."""
     data_dir: Path | None = None
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
     images: int | None = None
-    """Number of images, the first of the split; None for all."""
+    """Number of images, the first of the split; by default all, in the study 100."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig(Networks):
+    """What is evaluated, on what, and how."""
+
     plan: Plan = dataclasses.field(default_factory=Plan)
     """What is done to each network."""
 
@@ -75,7 +82,7 @@ def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
     if name == "digits" and config.data_dir is not None:
         raise ValueError("data_dir means nothing for digits, which come with scikit-learn")
     stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
-    split = config.split
+    split = "test" if config.split is None else config.split
     if config.images is not None and "[" not in split:
         split += f"[:{config.images}]"  # no more is read than that
     dataset = data.load(
