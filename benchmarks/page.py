@@ -83,8 +83,8 @@ METHOD = """\
 
 * The computations take turns (A B C A B C ...), so that a load on the machine meets all of them.
   Times are medians over the rounds, ratios the medians of what two of them took in the same round.
-  Quick ones are repeated within their turn until a second has passed; of the rows on a CPU those
-  but those of ResNet-20 at 64 pixels come from turns of 0.2 seconds, where its time varied by half.
+  Quick ones are repeated within their turn until a second has passed; rows on a CPU come
+  from turns of 0.2 seconds, except ResNet-20 at 64 pixels, whose time varied by half in them.
 * *one pass* is the compiled network on the batch; *all shared* is `jaxinv.orbit`, *in passes* its
   time in such passes, and *work* what `jaxinv.orbit_cost` counts, in the operations of one pass:
   each distinct activation computed once, which is the limit of the method. Weights are
