@@ -1,7 +1,6 @@
 """Arguments: the arrays of a call and what is no array; options with one number per axis."""
 
 import dataclasses
-import math
 import operator
 from collections.abc import Callable, Sequence
 from numbers import Number
@@ -11,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, Shaped
+
+# Beyond it a number is infinite in float32.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -171,6 +173,29 @@ def per_axis(
     return _one_each(entries, count, name)
 
 
+def real_number(value: Any, name: str) -> float:
+    """Returns a finite number, in float32 as well, from one of any real type.
+
+    Args:
+      value: a real number.
+      name: the option's name, for the message.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: if it is no finite number; `True` and `False` are none.
+
+    Example:
+      >>> real_number(1, "alpha")
+      1.0
+    """
+    number = _finite(value)
+    if number is None:
+        raise ValueError(f"{name} is {value!r}; allowed are finite numbers")
+    return number
+
+
 def real_per_axis(value: Any, count: int, name: str) -> tuple[float, ...]:
     """Returns one finite number per axis from a number for all of them or a sequence.
 
@@ -181,12 +206,9 @@ def real_per_axis(value: Any, count: int, name: str) -> tuple[float, ...]:
       >>> real_per_axis(0.5, 2, "max_shift")
       (0.5, 0.5)
     """
-    given = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * count
-    try:
-        entries = tuple(map(float, given))
-    except (TypeError, ValueError):
-        entries = (math.nan,)
-    if isinstance(value, str) or not all(map(math.isfinite, entries)):
+    several = isinstance(value, Sequence | np.ndarray | jax.Array) and np.ndim(value) == 1
+    entries = tuple(map(_finite, value if several else (value,) * count))
+    if None in entries:
         raise ValueError(f"{name} is {value!r}; allowed are a finite number or one per axis")
     return _one_each(entries, count, name)
 
@@ -207,6 +229,17 @@ def _hash(static):
         return hash(static)
     except TypeError:
         return hash(type(static[0]))
+
+
+def _finite(value):
+    """The number as a float, or None if it is none."""
+    if isinstance(value, bool | np.bool_ | str | bytes):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) <= _LARGEST else None
 
 
 def _whole(value):

@@ -8,7 +8,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray, Real
 
-from jaxinv.arguments import as_inexact, per_axis, real_per_axis
+from jaxinv.arguments import as_inexact, per_axis, real_number
 
 # Of the image: a Gaussian so wide moves all pixels alike.
 _SIGMAS = 10
@@ -127,7 +127,7 @@ def elastic_field(
 
 def check_elastic(*, alpha: float, sigma: float) -> None:
     """Raises ValueError unless `sigma` is positive, `alpha` not negative, and both are finite."""
-    (alpha,), (sigma,) = real_per_axis(alpha, 1, "alpha"), real_per_axis(sigma, 1, "sigma")
+    alpha, sigma = real_number(alpha, "alpha"), real_number(sigma, "sigma")
     if sigma <= 0 or alpha < 0:
         raise ValueError(f"sigma must be positive and alpha not negative, got {sigma} and {alpha}")
 
@@ -191,6 +191,8 @@ def affine_field(
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801, section 2.
     """
     sizes = per_axis(shape, 2, "shape")
+    if min(sizes) < 1:
+        raise ValueError(f"shape is {sizes}; allowed are sizes from 1")
     if np.shape(matrix) != (2, 2) or np.size(offset) != 2:
         raise ValueError(
             f"matrix has shape {np.shape(matrix)} and offset {np.shape(offset)}; "

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Num, PRNGKeyArray
 
 from jaxinv import shifts
-from jaxinv.arguments import check_callable, real_per_axis
+from jaxinv.arguments import check_callable, real_number, real_per_axis
 from jaxinv.augment.fields import affine_field, check_elastic, elastic_field, warp
 
 Images = Num[Array, "n h w c"]
@@ -146,8 +146,8 @@ def affine(
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
     images = _batch(images)
-    for name, value in (("rotation", rotation), ("scaling", scaling), ("shear", shear)):
-        real_per_axis(value, 1, name)
+    rotation, shear = real_number(rotation, "rotation"), real_number(shear, "shear")
+    scaling = real_number(scaling, "scaling")
     reach = jnp.array(real_per_axis(max_shift, 2, "max_shift"))
     if not 0 <= scaling < 1:
         raise ValueError(f"scaling is {scaling}; it must be in [0, 1)")
@@ -263,7 +263,7 @@ def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Imag
       He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2.
     """
     images = _batch(images)
-    real_per_axis(probability, 1, "probability")
+    probability = real_number(probability, "probability")
     if not 0 <= probability <= 1:
         raise ValueError(f"probability is {probability}; it must be in [0, 1]")
 

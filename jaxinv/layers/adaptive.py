@@ -15,8 +15,8 @@ from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, padding_per_axis
 from jaxinv.layers.polyphase import (
     polyphase_components,
-    polyphase_norms,
     polyphase_upsample,
+    relative_norms,
     select_phase,
     tie_margin,
 )
@@ -69,7 +69,7 @@ def adaptive_polyphase_sample(
     """
     if phase is not None:
         return select_phase(x, phase, stride, assumption=_NO_TIE), phase
-    norms = polyphase_norms(x, stride, criterion=criterion)
+    norms, _ = relative_norms(x, stride, criterion=criterion)
     phase = jnp.argmax(norms, axis=-1).astype(jnp.int32)
     return select_phase(x, phase, stride, assumption=_NO_TIE, margin=tie_margin(norms)), phase
 
@@ -140,7 +140,7 @@ class AdaptivePolyphaseSampling(nn.Module):
                 self._refuse_sums_that_tie(spatial_rank(x))
                 x = _smoothed(x, self.taps, self.padding)
             if phase is None:
-                norms = polyphase_norms(x, self.stride, criterion=self.criterion)
+                norms, _ = relative_norms(x, self.stride, criterion=self.criterion)
                 self.sow("intermediates", "tie_margin", tie_margin(norms))
             y, phase = adaptive_polyphase_sample(
                 x, self.stride, criterion=self.criterion, phase=phase

@@ -100,6 +100,35 @@ def polyphase_norms(
       Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
       https://arxiv.org/abs/2011.14214
     """
+    norms, scale = relative_norms(x, stride, criterion=criterion)
+    return norms * scale
+
+
+def relative_norms(
+    x: Num[Array, "n *s c"], stride: int | Sequence[int], *, criterion: str = "l2"
+) -> tuple[Float[Array, "n p"], Float[Array, "n 1"]]:
+    """`polyphase_norms` in units of about the largest value of each signal, and the units.
+
+    The units are powers of two, the same wherever the signal is. In them no square overflows or
+    vanishes, which would make norms tie.
+
+    Args:
+      x: signal `(n, *spatial, c)`.
+      stride: step, for all axes or one each.
+      criterion: as in `polyphase_norms`.
+
+    Returns:
+      The norms `(n, phases)` and what they are to be multiplied by, `(n, 1)`.
+
+    Raises:
+      ValueError: as `polyphase_norms`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> norms, scale = relative_norms(jnp.array([3e30, 4e30]).reshape(1, 2, 1), 1)
+      >>> bool(jnp.allclose(norms * (scale / 1e30), 5))
+      True
+    """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion is {criterion!r}; allowed are {', '.join(CRITERIA)}")
     spatial_rank(x)
@@ -107,15 +136,25 @@ def polyphase_norms(
     x = as_inexact(x)
     if criterion == "l2_filtered":
         x = blur_pool(x, 1, padding="CIRCULAR")
-    if jnp.iscomplexobj(x):
-        x = jnp.abs(x)
+    x = jnp.abs(x)
     over = tuple(range(1, x.ndim))
+    scale = _power_of_two_below(jnp.max(x, axis=over, keepdims=True, initial=0))
     norm = {
-        "l1": lambda part: jnp.sum(jnp.abs(part), axis=over),
+        "l1": lambda part: jnp.sum(part, axis=over),
         "l2": lambda part: jnp.sqrt(jnp.sum(part * part, axis=over)),
-        "linf": lambda part: jnp.max(jnp.abs(part), axis=over),
+        "linf": lambda part: jnp.max(part, axis=over),
     }[criterion.removesuffix("_filtered")]
-    return jnp.stack([norm(part) for part in polyphase_components(x, stride)], axis=-1)
+    norms = [norm(part) for part in polyphase_components(x / scale, stride)]
+    return jnp.stack(norms, axis=-1), scale.reshape(-1, 1)
+
+
+def _power_of_two_below(largest):
+    """A power of two from a quarter of a number to itself; 1 for zero and what is not finite."""
+    bits = jnp.finfo(largest.dtype).nexp
+    power = lax.reduce_precision(
+        lax.stop_gradient(largest) / 2, exponent_bits=bits, mantissa_bits=0
+    )
+    return jnp.where(jnp.isfinite(power) & (power > 0), power, 1)
 
 
 def tie_margin(norms: Float[Array, "n p"]) -> Float[Array, "n"]:

@@ -96,6 +96,11 @@ class Checkpoints:
                 f"({reason(error)}); {kept}"
             ) from error
 
+    def drop_after(self, step: int) -> None:
+        """Delete those of later steps."""
+        for later in (s for s in self.steps() if s > step):
+            self._manager.delete(later)
+
     def restore(self, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """The newest checkpoint and its step.
 

@@ -147,6 +147,7 @@ class _Run:
             with folders.writing(self.workdir):
                 state = self._open_checkpoints(self.workdir, state, stack)
         self.state = replicate(state, self.program.mesh)
+        self._save_if_best()  # what a kill just after the last checkpoint left undone
         with folders.writing(self.workdir):
             self.recorder = Recorder(
                 self.workdir, step=self.step, tensorboard=self.config.tensorboard
@@ -162,13 +163,29 @@ class _Run:
         for which in ("last", "best"):
             self.kept[which] = storage.Checkpoints(workdir, which)  # type: ignore[arg-type]
             stack.callback(self.kept[which].close)
+        template = {"state": storage.pack(state), "best": self.best}
         if self.kept["last"].steps():
-            template = {"state": storage.pack(state), "best": self.best}
             self.step, tree = self.kept["last"].restore(template)
             state, self.best = storage.unpack(tree["state"], state), tree["best"]
+        self._agree_on_best(template)
         if self.resume:
             folders.write_run(workdir, self.config, self.program.info)
         return state
+
+    def _agree_on_best(self, template: dict[str, Any]) -> None:
+        """Take the best for what is stored as such, and nothing that comes after the last.
+
+        They differ where the last checkpoint is older, or was written before the network of its
+        step was looked at; the epochs in between may not be looked at again.
+        """
+        kept = self.kept["best"]
+        kept.drop_after(self.step)
+        stored = max(kept.steps(), default=None)
+        if self.best["step"] in (stored, self.step):
+            return
+        self.best = storage.best_template()
+        if stored is not None:
+            self.best = kept.restore(template)[1]["best"]
 
     def _train(self, stop: threading.Event) -> None:
         glance, save = Every(0.3), Every(60 * self.config.checkpoint_minutes)
@@ -191,6 +208,7 @@ class _Run:
                 order, began = None, time.monotonic()
             if (ended and self._looks_after(epoch + 1)) or stopping or save.due():
                 self._save("last")
+                self._save_if_best()
             if ended:
                 self._tell()
             if stopping:
@@ -200,6 +218,7 @@ class _Run:
             # No step was left to do, and the network was never looked at after the last one.
             self._end_epoch(self.config.epochs, 0.0)
             self._save("last")
+            self._save_if_best()
             self._tell()
 
     def _tell(self) -> None:
@@ -269,6 +288,10 @@ class _Run:
             score = float(np.mean(record["holdout_accuracy"]))
         if score > self.best["score"]:
             self.best = {"score": np.array(score), "step": np.array(self.step)}
+
+    def _save_if_best(self) -> None:
+        # After the last checkpoint, so that none is newer.
+        if self.step and self.best["step"] == self.step:
             self._save("best")
 
     def _save(self, which: str) -> None:

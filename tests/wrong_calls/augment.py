@@ -8,6 +8,8 @@ from tests.wrong_calls.given import INF, KEY, NAN, flat, row, x
 
 HALF = np.array([0.0, 0.5], np.float32).reshape(2, 1, 1)
 
+ROW = jnp.array([1.0, 2, 3]).reshape(1, 1, 3, 1)
+
 REFUSED = {
     "augment.translate of one image": (
         lambda: augment.translate(KEY, jnp.ones((8, 8, 3))),
@@ -71,7 +73,7 @@ REFUSED = {
     ),
     "augment.affine with NaN degrees": (
         lambda: augment.affine(KEY, x(), rotation=NAN),
-        "rotation is nan; allowed are a finite number",
+        "rotation is nan; allowed are finite numbers",
     ),
     "augment.affine with a factor of 0": (
         lambda: augment.affine(KEY, x(), scaling=1.0),
@@ -79,15 +81,15 @@ REFUSED = {
     ),
     "augment.affine with a word": (
         lambda: augment.affine(KEY, x(), shear="much"),
-        "shear is 'much'; allowed are a finite number",
+        "shear is 'much'; allowed are finite numbers",
     ),
     "augment.elastic with infinite smoothing": (
         lambda: augment.elastic(KEY, x(), sigma=INF),
-        "sigma is inf; allowed are a finite number",
+        "sigma is inf; allowed are finite numbers",
     ),
     "augment.elastic with NaN strength": (
         lambda: augment.elastic(KEY, x(), alpha=NAN),
-        "alpha is nan; allowed are a finite number",
+        "alpha is nan; allowed are finite numbers",
     ),
     "augment.elastic with smoothing wider than the image": (
         lambda: augment.elastic(KEY, x(), sigma=1e9),
@@ -118,6 +120,31 @@ REFUSED = {
         "allowed are 0 (nearest pixel) and 1",
     ),
     "augment.compose of a word": (lambda: augment.compose("flip"), "give a function"),
+    **{
+        f"augment.{name} with {option} {value!r}": (
+            lambda name=name, option=option, value=value: getattr(augment, name)(
+                KEY, x(), **{option: value}
+            ),
+            f"{option} is {value!r}; allowed are finite numbers",
+        )
+        for name, option in (
+            ("affine", "rotation"),
+            ("affine", "scaling"),
+            ("affine", "shear"),
+            ("elastic", "alpha"),
+            ("elastic", "sigma"),
+            ("flip", "probability"),
+        )
+        for value in ((2,), 1e39, True, b"1", 1j)
+    },
+    "augment.affine moved by True": (
+        lambda: augment.affine(KEY, x(), max_shift=True),
+        "max_shift is True; allowed are a finite number or one per axis",
+    ),
+    "augment.affine_field of no rows": (
+        lambda: augment.affine_field((0, 8), jnp.eye(2), jnp.zeros(2)),
+        "shape is (0, 8); allowed are sizes from 1",
+    ),
 }
 
 ANSWERED = {
@@ -128,5 +155,13 @@ ANSWERED = {
     "augment.warp of uint8 by half a pixel": (
         lambda: flat(augment.warp(row(0, 1, 1).reshape(1, 3, 1), np.broadcast_to(HALF, (2, 1, 3)))),
         np.array([0.5, 1, 0.5]),
+    ),
+    "augment.flip of whole probabilities": (
+        lambda: np.stack([augment.flip(KEY, ROW, probability=p).ravel() for p in (0, 1)]),
+        np.array([[1.0, 2, 3], [3, 2, 1]]),
+    ),
+    "augment.affine by nothing at whole numbers": (
+        lambda: flat(augment.affine(KEY, ROW, rotation=0, scaling=0, shear=0, max_shift=[0, 0])),
+        np.array([1.0, 2, 3]),
     ),
 }
