@@ -176,19 +176,8 @@ def per_axis(
 def real_number(value: Any, name: str) -> float:
     """Returns a finite number, in float32 as well, from one of any real type.
 
-    Args:
-      value: a real number.
-      name: the option's name, for the message.
-
-    Returns:
-      The number.
-
     Raises:
-      ValueError: if it is no finite number; `True` and `False` are none.
-
-    Example:
-      >>> real_number(1, "alpha")
-      1.0
+      ValueError: if it is no finite number, or `True` or `False`.
     """
     number = _finite(value)
     if number is None:

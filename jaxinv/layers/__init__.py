@@ -9,7 +9,6 @@ from jaxinv.layers.activations import Activation as Activation
 from jaxinv.layers.activations import Polynomial as Polynomial
 from jaxinv.layers.activations import polynomial as polynomial
 from jaxinv.layers.adaptive import AdaptivePolyphaseSampling as AdaptivePolyphaseSampling
-from jaxinv.layers.adaptive import AdaptivePolyphaseUpsampling as AdaptivePolyphaseUpsampling
 from jaxinv.layers.adaptive import LearnablePolyphaseSampling as LearnablePolyphaseSampling
 from jaxinv.layers.adaptive import adaptive_polyphase_sample as adaptive_polyphase_sample
 from jaxinv.layers.blur import FILTERS as FILTERS

@@ -109,6 +109,16 @@ def blur_pool(
     return x
 
 
+def smoothed(
+    x: Float[Array, "n *s c"], taps: int | Sequence[int], padding: Padding
+) -> Float[Array, "n *s c"]:
+    """The map behind a binomial filter, or as it is, whatever its type, for a single tap."""
+    padding_per_axis(padding, spatial_rank(x))  # also where it goes unused
+    if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", least=0)):
+        return x
+    return blur_pool(x, 1, taps=taps, padding=padding)
+
+
 def max_blur_pool(
     x: Float[Array, "n *s c"],
     window: int | Sequence[int] = 2,

@@ -27,13 +27,9 @@ _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def check_options(module: nn.Module) -> None:
-    """Refuses a module whose numbers are not of their field's type.
+    """Refuses a module with numbers that are not of their field's type, and names the module.
 
-    Args:
-      module: any; its fields of numbers, truth values and sequences of them are looked at.
-
-    Raises:
-      ValueError: if one is not, with the module's name.
+    Numbers, truth values and sequences of them are checked.
 
     Example:
       >>> class Dropped(nn.Module):

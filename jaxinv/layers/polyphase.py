@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int, Num, Shaped
 
 from jaxinv.arguments import as_inexact
 from jaxinv.declarations import declare_equivariance
-from jaxinv.layers.blur import blur_pool
+from jaxinv.layers.blur import blur_pool, smoothed
+from jaxinv.layers.padding import Padding
 from jaxinv.layers.spatial import per_axis, spatial_rank
 
 CRITERIA: tuple[str, ...] = ("l1", "l2", "linf", "l2_filtered")
@@ -256,7 +257,12 @@ def _check_phase(phase, count, phases):
 
 
 def polyphase_upsample(
-    x: Float[Array, "n *s c"], phase: Int[Array, "n"], stride: int | Sequence[int]
+    x: Float[Array, "n *s c"],
+    phase: Int[Array, "n"],
+    stride: int | Sequence[int],
+    *,
+    taps: int | Sequence[int] = 1,
+    padding: Padding = "CIRCULAR",
 ) -> Float[Array, "n *t c"]:
     """Puts each map back at the phase it was taken from, with zeros in between.
 
@@ -267,12 +273,16 @@ def polyphase_upsample(
       x: signal `(n, *spatial, c)`.
       phase: index of the component for each signal, in row-major order.
       stride: factor, for all axes or one each.
+      taps: taps of the binomial filter that smooths the result, for all axes or one each; 1 is
+        none.
+      padding: border of that filter, one of `PADDINGS`, or one for each axis.
 
     Returns:
       `(n, *(spatial * stride), c)`.
 
     Raises:
-      ValueError: if the stride is below 1, or `phase` is not a phase of each signal.
+      ValueError: if the stride or the filter is not allowed, or `phase` is not a phase of each
+        signal.
 
     Example:
       >>> import jax.numpy as jnp
@@ -288,7 +298,7 @@ def polyphase_upsample(
     phases = math.prod(strides)
     _check_phase(phase, len(x), phases)
     if phases == 1:
-        return x
+        return smoothed(x, taps, padding)
     n, sizes, c = x.shape[0], x.shape[1:-1], x.shape[-1]
     # Interleaved dimensions (size, stride, size, stride, ..., channels), reshaped at the end.
     interleaved = (n, *(d for pair in zip(sizes, strides, strict=True) for d in pair), c)
@@ -298,6 +308,7 @@ def polyphase_upsample(
     spread = lax.broadcast_in_dim(x, interleaved, kept)
     y = jnp.where(mask, spread, jnp.zeros((), x.dtype))
     y = y.reshape(n, *(size * step for size, step in zip(sizes, strides, strict=True)), c)
-    return declare_equivariance(
+    y = declare_equivariance(
         x, y, axes=tuple(range(1, rank + 1)), stride=strides, decision=phase, restores=True
     )
+    return smoothed(y, taps, padding)

@@ -44,15 +44,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n d"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the classifier.
-
-        Args:
-          x: features `(n, d)`.
-          train: whether dropout is active.
-
-        Returns:
-          Logits `(n, num_classes)`.
-        """
+        """Maps features `(n, d)` to logits `(n, num_classes)`; dropout is active in training."""
         check_options(self)
         for index, units in enumerate(self.hidden):
             x = nn.Dense(units, name=f"dense{index}")(x)
@@ -84,15 +76,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether dropout is active.
-
-        Returns:
-          Logits `(n, num_classes)`.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
         check_options(self)
         x = Head("flatten", name="head")(x)
         return Classifier(
@@ -149,17 +133,11 @@ class ConvNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`.
 
         Args:
           x: signals `(n, *spatial, c)`.
           train: whether batch statistics are taken from `x` and dropout is active.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if a map gets too small for a filter, with the layer's name.
         """
         check_options(self)
         if isinstance(self.kernels, Sequence):

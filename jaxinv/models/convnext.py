@@ -43,14 +43,7 @@ class ResidualPolynomial(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *s c"]:
-        """Applies the polynomial.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          An array of the same shape.
-        """
+        """Applies the polynomial to a signal `(n, *spatial, c)`."""
         check_options(self)
         channels = (x.shape[-1],)
         start = nn.initializers.constant(MICHAELI_SCALE)
@@ -94,14 +87,11 @@ class Patchify(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t f"]:
-        """Applies the layer.
+        """Maps `(n, *spatial, c)` to `(n, *floor(spatial / patch), features)` for tiles.
 
         Args:
           x: signal `(n, *spatial, c)`.
           train: whether a learnable sampler draws its phases.
-
-        Returns:
-          `(n, *floor(spatial / patch), features)` for tiles.
 
         Raises:
           ValueError: if a patch is larger than the map, or a polynomial has no place because the
@@ -149,15 +139,7 @@ class ConvNeXtBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t c"]:
-        """Applies the block.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          A map of the same channels.
-        """
+        """Maps `(n, *spatial, c)` to a map of the same channels."""
         check_options(self)
         channels = x.shape[-1]
         y = Conv(channels, 7, padding=self.padding, groups="depthwise", name="conv")(x)
@@ -215,18 +197,7 @@ class ConvNeXt(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
         check_options(self)
         if len(self.blocks) != len(self.widths):
             raise ValueError(

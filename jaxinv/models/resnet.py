@@ -62,18 +62,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t f"]:
-        """Applies the block.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          `(n, *out, features)`, four times the features with a bottleneck.
-
-        Raises:
-          ValueError: if an argument is not allowed, with the layer's name.
-        """
+        """Maps `(n, *spatial, c)` to `(n, *out, features)`, with a bottleneck 4 * features."""
         check_options(self)
         features = self.features * (EXPANSION if self.bottleneck else 1)
         windows = (1, 3, 1) if self.bottleneck else (3, 3)
@@ -173,18 +162,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
         check_options(self)
         x = self._stem(x, train)
         for stage, count in enumerate(self.blocks):

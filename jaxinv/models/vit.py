@@ -40,17 +40,7 @@ class TransformerBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t d"]) -> Float[Array, "n t d"]:
-        """Applies the block.
-
-        Args:
-          x: tokens `(n, tokens, d)`.
-
-        Returns:
-          Tokens of the same shape.
-
-        Raises:
-          ValueError: if the heads cannot share the features, with the block's name.
-        """
+        """Applies the block to tokens `(n, tokens, d)`."""
         check_options(self)
         with naming(self):
             if x.shape[-1] % self.heads:
@@ -110,18 +100,7 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether a learnable sampler draws its phases.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if a patch is larger than the map or an argument is not allowed.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
         check_options(self)
         x = Patchify(self.features, self.patch, self.padding, self.downsample, name="patchify")(
             x, train=train

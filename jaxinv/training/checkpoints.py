@@ -97,7 +97,7 @@ class Checkpoints:
             ) from error
 
     def drop_after(self, step: int) -> None:
-        """Delete those of later steps."""
+        """Deletes those of later steps."""
         for later in (s for s in self.steps() if s > step):
             self._manager.delete(later)
 

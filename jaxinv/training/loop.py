@@ -173,7 +173,7 @@ class _Run:
         return state
 
     def _agree_on_best(self, template: dict[str, Any]) -> None:
-        """Take the best for what is stored as such, and nothing that comes after the last.
+        """Takes the best for what is stored as such, and nothing that comes after the last.
 
         They differ where the last checkpoint is older, or was written before the network of its
         step was looked at; the epochs in between may not be looked at again.

@@ -20,14 +20,6 @@ ROLLED = "equivariant up to a roll"
 CIRCULAR = {"padding": "CIRCULAR"}
 
 
-class DownAndUp(nn.Module):
-    """The way up needs the phases of the way down."""
-
-    @nn.compact
-    def __call__(self, x):
-        return layers.AdaptivePolyphaseUpsampling(taps=3)(*layers.AdaptivePolyphaseSampling()(x))
-
-
 # The public layer, one with its arguments, what the certificate says, at which period.
 LIVES = [
     ("Conv", layers.Conv(2, stride=2, **CIRCULAR), "equivariant", EVEN),
@@ -35,7 +27,6 @@ LIVES = [
     ("LocallyConnected", layers.LocallyConnected(2, **CIRCULAR), "broken", NONE),
     ("ConvTranspose", layers.ConvTranspose(2, **CIRCULAR), "equivariant", EVERY),
     ("AdaptivePolyphaseSampling", layers.AdaptivePolyphaseSampling(), ROLLED, EVERY),
-    ("AdaptivePolyphaseUpsampling", DownAndUp(), "equivariant", EVERY),
     ("LearnablePolyphaseSampling", layers.LearnablePolyphaseSampling(hidden=2), ROLLED, EVERY),
     ("Activation", layers.Activation("filtered_polynomial"), "equivariant", EVERY),
     ("Polynomial", layers.Polynomial(), "equivariant", EVERY),

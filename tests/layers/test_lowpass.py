@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv import certify
 from jaxinv.layers import (
     filtered_nonlinearity,
     ideal_lowpass,
@@ -145,3 +146,11 @@ def test_wrong_factors_are_refused(signal):
             function(x, 0)
     with pytest.raises(ValueError, match="factor is 0"):
         filtered_nonlinearity(x, jnp.tanh, factor=0)
+
+
+def test_the_certificate_follows_the_way_down_and_the_way_up(signal):
+    x = signal(1, 6, 4, 1)
+    down = certify(lambda v: ideal_lowpass(v, 2, subsample=True), x)
+    up = certify(ideal_upsample, x)
+    assert (down.kind, down.period) == ("equivariant", (2, 2))
+    assert (up.kind, up.period) == ("equivariant", (1, 1))
