@@ -34,7 +34,7 @@ class Audit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class AuditPlan:
     """What is done to each network.
 
     Attributes:
@@ -58,7 +58,7 @@ def audit(
     subject: Subject,
     dataset: Dataset,
     *,
-    plan: Plan | None = None,
+    plan: AuditPlan | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Audit:
     """Audits one network on one data set.
@@ -74,7 +74,7 @@ def audit(
         outputs that are not finite.
       Interrupted: on Ctrl-C; `partial_audit` makes a result of what it carries.
     """
-    plan = plan or Plan()
+    plan = plan or AuditPlan()
     seen = dataclasses.replace(dataset, images=shown_to_the_network(dataset.images, plan.options))
     few = seen.images[:FEW]
     certificate = written = None
@@ -109,7 +109,7 @@ def _swept(
     subject: Subject,
     dataset: Dataset,
     *,
-    plan: Plan,
+    plan: AuditPlan,
     certificate: Certificate | None,
     progress: Callable[[int], None],
 ) -> Sweep:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxinv import data
 from jaxinv.command_line import first_line
-from jaxinv.evaluation.audit import Plan, shown_to_the_network
+from jaxinv.evaluation.audit import AuditPlan, shown_to_the_network
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.subject import Subject, of_function, of_module
 from jaxinv.evaluation.sweep import SweepOptions
@@ -46,7 +46,7 @@ class Networks:
 class EvaluationConfig(Networks):
     """What is evaluated, on what, and how."""
 
-    plan: Plan = dataclasses.field(default_factory=Plan)
+    plan: AuditPlan = dataclasses.field(default_factory=AuditPlan)
     """What is done to each network."""
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxinv.evaluation.results import figure
+from jaxinv.evaluation.results import short_number
 from jaxinv.evaluation.subject import Subject
 from jaxinv.margins import TIE, declared_margin
 from jaxinv.orbit import OrbitMode
@@ -87,7 +87,7 @@ def proved(certificate: Mapping[str, Any]) -> str:
         return f"{verdict} (if {conditions}; not measured)" if conditions else verdict
     if margin <= TIE:
         return f"void on these images, on which components tie; without ties {verdict}"
-    return f"{verdict} (smallest tie margin {figure(margin)})"
+    return f"{verdict} (smallest tie margin {short_number(margin)})"
 
 
 def closest(certificates: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -46,7 +46,7 @@ class Total:
 
 
 # A figure is the mean of one number per image, an estimate from random draws, or a total.
-Figures = Mapping[str, Float[Array, " n"] | protocols.Estimate | Total]
+Figures = Mapping[str, Float[Array, " n"] | protocols.SampleMean | Total]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _azulay(task: Task) -> Figures:
     count, height, width, channels = task.images.shape
     smaller = (count, height - FRAME, width - FRAME, channels)
     small = jax.image.resize(task.images, smaller, "linear")
-    found: dict[str, protocols.Estimate | Total] = {}
+    found: dict[str, protocols.SampleMean | Total] = {}
     for name, images in (
         ("embedded", protocols.embed(small, canvas=task.size)),
         ("cropped", task.framed),

@@ -53,7 +53,7 @@ class Estimate:
         """The value with its unit."""
         if self.unit == "share":
             return f"{100 * self.value:.1f}%"
-        return figure(self.value) + ("" if self.unit == "relative" else f" {self.unit}")
+        return short_number(self.value) + ("" if self.unit == "relative" else f" {self.unit}")
 
     def interval(self, *, digits: int = 1) -> str:
         """The ends of a share's interval in percent; empty where there is none."""
@@ -62,12 +62,12 @@ class Estimate:
         return f"{100 * self.low:.{digits}f}–{100 * self.high:.{digits}f}"
 
 
-def figure(value: float) -> str:
+def short_number(value: float) -> str:
     """A number with two or three digits that matter, however small it is.
 
     Example:
-      >>> figure(0.0), figure(2.34e-7), figure(0.1234), figure(12.34), figure(1234.5)
-      ('0', '2.3e-07', '0.123', '12.3', '1234')
+      >>> " ".join(map(short_number, (0.0, 2.34e-7, 0.1234, 12.34, 1234.5)))
+      '0 2.3e-07 0.123 12.3 1234'
     """
     size = abs(value)
     if size == 0 or not math.isfinite(value):

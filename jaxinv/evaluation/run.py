@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit, Plan, audit, partial_audit, shown_to_the_network
+from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, shown_to_the_network
 from jaxinv.evaluation.loading import EvaluationConfig, check_fits, check_reach, subjects_of
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
@@ -65,7 +65,7 @@ def audit_all(
     subjects: Iterable[Subject],
     dataset: data.Dataset,
     *,
-    plan: Plan,
+    plan: AuditPlan,
     progress: Progress | None = None,
     finished: Callable[[Subject, Audit], None] = lambda subject, made: None,
 ) -> tuple[list[Audit], bool]:

@@ -13,7 +13,7 @@ import jax
 import tyro
 
 from jaxinv.command_line import printable, read_options, run
-from jaxinv.evaluation.audit import Plan
+from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.loading import EvaluationConfig, Networks
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.protocols import check_protocols
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         study = _is_study(arguments)
         out = arguments.out or Path("study" if study else "runs/evaluation")
         _check_out(out)
-        plan = Plan(
+        plan = AuditPlan(
             options=SweepOptions(
                 mode=arguments.mode or "wrap",
                 max_shift=arguments.max_shift,

@@ -15,8 +15,8 @@ from jaxinv.evaluation.results import (
     Estimate,
     NetworkResult,
     Results,
-    figure,
     shift_words,
+    short_number,
 )
 from jaxinv.files import write_whole
 
@@ -183,7 +183,7 @@ def comparison_sheet(results: Results) -> Sheet:
             pair["figure"].replace("at every shift", f"at every one of {over}"),
             pair["only_first"],
             pair["only_second"],
-            figure(pair["p_value"]),
+            short_number(pair["p_value"]),
             pair["images"],
         )
         for pair in results.comparisons
@@ -202,7 +202,7 @@ def layer_sheet(network: NetworkResult) -> Sheet:
             "x".join(map(str, row.shape)),
             row.state,
             *(
-                "" if error is None else figure(error)
+                "" if error is None else short_number(error)
                 for error in (row.lattice_error, row.integer_error, row.half_pixel_error)
             ),
             "" if row.cosine is None else f"{row.cosine:.3f}",

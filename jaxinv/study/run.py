@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import FEW, Audit, Plan
+from jaxinv.evaluation.audit import FEW, Audit, AuditPlan
 from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
 from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
@@ -56,7 +56,7 @@ class StudyConfig:
     """Test images that every network is evaluated on, at every shift."""
     seeds: int = 1
     """Networks of each kind, with the seeds `plan.seed`, `plan.seed + 1` and so on."""
-    plan: Plan = dataclasses.field(default_factory=Plan)
+    plan: AuditPlan = dataclasses.field(default_factory=AuditPlan)
     """What is done to each network; its seed is that of the first training too."""
     arms: tuple[Arm, ...] = ARMS
     """The networks."""

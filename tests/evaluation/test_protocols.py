@@ -10,7 +10,7 @@ import pytest
 from jaxinv.data import Dataset
 from jaxinv.evaluation import protocols
 from jaxinv.evaluation.protocols import PROTOCOLS, run_protocol
-from jaxinv.metrics.protocols import Estimate
+from jaxinv.metrics.protocols import SampleMean
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def test_sampled_figures_agree_with_the_exact_ones(figures):
 
 
 def test_draws_that_all_agree_have_no_interval():
-    agreed = [Estimate(np.float32(1), np.float32(0))] * 2
+    agreed = [SampleMean(np.float32(1), np.float32(0))] * 2
     estimate = protocols._joined(agreed, [3, 1])
     assert (estimate.value, estimate.low, estimate.high, estimate.count) == (1, None, None, 4)
-    differing = [agreed[0], Estimate(np.float32(0.5), np.float32(0.1))]
+    differing = [agreed[0], SampleMean(np.float32(0.5), np.float32(0.1))]
     estimate = protocols._joined(differing, [2, 2])
     assert estimate.value == 0.75
     np.testing.assert_allclose((estimate.low, estimate.high), 0.75 + np.array([-1, 1]) * 0.098)

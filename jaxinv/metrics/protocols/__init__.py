@@ -31,8 +31,8 @@ from jaxinv.metrics.protocols.gruver2023 import (
     translation_generator,
 )
 from jaxinv.metrics.protocols.pairs import (
-    Estimate,
     Sample,
+    SampleMean,
     at_crops,
     mean_of_samples,
     sampled_consistency,
@@ -53,11 +53,11 @@ __all__ = [
     "AdversarialShift",
     "CosineProfile",
     "DiagonalSweep",
-    "Estimate",
     "LayerContributions",
     "LocalError",
     "OnePixel",
     "Sample",
+    "SampleMean",
     "SpatialRobustness",
     "adversarial_accuracy",
     "adversarial_shift",

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.metrics.change import mean_absolute_change
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
-from jaxinv.metrics.protocols.pairs import Estimate, Sample, at_crops, crop, mean_of_samples
+from jaxinv.metrics.protocols.pairs import Sample, SampleMean, at_crops, crop, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis
 
 
@@ -26,8 +26,8 @@ class OnePixel(NamedTuple):
       mean_absolute_change: mean absolute change in the probability of the class predicted first.
     """
 
-    top1_change: Float[Array, "..."] | Estimate
-    mean_absolute_change: Float[Array, "..."] | Estimate
+    top1_change: Float[Array, "..."] | SampleMean
+    mean_absolute_change: Float[Array, "..."] | SampleMean
 
 
 def embed(
@@ -97,7 +97,7 @@ def one_pixel_change(
       sample: draw places for each image, as published, instead of taking all.
 
     Returns:
-      Both numbers, averaged over images and places; with `sample` an `Estimate` of each.
+      Both numbers, averaged over images and places; with `sample` an `SampleMean` of each.
 
     Raises:
       ValueError: if the window leaves no place to move to.

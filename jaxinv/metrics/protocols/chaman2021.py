@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import whole_number
 from jaxinv.metrics.consistency import consistency
-from jaxinv.metrics.protocols.pairs import Estimate, Sample, check_all_pairs, sampled_consistency
+from jaxinv.metrics.protocols.pairs import Sample, SampleMean, check_all_pairs, sampled_consistency
 from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, translate
 
@@ -24,7 +24,7 @@ def circular_consistency(
     per_image: bool = False,
     sample: Sample | None = None,
     shared: bool = True,
-) -> Float[Array, "..."] | Estimate:
+) -> Float[Array, "..."] | SampleMean:
     r"""Consistency over pairs of circular shifts up to `max_shift`.
 
     .. math::
@@ -47,7 +47,7 @@ def circular_consistency(
       shared: draw one pair for the whole batch, as published, or one per image.
 
     Returns:
-      A share between 0 and 1, or `n` of them; with `sample` an `Estimate`.
+      A share between 0 and 1, or `n` of them; with `sample` an `SampleMean`.
 
     Raises:
       ValueError: if `max_shift` is below 1, an axis is out of range, or `per_image` comes with

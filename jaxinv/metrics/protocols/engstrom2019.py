@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 from jaxinv.arguments import whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
-from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
+from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
 from jaxinv.shifts import per_axis
 
 
@@ -241,7 +241,7 @@ def worst_of(
     limits: Sequence[float] = (3, 3, 30),
     grid: Float[Array, "grid 3"] | None = None,
     repeats: int = 1,
-) -> Estimate:
+) -> SampleMean:
     r"""Accuracy against the worst of `tries` random transformations of each image.
 
     .. math::

@@ -15,7 +15,7 @@ from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, per_axis
 
 
-class Estimate(NamedTuple):
+class SampleMean(NamedTuple):
     """A sampled number.
 
     Attributes:
@@ -49,7 +49,7 @@ def check_all_pairs(per_image: bool) -> None:
         raise ValueError("per_image is True; with sample allowed is False: it needs all pairs")
 
 
-def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
+def mean_of_samples(samples: Float[Array, "samples *rest"]) -> SampleMean:
     """The mean of independent samples and its standard error.
 
     Args:
@@ -72,9 +72,9 @@ def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
         raise ValueError("there are no samples to average")
     count = samples.shape[0]
     if count == 1:
-        return Estimate(samples[0], jnp.full_like(samples[0], jnp.nan))
+        return SampleMean(samples[0], jnp.full_like(samples[0], jnp.nan))
     error = jnp.std(samples, axis=0, ddof=1) / jnp.sqrt(count)
-    return Estimate(jnp.mean(samples, axis=0), error)
+    return SampleMean(jnp.mean(samples, axis=0), error)
 
 
 def sampled_consistency(
@@ -88,7 +88,7 @@ def sampled_consistency(
     dimensions: int = 2,
     pairs: int = 1,
     shared: bool = False,
-) -> Estimate:
+) -> SampleMean:
     r"""How often two random views of an image get the same prediction.
 
     .. math::

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, whole_number
 from jaxinv.metrics.numbers import is_known
-from jaxinv.metrics.protocols.pairs import Estimate, Sample, mean_of_samples
+from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
 
 Operator = Literal["fourier", "lanczos"]
@@ -194,7 +194,7 @@ def eq_t_frac(
     peak: float = 2.0,
     operator: Operator = "fourier",
     axes: Sequence[int] = (1, 2),
-) -> tuple[Float[Array, ""], Estimate]:
+) -> tuple[Float[Array, ""], SampleMean]:
     r"""StyleGAN3's EQ-T_frac: random real-valued shifts, each for the whole batch.
 
     .. math::

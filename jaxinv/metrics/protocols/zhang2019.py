@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from jaxinv.metrics.consistency import consistency
 from jaxinv.metrics.predictions import correct_predictions, probabilities
 from jaxinv.metrics.protocols.pairs import (
-    Estimate,
     Sample,
+    SampleMean,
     at_crops,
     check_all_pairs,
     crop,
@@ -35,7 +35,7 @@ def crop_consistency(
     per_image: bool = False,
     sample: Sample | None = None,
     shared: bool = True,
-) -> Float[Array, "..."] | Estimate:
+) -> Float[Array, "..."] | SampleMean:
     r"""Consistency over pairs of crops: all of them, exactly, or random ones as published.
 
     .. math::
@@ -57,7 +57,7 @@ def crop_consistency(
       shared: draw one pair for the whole batch, as published, or one per image.
 
     Returns:
-      A share between 0 and 1, or `n` of them; with `sample` an `Estimate`.
+      A share between 0 and 1, or `n` of them; with `sample` an `SampleMean`.
 
     Raises:
       ValueError: if the crops do not lie within the images, or `per_image` comes with `sample`.
