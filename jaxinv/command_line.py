@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
+import rich.console
 
 T = TypeVar("T")
 
@@ -24,6 +26,19 @@ STOP_SIGNALS = tuple(
 
 # Errors that the user can do something about; others are bugs, and show where they are.
 REPORTED = (ValueError, OSError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
+
+
+class Console(rich.console.Console):
+    """A console that leaves a closed pipe to `run`, where rich's would end the program itself.
+
+    Example:
+      >>> Console(stderr=True).stderr
+      True
+    """
+
+    def on_broken_pipe(self) -> None:
+        """Passes on the error that is being handled."""
+        raise
 
 
 def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:
@@ -179,8 +194,12 @@ def _shown_in_any_locale() -> None:
 def _nobody_reads() -> int:
     """Lets the interpreter end quietly after a pipe was closed."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(nowhere, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if poll.poll(0):
+                os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
     return PIPE_CLOSED
 

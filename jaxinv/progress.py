@@ -5,7 +5,6 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxinv.command_line import printable
+from jaxinv.command_line import Console, printable
 
 
 def progress_bar() -> Progress:

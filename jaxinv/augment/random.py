@@ -263,12 +263,12 @@ def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Imag
       He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2.
     """
     images = _batch(images)
-    probability = real_number(probability, "probability")
-    if not 0 <= probability <= 1:
+    chance = real_number(probability, "probability")
+    if not 0 <= chance <= 1:
         raise ValueError(f"probability is {probability}; it must be in [0, 1]")
 
     def mirror(key: PRNGKeyArray, image: Array) -> Array:
-        return jnp.where(jax.random.bernoulli(key, probability), image[:, ::-1], image)
+        return jnp.where(jax.random.bernoulli(key, chance), image[:, ::-1], image)
 
     return _each(key, images, mirror)
 

@@ -20,7 +20,7 @@ from jaxinv.arguments import as_inexact
 from jaxinv.declarations import declare_equivariance
 from jaxinv.layers.blur import blur_pool, smoothed
 from jaxinv.layers.padding import Padding
-from jaxinv.layers.spatial import per_axis, spatial_rank
+from jaxinv.layers.spatial import magnitude, per_axis, spatial_rank
 
 CRITERIA: tuple[str, ...] = ("l1", "l2", "linf", "l2_filtered")
 
@@ -139,7 +139,7 @@ def relative_norms(
         x = blur_pool(x, 1, padding="CIRCULAR")
     x = jnp.abs(x)
     over = tuple(range(1, x.ndim))
-    scale = _power_of_two_below(jnp.max(x, axis=over, keepdims=True, initial=0))
+    scale = magnitude(x, over)
     norm = {
         "l1": lambda part: jnp.sum(part, axis=over),
         "l2": lambda part: jnp.sqrt(jnp.sum(part * part, axis=over)),
@@ -147,15 +147,6 @@ def relative_norms(
     }[criterion.removesuffix("_filtered")]
     norms = [norm(part) for part in polyphase_components(x / scale, stride)]
     return jnp.stack(norms, axis=-1), scale.reshape(-1, 1)
-
-
-def _power_of_two_below(largest):
-    """A power of two from a quarter of a number to itself; 1 for zero and what is not finite."""
-    bits = jnp.finfo(largest.dtype).nexp
-    power = lax.reduce_precision(
-        lax.stop_gradient(largest) / 2, exponent_bits=bits, mantissa_bits=0
-    )
-    return jnp.where(jnp.isfinite(power) & (power > 0), power, 1)
 
 
 def tie_margin(norms: Float[Array, "n p"]) -> Float[Array, "n"]:

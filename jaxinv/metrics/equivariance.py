@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import index_of, norm, quotient, two_alike
+from jaxinv.metrics.numbers import divided, index_of, norm, quotient, two_alike
 from jaxinv.shifts import per_axis, subpixel_translate, translate
 
 
@@ -229,12 +229,12 @@ def cosine_invariance(
     if before.ndim == 0:
         raise ValueError("activations are single numbers; allowed is shape (n, *features)")
     a, b = (v.reshape(v.shape[0], -1) for v in (before, after))
-    units = [v / jnp.where(size == 0, 1, size) for v, size in ((v, _lengths(v)) for v in (a, b))]
+    if jnp.iscomplexobj(a) or jnp.iscomplexobj(b):
+        raise ValueError(
+            f"activations have dtypes {a.dtype} and {b.dtype}; allowed are real numbers"
+        )
+    units = [divided(v, norm(v, axis=-1, keepdims=True)) for v in (a, b)]
     cosines = jnp.clip(jnp.sum(units[0] * units[1], axis=-1), -1, 1)
     both_zero = ~jnp.any(a, axis=-1) & ~jnp.any(b, axis=-1)
     finite = jnp.all(jnp.isfinite(a) & jnp.isfinite(b), axis=-1)
     return jnp.where(finite, jnp.where(both_zero, 1, cosines), jnp.nan)
-
-
-def _lengths(vectors):
-    return norm(vectors, axis=-1, keepdims=True)

@@ -49,17 +49,38 @@ def norm(
     axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
     # The norm does not depend on this scale, so neither does its derivative.
     largest = lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True, initial=0))
-    scale = jnp.where(largest > 0, largest, 1)
-    unit = values / scale
+    unit = divided(values, largest)
     squares = jnp.sum(jnp.real(unit * jnp.conj(unit)), axis=axis, keepdims=True)
-    lengths = scale * jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+    lengths = largest * jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
     return lengths if keepdims else jnp.squeeze(lengths, _axes(axis, values.ndim))
 
 
 def quotient(distance: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
     """A distance in units of a scale, or as it is where the scale is zero; NaN if not finite."""
-    ratio = distance / jnp.where(scale == 0, 1, scale)
+    ratio = divided(distance, scale)
     return jnp.where(jnp.isfinite(distance) & jnp.isfinite(scale), ratio, jnp.nan)
+
+
+def divided(values: Num[Array, "..."], scale: Float[Array, "..."]) -> Num[Array, "..."]:
+    """Numbers in units of a scale, or as they are where the scale is zero.
+
+    Args:
+      values: numbers.
+      scale: what to divide them by, of a shape that broadcasts.
+
+    Returns:
+      The quotients.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(divided(jnp.array([1e38, 3e38]), jnp.array(2e38)))
+      [0.5 1.5]
+    """
+    scale = jnp.where(scale == 0, 1, scale)
+    # XLA on CPU divides by one number through its reciprocal, and takes that of 1e38 for zero.
+    large = 2.0 ** (jnp.finfo(scale.dtype).maxexp - 2)
+    smaller = jnp.where(scale > large, 0.25, 1).astype(scale.dtype)
+    return (values * smaller) / (scale * smaller)
 
 
 def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import index_of, norm
+from jaxinv.metrics.numbers import divided, index_of, norm
 from jaxinv.shifts import centred_shift
 
 
@@ -78,7 +78,8 @@ def sensitivity_map(
         return distances
     # Image by image: all pairs at once would take n * n * features numbers.
     between = jax.lax.map(lambda one: jnp.sum(norm(base - one, axis=-1)), base)
-    return distances / (jnp.sum(between) / (images * (images - 1)))
+    scale = jnp.sum(between) / (images * (images - 1))
+    return jnp.where(scale == 0, distances / scale, divided(distances, scale))
 
 
 def radial_profile(

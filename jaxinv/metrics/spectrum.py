@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import divided
 from jaxinv.shifts import check_axes, per_axis
 
 
@@ -58,7 +59,7 @@ def energy_above_nyquist(
         raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
     # A share does not depend on the scale, squares of very large and small numbers would.
     largest = jnp.max(jnp.abs(x))
-    spectrum = jnp.fft.fftn(x / jnp.where(largest == 0, 1, largest), axes=dims)
+    spectrum = jnp.fft.fftn(divided(x, largest), axes=dims)
     energy = jnp.abs(spectrum) ** 2
     above, constant = np.zeros((1,) * x.ndim, bool), np.ones((1,) * x.ndim, bool)
     for dim, p in zip(dims, coarse, strict=True):

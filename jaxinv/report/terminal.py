@@ -3,11 +3,10 @@
 import sys
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxinv.command_line import printable
+from jaxinv.command_line import Console, printable
 from jaxinv.evaluation.results import Estimate, Results
 from jaxinv.report.tables import Cell, Sheet, setting, sheets
 
@@ -22,13 +21,7 @@ def console_for(stream: TextIO | None = None) -> Console:
     stream = stream or sys.stdout
     width = None if stream.isatty() else WIDTH
     # Names are shown as they are: nothing in brackets or between colons means anything.
-    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leaves to `jaxinv.command_line.run` what happens when nobody reads on."""
-        raise BrokenPipeError
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(results: Results, console: Console) -> None:

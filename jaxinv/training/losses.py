@@ -46,6 +46,8 @@ def cross_entropy(
     logits = as_inexact(logits, "logits")
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits have shape {logits.shape}; allowed is (..., classes)")
+    if jnp.iscomplexobj(logits):
+        raise ValueError(f"logits have dtype {logits.dtype}; allowed are real numbers")
     if is_known(label_smoothing) and not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing}; allowed are numbers from 0 to 1")
     count = logits.shape[-1]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from jaxinv.command_line import Console
 from jaxinv.files import write_whole
 from jaxinv.progress import progress_bar
 from jaxinv.training.workdir import METRICS_FILE

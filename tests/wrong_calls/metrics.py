@@ -95,6 +95,10 @@ _DISTANCES = {
         lambda: metrics.cosine_invariance(1.0, 2.0),
         "allowed is shape (n, *features)",
     ),
+    "cosine_invariance of complex numbers": (
+        lambda: metrics.cosine_invariance(LOGITS[0] * 1j, LOGITS[0]),
+        "activations have dtypes complex64 and float32; allowed are real numbers",
+    ),
     "cosine_invariance of nothing": (
         lambda: metrics.cosine_invariance(LOGITS[:0], LOGITS[:0]),
         "there is nothing to compare",
@@ -353,6 +357,26 @@ ANSWERED = {
     "relative_error of NaN and NaN": (
         lambda: metrics.relative_error(np.array([NAN]), np.array([NAN])),
         NAN,
+    ),
+    "relative_error of numbers near the largest of float32": (
+        lambda: metrics.relative_error(np.float32([1e38, 0]), np.float32([2e38, 0])),
+        0.5,
+    ),
+    "relative_error of numbers whose distance float32 does not hold": (
+        lambda: metrics.relative_error(np.full(9, 3e38, "f"), np.full(9, -3e38, "f")),
+        NAN,
+    ),
+    "invariance_error near the largest of float32": (
+        lambda: metrics.invariance_error(np.float32([[[1e38]], [[2e38]]])),
+        [0.0, 1.0],
+    ),
+    "sensitivity_map near the largest of float32": (
+        lambda: metrics.sensitivity_map(np.float32([[[0], [1e38]], [[1e38], [1e38]]])),
+        [0.0, 0.5],
+    ),
+    "cosine_invariance near the largest of float32": (
+        lambda: metrics.cosine_invariance(np.float32([[2e38, 1e38]]), np.float32([[2e38, 1e38]])),
+        [1.0],
     ),
     "consistency of NaN": (lambda: metrics.consistency(LOGITS * NAN), NAN),
     "mean_accuracy of NaN where labels are 0": (

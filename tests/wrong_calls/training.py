@@ -10,6 +10,10 @@ REFUSED = {
         lambda: training.cross_entropy(np.zeros((1, 3)), np.array([99])),
         "label 99 is no class; allowed are 0 to 2",
     ),
+    "cross_entropy of complex numbers": (
+        lambda: training.cross_entropy(np.ones((1, 3)) * 1j, np.array([1])),
+        "logits have dtype complex64; allowed are real numbers",
+    ),
     "cross_entropy, label -1": (
         lambda: training.cross_entropy(np.zeros((1, 3)), np.array([-1])),
         "label -1 is no class",
