@@ -11,10 +11,10 @@ import time
 import jax
 import jax.numpy as jnp
 import pytest
-from jaxinv.evaluation.progress import progress_bar
 
 from jaxinv.command_line import INTERRUPTED, PIPE_CLOSED, in_one_line, run
 from jaxinv.evaluation.results import Results
+from jaxinv.progress import progress_bar
 from jaxinv.report import cli
 from jaxinv.report.terminal import console_for, show
 from jaxinv.training.records import Display

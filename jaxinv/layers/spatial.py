@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import flax.linen as nn
@@ -17,8 +17,6 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # XLA counts the steps and taps of windows in 32 bits.
 LARGEST = 2**31 - 1
-
-
 # Strides, windows and sizes of layers are at least one.
 per_axis = functools.partial(arguments.per_axis, least=1, most=LARGEST)
 
