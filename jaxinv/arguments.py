@@ -1,4 +1,4 @@
-"""Arguments: the arrays of a call and what is no array; options with one number per axis."""
+"""The arguments of a call, arrays and all else; options with one number per axis."""
 
 import dataclasses
 import operator
@@ -17,7 +17,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StaticArguments:
-    """What `jax.jit` must know of a call beforehand: its structure and all that is no array."""
+    """What `jax.jit` must know of a call beforehand: its structure and all but its arrays."""
 
     tree: jax.tree_util.PyTreeDef
     leaves: tuple[Any, ...]  # None where an array belongs; a 1-tuple elsewhere
@@ -87,7 +87,7 @@ def check_callable(fun: Callable) -> None:
 
 
 def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
-    """An array of what can be one: of numbers, keys or arrays, and not of words.
+    """An array of numbers, of keys or of arrays; words are refused.
 
     Raises:
       ValueError: if it cannot be one; `what` says what it is, `allowed` what it should hold.

@@ -125,9 +125,10 @@ def in_one_line(error: BaseException) -> str:
 def handling_stop_signals(
     handler: Callable[[int, Any], Any], *, but: tuple[int, ...] = ()
 ) -> Iterator[None]:
-    """Within the block `handler` is called for `STOP_SIGNALS`, but for some; in the main thread.
+    """Calls `handler` for the `STOP_SIGNALS` that arrive within the block, in the main thread.
 
-    What ignores a signal goes on ignoring it: nohup, a shell that starts a program with `&`.
+    Those in `but` are left alone, and so are those that are ignored already, as under nohup or in
+    a program that a shell started with `&`.
     """
     before = {}
     try:

@@ -50,7 +50,7 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
 
 
 def whole_axes(axes: Sequence[int]) -> tuple[int, ...]:
-    """Returns the axes as they are given; ValueError if they are no sequence of whole numbers."""
+    """Returns the axes as given; raises ValueError unless they are whole numbers."""
     try:
         return tuple(operator.index(a) for a in axes)
     except TypeError:

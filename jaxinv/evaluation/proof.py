@@ -1,4 +1,4 @@
-"""What the certificate says in the words of the report, and what of it the images may void."""
+"""The certificate in the words of the report, and how close the images come to voiding it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

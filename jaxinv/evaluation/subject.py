@@ -188,7 +188,7 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
 
 
 def _imported(path: str) -> Any:
-    """What `package.module:name` means to somebody standing in the current folder."""
+    """The object that `package.module:name` names, found from the current folder."""
     module_name, colon, name = path.partition(":")
     if not colon or not all((*module_name.split("."), *name.split("."))):
         raise ValueError(f"apply is {path!r}; it has the form package.module:function")

@@ -232,7 +232,7 @@ def _evaluator(
 def _check_finite(
     finite: Array, shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
 ) -> None:
-    """Raises if an output is NaN or infinite: its class would be that of no image."""
+    """Raises ValueError if an output is NaN or infinite: it has no class."""
     wrong = ~np.asarray(finite).reshape(len(shifts), -1)[:, :count]
     if wrong.any():
         at = np.flatnonzero(wrong.any(axis=1))

@@ -116,7 +116,7 @@ def _is_study(arguments: Arguments) -> bool:
 
 
 def _check_out(out: Path) -> None:
-    """Raises unless reports can be written to a folder, before they are worked for."""
+    """Raises ValueError unless a report can be written to a folder, before any work is done."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"out is {out}; {there} is a file, and a folder is needed")

@@ -208,7 +208,7 @@ def plain(text: str) -> str:
 
 
 def save(figure: Figure, target: Any, **options: Any) -> None:
-    """Saves a figure, whatever signs the names in it have; the font lacks some."""
+    """Saves a figure; signs in names that the font lacks raise no warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(target, **options)

@@ -46,7 +46,7 @@ FIRST_LAYERS = ("dense", "unshared")
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """The study: which networks, how long they train, on how many images they are asked."""
+    """The study: which networks, how long they train, on how many images they are evaluated."""
 
     folder: Path = Path("study")
     """Where networks, finished shards and the report are kept."""

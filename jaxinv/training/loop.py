@@ -222,7 +222,7 @@ class _Run:
             self._tell()
 
     def _tell(self) -> None:
-        """Shows the last epoch: once it is stored, as who looks on may have gone."""
+        """Shows the last epoch, after it is stored: showing it may fail."""
         record = self.recorder.records[-1]
         self.display.epoch(record, self.config.epochs)
         if self.on_epoch is not None:

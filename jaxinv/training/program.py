@@ -44,7 +44,7 @@ def _order_of(key: jax.Array, epoch: jax.Array, *, size: int) -> jax.Array:
 
 
 class Program:
-    """What a configuration comes to, before any state.
+    """A configuration with its data, network and compiled functions, before any state.
 
     Attributes:
       config: the configuration.
@@ -92,7 +92,7 @@ class Program:
         self._compile()
 
     def _check_sizes(self) -> None:
-        """Refuses what nothing can be computed with, before anything is."""
+        """Refuses sizes that do not fit together, before anything is computed."""
         config, size = self.config, self.info.image_shape[:2]
         moves = {"translate", "crop", *OBJECTIVES} & set(config.augment.split("+"))
         if moves and config.max_shift is not None and np.any(np.array(size) <= config.max_shift):

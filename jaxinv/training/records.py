@@ -142,7 +142,7 @@ class Every:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether the time has passed since it last was."""
+        """Whether this time has passed since it was last due."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             return False

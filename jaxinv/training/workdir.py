@@ -31,7 +31,7 @@ class DataInfo:
     size: int
 
     def __post_init__(self) -> None:
-        """Refuses what no data set is like: every figure would be wrong with it."""
+        """Refuses values that no data set has: every figure would be wrong with them."""
         if len(self.image_shape) != 3 or min(self.num_classes, self.size, *self.image_shape) < 1:
             raise ValueError(
                 f"num_classes {self.num_classes}, size {self.size} and image_shape "

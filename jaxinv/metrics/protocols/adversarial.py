@@ -26,7 +26,7 @@ Norm = Literal["max", "euclidean"]
 
 
 class AdversarialShift(NamedTuple):
-    """What an adversary finds who may shift each image.
+    """The smallest shift of each image that fools a classifier.
 
     Attributes:
       distance: length of the smallest shift that is classified wrongly, in pixels, per image;
