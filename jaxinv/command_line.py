@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
-import rich.console
 
 T = TypeVar("T")
 
@@ -26,19 +25,6 @@ STOP_SIGNALS = tuple(
 
 # Errors that the user can do something about; others are bugs, and show where they are.
 REPORTED = (ValueError, OSError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
-
-
-class Console(rich.console.Console):
-    """A console that leaves a closed pipe to `run`, where rich's would end the program itself.
-
-    Example:
-      >>> Console(stderr=True).stderr
-      True
-    """
-
-    def on_broken_pipe(self) -> None:
-        """Passes on the error that is being handled."""
-        raise
 
 
 def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:

@@ -1,10 +1,11 @@
-"""Progress of long work: a bar with the time left on a terminal, lines elsewhere."""
+"""What programs print while they work: a bar with the time left on a terminal, lines elsewhere."""
 
 import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
 
+import rich.console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,7 +15,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxinv.command_line import Console, printable
+from jaxinv.command_line import printable
+
+
+class Console(rich.console.Console):
+    """A console that leaves a closed pipe to `jaxinv.command_line.run`; rich's ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Passes on the error that is being handled."""
+        raise
 
 
 def progress_bar() -> Progress:

@@ -6,8 +6,9 @@ from typing import TextIO
 from rich.table import Table
 from rich.text import Text
 
-from jaxinv.command_line import Console, printable
+from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Estimate, Results
+from jaxinv.progress import Console
 from jaxinv.report.tables import Cell, Sheet, setting, sheets
 
 WIDTH = 100

@@ -10,9 +10,8 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from jaxinv.command_line import Console
 from jaxinv.files import write_whole
-from jaxinv.progress import progress_bar
+from jaxinv.progress import Console, progress_bar
 from jaxinv.training.workdir import METRICS_FILE
 
 Record = dict[str, Any]
