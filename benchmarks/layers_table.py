@@ -110,25 +110,26 @@ def layer_rows(x) -> Iterator[tuple[str, Module]]:
         module(layers.LocallyConnected(8, padding="CIRCULAR"), x),
     )
     yield "`ConvTranspose(8)`, circular", module(layers.ConvTranspose(8, padding="CIRCULAR"), x)
-    yield "`MaxPool(2, 1)`, circular", (layers.MaxPool(2, 1, "CIRCULAR"), 0)
-    yield "`MaxPool(2, 2)`", (layers.MaxPool(), 0)
-    yield "`AvgPool(2, 2)`", (layers.AvgPool(), 0)
+    circular = {"padding": "CIRCULAR"}
+    yield "`max_pool(x, 2)`, circular", (partial(layers.max_pool, window=2, **circular), 0)
+    yield "`max_pool(x, 2, stride=2)`", (partial(layers.max_pool, window=2, stride=2), 0)
+    yield "`avg_pool(x, 2, stride=2)`", (partial(layers.avg_pool, window=2, stride=2), 0)
     for taps in (3, 5, 7):
-        yield (
-            f"`BlurPool(taps={taps})`, circular",
-            (layers.BlurPool(taps=taps, padding="CIRCULAR"), 0),
-        )
-    yield "`MaxBlurPool()`, circular", (layers.MaxBlurPool(padding="CIRCULAR"), 0)
-    yield "`BlurPool()`, reflect", (layers.BlurPool(), 0)
+        blur = partial(layers.blur_pool, taps=taps, **circular)
+        yield f"`blur_pool(x, taps={taps})`, circular", (blur, 0)
+    yield "`max_blur_pool(x)`, circular", (partial(layers.max_blur_pool, **circular), 0)
+    yield "`blur_pool(x)`, reflect", (layers.blur_pool, 0)
     yield "`AdaptivePolyphaseSampling()`", module(layers.AdaptivePolyphaseSampling(), x, first=True)
-    aps, up = layers.AdaptivePolyphaseSampling(), layers.AdaptivePolyphaseUpsampling()
-    yield "the same, then `AdaptivePolyphaseUpsampling()`", (lambda x: up(*aps.apply({}, x)), 0)
+    aps = layers.AdaptivePolyphaseSampling()
+    back = partial(layers.polyphase_upsample, stride=2)
+    yield "the same, then `polyphase_upsample`", (lambda x: back(*aps.apply({}, x)), 0)
     yield (
         "`LearnablePolyphaseSampling()`",
         module(layers.LearnablePolyphaseSampling(), x, first=True),
     )
-    yield "`IdealDownsample()`", (layers.IdealDownsample(), 0)
-    yield "`IdealUpsample()`", (layers.IdealUpsample(), 0)
+    ideal = partial(layers.ideal_lowpass, subsample=True)
+    yield "`ideal_lowpass(x, 2, subsample=True)`", (ideal, 0)
+    yield "`ideal_upsample(x, 2)`", (layers.ideal_upsample, 0)
     for kind in layers.ACTIVATIONS:
         if kind != "identity":
             yield f"`Activation({kind!r})`", module(layers.Activation(kind), x)

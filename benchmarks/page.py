@@ -83,8 +83,8 @@ METHOD = """\
 
 * The computations take turns (A B C A B C ...), so that a load on the machine meets all of them.
   Times are medians over the rounds, ratios the medians of what two of them took in the same round.
-  Quick ones are repeated within their turn until a second has passed; of the rows on a CPU those
-  but ResNet-20 at 64 pixels stand for turns of 0.2 seconds, in which its time scattered by half.
+  Quick ones are repeated within their turn until a second has passed; rows on a CPU come
+  from turns of 0.2 seconds, except ResNet-20 at 64 pixels, whose time varied by half in them.
 * *one pass* is the compiled network on the batch; *all shared* is `jaxinv.orbit`, *in passes* its
   time in such passes, and *work* what `jaxinv.orbit_cost` counts, in the operations of one pass:
   each distinct activation computed once, which is the limit of the method. Weights are
@@ -106,7 +106,7 @@ METHOD = """\
   relative to the largest magnitude of the output; for a gradient, of all parameters' gradients.
   A gradient jumps where a unit of a ReLU is at zero. In float32 rounding puts a few of the hundreds
   of thousands of units on one side or the other, which shows in parameters of small gradients:
-  hence, below the tables, the difference relative to each parameter's own, and the aim in float64,
+  so, below the tables, the difference relative to each parameter's own, and the aim in float64,
   on 4 images, which is held against each parameter's own.
 * *compile* is tracing and compilation of the shared orbit.
 """

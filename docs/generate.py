@@ -31,6 +31,16 @@ def members(module: types.ModuleType) -> dict[str, object]:
     return {name: getattr(module, name) for name in names}
 
 
+def groups(name: str, module: types.ModuleType) -> dict[str, dict[str, object]]:
+    """The public names of a module and of the modules that it lists, by module."""
+    listed = members(module)
+    found = {name: {k: v for k, v in listed.items() if not isinstance(v, types.ModuleType)}}
+    for inner, value in listed.items():
+        if isinstance(value, types.ModuleType):
+            found |= groups(f"{name}.{inner}", value)
+    return found
+
+
 def api() -> str:
     """docs/api.md: every public name with the first line of its docstring."""
     lines = [
@@ -39,14 +49,7 @@ def api() -> str:
         "Written by `docs/generate.py` from the docstrings, which say the rest: "
         "`help(jaxinv.orbit)`.",
     ]
-    groups: dict[str, dict[str, object]] = {"jaxinv": {}}
-    for name in jaxinv.__all__:
-        value = getattr(jaxinv, name)
-        if isinstance(value, types.ModuleType):
-            groups[f"jaxinv.{name}"] = members(value)
-        else:
-            groups["jaxinv"][name] = value
-    for group, names in groups.items():
+    for group, names in groups("jaxinv", jaxinv).items():
         lines += ["", f"## {group}", "", "| name | what |", "|---|---|"]
         for name, value in names.items():
             if callable(value):

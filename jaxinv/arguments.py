@@ -1,7 +1,6 @@
-"""Arguments: the arrays of a call and what is no array; options with one number per axis."""
+"""The arguments of a call, arrays and all else; options with one number per axis."""
 
 import dataclasses
-import math
 import operator
 from collections.abc import Callable, Sequence
 from numbers import Number
@@ -12,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, Shaped
 
+# Beyond it a number is infinite in float32.
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StaticArguments:
-    """What `jax.jit` must know of a call beforehand: its structure and all that is no array."""
+    """What `jax.jit` must know of a call beforehand: its structure and all but its arrays."""
 
     tree: jax.tree_util.PyTreeDef
     leaves: tuple[Any, ...]  # None where an array belongs; a 1-tuple elsewhere
@@ -85,22 +87,10 @@ def check_callable(fun: Callable) -> None:
 
 
 def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
-    """An array of what can be one: of numbers, keys or arrays, and not of words.
-
-    Args:
-      values: an array, a number, or nested sequences of them.
-      what: what it is, for the message.
-      allowed: what it should hold, for the message.
-
-    Returns:
-      The array.
+    """An array of numbers, of keys or of arrays; words are refused.
 
     Raises:
-      ValueError: if it cannot be one.
-
-    Example:
-      >>> print(as_array([1, 2], "labels", "class numbers"))
-      [1 2]
+      ValueError: if it cannot be one; `what` says what it is, `allowed` what it should hold.
     """
     leaves = jax.tree.leaves(values, is_leaf=lambda v: v is None)
     if all(hasattr(leaf, "dtype") or isinstance(leaf, Number) for leaf in leaves):
@@ -137,19 +127,32 @@ def as_inexact(values: Any, what: str = "values") -> Inexact[Array, "..."]:
     raise ValueError(f"{what} has dtype {array.dtype}; allowed are numbers and booleans")
 
 
-def per_axis(value: Any, count: int, name: str) -> tuple[int, ...]:
+def whole_number(value: Any, name: str, *, least: int = 1) -> int:
+    """Returns a whole number from `least`, and raises ValueError for anything else."""
+    try:
+        number = _whole(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
+    return number
+
+
+def per_axis(
+    value: Any, count: int, name: str, *, least: int | None = None, most: int | None = None
+) -> tuple[int, ...]:
     """Returns one whole number per axis from a number for all of them or a sequence.
 
     Args:
       value: a whole number, or a sequence of `count` of them.
       count: the number of axes.
       name: the option's name, for the message.
-
-    Returns:
-      `count` whole numbers.
+      least: the smallest number allowed; by default any.
+      most: the largest number allowed, where there is a smallest.
 
     Raises:
-      ValueError: if an entry is no whole number, or the sequence has another length.
+      ValueError: if an entry is no whole number or out of range, or the sequence has another
+        length.
 
     Example:
       >>> per_axis(3, 2, "size")
@@ -164,19 +167,26 @@ def per_axis(value: Any, count: int, name: str) -> tuple[int, ...]:
             raise ValueError(
                 f"{name} is {value!r}; allowed are a whole number or one per axis"
             ) from None
+    if least is not None and not all(least <= n <= (n if most is None else most) for n in entries):
+        limits = f"from {least}" + ("" if most is None else f" to {most}")
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers {limits}")
     return _one_each(entries, count, name)
+
+
+def real_number(value: Any, name: str) -> float:
+    """Returns a finite number, in float32 as well, from one of any real type.
+
+    Raises:
+      ValueError: if it is no finite number, or `True` or `False`.
+    """
+    number = _finite(value)
+    if number is None:
+        raise ValueError(f"{name} is {value!r}; allowed are finite numbers")
+    return number
 
 
 def real_per_axis(value: Any, count: int, name: str) -> tuple[float, ...]:
     """Returns one finite number per axis from a number for all of them or a sequence.
-
-    Args:
-      value: a real number, or a sequence of `count` of them.
-      count: the number of axes.
-      name: the option's name, for the message.
-
-    Returns:
-      `count` numbers.
 
     Raises:
       ValueError: if an entry is no finite number, or the sequence has another length.
@@ -185,12 +195,9 @@ def real_per_axis(value: Any, count: int, name: str) -> tuple[float, ...]:
       >>> real_per_axis(0.5, 2, "max_shift")
       (0.5, 0.5)
     """
-    given = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * count
-    try:
-        entries = tuple(map(float, given))
-    except (TypeError, ValueError):
-        entries = (math.nan,)
-    if isinstance(value, str) or not all(map(math.isfinite, entries)):
+    several = isinstance(value, Sequence | np.ndarray | jax.Array) and np.ndim(value) == 1
+    entries = tuple(map(_finite, value if several else (value,) * count))
+    if None in entries:
         raise ValueError(f"{name} is {value!r}; allowed are a finite number or one per axis")
     return _one_each(entries, count, name)
 
@@ -211,6 +218,17 @@ def _hash(static):
         return hash(static)
     except TypeError:
         return hash(type(static[0]))
+
+
+def _finite(value):
+    """The number as a float, or None if it is none."""
+    if isinstance(value, bool | np.bool_ | str | bytes):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) <= _LARGEST else None
 
 
 def _whole(value):

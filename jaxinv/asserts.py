@@ -75,9 +75,7 @@ def assert_translation_equivariant(
       https://arxiv.org/abs/1602.07576.
     """
     sizes, outputs = _check(fun, x, axes, rtol, atol, method)
-    strides = per_axis(stride, len(sizes), "stride")
-    if min(strides) < 1:
-        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(sizes), "stride", least=1)
     for leaf in outputs:
         dims = check_axes(axes, len(leaf.shape), "an output")
         for dim, size, s in zip(dims, sizes, strides, strict=True):
@@ -121,19 +119,10 @@ def assert_translation_invariant(
         proof takes `jax.ShapeDtypeStruct`s as well.
       axes: the spatial dimensions of the input.
       stride: `s`, one number for all axes or one each: only its multiples are meant.
-      shifts: the shifts to measure, multiples of the stride. None means all of them where they
-        are at most `MOST_SHIFTS`, else a fixed sample of that many with the one-stride shifts.
-      rtol: relative tolerance, below 1. None takes that of `jaxinv.tolerance`, for the coarsest
-        rounding in the program, which runs with `jax.default_matmul_precision("highest")`.
-      atol: absolute tolerance in units of the largest output; None as for rtol.
-      method: `"measure"` evaluates the shifts; `"proof"` asks `jaxinv.certify` instead and
-        needs only the shapes of `x`; `"both"` does both.
+      shifts: as in `assert_translation_equivariant`, and so are `rtol`, `atol` and `method`.
 
     Raises:
-      AssertionError: if a shift differs; it names the worst shift and the size of the difference,
-        and says so where rounding in half precision explains as much. If an output is not finite;
-        it names the number of images and the first shift. Or if the proof fails; it names the
-        breaking line.
+      AssertionError: as `assert_translation_equivariant`.
       ValueError: if `fun` is not callable or returns nothing, arrays are empty, a tolerance is out
         of range, or axes, strides or shifts do not fit.
 
@@ -150,9 +139,7 @@ def assert_translation_invariant(
       (2017), https://arxiv.org/abs/1801.01450.
     """
     sizes, _ = _check(fun, x, axes, rtol, atol, method)
-    strides = per_axis(stride, len(sizes), "stride")
-    if min(strides) < 1:
-        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(sizes), "stride", least=1)
     if method != "measure":
         _prove(fun, x, axes, "invariant", strides, shifts)
     if method != "proof":
@@ -305,7 +292,7 @@ def _prove(fun, x, axes, kind, strides, shifts):
     holds = _stays_along if kind == "invariant" else _moves_along
     for output in certificate.outputs:
         for axis, stride in enumerate(strides):
-            # On the torus a shift by the size of an axis is none.
+            # On the torus a shift by the size of an axis moves nothing.
             steps = {shift[axis] % sizes[axis] for shift in asked} - {0}
             period = output.period[axis]
             if any(t % period for t in steps) or (steps and not holds(output, axes, axis, stride)):

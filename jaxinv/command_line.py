@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -34,20 +35,15 @@ def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:
       argv: the command line without the program's name.
       **options: as `tyro.cli` takes them, such as `default` and `description`.
 
-    Returns:
-      The dataclass.
-
     Raises:
       ValueError: what tyro says of a wrong option, in one line.
       SystemExit: after --help.
 
-    Examples:
+    Example:
       >>> import dataclasses
       >>> @dataclasses.dataclass
       ... class Options:
       ...     seed: int = 0
-      >>> read_options(Options, ["--seed", "3"])
-      Options(seed=3)
       >>> read_options(Options, ["--sed", "3"])
       Traceback (most recent call last):
       ValueError: Unrecognized options: --sed, 3 ...
@@ -77,15 +73,9 @@ def _one_line(boxed: str) -> str:
 
 
 def printable(text: object) -> str:
-    r"""Text whose control characters are shown, not obeyed, by terminals, pages and files.
+    r"""One line of text, its control characters shown and not obeyed by terminals, pages, files.
 
-    Args:
-      text: such as a name, which may come from a file or folder of somebody else's.
-
-    Returns:
-      One line of it.
-
-    Examples:
+    Example:
       >>> print(printable("red \x1b[31m\n"))
       red \x1b[31m\n
     """
@@ -94,17 +84,18 @@ def printable(text: object) -> str:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or the name of its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def in_one_line(error: BaseException) -> str:
-    """What an error says, in one line.
+    """What an error says, in one line, or the name of its kind.
 
-    Args:
-      error: any.
+    Of an error that quotes a traceback, as JAX does for functions called from compiled programs, it
+    is the error at the traceback's end.
 
-    Returns:
-      Its message, or the name of its kind; of an error that quotes a traceback, as JAX does for
-      functions called from compiled programs, the error at the traceback's end.
-
-    Examples:
+    Example:
       >>> in_one_line(ValueError("first\\n second")), in_one_line(MemoryError())
       ('first second', 'MemoryError')
     """
@@ -114,6 +105,27 @@ def in_one_line(error: BaseException) -> str:
     # What follows the first line of the runtime's errors are tables of buffers.
     said = lines[:1] if isinstance(error, jax.errors.JaxRuntimeError) else lines
     return " ".join(" ".join(said).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def handling_stop_signals(
+    handler: Callable[[int, Any], Any], *, but: tuple[int, ...] = ()
+) -> Iterator[None]:
+    """Calls `handler` for the `STOP_SIGNALS` that arrive within the block, in the main thread.
+
+    Those in `but` are left alone, and so are those that are ignored already, as under nohup or in
+    a program that a shell started with `&`.
+    """
+    before = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in set(STOP_SIGNALS) - set(but):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 @contextlib.contextmanager
@@ -131,14 +143,14 @@ def _stop_signals(name: str) -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         if not asked.is_set():
             asked.set()
-            raise KeyboardInterrupt("terminated.")
+            raise KeyboardInterrupt("terminated")
 
     def watch() -> None:
         stopping = False
         while numbers := os.read(reading, 64):
             for number in numbers:
                 if stopping and number == signal.SIGINT:
-                    os.write(2, f"\n{name}: ended at once; finished files are whole.\n".encode())
+                    os.write(2, f"\n{name}: ended at once; finished files are whole\n".encode())
                     os._exit(INTERRUPTED)
                 stopping = stopping or number in STOP_SIGNALS
 
@@ -146,16 +158,14 @@ def _stop_signals(name: str) -> Iterator[None]:
     os.set_blocking(writing, False)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    # What ignores a signal goes on ignoring it: nohup, a shell that starts a program with `&`.
-    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {n: signal.signal(n, interrupt) for n in handled if n != signal.SIGINT}
-    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
-        yield
+        with handling_stop_signals(interrupt, but=(signal.SIGINT,)):
+            wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(wakeup)
     finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
         os.close(writing)
         watcher.join()
         os.close(reading)
@@ -171,14 +181,18 @@ def _shown_in_any_locale() -> None:
 def _nobody_reads() -> int:
     """Lets the interpreter end quietly after a pipe was closed."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(nowhere, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if poll.poll(0):
+                os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
     return PIPE_CLOSED
 
 
 def run(program: Callable[[], None], *, name: str) -> int:
-    """Run a program's body: errors that the user can do something about become one line.
+    """Runs a program's body: errors that the user can do something about become one line.
 
     Args:
       program: the body.
@@ -187,12 +201,6 @@ def run(program: Callable[[], None], *, name: str) -> int:
     Returns:
       The exit status: 0, 1 after an error, 130 after Ctrl-C, SIGTERM or SIGHUP, 141 if what reads
       its output has ended, such as `head`.
-
-    Examples:
-      >>> def body():
-      ...     raise KeyboardInterrupt
-      >>> run(body, name="train.py")
-      130
     """
     _shown_in_any_locale()
     try:
@@ -208,7 +216,7 @@ def _ended(program: Callable[[], None], name: str) -> int:
     try:
         program()
     except KeyboardInterrupt as stop:
-        print(f"{name}: {stop or 'interrupted.'}", file=sys.stderr)
+        print(f"{name}: {stop or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         raise

@@ -76,8 +76,8 @@ def declare_equivariance(
     multiple `t` of the stride. With `decision` it is weaker and wider: for *every* shift of `x`,
     `y` moves by some roll of its own, which may depend on the data.
 
-    The promise is believed by `jaxinv.certify`, which lists `assumption` beside its verdict, and
-    by nothing else. Test it with `jaxinv.assert_translation_equivariant` or by brute force.
+    Only `jaxinv.certify` believes the promise; it lists `assumption` beside its verdict. Test it
+    with `jaxinv.assert_translation_equivariant` or by brute force.
 
     Args:
       x: the value that `y` is computed from; any shape with the dimensions `axes`.
@@ -113,9 +113,7 @@ def declare_equivariance(
       https://arxiv.org/abs/2011.14214: the lemma behind the first such layer.
     """
     axes = whole_axes(axes)
-    strides = per_axis(stride, len(axes), "stride")
-    if min(strides, default=1) < 1:
-        raise ValueError(f"stride is {strides}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(axes), "stride", least=1)
     if restores and decision is None:
         raise ValueError("restores=True needs the decision whose phases are put back")
     dims = tuple(_dimension(axis, x, y) for axis in axes)

@@ -7,29 +7,24 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+import numpy as np
 
 LOCK_FILE = ".lock"
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file so that it is there whole or not at all, after a crash as well.
+    """Writes a file so that it is there whole or not at all, after a crash as well.
 
     Args:
-      path: where it shall be.
+      path: of the file.
       write: writes the file to the path it is given, beside `path` and of the same suffix.
 
     Raises:
       OSError: it cannot be written; the error names `path`.
-
-    Examples:
-      >>> import tempfile
-      >>> path = Path(tempfile.mkdtemp()) / "a.txt"
-      >>> write_whole(path, lambda at: at.write_text("all of it"))
-      >>> path.read_text()
-      'all of it'
     """
     partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.{path.name}")
     try:
@@ -44,21 +39,38 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
+    """Writes arrays to an .npz file, whole or not at all."""
+    save = np.savez_compressed if compressed else np.savez
+    write_whole(path, lambda at: save(at, allow_pickle=False, **arrays))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz or a .safetensors file, by their names.
+
+    Raises:
+      Exception: whatever the file's reader raises for a damaged file.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file  # optional: only this kind of file needs it
+
+        return load_file(path)
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder from being written to by two processes, or two threads, at once.
+    """Keeps a folder from being written to by two processes, or two threads, at once.
 
-    The lock belongs to an open file and ends with its process, however that ends: there is none
-    left behind to be cleared away.
-
-    Args:
-      folder: an existing folder; a file in it is locked.
+    A file in the folder, which has to exist, is locked. The lock belongs to an open file and ends
+    with its process, however that ends: no lock is left behind.
 
     Raises:
       ValueError: another holds the lock; says who.
       OSError: the file of the lock cannot be written.
 
-    Examples:
+    Example:
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> with locked(folder), locked(folder):
@@ -94,14 +106,7 @@ def _opened_and_locked(path: Path) -> TextIO:
 
 
 def refuse_if_locked(folder: Path) -> None:
-    """Raise if another keeps a folder `locked`; change nothing.
-
-    Raises:
-      ValueError: says who.
-
-    Examples:
-      >>> refuse_if_locked(Path("nowhere"))
-    """
+    """Raises ValueError if another keeps a folder `locked`, and says who; changes nothing."""
     with contextlib.suppress(FileNotFoundError), open(folder / LOCK_FILE, encoding="utf-8") as file:
         _lock(file, fcntl.LOCK_SH)
 
@@ -114,4 +119,4 @@ def _lock(file: TextIO, kind: int) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             file.seek(0)
             holder = "process {process} on {host} since {since}".format(**json.load(file))
-        raise ValueError(f"{Path(file.name).parent} is in use by {holder}.") from None
+        raise ValueError(f"{Path(file.name).parent} is in use by {holder}") from None

@@ -25,9 +25,6 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
       rank: number of dimensions of the array.
       what: what the array is, for the message.
 
-    Returns:
-      One number in `0 .. rank - 1` per axis, in the given order.
-
     Raises:
       ValueError: if there are no axes, one is out of range, or one occurs twice.
 
@@ -53,11 +50,21 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
 
 
 def whole_axes(axes: Sequence[int]) -> tuple[int, ...]:
-    """Returns the axes as they are given; ValueError if they are no sequence of whole numbers."""
+    """Returns the axes as given; raises ValueError unless they are whole numbers."""
     try:
         return tuple(operator.index(a) for a in axes)
     except TypeError:
         raise ValueError(f"axes is {axes!r}; allowed is a sequence of whole numbers") from None
+
+
+def centred_shift(shift: Any, size: Any) -> Any:
+    """The same circular shift, the shortest way round: from `-size / 2` to below `size / 2`.
+
+    Example:
+      >>> centred_shift(np.arange(4), 4)
+      array([ 0,  1, -2, -1])
+    """
+    return (shift + size // 2) % size - size // 2
 
 
 def translate(
@@ -271,10 +278,6 @@ def check_max_shift(
       ValueError: if a number is negative, not finite, or a fraction without `subpixel`; if there
         are not `count`; if None comes with a mode other than "wrap", or `subpixel` with None or a
         mode other than "constant".
-
-    Example:
-      >>> check_max_shift((0, 3), mode="constant")
-      (0, 3)
     """
     _check_mode(mode)
     if subpixel and (mode != "constant" or max_shift is None):

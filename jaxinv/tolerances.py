@@ -43,7 +43,7 @@ def tolerance(dtype: DTypeLike, *, depth: int = 32) -> tuple[float, float]:
 
     with `epsilon` the spacing of the dtype, or that of the matrix products where it is wider:
     TF32 on GPUs and bfloat16 on TPUs, unless `jax_default_matmul_precision` says otherwise.
-    Rounding errors of successive layers are nearly independent, hence the square root; 16 covers
+    Rounding errors of successive layers are nearly independent, so the root is taken; 16 covers
     the worst of the many entries that are compared. Float32 on a CPU gives about 1e-5. Wider
     tolerances than `LARGEST` would no longer tell results apart: in bfloat16, and on matrix
     products in TF32, rounding errors of deep networks may exceed it.
@@ -89,13 +89,6 @@ def tolerance(dtype: DTypeLike, *, depth: int = 32) -> tuple[float, float]:
 def rounding(spacing: float, *, depth: int) -> float:
     """What rounding errors may add up to in `depth` layers, however much that is.
 
-    Args:
-      spacing: relative spacing of the numbers, such as `jnp.finfo(dtype).eps`.
-      depth: number of layers.
-
-    Returns:
-      The relative error.
-
     Example:
       >>> f"{rounding(2.0**-7, depth=32):.2f}"  # bfloat16
       '0.71'
@@ -106,14 +99,10 @@ def rounding(spacing: float, *, depth: int) -> float:
 def spacing_of(program: Any) -> float:
     """The widest relative spacing to which a program rounds, in its values and matrix products.
 
-    A network that computes in bfloat16 and returns float32 has the rounding errors of bfloat16.
-
-    Args:
-      program: what `jax.make_jaxpr` returned, traced with the setting of
-        `jax_default_matmul_precision` that the program will run with.
-
-    Returns:
-      The spacing; 0 where there are only whole numbers and booleans.
+    A network that computes in bfloat16 and returns float32 has the rounding errors of bfloat16. The
+    program is what `jax.make_jaxpr` returned, traced with the setting of
+    `jax_default_matmul_precision` that it will run with; 0 where there are only whole numbers and
+    booleans.
 
     Example:
       >>> spacing_of(jax.make_jaxpr(lambda x: x.astype("bfloat16") * 2.0)(jnp.ones(3)))

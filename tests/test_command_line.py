@@ -14,15 +14,17 @@ import pytest
 
 from jaxinv.command_line import INTERRUPTED, PIPE_CLOSED, in_one_line, run
 from jaxinv.evaluation.results import Results
+from jaxinv.progress import progress_bar
 from jaxinv.report import cli
 from jaxinv.report.terminal import console_for, show
+from jaxinv.training.records import Display
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_program_as_ctrl_c_does(capsys, number):
     before = signal.getsignal(number)
     assert run(lambda: os.kill(os.getpid(), number), name="evaluate.py") == INTERRUPTED
-    assert capsys.readouterr().err == "evaluate.py: terminated.\n"
+    assert capsys.readouterr().err == "evaluate.py: terminated\n"
     assert signal.getsignal(number) == before
 
 
@@ -58,7 +60,7 @@ def test_ctrl_c_after_a_signal_ends_at_once_with_a_word(monkeypatch, capfd, firs
 
     run(body, name="evaluate.py")
     assert ends == [INTERRUPTED]
-    assert capfd.readouterr().err == "\nevaluate.py: ended at once; finished files are whole.\n"
+    assert capfd.readouterr().err == "\nevaluate.py: ended at once; finished files are whole\n"
 
 
 def test_what_ignores_a_signal_goes_on_ignoring_it():
@@ -121,6 +123,39 @@ def test_a_pipe_that_closes_ends_a_program_quietly(monkeypatch, capfd, body):
         assert run(bodies[body], name="evaluate.py") == PIPE_CLOSED
         print("the interpreter's last lines go nowhere")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("body", ["print", "console", "bar", "training", "error", "interrupt"])
+def test_a_closed_standard_error_ends_a_program_quietly(monkeypatch, capfd, body):
+    """As in `evaluate.py 2>&1 | head -1`."""
+
+    def wrong():
+        raise ValueError("of which nobody hears")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    def bar():
+        progress_bar().console.print("line")
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        bodies = {
+            "print": lambda: print("line", file=sys.stderr),
+            "console": lambda: console_for(sys.stderr).print("line"),
+            "bar": bar,
+            "training": lambda: Display(True, total=1, title="run").epoch(
+                {"epoch": 1, "seconds": 0.0}, 1
+            ),
+            "error": wrong,
+            "interrupt": interrupted,
+        }
+        assert run(bodies[body], name="evaluate.py") == PIPE_CLOSED
+        print("the interpreter's last lines go nowhere", file=sys.stderr)
+    print("standard output is still read")
+    assert capfd.readouterr().out == "standard output is still read\n"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from jaxinv.evaluation import audit as audit_module
-from jaxinv.evaluation.audit import Plan
+from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.loading import EvaluationConfig
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.subject import of_function
@@ -147,7 +147,7 @@ def test_the_same_command_uses_what_is_there_and_an_edited_network_is_computed(o
     reading = "FACTORS = np.loadtxt({path!r}, dtype=np.float32)\n"
     code = "import numpy as np\nimport jax.numpy as jnp\n" + reading.format(path=str(factors))
     code += "def apply(x):\n    return jnp.mean(x[:, :{rows}], axis=(1, 2)) * FACTORS\n"
-    plan = Plan(
+    plan = AuditPlan(
         options=SweepOptions(max_shift=1), layers=False, certify=False, directory=own / "shards"
     )
     config = EvaluationConfig(apply="edited_network:apply", images=4, plan=plan)
@@ -294,7 +294,7 @@ def test_checkpoint_of_other_images_is_refused(checkpoints, capsys, tmp_path):
 
 def test_the_study_reuses_what_it_trained(tmp_path):
     arms = tuple(arm for arm in ARMS if arm.name == "MLP")
-    plan = Plan(directory=tmp_path / "shards")
+    plan = AuditPlan(directory=tmp_path / "shards")
     config = StudyConfig(folder=tmp_path, epochs=1, images=8, arms=arms, plan=plan)
     first, _ = run_study(config)
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}

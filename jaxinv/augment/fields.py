@@ -8,7 +8,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray, Real
 
-from jaxinv.arguments import as_inexact, per_axis, real_per_axis
+from jaxinv.arguments import as_inexact, per_axis, real_number
 
 # Of the image: a Gaussian so wide moves all pixels alike.
 _SIGMAS = 10
@@ -17,7 +17,7 @@ _SIGMAS = 10
 def warp(
     image: Real[Array, "h w c"], field: Float[Array, "2 h w"], *, order: int = 1
 ) -> Float[Array, "h w c"]:
-    r"""Read an image at displaced positions; zero (black) beyond its border.
+    r"""Reads an image at displaced positions; zero (black) beyond its border.
 
     .. math:: y[i, j] = x[i + u_0[i, j],\; j + u_1[i, j]]
 
@@ -33,13 +33,13 @@ def warp(
       ValueError: `image` is not (H, W, C) or complex, `field` is not (2, H, W), or `order` is not
         0 or 1.
 
-    Examples:
+    Example:
       >>> import jax.numpy as jnp
       >>> image = jnp.array([[1.0, 2.0, 4.0]])[..., None]
       >>> print(warp(image, jnp.full((2, 1, 3), jnp.array([[[0.0]], [[0.5]]])))[0, :, 0])
       [1.5 3.  2. ]
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
     if np.ndim(image) != 3:
@@ -51,10 +51,10 @@ def warp(
     if field.shape != (2, height, width):
         raise ValueError(
             f"the field of a {height}x{width} image has shape (2, {height}, {width}), "
-            f"not {field.shape}."
+            f"not {field.shape}"
         )
     if order not in (0, 1):
-        raise ValueError(f"order is {order}; allowed are 0 (nearest pixel) and 1 (bilinear).")
+        raise ValueError(f"order is {order}; allowed are 0 (nearest pixel) and 1 (bilinear)")
     at = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")) + field
     channel = [map_coordinates(image[..., c], list(at), order=order) for c in range(channels)]
     return jnp.stack(channel, axis=-1)
@@ -100,13 +100,13 @@ def elastic_field(
       ValueError: `sigma` is not positive, `alpha` is negative, one is not finite, or `sigma` is
         more than 10 times the image.
 
-    Examples:
+    Example:
       >>> import jax, jax.numpy as jnp
       >>> field = elastic_field(jax.random.key(0), (29, 29))
       >>> print(jnp.sqrt(jnp.square(field).mean((1, 2))).round(2))
       [1.17 1.17]
 
-    References:
+    Reference:
       Simard, Steinkraus and Platt 2003, Best practices for convolutional neural networks applied
       to visual document analysis, https://doi.org/10.1109/ICDAR.2003.1227801, section 2.
     """
@@ -127,9 +127,9 @@ def elastic_field(
 
 def check_elastic(*, alpha: float, sigma: float) -> None:
     """Raises ValueError unless `sigma` is positive, `alpha` not negative, and both are finite."""
-    (alpha,), (sigma,) = real_per_axis(alpha, 1, "alpha"), real_per_axis(sigma, 1, "sigma")
+    alpha, sigma = real_number(alpha, "alpha"), real_number(sigma, "sigma")
     if sigma <= 0 or alpha < 0:
-        raise ValueError(f"sigma must be positive and alpha not negative, got {sigma} and {alpha}.")
+        raise ValueError(f"sigma must be positive and alpha not negative, got {sigma} and {alpha}")
 
 
 def _normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
@@ -172,7 +172,7 @@ def affine_field(
 
     Args:
       shape: (H, W) of the image.
-      matrix: A, of which positions (row, column) are read for each output position.
+      matrix: A, which maps each output position (row, column) to the one that is read.
       offset: b, in pixels.
 
     Returns:
@@ -181,16 +181,18 @@ def affine_field(
     Raises:
       ValueError: a shape is another.
 
-    Examples:
+    Example:
       >>> import jax.numpy as jnp
       >>> flip = jnp.array([[1.0, 0.0], [0.0, -1.0]])  # left to right
       >>> print(affine_field((1, 3), flip, jnp.zeros(2))[1])
       [[ 2.  0. -2.]]
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801, section 2.
     """
     sizes = per_axis(shape, 2, "shape")
+    if min(sizes) < 1:
+        raise ValueError(f"shape is {sizes}; allowed are sizes from 1")
     if np.shape(matrix) != (2, 2) or np.size(offset) != 2:
         raise ValueError(
             f"matrix has shape {np.shape(matrix)} and offset {np.shape(offset)}; "

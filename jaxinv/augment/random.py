@@ -1,6 +1,6 @@
 """Batches of images, each distorted at random by itself.
 
-All take the key first and images (N, H, W, C) whose background is 0, return the same shape, and may
+All take the key first and images (N, H, W, C) with background 0, return the same shape, and may
 be jitted, vmapped and sharded along N: image n's distortion depends on the key, on n and on N
 alone, not on the devices. What interpolates takes whole numbers as float.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Num, PRNGKeyArray
 
 from jaxinv import shifts
-from jaxinv.arguments import check_callable, real_per_axis
+from jaxinv.arguments import check_callable, real_number, real_per_axis
 from jaxinv.augment.fields import affine_field, check_elastic, elastic_field, warp
 
 Images = Num[Array, "n h w c"]
@@ -50,7 +50,7 @@ def translate(
     subpixel: bool = False,
     axes: Sequence[int] = (1, 2),
 ) -> Images:
-    """Move each image by its own shift, drawn uniformly.
+    """Moves each image by its own shift, drawn uniformly.
 
     Args:
       key: random key.
@@ -70,14 +70,14 @@ def translate(
         `subpixel`, larger than the image with mode "constant", or None with a mode other than
         "wrap"; `subpixel` with a mode other than "constant".
 
-    Examples:
+    Example:
       >>> import jax, jax.numpy as jnp
       >>> dot = jnp.zeros((1, 9, 9, 1)).at[0, 4, 4].set(1.0)
       >>> moved = translate(jax.random.key(0), dot, max_shift=4)
       >>> print(moved.sum(), bool((moved == dot).all()))
       1.0 False
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
     images = _batch(images, axes)
@@ -114,7 +114,7 @@ def affine(
     shear: float = 0.15,
     max_shift: float | Sequence[float] = 0.0,
 ) -> Images:
-    r"""Rotate, scale, shear and shift each image about its centre, bilinearly.
+    r"""Rotates, scales, shears and shifts each image about its centre, bilinearly.
 
     Positions (row, column) are read through A = R(angle) · [[1, 0], [shear, 1]] · diag(1/row
     scale, 1/column scale), all drawn uniformly; the shear slants the vertical, as handwriting does.
@@ -122,10 +122,10 @@ def affine(
     Args:
       key: random key.
       images: (N, H, W, C).
-      rotation: degrees, up to which either way.
+      rotation: largest angle in degrees, either way.
       scaling: each axis becomes larger by a factor from [1 - scaling, 1 + scaling].
-      shear: pixels per pixel, up to which either way.
-      max_shift: pixels, up to which either way, real; one for both axes or one each.
+      shear: largest shear in pixels per pixel, either way.
+      max_shift: largest shift in pixels, either way, real; one for both axes or one each.
 
     Returns:
       (N, H, W, C), zero where the image was left.
@@ -134,7 +134,7 @@ def affine(
       ValueError: the shape is not (N, H, W, C), `scaling` is not in [0, 1), or another number is
         not finite.
 
-    Examples:
+    Example:
       >>> import jax, jax.numpy as jnp
       >>> images = jnp.ones((2, 8, 8, 1))
       >>> affine(jax.random.key(0), images).shape
@@ -142,15 +142,15 @@ def affine(
       >>> bool((affine(jax.random.key(0), images, rotation=0, scaling=0, shear=0) == images).all())
       True
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
     images = _batch(images)
-    for name, value in (("rotation", rotation), ("scaling", scaling), ("shear", shear)):
-        real_per_axis(value, 1, name)
+    rotation, shear = real_number(rotation, "rotation"), real_number(shear, "shear")
+    scaling = real_number(scaling, "scaling")
     reach = jnp.array(real_per_axis(max_shift, 2, "max_shift"))
     if not 0 <= scaling < 1:
-        raise ValueError(f"scaling is {scaling}; it must be in [0, 1).")
+        raise ValueError(f"scaling is {scaling}; it must be in [0, 1)")
 
     def distort(key: PRNGKeyArray, image: Array) -> Array:
         drawn = jax.random.uniform(key, (6,), minval=-1.0, maxval=1.0)
@@ -166,7 +166,7 @@ def affine(
 def elastic(
     key: PRNGKeyArray, images: Images, *, alpha: float = 34.0, sigma: float = 4.0
 ) -> Images:
-    """Distort each image by its own elastic field, bilinearly.
+    """Distorts each image by its own elastic field, bilinearly.
 
     See `elastic_field` for what `alpha` and `sigma` mean exactly.
 
@@ -182,12 +182,12 @@ def elastic(
     Raises:
       ValueError: the shape is not (N, H, W, C), or as `elastic_field`.
 
-    Examples:
+    Example:
       >>> import jax, jax.numpy as jnp
       >>> elastic(jax.random.key(0), jnp.ones((2, 29, 29, 1))).shape
       (2, 29, 29, 1)
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801.
     """
     images = _batch(images)
@@ -207,7 +207,7 @@ def crop(
     mode: shifts.Mode = "constant",
     axes: Sequence[int] = (1, 2),
 ) -> Images:
-    """Pad each image and cut a window of its old size at random: the usual CIFAR augmentation.
+    """Pads each image and cuts a window of its old size at random: the usual CIFAR augmentation.
 
     The same as `translate` by up to `padding` pixels, under the name it goes by there.
 
@@ -225,12 +225,12 @@ def crop(
       ValueError: the shape is not that of a batch, `padding` is negative or a fraction, or the mode
         is unknown.
 
-    Examples:
+    Example:
       >>> import jax, jax.numpy as jnp
       >>> crop(jax.random.key(0), jnp.ones((2, 8, 8, 3)), padding=2).shape
       (2, 8, 8, 3)
 
-    References:
+    Reference:
       He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2.
     """
     images = _batch(images, axes)
@@ -240,7 +240,7 @@ def crop(
 
 
 def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Images:
-    """Mirror each image left to right with some probability.
+    """Mirrors each image left to right with some probability.
 
     Args:
       key: random key.
@@ -253,22 +253,22 @@ def flip(key: PRNGKeyArray, images: Images, *, probability: float = 0.5) -> Imag
     Raises:
       ValueError: the shape is not (N, H, W, C) or `probability` is not in [0, 1].
 
-    Examples:
+    Example:
       >>> import jax, jax.numpy as jnp
       >>> image = jnp.arange(3.0).reshape(1, 1, 3, 1)
       >>> print(flip(jax.random.key(0), image, probability=1.0).ravel())
       [2. 1. 0.]
 
-    References:
+    Reference:
       He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2.
     """
     images = _batch(images)
-    real_per_axis(probability, 1, "probability")
-    if not 0 <= probability <= 1:
-        raise ValueError(f"probability is {probability}; it must be in [0, 1].")
+    chance = real_number(probability, "probability")
+    if not 0 <= chance <= 1:
+        raise ValueError(f"probability is {probability}; it must be in [0, 1]")
 
     def mirror(key: PRNGKeyArray, image: Array) -> Array:
-        return jnp.where(jax.random.bernoulli(key, probability), image[:, ::-1], image)
+        return jnp.where(jax.random.bernoulli(key, chance), image[:, ::-1], image)
 
     return _each(key, images, mirror)
 
@@ -285,13 +285,13 @@ def compose(*distortions: Callable[[PRNGKeyArray, Images], Images]) -> Callable:
     Raises:
       ValueError: one of them is no function.
 
-    Examples:
+    Example:
       >>> import functools, jax, jax.numpy as jnp
       >>> both = compose(elastic, functools.partial(translate, max_shift=2))
       >>> both(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
       (2, 8, 8, 1)
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801, combines them so.
     """
     for distort in distortions:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxinv.files import write_whole
+from jaxinv.files import read_arrays, write_arrays
 
 Arrays = dict[str, np.ndarray]
 
@@ -46,13 +46,12 @@ def cached(path: Path, read: Callable[[], Arrays]) -> Arrays:
       path: an `.npz` file.
       read: reads the arrays from their source.
     """
-    with contextlib.suppress(Exception), open(path, "rb") as file, np.load(file) as stored:
-        # Whatever is wrong with the file, its source is still there.
-        return {name: stored[name] for name in stored.files}
+    with contextlib.suppress(Exception):  # whatever is wrong with the file, its source is there
+        return read_arrays(path)
     arrays = read()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda beside: np.savez(beside, allow_pickle=False, **arrays))
+        write_arrays(path, arrays)
     except OSError as error:
         warnings.warn(
             f"the data set is not cached, {path.parent} cannot be written: {error}", stacklevel=2

@@ -116,9 +116,12 @@ def _read(
 
 def _scale(builder: Any, split: str, folder: Path) -> list[tuple[float, ...]]:
     """Mean and deviation of the channels of a whole split."""
+    size = tfds_reader.split_size(builder, split)
+    if not size:
+        raise ValueError(f"split {split!r} of data set {builder.name!r} is empty.")
 
     def read() -> cache.Arrays:
-        images, _ = _read(builder, split, slice(0, tfds_reader.split_size(builder, split)), folder)
+        images, _ = _read(builder, split, slice(0, size), folder)
         return {"scale": np.array(channel_statistics(images))}
 
     arrays = cache.cached(folder / tfds_reader.cache_name(builder, f"{split}-scale"), read)

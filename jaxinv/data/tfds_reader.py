@@ -115,6 +115,7 @@ def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arr
     with quiet():
         try:
             source = builder.as_data_source(split=split)
+            _check_counts(builder.info.splits[split])
         except NotImplementedError:
             raise ValueError(
                 f"data set {builder.name!r} under {builder.data_path} is not stored as "
@@ -145,13 +146,18 @@ def split_size(builder: Any, split: str) -> int:
     """
     features = builder.info.features
     try:
-        shape, _ = features["image"].shape, features["label"].num_classes
+        image, _ = features["image"], features["label"].num_classes
+        one_each = len(image.shape) == 3 and features["label"].shape == ()
     except (KeyError, TypeError, AttributeError):
-        raise ValueError(
-            f"data set {builder.name!r} is not one of images with a class label each."
-        ) from None
-    if None in shape:
+        one_each = False
+    if not one_each:
+        raise ValueError(f"data set {builder.name!r} is not one of images with a class label each.")
+    if None in image.shape:
         raise ValueError(f"data set {builder.name!r} has images of differing sizes.")
+    if image.np_dtype != np.uint8:
+        raise ValueError(
+            f"data set {builder.name!r} has images of {np.dtype(image.np_dtype)}; allowed is uint8."
+        )
     if split not in builder.info.splits:
         raise ValueError(
             f"data set {builder.name!r} has no split {split!r}; "
@@ -160,16 +166,31 @@ def split_size(builder: Any, split: str) -> int:
     return builder.info.splits[split].num_examples
 
 
+def _check_counts(split: Any) -> None:
+    """Compare what the description says of a split's files with what they hold."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+    for path, declared in zip(split.filepaths, split.shard_lengths, strict=True):
+        held = len(ArrayRecordDataSource(str(path)))
+        if held != declared:
+            raise ValueError(f"{path.name} holds {held} records and is said to hold {declared}")
+
+
 def _decode(builder: Any, source: Any, rows: range) -> cache.Arrays:
-    shape = builder.info.features["image"].shape
-    images, labels = np.empty((len(rows), *shape), np.uint8), np.empty(len(rows), np.int32)
+    shape, count = builder.info.features["image"].shape, len(rows)
+    images, labels = np.empty((0, *shape), np.uint8), np.empty(count, np.int32)
     try:
-        for at in range(0, len(rows), _BATCH):
+        for at in range(0, count, _BATCH):
             batch = source.__getitems__(list(rows[at : at + _BATCH]))
-            for index, record in zip(range(at, at + len(batch)), batch, strict=True):
-                if record["image"].shape != tuple(shape):
-                    raise ValueError(f"image {rows[index]} has shape {record['image'].shape}")
-                images[index], labels[index] = record["image"], record["label"]
+            here = slice(at, at + len(batch))
+            if others := {record["image"].shape for record in batch} - {tuple(shape)}:
+                raise ValueError(f"an image has shape {others.pop()} and is said to have {shape}")
+            if not at:  # what is said of the images is so: room for all of them
+                images = np.empty((count, *shape), np.uint8)
+            images[here] = [record["image"] for record in batch]
+            labels[here] = [record["label"] for record in batch]
+    except MemoryError:
+        raise
     except Exception as error:  # what reads records and pictures has errors of its own
         raise _damaged(builder, error) from error
     return {"images": images, "labels": labels}

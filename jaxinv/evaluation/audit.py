@@ -1,23 +1,23 @@
 """One network audited: proof, sweep over shifts, features, layers and protocols."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Shaped
+from jaxtyping import Shaped
 
 from jaxinv.data import Dataset
 from jaxinv.evaluation import proof, summary
-from jaxinv.evaluation.features import feature_error
-from jaxinv.evaluation.layers import layer_rows
-from jaxinv.evaluation.protocols import chosen, run_protocol
+from jaxinv.evaluation.layers import feature_error, layer_rows
+from jaxinv.evaluation.proof import with_tie_margin
+from jaxinv.evaluation.protocols import applicable, run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
-from jaxinv.evaluation.ties import with_tie_margin
-from jaxinv.shifts import translate
+from jaxinv.shifts import crop_translate, translate
 from jaxinv.symmetry import Certificate
 
 # Images that the layer table and the features' error are measured on.
@@ -34,14 +34,14 @@ class Audit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class AuditPlan:
     """What is done to each network.
 
     Attributes:
       options: the shifts.
       certify: whether to prove.
       layers: whether to go layer by layer.
-      protocols: names of published protocols, see `jaxinv.evaluation.protocols.chosen`.
+      protocols: names of published protocols, see `jaxinv.evaluation.protocols.applicable`.
       directory: where finished shards are kept; None keeps none.
       seed: of everything random.
     """
@@ -58,8 +58,7 @@ def audit(
     subject: Subject,
     dataset: Dataset,
     *,
-    plan: Plan | None = None,
-    says: str = "",
+    plan: AuditPlan | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Audit:
     """Audits one network on one data set.
@@ -68,18 +67,14 @@ def audit(
       subject: the network.
       dataset: its images.
       plan: what is done.
-      says: a sentence for the table.
       progress: called with the number of images finished since the last call.
-
-    Returns:
-      The audit.
 
     Raises:
       ValueError: if the network does not take the images, gives no output per image and class, or
         outputs that are not finite.
       Interrupted: on Ctrl-C; `partial_audit` makes a result of what it carries.
     """
-    plan = plan or Plan()
+    plan = plan or AuditPlan()
     seen = dataclasses.replace(dataset, images=shown_to_the_network(dataset.images, plan.options))
     few = seen.images[:FEW]
     certificate = written = None
@@ -89,7 +84,7 @@ def audit(
             proof.written(certificate), subject, seen.images, batch=plan.options.batch
         )
     found = _swept(subject, dataset, plan=plan, certificate=certificate, progress=progress)
-    made = partial_audit(subject, dataset, found, options=plan.options, says=says)
+    made = partial_audit(subject, dataset, found, options=plan.options)
     if subject.repeats:
         return made
     figures = dict(made.result.figures)
@@ -104,7 +99,7 @@ def audit(
         layers=layer_rows(subject, few, states=states) if plan.layers else (),
         protocols={
             name: run_protocol(name, subject, seen, seed=plan.seed, progress=progress)
-            for name in chosen(plan.protocols, subject, seen.images)
+            for name in applicable(plan.protocols, subject, seen.images)
         },
     )
     return dataclasses.replace(made, result=result)
@@ -114,7 +109,7 @@ def _swept(
     subject: Subject,
     dataset: Dataset,
     *,
-    plan: Plan,
+    plan: AuditPlan,
     certificate: Certificate | None,
     progress: Callable[[int], None],
 ) -> Sweep:
@@ -138,13 +133,6 @@ def shown_to_the_network(
 ) -> Shaped[np.ndarray, "n h2 w2 c"]:
     """The unshifted images as the network sees them: for mode "crop" the window in the middle.
 
-    Args:
-      images: the images.
-      options: of the sweep.
-
-    Returns:
-      The images, or their windows.
-
     Example:
       >>> options = SweepOptions(mode="crop", max_shift=2)
       >>> shown_to_the_network(np.zeros((1, 8, 9, 3)), options).shape
@@ -160,24 +148,11 @@ def partial_audit(
     found: Sweep,
     *,
     options: SweepOptions,
-    says: str = "",
 ) -> Audit:
-    """The figures that follow from a sweep alone, be it of all images or of the first ones.
-
-    Args:
-      subject: the network.
-      dataset: its images.
-      found: the sweep.
-      options: of the sweep.
-      says: a sentence for the table.
-
-    Returns:
-      The audit.
-    """
+    """The figures that follow from a sweep alone, of all images or of the first ones."""
     result = NetworkResult(
         name=subject.name,
         title=subject.title,
-        says=says,
         origin=dict(subject.origin),
         parameters=subject.parameters,
         figures=summary.figures_of(found),
@@ -197,15 +172,7 @@ def partial_audit(
 def shown_pair(
     image: Shaped[np.ndarray, "h w c"], shift: Sequence[int], options: SweepOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An image as the network sees it without and with a shift.
-
-    Args:
-      image: the image; for mode "crop" the larger one.
-      shift: in pixels.
-      options: of the sweep.
-
-    Returns:
-      Both.
+    """An image, for mode "crop" the larger one, as the network sees it without and with a shift.
 
     Example:
       >>> dot = np.zeros((2, 2, 1), np.uint8)
@@ -214,10 +181,9 @@ def shown_pair(
       [[0, 0], [9, 0]]
     """
     if options.mode == "crop":
-        m = options.max_shift or 0
-        down, right = shift
-        height, width = (size - 2 * m for size in image.shape[:2])
-        moved = image[m - down : m - down + height, m - right : m - right + width]
-        return image[m : m + height, m : m + width], moved
-    batch: Array = np.asarray(image)[None]  # type: ignore[assignment]
-    return image, np.asarray(translate(batch, tuple(shift), mode=options.mode))[0]
+        size = [n - 2 * (options.max_shift or 0) for n in image.shape[:2]]
+        move = functools.partial(crop_translate, size=size, axes=(0, 1))
+    else:
+        move = functools.partial(translate, axes=(0, 1), mode=options.mode)
+    before, after = (np.asarray(move(image, tuple(t))) for t in ((0, 0), shift))
+    return before, after

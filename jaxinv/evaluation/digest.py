@@ -27,17 +27,13 @@ _RULES = {
 }
 # Settings of JAX that decide how precisely, and with which generator, a program is computed.
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl")
-# Modules whose objects say all of themselves in their `repr`.
+# Modules of objects that are fully described by their `repr`.
 _TELLING = re.compile(r"(jax|jaxlib|numpy|ml_dtypes|jaxinv)\b")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 
 
 def program_digest(fun: Callable, *args: Any) -> str | None:
-    """Names what a function computes of arguments of a shape.
-
-    Args:
-      fun: a function that JAX can trace.
-      *args: its arguments, or their shapes.
+    """Names what a function that JAX can trace computes of arguments, or of their shapes.
 
     Returns:
       SHA-256 of the program, its constants and all that decides how it is computed, in hex; None

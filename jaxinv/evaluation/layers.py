@@ -1,28 +1,32 @@
 """Layer by layer: where a network loses the symmetry, proved and measured."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped
 
-from jaxinv.evaluation.results import LayerRow
+from jaxinv.evaluation.results import Estimate, LayerRow
 from jaxinv.evaluation.subject import Subject
-from jaxinv.metrics.layers import symmetry_of_layers
+from jaxinv.metrics.layers import layerwise, window_error
+from jaxinv.shifts import translate
+
+Images = Shaped[np.ndarray, "n h w c"]
 
 # The numbers of a row, as `jaxinv.metrics.LayerSymmetry` defines and names them.
 MEASURED = ("lattice_error", "integer_error", "half_pixel_error", "cosine", "aliasing")
+SHIFTS_AT_ONCE = 16
 
 
 def layer_rows(
     subject: Subject,
-    images: Shaped[np.ndarray, "n h w c"],
+    images: Images,
     *,
-    states: Callable[[Callable, Shaped[np.ndarray, "n h w c"]], Sequence[str]] | None = None,
+    states: Callable[[Callable, Images], Sequence[str]] | None = None,
 ) -> tuple[LayerRow, ...]:
-    """One row for each layer of a network whose layers can be seen.
+    """One row for each layer, from input to output; none for a network that shows no layers.
 
     The numbers are those of `jaxinv.metrics.LayerSymmetry`, None where a layer has none.
 
@@ -31,29 +35,16 @@ def layer_rows(
       images: a few images, pixels 0 to 255.
       states: maps a function with a tuple of outputs, and its argument, to the proved state of
         each; without it the column stays empty.
-
-    Returns:
-      The rows, from input to output; none where the network does not say what its layers are.
-
-    Example:
-      >>> import flax.linen as nn
-      >>> from jaxinv.evaluation.subject import of_module
-      >>> conv = nn.Conv(2, (3, 3), padding="CIRCULAR")
-      >>> images = np.arange(64, dtype=np.float32).reshape(1, 8, 8, 1)
-      >>> net = of_module(conv, conv.init(jax.random.key(0), images), name="conv")
-      >>> (row,) = layer_rows(net, images)
-      >>> row.layer, row.shape, row.integer_error < 1e-5
-      ('Conv', (8, 8, 2), True)
     """
     if subject.layers is None:
         return ()
     layers = subject.layers
+    measured = layerwise(layers, jnp.asarray(images, jnp.float32))
 
     def outputs(x):
-        found = layers(x).values()
-        return tuple(value for value in found if jnp.issubdtype(value.dtype, jnp.floating))
+        found = layers(x)
+        return tuple(found[row.name] for row in measured)
 
-    measured = symmetry_of_layers(layers, jnp.asarray(images, jnp.float32))
     proved = states(outputs, images) if states else [""] * len(measured)
     return tuple(
         LayerRow(
@@ -71,76 +62,98 @@ def _known(value: float) -> float | None:
 
 
 def spatial_layers(
-    subject: Subject, images: Shaped[Array, "n h w c"] | Shaped[np.ndarray, "n h w c"]
+    subject: Subject, images: Shaped[Array, "n h w c"] | Images
 ) -> dict[str, tuple[Callable, tuple[int, ...]]]:
     """The layers whose outputs have positions: each as a function of the images, and its stride.
 
-    Args:
-      subject: the network.
-      images: for their shape.
-
-    Returns:
-      From input to output; empty where the network does not say what its layers are.
-
     Example:
-      >>> import flax.linen as nn
-      >>> from jaxinv.evaluation.subject import of_module
-      >>> conv = nn.Conv(2, (3, 3), strides=2)
-      >>> images = np.zeros((1, 8, 8, 1), np.float32)
-      >>> net = of_module(conv, conv.init(jax.random.key(0), images), name="conv")
-      >>> {name: stride for name, (_, stride) in spatial_layers(net, images).items()}
-      {'Conv': (2, 2)}
+      >>> halved = Subject("net", "net", lambda x: x, lambda x: {"halved": x[:, ::2, ::2]})
+      >>> spatial_layers(halved, np.zeros((1, 8, 8, 1)))["halved"][1]
+      (2, 2)
     """
     if subject.layers is None:
         return {}
     layers = subject.layers
-    names: list[str] = []
+    shapes: dict[str, tuple[int, ...]] = {}
 
     def outputs(x):
-        found = layers(x)
-        names[:] = found  # A dict comes back sorted from JAX; here the order is that of the calls.
-        return tuple(found.values())
+        # A dict comes back sorted from JAX; here the order is that of the calls.
+        shapes.update({name: value.shape for name, value in layers(x).items()})
 
-    shapes = jax.eval_shape(outputs, jax.ShapeDtypeStruct(images.shape, np.float32))
-    strides = strides_of(images.shape[1:-1], shapes)
-    return {
-        name: (functools.partial(_layer, layers, name), stride)
-        for name, stride in zip(names, strides, strict=True)
-        if stride is not None
-    }
+    jax.eval_shape(outputs, jax.ShapeDtypeStruct(images.shape, np.float32))
+    strides = _strides_of(images.shape[1:-1], shapes)
+    return {name: (functools.partial(_layer, layers, name), strides[name]) for name in strides}
 
 
 def _layer(layers: Callable, name: str, images: Array) -> Array:
     return layers(images)[name]
 
 
-def strides_of(size: Sequence[int], values: Sequence[Array]) -> list[tuple[int, ...] | None]:
-    """Input pixels per position of each feature map in turn; None for outputs without positions.
+def _strides_of(
+    size: Sequence[int], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, ...]]:
+    """Input pixels per position of each feature map, for the outputs that have positions.
 
     Read off the sizes from one map to the next, rounded down: a VALID convolution has a few
     positions less than its input without skipping any.
 
-    Args:
-      size: positions of the input along each axis.
-      values: the outputs of the layers, from input to output.
-
-    Returns:
-      A stride for each axis, or None.
-
     Example:
-      >>> maps = [jnp.zeros((1, n, n, 1)) for n in (28, 24, 12, 8, 4)]
-      >>> [stride[0] for stride in strides_of((28, 28), maps)]
+      >>> maps = {str(n): (1, n, n, 1) for n in (28, 24, 12, 8, 4)}
+      >>> [stride[0] for stride in _strides_of((28, 28), maps).values()]
       [1, 1, 2, 2, 4]
     """
     stride, before = [1] * len(size), list(size)
-    strides: list[tuple[int, ...] | None] = []
-    for value in values:
-        if value.ndim != len(size) + 2 or min(value.shape[1:-1]) < 2:
-            strides.append(None)
+    strides = {}
+    for name, shape in shapes.items():
+        if len(shape) != len(size) + 2 or min(shape[1:-1]) < 2:
             continue
-        for axis, positions in enumerate(value.shape[1:-1]):
+        for axis, positions in enumerate(shape[1:-1]):
             finer, coarser = positions // before[axis], before[axis] // positions
             stride[axis] = max(1, stride[axis] * max(1, coarser) // max(1, finer))
             before[axis] = positions
-        strides.append(tuple(stride))
+        strides[name] = tuple(stride)
     return strides
+
+
+def feature_error(
+    subject: Subject, images: Images, *, place: int = -1
+) -> tuple[Estimate, tuple[int, ...]] | None:
+    """The largest equivariance error of one feature map over all circular shifts.
+
+    Args:
+      subject: the network.
+      images: a few images.
+      place: which of the outputs with positions; by default the last one, before pooling or
+        flattening; 0 is the first layer.
+
+    Returns:
+      The largest relative error, and the stride whose multiples were tried; None for a network
+      that has no such output or shows no layers.
+    """
+    layers = list(spatial_layers(subject, images).values())
+    if not -len(layers) <= place < len(layers):
+        return None
+    features, stride = layers[place]
+    x = jnp.asarray(images, jnp.float32)
+    whole = tuple(p // s for p, s in zip(x.shape[1:-1], stride, strict=True))
+    rows = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
+    shifts = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(rows))
+    # A loop in Python: on the processor XLA runs convolutions inside its own loops several times
+    # slower than outside. The first shifts come again where the last are fewer.
+    errors = []
+    for start in range(0, len(shifts), SHIFTS_AT_ONCE):
+        some = shifts[np.arange(start, start + SHIFTS_AT_ONCE) % len(shifts)]
+        errors.append(_largest_error(features, x, some, stride, whole))
+    worst = float(np.max(jax.device_get(errors)))  # NaN, where one of them is
+    return Estimate(worst, None, None, len(images), "relative"), stride
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _largest_error(features, x, shifts, stride, whole):
+    base = features(x)
+
+    def error(shift):
+        by = tuple(shift // np.array(stride))
+        return window_error(features(translate(x, tuple(shift))), base, by, whole)
+
+    return jax.vmap(error)(shifts).max()

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import data
-from jaxinv.evaluation.audit import Plan, shown_to_the_network
+from jaxinv.command_line import first_line
+from jaxinv.evaluation.audit import AuditPlan, shown_to_the_network
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.subject import Subject, of_function, of_module
 from jaxinv.evaluation.sweep import SweepOptions
@@ -19,41 +20,38 @@ from jaxinv.training.workdir import read_run
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """What is evaluated, on what, and how."""
+class Networks:
+    """Which networks are evaluated, and on which images."""
 
     checkpoint: tuple[Path, ...] = ()
-    """Workdirs of train.py."""
+    """Workdir of train.py; give it several times to compare."""
     apply: str | None = None
-    """The user's own network, package.module:function."""
+    """Own network, package.module:name: a function of (params, images) or a Flax module; images are
+    float32 (n, H, W, C) from 0 to 1."""
     params: Path | None = None
-    """File of its parameters."""
+    """Its parameters: .npz, .safetensors, .msgpack, or a folder of orbax."""
     params_limit: float = LIMIT
-    """Gigabytes that they may take."""
+    """Gigabytes that the parameters may take in memory; more are not read."""
     dataset: str | None = None
     """Data set; by default the one a checkpoint was trained on, else digits."""
-    split: str = "test"
-    """Split, a slice such as test[:1000] included."""
+    split: str | None = None
+    """Split, a slice such as test[:1000] included; by default test."""
     data_dir: Path | None = None
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
     images: int | None = None
-    """Number of images, the first of the split; None for all."""
-    plan: Plan = dataclasses.field(default_factory=Plan)
+    """Number of images, the first of the split; by default all, in the study 100."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig(Networks):
+    """What is evaluated, on what, and how."""
+
+    plan: AuditPlan = dataclasses.field(default_factory=AuditPlan)
     """What is done to each network."""
 
 
 def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
-    """Loads networks and data set.
-
-    Args:
-      config: which.
-
-    Returns:
-      The networks, and the data set of all of them.
-
-    Raises:
-      ValueError: as `evaluate_networks`.
-    """
+    """Loads the networks, and the data set for all of them; raises as `evaluate_networks`."""
     if not config.checkpoint and config.apply is None:
         raise ValueError("nothing to evaluate: give a checkpoint, or apply with params")
     if config.params is not None and config.apply is None:
@@ -71,7 +69,7 @@ def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
         subjects.append(of_function(config.apply, config.params, limit=config.params_limit))
     names = [subject.name for subject in subjects]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"two networks are called {twice.pop()}; a name stands for one")
+        raise ValueError(f"two networks are called {twice.pop()}; allowed is one name for each")
     chosen = {config.dataset} if config.dataset is not None else {run.dataset for run in trained}
     canvases = {run.canvas for run in trained}
     if len(chosen) > 1 or len(canvases) > 1:
@@ -84,7 +82,7 @@ def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
     if name == "digits" and config.data_dir is not None:
         raise ValueError("data_dir means nothing for digits, which come with scikit-learn")
     stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
-    split = config.split
+    split = "test" if config.split is None else config.split
     if config.images is not None and "[" not in split:
         split += f"[:{config.images}]"  # no more is read than that
     dataset = data.load(
@@ -115,21 +113,10 @@ def _of_checkpoint(path: Path, trained: TrainConfig, *, name: str) -> Iterator[S
 
 
 def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
-    """The first images of a data set.
-
-    Args:
-      dataset: the data set.
-      count: how many; None for all.
-
-    Returns:
-      A data set of so many.
+    """The first images of a data set; all if `count` is None.
 
     Raises:
-      ValueError: if there are not so many.
-
-    Example:
-      >>> len(first_images(data.load(split="test"), 3))
-      3
+      ValueError: if there are fewer.
     """
     if count is None:
         return dataset
@@ -140,18 +127,7 @@ def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
 
 
 def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
-    """Raises unless the images can be shifted so far; before anything is made for each shift.
-
-    Args:
-      dataset: the images.
-      options: the shifts.
-
-    Raises:
-      ValueError: if they cannot.
-
-    Example:
-      >>> check_reach(data.load(split="test[:1]"), SweepOptions(max_shift=4))
-    """
+    """Raises ValueError unless the images can be shifted that far, before anything is computed."""
     height, width = dataset.images.shape[1:3]
     least, m = min(height, width), options.max_shift
     largest = (least - 1) // 2 if options.mode == "crop" else least - 1
@@ -166,16 +142,7 @@ def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
 def check_fits(
     subject: Subject, dataset: data.Dataset, options: SweepOptions | None = None
 ) -> None:
-    """Raises unless a network maps the images to one real output per image and class.
-
-    Args:
-      subject: the network.
-      dataset: the images.
-      options: of the sweep; with mode "crop" the network sees windows of the images.
-
-    Raises:
-      ValueError: if it does not.
-    """
+    """Raises ValueError unless a network maps the images to one real output per image and class."""
     options = options or SweepOptions()
     shape = (2, *shown_to_the_network(dataset.images[:1], options).shape[1:])
     what = f"images of shape {shape[1:]} of {dataset.name}"
@@ -186,7 +153,7 @@ def check_fits(
     except (
         Exception
     ) as error:  # each framework has an error of its own for a shape that does not fit
-        raise ValueError(f"{subject.name} does not take {what}: {_first_line(error)}") from error
+        raise ValueError(f"{subject.name} does not take {what}: {first_line(error)}") from error
     got = getattr(out, "shape", None)
     if got is None or len(got) != 2 or got[0] != 2 or got[1] < dataset.num_classes:
         raise ValueError(
@@ -195,8 +162,3 @@ def check_fits(
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else repr(error)

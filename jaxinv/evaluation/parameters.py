@@ -1,4 +1,4 @@
-"""Trees of parameters from files and folders of anybody's: read as NumPy, up to a limit."""
+"""Trees of parameters from files and folders of any origin: read as NumPy, up to a limit."""
 
 import math
 import re
@@ -11,7 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxinv.command_line import first_line
 from jaxinv.data.quiet import quiet
+from jaxinv.files import read_arrays
 
 # Gigabytes (10^9 bytes) that parameters may take unless more is allowed.
 LIMIT = 8.0
@@ -22,7 +24,7 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
 
     Names in .npz and .safetensors become a tree at "/" (`params/Conv_0/kernel`); names with dots
     stay as they are. Of orbax a checkpoint's folder is read, whatever devices wrote it, or that of
-    a CheckpointManager, whose newest step counts, or of one of its steps.
+    a CheckpointManager (its newest step) or of one of its steps.
 
     Args:
       path: the file or folder.
@@ -34,13 +36,6 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
     Raises:
       ValueError: if it is missing, damaged, of an unknown kind, larger than the limit, or holds
         NaN.
-
-    Example:
-      >>> import tempfile
-      >>> file = Path(tempfile.mkdtemp()) / "weights.npz"
-      >>> np.savez(file, **{"params/dense/bias": np.zeros(3)})
-      >>> read_parameters(file)
-      {'params': {'dense': {'bias': array([0., 0., 0.])}}}
     """
     readers = {".npz": _npz, ".safetensors": _safetensors, ".msgpack": _msgpack}
     if not path.exists():
@@ -63,21 +58,13 @@ def read_parameters(path: Path, *, limit: float = LIMIT) -> Any:
     except ImportError as error:
         raise ValueError(f"reading {path} needs {error.name}: pip install {error.name}") from error
     except Exception as error:  # each format's library has errors of its own for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"params {path} cannot be read: {reason}") from error
+        raise ValueError(f"params {path} cannot be read: {first_line(error)}") from error
     check_not_nan(tree, what=f"params {path}")
     return tree
 
 
 def check_not_nan(tree: Any, *, what: str) -> None:
-    """Raises if a number of a tree of arrays is NaN.
-
-    Args:
-      tree: the arrays.
-      what: what they are, for the message.
-
-    Raises:
-      ValueError: if one is; says where, and how many are.
+    """Raises if a number of a tree of arrays is NaN; says where, and how many are.
 
     Example:
       >>> check_not_nan({"bias": np.array([0.0, np.nan])}, what="the network")
@@ -107,12 +94,9 @@ def _check_size(size: float, limit: float) -> None:
 
 
 def _npz(path: Path, limit: float) -> Any:
-    with path.open("rb") as stream:
-        with zipfile.ZipFile(stream) as archive:
-            _check_size(sum(map(_bytes_of(archive), archive.infolist())), limit)
-        stream.seek(0)
-        with np.load(stream, allow_pickle=False) as file:
-            return _tree({name: file[name] for name in file.files})
+    with zipfile.ZipFile(path) as archive:
+        _check_size(sum(map(_bytes_of(archive), archive.infolist())), limit)
+    return _tree(read_arrays(path))
 
 
 def _bytes_of(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo], int]:
@@ -134,10 +118,8 @@ def _bytes_of(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo], int]:
 
 
 def _safetensors(path: Path, limit: float) -> Any:
-    from safetensors.numpy import load_file
-
     _check_size(path.stat().st_size, limit)
-    return _tree(load_file(path))
+    return _tree(read_arrays(path))
 
 
 def _msgpack(path: Path, limit: float) -> Any:
@@ -178,7 +160,7 @@ def _checkpoint_in(folder: Path) -> Path:
     # Unfinished steps have a longer name.
     steps = {int(m[1]): p for p in inside if (m := re.fullmatch(r"(?:\w*?_)?(\d+)", p.name))}
     if not steps:
-        raise _RefusedError("is no folder that orbax wrote")
+        raise _RefusedError("is not a folder that orbax wrote")
     return _checkpoint_in(steps[max(steps)])
 
 

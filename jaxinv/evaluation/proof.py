@@ -1,52 +1,31 @@
-"""What the certificate says, in the words of the report."""
+"""The certificate in the words of the report, and how close the images come to voiding it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxinv.evaluation.results import short_number
+from jaxinv.evaluation.subject import Subject
+from jaxinv.margins import TIE, declared_margin
 from jaxinv.orbit import OrbitMode
 from jaxinv.symmetry import Certificate, certify
 
+Images = Shaped[np.ndarray, "n h w c"]
 
-def certified(
-    fun: Callable, images: Shaped[np.ndarray, "n h w c"], *, mode: OrbitMode = "wrap"
-) -> Certificate:
-    """Certifies a network.
 
-    Args:
-      fun: from images to outputs.
-      images: for their shape; no value is read.
-      mode: what enters at the border.
-
-    Returns:
-      The certificate.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> certified(lambda x: jnp.mean(x, (1, 2)), np.zeros((1, 4, 4, 1))).only.state.is_invariant
-      True
-    """
+def certified(fun: Callable, images: Images, *, mode: OrbitMode = "wrap") -> Certificate:
+    """Certifies a network on images of a shape; no value is read."""
     return certify(fun, _shape(images), mode=mode)
 
 
 def written(certificate: Certificate) -> dict[str, Any]:
-    """A certificate as the report shows it.
+    """A certificate of one output as the report shows it.
 
-    Args:
-      certificate: of a function with one output.
-
-    Returns:
-      `Certificate.to_dict()` with the keys `verdict`, `first_break` (where the symmetry ends, or
-      where it is first thinned) and `text` in words.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> mean = certified(lambda x: jnp.mean(x, (1, 2)), np.zeros((1, 4, 4, 1)))
-      >>> written(mean)["verdict"]
-      'invariant to every shift'
+    It is `Certificate.to_dict()` with the keys `verdict`, `first_break` (where the symmetry ends,
+    or where it is first thinned) and `text` in words.
     """
     ends = dict.fromkeys(certificate.first_ends.values()) or certificate.breaks[:1]
     return certificate.to_dict() | {
@@ -56,15 +35,8 @@ def written(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-def layer_states(fun: Callable, images: Shaped[np.ndarray, "n h w c"]) -> list[str]:
-    """The proved state of each of a function's outputs, in words.
-
-    Args:
-      fun: from images to a tuple of arrays.
-      images: for their shape.
-
-    Returns:
-      A sentence for each.
+def layer_states(fun: Callable, images: Images) -> list[str]:
+    """The proved state of each output of a function from images to a tuple of arrays, in words.
 
     Example:
       >>> layer_states(lambda x: (x, x[:, ::2, ::2]), np.zeros((1, 4, 4, 1)))
@@ -73,5 +45,51 @@ def layer_states(fun: Callable, images: Shaped[np.ndarray, "n h w c"]) -> list[s
     return [str(output.state) for output in certify(fun, _shape(images)).outputs]
 
 
-def _shape(images: Shaped[np.ndarray, "n h w c"]) -> jax.ShapeDtypeStruct:
+def _shape(images: Images) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(images.shape, np.float32)
+
+
+def with_tie_margin(
+    certificate: Mapping[str, Any], subject: Subject, images: Images, *, batch: int
+) -> dict[str, Any]:
+    """A written certificate with the smallest tie margin of the images, as the network sees them.
+
+    The key `tie_margin` is None where the certificate has no condition, or none that can be
+    measured.
+    """
+    margin = None
+    if certificate["assumptions"]:
+        measure = jax.jit(declared_margin(subject.apply))
+        try:
+            margins = [
+                float(measure(images[start : start + batch]))
+                for start in range(0, len(images), batch)
+            ]
+        except ValueError:  # it is declared where it cannot be measured
+            margins = [np.inf]
+        margin = min(margins) if np.isfinite(margins).any() else None
+    return {**certificate, "tie_margin": margin}
+
+
+def proved(certificate: Mapping[str, Any]) -> str:
+    """The verdict of a written certificate, with how close its images came to voiding it.
+
+    Example:
+      >>> aps = {"verdict": "invariant to every shift", "assumptions": ["no ties"]}
+      >>> proved(aps | {"tie_margin": 0.0123})
+      'invariant to every shift (smallest tie margin 0.012)'
+      >>> proved(aps | {"tie_margin": 0.0})
+      'void on these images, on which components tie; without ties invariant to every shift'
+    """
+    verdict, margin = certificate["verdict"], certificate.get("tie_margin")
+    if margin is None:
+        conditions = "; ".join(certificate.get("assumptions", ()))
+        return f"{verdict} (if {conditions}; not measured)" if conditions else verdict
+    if margin <= TIE:
+        return f"void on these images, on which components tie; without ties {verdict}"
+    return f"{verdict} (smallest tie margin {short_number(margin)})"
+
+
+def closest(certificates: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The certificate, of several with the same verdict, whose images come closest to a tie."""
+    return min(certificates, key=lambda one: np.inf if (m := one.get("tie_margin")) is None else m)

@@ -31,24 +31,9 @@ FRAME = 4
 RADIUS = 3
 # Random pairs for each image.
 PAIRS = 20
+# Random shifts of a batch for EQ-T.
+SHIFTS = 64
 BATCH = 500
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class PerImage:
-    """A figure that is the mean of one number per image."""
-
-    values: Float[Array, " n"]
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["value", "error"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A figure estimated by random draws, with the standard error over the draws."""
-
-    value: Float[Array, ""]
-    error: Float[Array, ""]
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["value"], meta_fields=["unit"])
@@ -60,7 +45,8 @@ class Total:
     unit: str = "share"
 
 
-Figures = Mapping[str, PerImage | Drawn | Total]
+# A figure is the mean of one number per image, an estimate from random draws, or a total.
+Figures = Mapping[str, Float[Array, " n"] | protocols.SampleMean | Total]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +70,11 @@ class Task:
         return height, width
 
     @property
+    def pairs(self) -> protocols.Sample:
+        """Random pairs for each image."""
+        return protocols.Sample(self.key, PAIRS)
+
+    @property
     def framed(self) -> Array:
         """The images in a black frame of `FRAME` pixels."""
         border = (FRAME, FRAME)
@@ -98,12 +89,11 @@ def _all_shifts(task: Task) -> Figures:
         "consistent_and_right": metrics.consistent_accuracy,
     }
     figures = {
-        name: _each(metric(predictions, task.labels, per_image=True))
-        for name, metric in scored.items()
+        name: metric(predictions, task.labels, per_image=True) for name, metric in scored.items()
     }
     return figures | {
-        "consistency": _each(metrics.consistency(predictions, per_image=True)),
-        "top1_change_of_one_pixel": _each(metrics.top1_change(predictions, per_image=True)),
+        "consistency": metrics.consistency(predictions, per_image=True),
+        "top1_change_of_one_pixel": metrics.top1_change(predictions, per_image=True),
     }
 
 
@@ -111,34 +101,27 @@ def _zhang(task: Task) -> Figures:
     crops: dict[str, Any] = {"size": task.size}
     sweep = protocols.diagonal_sweep(task.apply, task.framed, task.labels, **crops)
     return {
-        "crop_consistency_exact": _each(
-            protocols.crop_consistency(task.apply, task.framed, per_image=True, **crops)
+        "crop_consistency_exact": protocols.crop_consistency(
+            task.apply, task.framed, per_image=True, **crops
         ),
-        "crop_consistency_sampled": _drawn(
-            protocols.sampled_crop_consistency(
-                task.key, task.apply, task.framed, pairs=PAIRS, **crops
-            )
+        "crop_consistency_sampled": protocols.crop_consistency(
+            task.apply, task.framed, sample=task.pairs, **crops
         ),
-        "diagonal_accuracy": _each(jnp.mean(sweep.correct, axis=0)),
+        "diagonal_accuracy": jnp.mean(sweep.correct, axis=0),
         "diagonal_probability_deviation": Total(sweep.variation),
     }
 
 
 def _chaman(task: Task) -> Figures:
-    exact = functools.partial(
-        protocols.circular_consistency,
-        task.apply,
-        task.images,
-        max_shift=RADIUS,
-        per_image=True,
-    )
-    drawn = protocols.sampled_circular_consistency(
-        task.key, task.apply, task.images, max_shift=RADIUS, pairs=PAIRS
+    consistency = functools.partial(
+        protocols.circular_consistency, task.apply, task.images, max_shift=RADIUS
     )
     return {
-        "consistency_exact": _each(exact(published=False)),
-        "consistency_without_the_last_shift_exact": _each(exact(published=True)),
-        "consistency_without_the_last_shift_sampled": _drawn(drawn),
+        "consistency_exact": consistency(per_image=True),
+        "consistency_without_the_last_shift_exact": consistency(published=True, per_image=True),
+        "consistency_without_the_last_shift_sampled": consistency(
+            published=True, sample=task.pairs
+        ),
     }
 
 
@@ -147,18 +130,16 @@ def _azulay(task: Task) -> Figures:
     count, height, width, channels = task.images.shape
     smaller = (count, height - FRAME, width - FRAME, channels)
     small = jax.image.resize(task.images, smaller, "linear")
-    found: dict[str, Drawn | Total] = {}
+    found: dict[str, protocols.SampleMean | Total] = {}
     for name, images in (
         ("embedded", protocols.embed(small, canvas=task.size)),
         ("cropped", task.framed),
     ):
-        exact = protocols.one_pixel_change(task.apply, images, size=task.size)
-        drawn = protocols.sampled_one_pixel_change(
-            task.key, task.apply, images, size=task.size, pairs=PAIRS
-        )
+        change = functools.partial(protocols.one_pixel_change, task.apply, images, size=task.size)
+        exact, drawn = change(), change(sample=task.pairs)
         for figure in exact._fields:
             found[f"{name}_{figure}_exact"] = Total(getattr(exact, figure))
-            found[f"{name}_{figure}_sampled"] = _drawn(getattr(drawn, figure))
+            found[f"{name}_{figure}_sampled"] = getattr(drawn, figure)
     return found
 
 
@@ -170,11 +151,11 @@ def _engstrom(task: Task) -> Figures:
     rows = jnp.asarray(protocols.transformation_grid())
     return {
         "natural": Total(grid.natural),
-        "grid_average": _each(jnp.mean(grid.correct, axis=0)),
-        "grid_worst": _each(jnp.all(grid.correct, axis=0)),
+        "grid_average": jnp.mean(grid.correct, axis=0),
+        "grid_worst": jnp.all(grid.correct, axis=0),
         "worst_of_10_of_the_grid_exact": Total(protocols.expected_worst_of(grid.correct, tries=10)),
-        "worst_of_10_of_the_grid_sampled": _drawn(attack(grid=rows)),
-        "worst_of_10_as_published": _drawn(attack()),
+        "worst_of_10_of_the_grid_sampled": attack(grid=rows),
+        "worst_of_10_as_published": attack(),
     }
 
 
@@ -182,8 +163,7 @@ def _adversarial(task: Task) -> Figures:
     found = protocols.search_shifts(task.apply, task.images, task.labels, radius=RADIUS)
     # An image that is wrong as it is has an adversarial shift of length 0.
     return {
-        f"right_within_{radius}_pixels": _each(found.distance > radius)
-        for radius in range(RADIUS + 1)
+        f"right_within_{radius}_pixels": found.distance > radius for radius in range(RADIUS + 1)
     }
 
 
@@ -208,8 +188,9 @@ def _stylegan3(task: Task) -> Figures:
     (features, stride) = list(layers.values())[-1]
     base = features(task.images)
     steps: dict[str, Any] = {"stride": stride[0], "peak": jnp.max(base) - jnp.min(base)}
-    sampled = protocols.sampled_eq_t(task.key, features, task.images, **steps)
-    fractional, _ = protocols.sampled_eq_t_frac(task.key, features, task.images, **steps)
+    shifts = protocols.Sample(task.key, SHIFTS)
+    sampled = protocols.eq_t(features, task.images, sample=shifts, **steps)
+    fractional, _ = protocols.eq_t_frac(features, task.images, sample=shifts, **steps)
     return {
         "eq_t_exact": Total(protocols.eq_t(features, task.images, **steps), "dB"),
         "eq_t_sampled": Total(sampled, "dB"),
@@ -243,41 +224,24 @@ PROTOCOLS: dict[str, Callable[[Task], Figures]] = {
 
 
 def check_protocols(names: Sequence[str]) -> None:
-    """Raises for a protocol that does not exist.
-
-    Args:
-      names: the names.
-
-    Raises:
-      ValueError: if one is unknown.
-
-    Example:
-      >>> check_protocols(["zhang2019", "gruver2023"])
-    """
+    """Raises ValueError for a protocol that does not exist."""
     for name in names:
         if name not in (*PROTOCOLS, "all"):
             raise ValueError(f"protocol is {name!r}; allowed are {', '.join(PROTOCOLS)} and all")
 
 
-def chosen(
+def applicable(
     names: Sequence[str], subject: Subject, images: Shaped[np.ndarray, "n h w c"]
 ) -> tuple[str, ...]:
     """The protocols that are run on a network: those named, or for "all" those that apply to it.
 
-    Args:
-      names: what was asked for.
-      subject: the network; on one that is known by its proof none is run, as each evaluation of it
-        costs a sweep.
-      images: for their shape.
-
-    Returns:
-      Names of `PROTOCOLS`.
+    None is run on a network that is known by its proof, as each evaluation of it costs a sweep.
 
     Raises:
       ValueError: if a name is unknown, or a protocol that is named does not apply to the network.
 
     Example:
-      >>> chosen(["all"], Subject("net", "net", lambda x: x), np.zeros((1, 8, 8, 1)))[-2:]
+      >>> applicable(["all"], Subject("net", "net", lambda x: x), np.zeros((1, 8, 8, 1)))[-2:]
       ('gruver2023', 'biscione2021')
     """
     check_protocols(names)
@@ -323,7 +287,7 @@ def run_protocol(
     """
     if name == "all":
         raise ValueError(f"protocol is 'all'; allowed is one of {', '.join(PROTOCOLS)}")
-    chosen([name], subject, dataset.images)
+    applicable([name], subject, dataset.images)
     names: list[str] = []
 
     @jax.jit
@@ -359,8 +323,8 @@ def _fitting(count: int, most: int) -> int:
 
 def _joined(parts: Sequence[Any], counts: Sequence[int]) -> Estimate:
     first, total = parts[0], sum(counts)
-    if isinstance(first, PerImage):
-        values = np.concatenate([part.values for part in parts])
+    if isinstance(first, np.ndarray):
+        values = np.concatenate(parts)
         if values.dtype == bool:
             return summary.share(values)
         return summary.mean(jnp.asarray(values))
@@ -368,16 +332,8 @@ def _joined(parts: Sequence[Any], counts: Sequence[int]) -> Estimate:
     value = float(weights @ np.array([part.value for part in parts]))
     if isinstance(first, Total):
         return Estimate(value, None, None, total, first.unit)
-    errors = np.array([part.error for part in parts])
+    errors = np.array([part.standard_error for part in parts])
     reach = 1.96 * float(np.sqrt(np.sum((weights * errors) ** 2)))
     if reach == 0:  # Draws that all agree say nothing of their spread.
         return Estimate(value, None, None, total)
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), total)
-
-
-def _each(values: Array) -> PerImage:
-    return PerImage(values)
-
-
-def _drawn(found: protocols.Estimate) -> Drawn:
-    return Drawn(found.value, found.standard_error)

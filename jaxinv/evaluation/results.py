@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxinv.files import write_whole
+from jaxinv.files import write_arrays, write_whole
 
 SCHEMA_VERSION = 1
 
@@ -33,7 +33,7 @@ class Estimate:
 
     Example:
       >>> print(Estimate(0.5, 0.4, 0.6, 100))
-      50.0% (40.0 to 60.0)
+      50.0% (40.0–60.0)
       >>> print(Estimate(3.2e-7, None, None, 100, unit="relative"))
       3.2e-07
     """
@@ -45,25 +45,29 @@ class Estimate:
     unit: str = "share"
 
     def __str__(self) -> str:
-        if self.unit == "share":
-            text, ends = f"{100 * self.value:.1f}%", (f"{100 * (e or 0):.1f}" for e in self.ends)
-        else:
-            unit = "" if self.unit == "relative" else f" {self.unit}"
-            text, ends = f"{figure(self.value)}{unit}", (figure(e or 0) for e in self.ends)
-        return text if self.low is None else f"{text} ({' to '.join(ends)})"
+        interval = self.interval()
+        return f"{self.number} ({interval})" if interval else self.number
 
     @property
-    def ends(self) -> tuple[float | None, float | None]:
-        """The interval."""
-        return self.low, self.high
+    def number(self) -> str:
+        """The value with its unit."""
+        if self.unit == "share":
+            return f"{100 * self.value:.1f}%"
+        return short_number(self.value) + ("" if self.unit == "relative" else f" {self.unit}")
+
+    def interval(self, *, digits: int = 1) -> str:
+        """The ends of a share's interval in percent; empty where there is none."""
+        if self.unit != "share" or self.low is None or self.high is None:
+            return ""
+        return f"{100 * self.low:.{digits}f}–{100 * self.high:.{digits}f}"
 
 
-def figure(value: float) -> str:
+def short_number(value: float) -> str:
     """A number with two or three digits that matter, however small it is.
 
     Example:
-      >>> figure(0.0), figure(2.34e-7), figure(0.1234), figure(12.34), figure(1234.5)
-      ('0', '2.3e-07', '0.123', '12.3', '1234')
+      >>> " ".join(map(short_number, (0.0, 2.34e-7, 0.1234, 12.34, 1234.5)))
+      '0 2.3e-07 0.123 12.3 1234'
     """
     size = abs(value)
     if size == 0 or not math.isfinite(value):
@@ -91,12 +95,8 @@ class LayerRow:
       layer: the module's path, or for programs without modules the program line.
       shape: shape of its output without the images.
       state: the certificate's state, in words.
-      lattice_error: see `jaxinv.metrics.LayerSymmetry`, as for all that is measured; None where
+      lattice_error: as in `jaxinv.metrics.LayerSymmetry`, and so are the other numbers; None where
         that is NaN.
-      integer_error: likewise.
-      half_pixel_error: likewise.
-      cosine: likewise.
-      aliasing: likewise.
     """
 
     layer: str
@@ -133,7 +133,8 @@ class NetworkResult:
       origin: where the weights came from.
       parameters: their number; None if unknown.
       certificate: `Certificate.to_dict()`, with the keys `verdict` and `first_break` in words.
-      figures: the headline figures by name, see `FIGURES`.
+      figures: the headline figures by name: `centred`, `mean`, `worst`, `consistency`,
+        `equivariance_error`, `invariance_error`.
       protocols: figures of published protocols, by protocol and figure.
       curve: columns `shift` (pixels), `accuracy`, `consistency` by the size of the shift.
       radial: columns `radius` (pixels), `sensitivity`: Kauderer-Abrams' radial profile.
@@ -176,17 +177,6 @@ class SeedsRow:
     spread: Mapping[str, float]
 
 
-FIGURES = {
-    "centred": "accuracy on the images as they are",
-    "mean": "accuracy averaged over the set of shifts",
-    "worst": "images that are right at every shift of the set",
-    "consistency": "chance that two random shifts of the set give an image the same prediction",
-    "equivariance_error": "largest relative difference of the features from equivariance, "
-    "over the shifts that the stride allows",
-    "invariance_error": "largest relative change of the outputs under a shift of the set",
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class Results:
     """Everything one command found out.
@@ -219,13 +209,7 @@ class Results:
 
 
 def shift_words(shifts: Mapping[str, Any]) -> str:
-    """The set of shifts in words.
-
-    Args:
-      shifts: as `Results.shifts`.
-
-    Returns:
-      Words that follow "over".
+    """The set of shifts, as in `Results.shifts`, in words that follow "over".
 
     Example:
       >>> shift_words({"mode": "wrap", "max_shift": None, "count": 1024})
@@ -261,19 +245,7 @@ def _plain(value: Any) -> Any:
 
 
 def circumstances(*, seed: int | None, seconds: float) -> dict[str, Any]:
-    """What has to be known to repeat a run: command, versions, device, seed.
-
-    Args:
-      seed: the run's seed.
-      seconds: how long it took.
-
-    Returns:
-      A dictionary for `Results.run`.
-
-    Example:
-      >>> circumstances(seed=0, seconds=1.5)["seed"]
-      0
-    """
+    """What has to be known to repeat a run, for `Results.run`: command, versions, device, seed."""
     import flax
 
     return {
@@ -301,22 +273,9 @@ def save(
       results: what was found.
       maps: arrays by the name `network/quantity`.
       directory: where to; made if missing.
-
-    Raises:
-      OSError: if a file cannot be written; names it.
-
-    Example:
-      >>> import tempfile
-      >>> folder = tempfile.mkdtemp()
-      >>> save(Results(headline="nothing", networks=()), {}, folder)
-      >>> sorted(path.name for path in Path(folder).iterdir())
-      ['maps.npz', 'results.json']
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
     write_whole(directory / "results.json", lambda path: path.write_text(text + "\n"))
-    write_whole(
-        directory / "maps.npz",
-        lambda path: np.savez_compressed(path, allow_pickle=False, **maps),
-    )
+    write_arrays(directory / "maps.npz", maps, compressed=True)

@@ -8,25 +8,21 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit, Plan, audit, partial_audit, shown_to_the_network
+from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, shown_to_the_network
 from jaxinv.evaluation.loading import EvaluationConfig, check_fits, check_reach, subjects_of
-from jaxinv.evaluation.progress import counting, say
-from jaxinv.evaluation.protocols import check_protocols, chosen
+from jaxinv.evaluation.proof import closest, proved
+from jaxinv.evaluation.protocols import applicable, check_protocols
 from jaxinv.evaluation.results import Results, SeedsRow, circumstances, shift_words
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
-from jaxinv.evaluation.ties import closest, proved
+from jaxinv.progress import counting, say
 
 
 def evaluate_networks(
     config: EvaluationConfig, *, progress: Progress | None = None
 ) -> tuple[Results, list[Audit]]:
     """Audits networks on the same images and compares each pair of them.
-
-    Args:
-      config: what to evaluate.
-      progress: a bar to add to.
 
     Returns:
       The results, marked incomplete after Ctrl-C, and an audit for each network that was reached.
@@ -43,7 +39,7 @@ def evaluate_networks(
     for subject in subjects:
         check_fits(subject, dataset, options)
         seen = shown_to_the_network(dataset.images, options)
-        chosen(config.plan.protocols, subject, seen)
+        applicable(config.plan.protocols, subject, seen)
     audits, complete = audit_all(subjects, dataset, plan=config.plan, progress=progress)
     comparisons: list[dict[str, Any]] = []
     for number, first in enumerate(audits):
@@ -69,7 +65,7 @@ def audit_all(
     subjects: Iterable[Subject],
     dataset: data.Dataset,
     *,
-    plan: Plan,
+    plan: AuditPlan,
     progress: Progress | None = None,
     finished: Callable[[Subject, Audit], None] = lambda subject, made: None,
 ) -> tuple[list[Audit], bool]:
@@ -89,7 +85,7 @@ def audit_all(
     try:
         for subject in subjects:
             seen = shown_to_the_network(dataset.images, plan.options)
-            total = len(dataset) * (1 + len(chosen(plan.protocols, subject, seen)))
+            total = len(dataset) * (1 + len(applicable(plan.protocols, subject, seen)))
             with counting(progress, f"shifting images for {subject.name}", total) as advance:
                 try:
                     made = audit(subject, dataset, plan=plan, progress=advance)
@@ -117,20 +113,7 @@ def headline(
     shifts: Mapping[str, Any] | None = None,
     seeds: Sequence[SeedsRow] = (),
 ) -> str:
-    """The verdict on one network, or the comparison of several, in a sentence.
-
-    Args:
-      audits: what was found.
-      shifts: as `Results.shifts`.
-      seeds: rows of trainings of several networks.
-
-    Returns:
-      The sentence.
-
-    Example:
-      >>> headline([])
-      'The evaluation was stopped before an image was finished.'
-    """
+    """The verdict on one network, or the comparison of several, in a sentence."""
     if not audits:
         return "The evaluation was stopped before an image was finished."
     results, over = [made.result for made in audits], shift_words(shifts or {})

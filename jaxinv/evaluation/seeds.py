@@ -13,18 +13,7 @@ from jaxinv.evaluation.sweep import Sweep
 
 
 def seeds_rows(audits: Sequence[Audit]) -> tuple[SeedsRow, ...]:
-    """A row for each training of which several networks were audited on the same images.
-
-    Args:
-      audits: what was found.
-
-    Returns:
-      The rows.
-
-    Example:
-      >>> seeds_rows([])
-      ()
-    """
+    """A row for each training with several networks that were audited on the same images."""
     runs: dict[str, list[Audit]] = {}
     for made in audits:
         runs.setdefault(made.result.run, []).append(made)

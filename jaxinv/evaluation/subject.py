@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxinv.command_line import printable
+from jaxinv.command_line import first_line, printable
 from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
 from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
+from jaxinv.metrics import layer_outputs
 
 Images = Float[Array, "n h w c"]
 
@@ -36,10 +37,10 @@ class Subject:
         say what its layers are.
       variables: all its arrays, for counting parameters.
       origin: where the weights came from, for the report.
-      run: of which training, where that trained several networks which differ in their seed.
-      repeats: it is another one with another seed: only its figures are wanted.
+      run: the training, where that trained several networks which differ in their seed.
+      repeats: the same network with another seed: only its figures are wanted.
       by_proof: its certificate stands for most shifts, see `jaxinv.evaluation.sweep.few_shifts`:
-        for networks of which one evaluation costs as much as a sweep.
+        for networks that take as long to evaluate once as a sweep does.
     """
 
     name: str
@@ -79,14 +80,11 @@ def of_module(
       variables: what `module.init` returned, or a checkpoint.
       name: short name.
       title: a few words.
-      mean: of the data the network was trained on, a number a channel or one for all, see
+      mean: of the data the network was trained on, one number per channel or one for all, see
         `jaxinv.data`.
-      std: likewise.
+      std: of that data, in the same form.
       origin: where the weights came from.
       run: see `Subject`.
-
-    Returns:
-      The subject.
 
     Raises:
       ValueError: if a variable is NaN, or mean or std are no scale of images.
@@ -105,7 +103,7 @@ def of_module(
     options: dict[str, Any] = {"train": False} if takes_train else {}
 
     def prepare(images: Array) -> Array:
-        # One number stands for every channel.
+        # One number is for every channel.
         channels = images.shape[-1] if len(mean) == len(std) == 1 else 1
         return normalise(images, mean=mean * channels, std=std * channels)  # type: ignore[return-value]
 
@@ -114,9 +112,8 @@ def of_module(
         return outputs
 
     def layers(images: Array) -> dict[str, Array]:
-        capture: dict[str, Any] = {"capture_intermediates": True, "mutable": ["intermediates"]}
-        _, state = module.apply(variables, prepare(images), **capture, **options)
-        return _named(state["intermediates"], type(module).__name__)
+        outputs = layer_outputs(module, variables, prepare(images), **options)
+        return _distinct(outputs, whole=type(module).__name__)
 
     return Subject(
         name=printable(name),
@@ -129,33 +126,23 @@ def of_module(
     )
 
 
-def _named(intermediates: Mapping[str, Any], whole: str) -> dict[str, Array]:
-    """Captured outputs by module path, in the order in which the modules finished.
+def _distinct(outputs: Mapping[str, Array], *, whole: str) -> dict[str, Array]:
+    """The activations among the outputs of layers, each once.
 
-    Left out: numbers that are no activations (the phase an adaptive sampler chose), and a module
-    that only hands on what another returned, be it the one inside it or the one before.
+    Left out: numbers that are no activations (the phase that an adaptive sampler chose), and a
+    module that only hands on what another one returned: the one inside it or the one before.
     """
     found: dict[str, Array] = {}
-
-    def collect(node: Mapping[str, Any], path: tuple[str, ...]) -> None:
-        for key, value in node.items():
-            if isinstance(value, Mapping):
-                collect(value, (*path, key))
-            if key != "__call__":  # what a module itself has sown is no output
-                continue
-            # Called more than once, or more than one array returned: numbered.
-            for number, output in enumerate(jax.tree.leaves(value)):
-                if not jnp.issubdtype(jnp.result_type(output), jnp.floating):
-                    continue
-                label = ("/".join(path) or whole) + (f"[{number}]" if number else "")
-                same = next((name for name, other in found.items() if other is output), None)
-                if same is None:
-                    found[label] = output
-                elif same.startswith(f"{label}/"):  # the module around the one that computed it
-                    found.pop(same)
-                    found[label] = output
-
-    collect(intermediates, ())
+    for name, output in outputs.items():
+        if not jnp.issubdtype(output.dtype, jnp.floating):
+            continue
+        label = whole if name == "output" else name.removesuffix("[0]")
+        same = next((other for other, value in found.items() if value is output), None)
+        if same is None:
+            found[label] = output
+        elif same.startswith(f"{label}/"):  # the module around the one that computed it
+            found.pop(same)
+            found[label] = output
     return found
 
 
@@ -171,15 +158,8 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
       parameters: file or folder of its parameters, see `read_parameters`.
       limit: gigabytes that they may take.
 
-    Returns:
-      The subject.
-
     Raises:
       ValueError: if it cannot be imported or called, or the parameters cannot be read.
-
-    Example:
-      >>> of_function("jax.numpy:mean", None).name
-      'jax.numpy:mean'
     """
     value = _imported(path)
     variables = read_parameters(parameters, limit=limit) if parameters else None
@@ -208,7 +188,7 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
 
 
 def _imported(path: str) -> Any:
-    """What `package.module:name` means to somebody standing in the current folder."""
+    """The object that `package.module:name` names, found from the current folder."""
     module_name, colon, name = path.partition(":")
     if not colon or not all((*module_name.split("."), *name.split("."))):
         raise ValueError(f"apply is {path!r}; it has the form package.module:function")
@@ -237,8 +217,7 @@ def _imported(path: str) -> Any:
 
 def _said(error: BaseException) -> str:
     """What an error of the user's code says, and the line that it comes from."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    said = f"{type(error).__name__}: {first}"
+    said = f"{type(error).__name__}: {first_line(error)}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

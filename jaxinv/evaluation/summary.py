@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 from jaxinv import metrics
 from jaxinv.evaluation.results import Estimate, Flip
 from jaxinv.evaluation.sweep import Sweep
+from jaxinv.shifts import centred_shift
 
 FLIPS = 6
 
@@ -17,15 +18,9 @@ FLIPS = 6
 def share(successes: Bool[np.ndarray, " n"]) -> Estimate:
     """A proportion of images with Wilson's interval.
 
-    Args:
-      successes: whether each image counts.
-
-    Returns:
-      The estimate.
-
     Example:
       >>> print(share(np.array([True, True, False, True])))
-      75.0% (30.1 to 95.4)
+      75.0% (30.1–95.4)
     """
     right, count = int(np.sum(successes)), len(successes)
     low, high = metrics.wilson_interval(right, count)
@@ -40,19 +35,11 @@ def mean(
     Equal numbers have equal intervals, in whatever order and under whatever name they come: of
     zeros and ones the mean is a proportion, which has Wilson's interval.
 
-    Args:
-      values: one number per image.
-      unit: of the numbers.
-      seed: of the resampling.
-
-    Returns:
-      The estimate.
-
     Example:
       >>> print(mean(np.array([0.5, 0.5, 0.5])))
-      50.0% (50.0 to 50.0)
+      50.0% (50.0–50.0)
       >>> print(mean(np.array([1.0, 1.0, 0.0, 1.0])))
-      75.0% (30.1 to 95.4)
+      75.0% (30.1–95.4)
     """
     values = np.sort(np.asarray(values, np.float64))
     if unit == "share" and np.isin(values, (0, 1)).all():
@@ -64,14 +51,7 @@ def mean(
 
 
 def figures_of(found: Sweep) -> dict[str, Estimate]:
-    """The headline figures: centred, mean, worst, consistency, invariance_error.
-
-    Args:
-      found: the sweep.
-
-    Returns:
-      Estimates by name, see `jaxinv.evaluation.results.FIGURES`.
-    """
+    """The headline figures: centred, mean, worst, consistency, invariance_error."""
     right = found.predictions == found.labels
     predictions, labels = jnp.asarray(found.predictions), jnp.asarray(found.labels)
     change = np.sqrt(np.sum(found.distance.astype(np.float64) ** 2, axis=-1))
@@ -90,13 +70,8 @@ def figures_of(found: Sweep) -> dict[str, Estimate]:
 def curve_of(found: Sweep) -> dict[str, list[float]]:
     """Accuracy, and agreement with the unshifted prediction, by the size of the shift.
 
-    The size of a shift is its larger component; a circular shift by P - 1 is one by -1.
-
-    Args:
-      found: the sweep.
-
-    Returns:
-      The columns `shift`, `accuracy` and `consistency`.
+    The size of a shift is its larger component, the shortest way round on a torus. The columns are
+    `shift`, `accuracy` and `consistency`.
     """
     sizes = reach_of(found)
     accuracy = np.mean(found.predictions == found.labels, axis=-1)
@@ -110,16 +85,15 @@ def curve_of(found: Sweep) -> dict[str, list[float]]:
 
 
 def reach_of(found: Sweep) -> np.ndarray:
-    """The larger component of each shift, in pixels, the short way round on a torus."""
-    rows = _short_ways(found)
-    return np.maximum(rows[0][:, None], rows[1][None, :])
+    """The larger component of each shift, in pixels, the shortest way round on a torus."""
+    down, right = map(np.abs, _rows(found))
+    return np.maximum(down[:, None], right[None, :])
 
 
-def _short_ways(found: Sweep) -> list[np.ndarray]:
-    rows = [np.abs(np.asarray(row)) for row in found.shifts.rows]
-    if is_torus(found):
-        rows = [np.minimum(row, len(row) - row) for row in rows]
-    return rows
+def _rows(found: Sweep) -> list[np.ndarray]:
+    """The shifts along each axis, the shortest way round on a torus."""
+    rows = [np.asarray(row) for row in found.shifts.rows]
+    return [centred_shift(row, len(row)) for row in rows] if is_torus(found) else rows
 
 
 def is_torus(found: Sweep) -> bool:
@@ -133,15 +107,7 @@ def is_torus(found: Sweep) -> bool:
 def sensitivity_of(found: Sweep) -> Float[np.ndarray, "s1 s2"]:
     """Kauderer-Abrams' sensitivity map, as `jaxinv.metrics.sensitivity_map`, from distances.
 
-    Args:
-      found: the sweep.
-
-    Returns:
-      Mean distance of each shift's outputs to the unshifted ones, over the mean distance between
-      the outputs of two different images; not divided where all images give the same outputs.
-
-    Reference:
-      Kauderer-Abrams (2017), https://arxiv.org/abs/1801.01450.
+    Not divided by the distance between images where all images give the same outputs.
     """
     # Image by image: all pairs at once would take n * n * classes numbers.
     outputs = found.outputs.astype(np.float64)
@@ -163,14 +129,7 @@ def radial_of(found: Sweep) -> dict[str, list[float]]:
 
 
 def maps_of(found: Sweep) -> dict[str, np.ndarray]:
-    """What maps.npz holds of a network: accuracy, confidence, sensitivity, predictions.
-
-    Args:
-      found: the sweep.
-
-    Returns:
-      Arrays with the shifts leading, in the orbit's order.
-    """
+    """What maps.npz holds of a network, with the shifts leading, in the orbit's order."""
     return {
         "accuracy": (found.predictions == found.labels).mean(axis=-1, dtype=np.float32),
         "confidence": found.confidence.mean(axis=-1),
@@ -184,17 +143,12 @@ def maps_of(found: Sweep) -> dict[str, np.ndarray]:
 def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
     """Images that are right as they are and wrong after the smallest shift.
 
-    Args:
-      found: the sweep.
-      limit: at most so many; those whose shift is smallest, then those whose probability of the
-        true class falls most.
-
-    Returns:
-      What happened to each.
+    At most `limit` of them: first those with the smallest shift, then those that lose most
+    probability of the true class.
     """
     start = found.unshifted
-    rows = _short_ways(found)
-    sizes = rows[0][:, None] ** 2 + rows[1][None, :] ** 2
+    down, right = _rows(found)
+    sizes = down[:, None] ** 2 + right[None, :] ** 2
     wrong = (found.predictions != found.labels) & (found.predictions[start] == found.labels)
     # The smallest shift that flips an image, the first among equals.
     size = np.where(wrong, sizes[..., None], np.iinfo(np.int64).max).reshape(-1, found.count)
@@ -214,7 +168,7 @@ def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
                 label=int(found.labels[image]),
                 before=int(found.predictions[(*start, image)]),
                 after=int(found.predictions[(*at, image)]),
-                shift=_short_way(found, at),
+                shift=_shift_at(found, at),
                 confidence_before=float(before[image]),
                 confidence_after=float(after[image]),
             )
@@ -226,16 +180,11 @@ def worst_shift_of(found: Sweep) -> tuple[int, ...]:
     """The shift with the lowest accuracy, the smallest among equals."""
     accuracy = np.mean(found.predictions == found.labels, axis=-1)
     order = np.lexsort((reach_of(found).ravel(), accuracy.ravel()))
-    return _short_way(found, np.unravel_index(order[0], accuracy.shape))
+    return _shift_at(found, np.unravel_index(order[0], accuracy.shape))
 
 
 def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[str, Any]]:
-    """McNemar's test between two networks, centred and at every shift.
-
-    Args:
-      names: of the networks.
-      first: the sweep of the one.
-      second: the sweep of the other, over the same images.
+    """McNemar's test between two networks on the same images, centred and at every shift.
 
     Returns:
       A dictionary for each figure, for `Results.comparisons`.
@@ -265,11 +214,5 @@ def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[st
     return tests
 
 
-def _short_way(found: Sweep, index) -> tuple[int, ...]:
-    shift = found.shifts.shift(tuple(int(i) for i in index))
-    if not is_torus(found):
-        return shift
-    return tuple(
-        t - size if t >= (size + 1) // 2 else t
-        for t, size in zip(shift, found.shifts.sizes, strict=True)
-    )
+def _shift_at(found: Sweep, index) -> tuple[int, ...]:
+    return tuple(int(row[i]) for row, i in zip(_rows(found), index, strict=True))

@@ -1,7 +1,6 @@
 """A network at every shift of every image of a data set: in shards that survive an interruption."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxinv.evaluation.digest import content_digest, program_digest
-from jaxinv.files import write_whole
+from jaxinv.files import read_arrays, write_arrays
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
@@ -45,7 +44,7 @@ class Sweep:
 
     @property
     def unshifted(self) -> tuple[int, ...]:
-        """Index of the shift by nothing."""
+        """Index of the zero shift."""
         return self.shifts.index((0,) * len(self.shifts.shape))
 
     @property
@@ -100,20 +99,9 @@ def sweep(
       directory: where finished shards are kept and found again; None keeps nothing.
       progress: called with the number of images finished since the last call.
 
-    Returns:
-      Predictions, confidences and distances.
-
     Raises:
       ValueError: if there are no images, the options do not fit them, or outputs are not finite.
       Interrupted: on Ctrl-C, with the images that were finished.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> images = np.eye(4, dtype=np.uint8).reshape(1, 4, 4, 1)
-      >>> mean = lambda x: jnp.mean(x * 1.0, axis=(1, 2)) * jnp.array([1.0, 2.0])
-      >>> found = sweep(mean, images, np.array([1]))
-      >>> found.predictions.shape, int(found.predictions.min()), float(found.distance.max())
-      ((4, 4, 1), 1, 0.0)
     """
     options = options or SweepOptions()
     if len(images) == 0 or len(images) != len(labels):
@@ -123,7 +111,14 @@ def sweep(
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
     length = min(options.batch, len(images))
     folder = directory and _folder(directory, apply, images[:length], options)
-    evaluate = _evaluator(apply, shifts.index((0, 0)), options)
+    outputs_at = orbit(
+        apply,
+        mode=options.mode,
+        max_shift=options.max_shift,
+        chunk=options.chunk,
+        share=options.share,
+    )
+    evaluate = _evaluator(outputs_at, shifts.index((0, 0)), shifts.table(), length)
     finished: list[dict[str, np.ndarray]] = []
     try:
         for number, start, stop in _shards(len(images), options.batch):
@@ -131,14 +126,9 @@ def sweep(
             path = folder and folder / f"{number:05}-{content_digest(some, truth)[:16]}.npz"
             shard = _read(path)
             if shard is None:
-                # Every shard is as long as the first, so that nothing compiles twice.
-                made = evaluate(_fill(some, length), _fill(truth, length))
-                _check_finite(made, shifts.table(), count=len(some), start=start)
-                shard = {
-                    k: np.asarray(made[k]).take(range(len(some)), d) for k, d in IMAGES.items()
-                }
+                shard = evaluate(some, truth, start)
                 if path is not None:
-                    write_whole(path, functools.partial(_write, shard))
+                    write_arrays(path, shard)
             finished.append(shard)
             progress(stop - start)
     except KeyboardInterrupt:
@@ -155,52 +145,44 @@ def few_shifts(
     measured: Sequence[tuple[int, int]] = MEASURED,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Sweep:
-    """A sweep of a network that is proved invariant to every shift: a few stand for all.
+    """A sweep of a network that is proved invariant to every shift: a few are enough.
+
+    The shifts that were not evaluated have the values of the unshifted images, and the largest
+    distance that was measured.
 
     Args:
       apply: the network.
       images: the images.
       labels: their classes.
       options: which shifts the sweep speaks of; batch and chunk.
-      measured: the shifts that are evaluated beside the one by nothing.
+      measured: the shifts that are evaluated beside the zero shift.
       progress: called with the number of images finished since the last call.
-
-    Returns:
-      The sweep. The shifts that were not evaluated have the values of the unshifted images, and
-      the largest distance that was measured.
 
     Raises:
       ValueError: if outputs are not finite, or a prediction changes at a measured shift: the
         proof's assumptions fail.
-
-    Example:
-      >>> images, labels = np.eye(8, dtype=np.uint8).reshape(1, 8, 8, 1), np.array([1])
-      >>> pooled = lambda x: jnp.mean(x * 1.0, axis=(1, 2)) * jnp.array([1.0, 2.0])
-      >>> few_shifts(pooled, images, labels).predictions.shape
-      (8, 8, 1)
     """
     options = options or SweepOptions()
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
-    outputs_at = orbit(apply, shifts=((0, 0), *measured), chunk=1, share=False)
-    summarise = jax.jit(lambda x, truth: _figures(outputs_at(x).astype(jnp.float32), truth, (0,)))
-    parts = []
+    at = ((0, 0), *measured)
+    outputs_at = orbit(apply, shifts=at, chunk=1, share=False)
+    # The shifts are a list; a second axis of one shift makes them a grid.
+    length = min(options.batch, len(images))
+    evaluate = _evaluator(lambda x: outputs_at(x)[:, None], (0, 0), np.array(at), length)
+    shards = []
     for _, start, stop in _shards(len(images), options.batch):
-        some = _fill(images[start:stop], min(options.batch, len(images)))
-        part = summarise(some, _fill(labels[start:stop], len(some)))
-        _check_finite(part, np.array([(0, 0), *measured]), count=stop - start, start=start)
-        dims = {name: max(0, dim - 1) for name, dim in IMAGES.items()}
-        parts.append({k: np.asarray(part[k]).take(range(stop - start), d) for k, d in dims.items()})
+        shards.append(evaluate(images[start:stop], labels[start:stop], start))
         progress(stop - start)
-    joined = {k: np.concatenate([p[k] for p in parts], max(0, IMAGES[k] - 1)) for k in IMAGES}
+    joined = _joined(shards)
     if (joined["predictions"] != joined["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
     grid = (*shifts.shape, len(labels))
-    distance = np.broadcast_to(joined["distance"].max(axis=0), grid).copy()
+    distance = np.broadcast_to(joined["distance"].max(axis=(0, 1)), grid).copy()
     distance[shifts.index((0, 0))] = 0
     return Sweep(
         shifts=shifts,
-        predictions=np.broadcast_to(joined["predictions"][0], grid),
-        confidence=np.broadcast_to(joined["confidence"][0], grid),
+        predictions=np.broadcast_to(joined["predictions"][0, 0], grid),
+        confidence=np.broadcast_to(joined["confidence"][0, 0], grid),
         distance=distance,
         outputs=joined["outputs"],
         labels=np.asarray(labels),
@@ -213,7 +195,7 @@ def _folder(
     """Where the shards of a sweep are: the name says all that a shard depends on but its images.
 
     The number of shifts evaluated together is no part of it: it follows the memory free at the
-    moment. None for a program that has no name, of which nothing is found again.
+    moment. None for a program that has no name: its shards are not kept.
     """
     height, width = shift_set(
         images.shape[1:3], mode=options.mode, max_shift=options.max_shift
@@ -229,11 +211,29 @@ def _folder(
     return folder
 
 
+def _evaluator(
+    outputs_at: Callable, unshifted: tuple[int, ...], table: np.ndarray, length: int
+) -> Callable:
+    """A function of some images, their labels and the number of the first; it returns a shard."""
+
+    @jax.jit
+    def figures(images, labels):
+        return _figures(outputs_at(images).astype(jnp.float32), labels, unshifted)
+
+    def evaluate(images, labels, start):
+        # Every shard is as long as the first, so that nothing compiles twice.
+        made, count = figures(_fill(images, length), _fill(labels, length)), len(images)
+        _check_finite(made["finite"], table, count=count, start=start)
+        return {k: np.asarray(made[k]).take(range(count), dim) for k, dim in IMAGES.items()}
+
+    return evaluate
+
+
 def _check_finite(
-    made: dict[str, Array], shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
+    finite: Array, shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
 ) -> None:
-    """Raises if an output is NaN or infinite: its class would be that of no image."""
-    wrong = ~np.asarray(made["finite"]).reshape(len(shifts), -1)[:, :count]
+    """Raises ValueError if an output is NaN or infinite: it has no class."""
+    wrong = ~np.asarray(finite).reshape(len(shifts), -1)[:, :count]
     if wrong.any():
         at = np.flatnonzero(wrong.any(axis=1))
         first = shifts[at[np.abs(shifts[at]).max(axis=1).argmin()]]
@@ -242,22 +242,6 @@ def _check_finite(
             f"of the images {start:,} to {start + count - 1:,}, first at shift "
             f"({first[0]}, {first[1]})"
         )
-
-
-def _evaluator(apply: Apply, unshifted: tuple[int, ...], options: SweepOptions):
-    outputs_at = orbit(
-        apply,
-        mode=options.mode,
-        max_shift=options.max_shift,
-        chunk=options.chunk,
-        share=options.share,
-    )
-
-    @jax.jit
-    def evaluate(images, labels):
-        return _figures(outputs_at(images).astype(jnp.float32), labels, unshifted)
-
-    return evaluate
 
 
 def _figures(outputs: Array, labels: Array, unshifted: tuple[int, ...]) -> dict[str, Array]:
@@ -286,22 +270,23 @@ def _fill(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def _write(shard: dict[str, np.ndarray], path: Path) -> None:
-    np.savez(path, allow_pickle=False, **shard)
-
-
 def _read(path: Path | None) -> dict[str, np.ndarray] | None:
     """A finished shard; None if there is none, or if the file is damaged and has to be redone."""
     if path is None or not path.exists():
         return None
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            return {name: file[name] for name in IMAGES}
+        stored = read_arrays(path)
+        return {name: stored[name] for name in IMAGES}
     except Exception:  # a damaged archive fails in a dozen ways
         return None
 
 
+def _joined(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {
+        name: np.concatenate([s[name] for s in shards], axis=dim) for name, dim in IMAGES.items()
+    }
+
+
 def _join(shards: list[dict[str, np.ndarray]], labels: np.ndarray, shifts: ShiftSet) -> Sweep:
-    joined = {name: np.concatenate([s[name] for s in shards], axis=IMAGES[name]) for name in IMAGES}
-    count = len(joined["outputs"])
-    return Sweep(shifts=shifts, labels=np.asarray(labels[:count]), **joined)
+    joined = _joined(shards)
+    return Sweep(shifts=shifts, labels=np.asarray(labels[: len(joined["outputs"])]), **joined)

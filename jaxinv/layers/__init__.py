@@ -1,6 +1,7 @@
 """What breaks the translation symmetry of a network and what restores it, as Flax linen modules.
 
-Each module stands over a pure function that works without Flax.
+What has no weights is a pure function; in a `flax.linen.Sequential` use `functools.partial` of it,
+or `Downsample` by name.
 """
 
 from jaxinv.layers.activations import ACTIVATIONS as ACTIVATIONS
@@ -8,14 +9,12 @@ from jaxinv.layers.activations import Activation as Activation
 from jaxinv.layers.activations import Polynomial as Polynomial
 from jaxinv.layers.activations import polynomial as polynomial
 from jaxinv.layers.adaptive import AdaptivePolyphaseSampling as AdaptivePolyphaseSampling
-from jaxinv.layers.adaptive import AdaptivePolyphaseUpsampling as AdaptivePolyphaseUpsampling
 from jaxinv.layers.adaptive import LearnablePolyphaseSampling as LearnablePolyphaseSampling
 from jaxinv.layers.adaptive import adaptive_polyphase_sample as adaptive_polyphase_sample
 from jaxinv.layers.blur import FILTERS as FILTERS
-from jaxinv.layers.blur import BlurPool as BlurPool
-from jaxinv.layers.blur import MaxBlurPool as MaxBlurPool
 from jaxinv.layers.blur import blur_filter as blur_filter
 from jaxinv.layers.blur import blur_pool as blur_pool
+from jaxinv.layers.blur import max_blur_pool as max_blur_pool
 from jaxinv.layers.convolution import Conv as Conv
 from jaxinv.layers.convolution import convolve as convolve
 from jaxinv.layers.downsample import DOWNSAMPLES as DOWNSAMPLES
@@ -29,8 +28,6 @@ from jaxinv.layers.heads import global_average as global_average
 from jaxinv.layers.heads import global_max as global_max
 from jaxinv.layers.local import LocallyConnected as LocallyConnected
 from jaxinv.layers.local import locally_connected as locally_connected
-from jaxinv.layers.lowpass import IdealDownsample as IdealDownsample
-from jaxinv.layers.lowpass import IdealUpsample as IdealUpsample
 from jaxinv.layers.lowpass import filtered_nonlinearity as filtered_nonlinearity
 from jaxinv.layers.lowpass import ideal_lowpass as ideal_lowpass
 from jaxinv.layers.lowpass import ideal_upsample as ideal_upsample
@@ -46,8 +43,6 @@ from jaxinv.layers.polyphase import polyphase_norms as polyphase_norms
 from jaxinv.layers.polyphase import polyphase_upsample as polyphase_upsample
 from jaxinv.layers.polyphase import select_phase as select_phase
 from jaxinv.layers.polyphase import tie_margin as tie_margin
-from jaxinv.layers.pooling import AvgPool as AvgPool
-from jaxinv.layers.pooling import MaxPool as MaxPool
 from jaxinv.layers.pooling import avg_pool as avg_pool
 from jaxinv.layers.pooling import max_pool as max_pool
 from jaxinv.layers.transformer import WARPS as WARPS

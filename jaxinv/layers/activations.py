@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxinv.layers.lowpass import filtered_nonlinearity
+from jaxinv.layers.options import check_options
 from jaxinv.layers.spatial import naming
 
 POINTWISE: dict[str, Callable[[Array], Array]] = {
@@ -86,7 +87,7 @@ class Polynomial(nn.Module):
     Attributes:
       init_coefficients: the coefficients at the start, the constant first.
       init_scale: where two learned factors start, of all that goes in and of all that comes out;
-        there are none if `None`.
+        None for no factors.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -104,14 +105,8 @@ class Polynomial(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
-        """Applies the polynomial.
-
-        Args:
-          x: values `(..., c)`.
-
-        Returns:
-          `(..., c)`.
-        """
+        """Applies the polynomial to values `(..., c)`."""
+        check_options(self)
         first = jnp.asarray(self.init_coefficients)[:, None]
         shape = (len(self.init_coefficients), x.shape[-1])
         coefficients = self.param("coefficients", lambda _: jnp.broadcast_to(first, shape))
@@ -151,17 +146,8 @@ class Activation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Applies the activation.
-
-        Args:
-          x: any array; `(n, *spatial, c)` for the filtered ones.
-
-        Returns:
-          An array of the same shape.
-
-        Raises:
-          ValueError: if the name is unknown.
-        """
+        """Applies the activation to any array; the filtered ones take `(n, *spatial, c)`."""
+        check_options(self)
         if callable(self.kind):
             return self.kind(x)
         with naming(self):

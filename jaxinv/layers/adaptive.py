@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.layers.blur import blur_pool
+from jaxinv.layers.blur import smoothed
 from jaxinv.layers.convolution import Conv
 from jaxinv.layers.heads import global_average
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding
 from jaxinv.layers.polyphase import (
     polyphase_components,
-    polyphase_norms,
-    polyphase_upsample,
+    relative_norms,
     select_phase,
     tie_margin,
 )
@@ -68,16 +68,9 @@ def adaptive_polyphase_sample(
     """
     if phase is not None:
         return select_phase(x, phase, stride, assumption=_NO_TIE), phase
-    norms = polyphase_norms(x, stride, criterion=criterion)
+    norms, _ = relative_norms(x, stride, criterion=criterion)
     phase = jnp.argmax(norms, axis=-1).astype(jnp.int32)
     return select_phase(x, phase, stride, assumption=_NO_TIE, margin=tie_margin(norms)), phase
-
-
-def _smoothed(x, taps, padding):
-    """The map behind a filter, or as it is, whatever its type, where one tap is asked for."""
-    if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", minimum=0)):
-        return x
-    return blur_pool(x, 1, taps=taps, padding=padding)
 
 
 class AdaptivePolyphaseSampling(nn.Module):
@@ -117,17 +110,10 @@ class AdaptivePolyphaseSampling(nn.Module):
     def __call__(
         self, x: Float[Array, "n *s c"], phase: Int[Array, "n"] | None = None
     ) -> tuple[Float[Array, "n *t c"], Int[Array, "n"]]:
-        """Samples.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          phase: phases that another branch has chosen, to be used again.
+        """Samples; `phase` may be what another branch has chosen, to be used again.
 
         Returns:
-          The sampled map `(n, *floor(spatial / stride), c)` and the phases.
-
-        Raises:
-          ValueError: if an argument is not allowed, with the layer's name.
+          The sampled map `(n, *floor(spatial / stride), c)` and the phases `(n,)`.
         """
         with naming(self):
             if self.filter_place not in FILTER_PLACES:
@@ -136,22 +122,22 @@ class AdaptivePolyphaseSampling(nn.Module):
                 )
             if self.filter_place == "before":
                 self._refuse_sums_that_tie(spatial_rank(x))
-                x = _smoothed(x, self.taps, self.padding)
+                x = smoothed(x, self.taps, self.padding)
             if phase is None:
-                norms = polyphase_norms(x, self.stride, criterion=self.criterion)
+                norms, _ = relative_norms(x, self.stride, criterion=self.criterion)
                 self.sow("intermediates", "tie_margin", tie_margin(norms))
             y, phase = adaptive_polyphase_sample(
                 x, self.stride, criterion=self.criterion, phase=phase
             )
             if self.filter_place == "after":
-                y = _smoothed(y, self.taps, self.padding)
+                y = smoothed(y, self.taps, self.padding)
             return y, phase
 
     def _refuse_sums_that_tie(self, rank):
         """The filter is zero at Nyquist: the even and the odd positions then have one sum."""
         strides, taps = (
             per_axis(self.stride, rank, "stride"),
-            per_axis(self.taps, rank, "taps", minimum=0),
+            per_axis(self.taps, rank, "taps", least=0),
         )
         halved = any(s == 2 and t > 1 for s, t in zip(strides, taps, strict=True))
         if self.criterion == "l1" and halved:
@@ -160,50 +146,6 @@ class AdaptivePolyphaseSampling(nn.Module):
                 "that is not negative always tie; allowed are another criterion, taps=1, "
                 "filter_place='after'"
             )
-
-
-class AdaptivePolyphaseUpsampling(nn.Module):
-    """The way up that belongs to polyphase sampling: zeros in between, at the phase it came from.
-
-    Sampling and this commute with every circular shift exactly, no roll left.
-
-    Attributes:
-      stride: factor, for all axes or one each.
-      taps: taps of the binomial filter that smooths the result, for all axes or one each; 1 is
-        none.
-      padding: border of that filter.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> x = jnp.array([1.0, 3.0]).reshape(1, 2, 1)
-      >>> AdaptivePolyphaseUpsampling()(x, jnp.array([1])).ravel()
-      Array([0., 1., 0., 3.], dtype=float32)
-
-    Reference:
-      Chaman and Dokmanic, "Truly shift-equivariant convolutional neural networks with adaptive
-      polyphase upsampling" (2021), https://arxiv.org/abs/2105.04040
-    """
-
-    stride: int | Sequence[int] = 2
-    taps: int | Sequence[int] = 1
-    padding: Padding = "CIRCULAR"
-
-    def __call__(self, x: Float[Array, "n *s c"], phase: Int[Array, "n"]) -> Float[Array, "n *t c"]:
-        """Upsamples.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          phase: the phases at which it was sampled.
-
-        Returns:
-          `(n, *(spatial * stride), c)`.
-
-        Raises:
-          ValueError: if the stride or the filter is not allowed, with the layer's name.
-        """
-        with naming(self):
-            y = polyphase_upsample(x, phase, self.stride)
-            return _smoothed(y, self.taps, self.padding)
 
 
 class LearnablePolyphaseSampling(nn.Module):
@@ -253,17 +195,11 @@ class LearnablePolyphaseSampling(nn.Module):
           train: straight-through choice in place of the hard one.
 
         Returns:
-          The sampled map `(n, *floor(spatial / stride), c)` and the phases.
-
-        Raises:
-          ValueError: if the stride or the temperature is not allowed, with the layer's name.
+          The sampled map `(n, *floor(spatial / stride), c)` and the phases `(n,)`.
         """
+        check_options(self)
         with naming(self):
             strides = per_axis(self.stride, spatial_rank(x), "stride")
-            if not self.temperature > 0:
-                raise ValueError(f"temperature is {self.temperature}; allowed are values above 0")
-            if self.hidden is not None:
-                per_axis(self.hidden, 1, "hidden")
             components = polyphase_components(x, strides)
         if phase is not None:
             return select_phase(x, phase, strides, assumption=_NO_TIED_LOGITS), phase
@@ -284,7 +220,7 @@ class LearnablePolyphaseSampling(nn.Module):
         if self.has_rng("dropout"):
             logits += jax.random.gumbel(self.make_rng("dropout"), logits.shape, logits.dtype)
         phase = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        soft = jax.nn.softmax(logits / self.temperature, axis=-1)
+        soft = jax.nn.softmax(logits / float(self.temperature), axis=-1)
         hard = jax.nn.one_hot(phase, len(components), dtype=soft.dtype)
         weights = hard + soft - jax.lax.stop_gradient(soft)
         spread = (-1, *[1] * (x.ndim - 1))

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Sequence
 
-import flax.linen as nn
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from jaxinv.layers.padding import Padding, pad, padding_per_axis, window_padding
 from jaxinv.layers.pooling import max_pool
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank, summed_in_float32
+from jaxinv.layers.spatial import per_axis, spatial_rank, summed_in_float32
 
 FILTERS: tuple[str, ...] = ("binomial", "rectangular", "triangular")
 MAX_TAPS = 7
@@ -42,7 +41,7 @@ def blur_filter(kind: str = "binomial", taps: int = 3) -> Float[np.ndarray, "k"]
     """
     if kind not in FILTERS:
         raise ValueError(f"filter is {kind!r}; allowed are {', '.join(FILTERS)}")
-    (taps,) = per_axis(taps, 1, "taps", minimum=0)
+    (taps,) = per_axis(taps, 1, "taps", least=0)
     if not 1 <= taps <= MAX_TAPS:
         raise ValueError(f"filter has {taps} taps; allowed are 1 to {MAX_TAPS}")
     weights = {
@@ -93,7 +92,7 @@ def blur_pool(
       https://arxiv.org/abs/1904.11486
     """
     rank = spatial_rank(x)
-    steps, counts = per_axis(stride, rank, "stride"), per_axis(taps, rank, "taps", minimum=0)
+    steps, counts = per_axis(stride, rank, "stride"), per_axis(taps, rank, "taps", least=0)
     names = padding_per_axis(padding, rank)
     filters = [blur_filter(kind, count).astype(x.dtype) for count in counts]
     for index, (step, weights, name) in enumerate(zip(steps, filters, names, strict=True)):
@@ -110,85 +109,51 @@ def blur_pool(
     return x
 
 
-class BlurPool(nn.Module):
-    """`blur_pool` as a module: period `stride` under circular shifts, small errors in between.
-
-    Attributes:
-      stride: step, for all axes or one each.
-      kind: `"binomial"`, `"rectangular"` or `"triangular"`.
-      taps: number of taps, 1 to 7, for all axes or one each.
-      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> BlurPool(stride=3)(jnp.zeros((1, 9, 12, 3))).shape
-      (1, 3, 4, 3)
-
-    Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019),
-      https://arxiv.org/abs/1904.11486
-    """
-
-    stride: int | Sequence[int] = 2
-    kind: str = "binomial"
-    taps: int | Sequence[int] = 3
-    padding: Padding = "REFLECT"
-
-    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
-        """Applies `blur_pool`.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, c)`.
-
-        Raises:
-          ValueError: as `blur_pool`, with the layer's name.
-        """
-        with naming(self):
-            return blur_pool(x, self.stride, kind=self.kind, taps=self.taps, padding=self.padding)
+def smoothed(
+    x: Float[Array, "n *s c"], taps: int | Sequence[int], padding: Padding
+) -> Float[Array, "n *s c"]:
+    """The map behind a binomial filter, or as it is, whatever its type, for a single tap."""
+    padding_per_axis(padding, spatial_rank(x))  # also where it goes unused
+    if all(count == 1 for count in per_axis(taps, spatial_rank(x), "taps", least=0)):
+        return x
+    return blur_pool(x, 1, taps=taps, padding=padding)
 
 
-class MaxBlurPool(nn.Module):
-    """Max pooling taken apart: the maximum at stride 1, which keeps every shift, then `BlurPool`.
+def max_blur_pool(
+    x: Float[Array, "n *s c"],
+    window: int | Sequence[int] = 2,
+    *,
+    stride: int | Sequence[int] = 2,
+    kind: str = "binomial",
+    taps: int | Sequence[int] = 3,
+    padding: Padding = "REFLECT",
+) -> Float[Array, "n *t c"]:
+    """Max pooling taken apart: the maximum at stride 1, which keeps every shift, then `blur_pool`.
 
-    Attributes:
-      window: positions of the maximum.
+    Args:
+      x: signal `(n, *spatial, c)`.
+      window: positions of the maximum, for all axes or one each.
       stride: step of the subsampling.
-      kind: `"binomial"`, `"rectangular"` or `"triangular"`.
+      kind: one of `FILTERS`.
       taps: number of taps, 1 to 7, for all axes or one each.
-      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis, for the maximum (SAME: minus
-        infinity) and the filter.
+      padding: one of `PADDINGS`, or one for each axis, for the maximum (SAME: minus infinity) and
+        the filter.
+
+    Returns:
+      `(n, *ceil(spatial / stride), c)`, but for VALID and FULL padding.
+
+    Raises:
+      ValueError: as `max_pool` and `blur_pool`.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> MaxBlurPool()(jnp.zeros((1, 8, 8, 3))).shape
-      (1, 4, 4, 3)
+      >>> x = jnp.array([0.0, 4.0, 0.0, 0.0]).reshape(1, 4, 1)
+      >>> max_blur_pool(x, padding="CIRCULAR").ravel()
+      Array([3., 1.], dtype=float32)
 
     Reference:
       Zhang, "Making convolutional networks shift-invariant again" (2019),
       https://arxiv.org/abs/1904.11486
     """
-
-    window: int | Sequence[int] = 2
-    stride: int | Sequence[int] = 2
-    kind: str = "binomial"
-    taps: int | Sequence[int] = 3
-    padding: Padding = "REFLECT"
-
-    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
-        """Applies the maximum, the filter and the subsampling.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, c)`.
-
-        Raises:
-          ValueError: as `max_pool` and `blur_pool`, with the layer's name.
-        """
-        with naming(self):
-            x = max_pool(x, self.window, padding=self.padding)
-            return blur_pool(x, self.stride, kind=self.kind, taps=self.taps, padding=self.padding)
+    x = max_pool(x, window, padding=padding)
+    return blur_pool(x, stride, kind=kind, taps=taps, padding=padding)

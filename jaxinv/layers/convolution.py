@@ -8,23 +8,13 @@ import jax
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, padding_per_axis, window_paddings
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
 
 def dimension_numbers(rank: int) -> lax.ConvDimensionNumbers:
-    """Channels-last layout of `lax` convolutions: `(n, *spatial, c)` and `(*window, in, out)`.
-
-    Args:
-      rank: the number of spatial axes.
-
-    Returns:
-      The dimension numbers for `lax.conv_general_dilated`.
-
-    Example:
-      >>> dimension_numbers(1).lhs_spec
-      (0, 2, 1)
-    """
+    """Channels-last layout of `lax` convolutions: `(n, *spatial, c)` and `(*window, in, out)`."""
     spatial = tuple(range(1, rank + 1))
     kernel = (rank + 1, rank, *range(rank))
     return lax.ConvDimensionNumbers((0, rank + 1, *spatial), kernel, (0, rank + 1, *spatial))
@@ -79,11 +69,7 @@ def convolve(
     if kernel.ndim != rank + 2:
         raise ValueError(f"kernel has shape {kernel.shape}; {rank} spatial axes need {rank + 2}")
     channels, features = x.shape[-1], kernel.shape[-1]
-    if groups < 1 or channels % groups or features % groups:
-        raise ValueError(
-            f"groups is {groups}; allowed are divisors of both {channels} input channels and "
-            f"{features} features"
-        )
+    _check_groups(groups, channels, features)
     if kernel.shape[-2] * groups != channels:
         raise ValueError(
             f"kernel reads {kernel.shape[-2]} channels in {groups} groups, the input has {channels}"
@@ -106,6 +92,15 @@ def convolve(
         dimension_numbers=dimension_numbers(rank),
         feature_group_count=groups,
     )
+
+
+def _check_groups(groups: int, channels: int, features: int) -> None:
+    (groups,) = per_axis(groups, 1, "groups")
+    if channels % groups or features % groups:
+        raise ValueError(
+            f"groups is {groups}; allowed are divisors of both {channels} input channels and "
+            f"{features} features"
+        )
 
 
 class Conv(nn.Module):
@@ -144,28 +139,13 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
-        """Applies the convolution.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, features)`.
-
-        Raises:
-          ValueError: as `convolve`, with the layer's name.
-        """
+        """Maps `(n, *spatial, c)` to `(n, *out, features)`."""
+        check_options(self)
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
             channels = x.shape[-1]
-            per_axis(self.features, 1, "features")
             groups = channels if self.groups == "depthwise" else self.groups
-            per_axis(groups, 1, "groups")
-            if groups < 1 or channels % groups or self.features % groups:
-                raise ValueError(
-                    f"groups is {groups}; allowed are divisors of both {channels} input channels "
-                    f"and {self.features} features"
-                )
+            _check_groups(groups, channels, self.features)
             kernel = self.param(
                 "kernel", self.kernel_init, (*window, channels // groups, self.features)
             )

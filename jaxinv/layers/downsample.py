@@ -1,11 +1,14 @@
 """Downsampling by name: one argument of a network decides how it halves its maps."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxinv.layers.adaptive import AdaptivePolyphaseSampling, LearnablePolyphaseSampling
-from jaxinv.layers.blur import blur_pool
+from jaxinv.layers.blur import blur_pool, max_blur_pool
 from jaxinv.layers.lowpass import ideal_lowpass
 from jaxinv.layers.padding import Padding, circular_or
 from jaxinv.layers.pooling import avg_pool, max_pool
@@ -53,13 +56,39 @@ def subsample(x: Float[Array, "n *s c"], stride: int) -> Float[Array, "n *t c"]:
     return lax.slice(x, (0,) * x.ndim, x.shape, (1, *strides, 1))
 
 
+def _tiled(pool: Callable) -> Callable:
+    """A pool whose windows tile the map.
+
+    They look beyond the border only where the stride does not divide the size; circular maps have
+    no border.
+    """
+
+    def tiled(x, stride, padding):
+        tiling = circular_or("VALID", padding, spatial_rank(x))
+        return pool(x, stride, stride=stride, padding=tiling)
+
+    return tiled
+
+
+# What samples at fixed places, as functions of (x, stride, padding).
+_FIXED: dict[str, Callable] = {
+    "stride": lambda x, stride, padding: subsample(x, stride),
+    "max": _tiled(max_pool),
+    "avg": _tiled(avg_pool),
+    "blur": lambda x, stride, padding: blur_pool(x, stride, padding=padding),
+    "maxblur": lambda x, stride, padding: max_blur_pool(x, stride, stride=stride, padding=padding),
+    "ideal": lambda x, stride, padding: ideal_lowpass(x, stride, subsample=True),
+    "none": lambda x, stride, padding: x,
+}
+
+
 class Downsample(nn.Module):
     """Makes a map smaller by `stride`, in the way that `kind` names.
 
     Attributes:
       kind: one of `DOWNSAMPLES`. `"stride"` keeps every stride-th position, `"max"` and `"avg"`
-        pool windows of `stride` positions, `"blur"` and `"maxblur"` filter before (`BlurPool`,
-        `MaxBlurPool`), `"aps"` and `"lps"` choose the phase from the data (adaptive and learnable
+        pool windows of `stride` positions, `"blur"` and `"maxblur"` filter before (`blur_pool`,
+        `max_blur_pool`), `"aps"` and `"lps"` choose the phase from the data (adaptive and learnable
         polyphase sampling), `"ideal"` filters ideally, `"none"` leaves the map as it is.
       stride: the factor. Of `n` positions `"stride"` and `"blur"` keep `ceil(n / stride)`, the
         polyphase kinds `floor`, pools as many windows as fit, with CIRCULAR padding `ceil`; where
@@ -69,10 +98,11 @@ class Downsample(nn.Module):
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> x = jnp.zeros((1, 8, 8, 3))
-      >>> (y, phase), _ = Downsample("max").init_with_output(jax.random.key(0), x)
-      >>> y.shape, phase
-      ((1, 4, 4, 3), None)
+      >>> x = jnp.arange(4.0).reshape(1, 4, 1)
+      >>> Downsample("max").apply({}, x).ravel()
+      Array([1., 3.], dtype=float32)
+      >>> Downsample("aps").apply({}, x, return_phase=True)[1]
+      Array([1], dtype=int32)
     """
 
     kind: str = "max"
@@ -86,43 +116,26 @@ class Downsample(nn.Module):
         phase: Int[Array, "n"] | None = None,
         *,
         train: bool = False,
-    ) -> tuple[Float[Array, "n *t c"], Int[Array, "n"] | None]:
-        """Downsamples.
+        return_phase: bool = False,
+    ) -> Any:
+        """Maps `(n, *spatial, c)` to a smaller map, with `return_phase` also to phases `(n,)`.
 
         Args:
           x: signal `(n, *spatial, c)`.
-          phase: the phases another branch of the network chose, to be used again.
+          phase: the phases that another branch of the network chose, to be used again.
           train: whether random choices may be made.
-
-        Returns:
-          The smaller map and the phases chosen from the data, `None` where there is no choice.
-
-        Raises:
-          ValueError: if the name is unknown, or as the layer it names.
+          return_phase: return the phases that were chosen as well, None where there is no choice.
         """
         with naming(self):
-            rank = spatial_rank(x)
-            per_axis(self.stride, rank, "stride")  # also where it goes unused
-            # Windows of pools tile the map, so they look beyond the border only where the stride
-            # does not divide the size; circular maps have no border.
-            tiling = circular_or("VALID", self.padding, rank)
-            if self.kind == "none":
-                return x, None
-            if self.kind == "stride":
-                return subsample(x, self.stride), None
-            if self.kind == "max":
-                return max_pool(x, self.stride, stride=self.stride, padding=tiling), None
-            if self.kind == "avg":
-                return avg_pool(x, self.stride, stride=self.stride, padding=tiling), None
-            if self.kind == "blur":
-                return blur_pool(x, self.stride, padding=self.padding), None
-            if self.kind == "maxblur":
-                x = max_pool(x, self.stride, padding=self.padding)
-                return blur_pool(x, self.stride, padding=self.padding), None
-            if self.kind == "ideal":
-                return ideal_lowpass(x, self.stride, subsample=True), None
+            per_axis(self.stride, spatial_rank(x), "stride")  # also where it goes unused
             if self.kind == "aps":
-                return AdaptivePolyphaseSampling(self.stride, name="aps")(x, phase)
-            if self.kind == "lps":
-                return LearnablePolyphaseSampling(self.stride, name="lps")(x, phase, train=train)
-            raise ValueError(f"downsample is {self.kind!r}; allowed are {', '.join(DOWNSAMPLES)}")
+                x, phase = AdaptivePolyphaseSampling(self.stride, name="aps")(x, phase)
+            elif self.kind == "lps":
+                sampling = LearnablePolyphaseSampling(self.stride, name="lps")
+                x, phase = sampling(x, phase, train=train)
+            elif self.kind in _FIXED:
+                x, phase = _FIXED[self.kind](x, self.stride, self.padding), None
+            else:
+                allowed = ", ".join(DOWNSAMPLES)
+                raise ValueError(f"downsample is {self.kind!r}; allowed are {allowed}")
+        return (x, phase) if return_phase else x

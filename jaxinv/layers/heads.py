@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxinv.arguments import as_inexact
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank
+from jaxinv.layers.options import check_options
+from jaxinv.layers.spatial import naming, spatial_rank
 
 HEADS: tuple[str, ...] = ("flatten", "gap", "gmp", "attention")
 
@@ -144,20 +145,10 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n d"]:
-        """Applies the head.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, d)`.
-
-        Raises:
-          ValueError: if the head is unknown or `x` has no spatial axis.
-        """
+        """Maps `(n, *spatial, c)` to `(n, d)`."""
+        check_options(self)
         with naming(self):
             if self.kind == "attention":
-                per_axis(self.queries, 1, "queries")
                 shape = (self.queries, x.shape[-1])
                 return attention_pool(x, self.param("queries", nn.initializers.normal(1.0), shape))
             pools = {"flatten": flatten, "gap": global_average, "gmp": global_max}

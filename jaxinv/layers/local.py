@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, window_paddings
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
@@ -20,21 +21,9 @@ def patches(
     stride: int | Sequence[int] = 1,
     padding: Padding = "SAME",
 ) -> Float[Array, "n *t kc"]:
-    """The neighbourhood of each position, laid out along the channels.
+    """The neighbourhood of each position, laid out along the channels: `(n, *out, taps * c)`.
 
     `y[n, i, j * c + d] = x[n, i * stride + j - before, d]` with the taps `j` in row-major order.
-
-    Args:
-      x: signal `(n, *spatial, c)`.
-      window: taps along each axis, or for all.
-      stride: step of the window.
-      padding: one of `PADDINGS`, or one for each axis.
-
-    Returns:
-      `(n, *out, taps * c)`.
-
-    Raises:
-      ValueError: if the window or stride is below 1 or the window is larger than the padded map.
 
     Example:
       >>> import jax.numpy as jnp
@@ -143,21 +132,11 @@ class LocallyConnected(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
-        """Applies the layer.
-
-        Args:
-          x: signal `(n, *spatial, c)`, the spatial sizes those of the initialisation.
-
-        Returns:
-          `(n, *out, features)`.
-
-        Raises:
-          ValueError: as `locally_connected`, with the layer's name.
-        """
+        """Maps `(n, *spatial, c)`, of the sizes at initialisation, to `(n, *out, features)`."""
+        check_options(self)
         with naming(self):
             rank = spatial_rank(x)
             taps = per_axis(self.kernel_size, rank, "kernel_size")
-            per_axis(self.features, 1, "features")
             strides = per_axis(self.stride, rank, "stride")
             widths = window_paddings(x.shape[1:-1], taps, strides=strides, padding=self.padding)
             sizes = [

@@ -11,7 +11,6 @@ the other.
 import math
 from collections.abc import Callable, Sequence
 
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -20,7 +19,7 @@ from jaxtyping import Array, Float
 from jaxinv.arguments import check_callable
 from jaxinv.layers.convolution import dimension_numbers
 from jaxinv.layers.padding import pad, window_padding
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank, summed_in_float32
+from jaxinv.layers.spatial import per_axis, spatial_rank, summed_in_float32
 
 
 def dirichlet(positions: Float[np.ndarray, "..."], period: int, band: int) -> np.ndarray:
@@ -31,13 +30,6 @@ def dirichlet(positions: Float[np.ndarray, "..."], period: int, band: int) -> np
       period: samples in a period, `P`.
       band: the highest frequency kept, in cycles a period.
 
-    Returns:
-      Values of the same shape, in float64.
-
-    Example:
-      >>> dirichlet(np.arange(4.0), period=4, band=0)
-      array([0.25, 0.25, 0.25, 0.25])
-
     Reference:
       Oppenheim and Schafer, "Discrete-time signal processing" (2010), section 8.6
     """
@@ -46,14 +38,7 @@ def dirichlet(positions: Float[np.ndarray, "..."], period: int, band: int) -> np
 
 
 def band_below(size: int, stride: int = 1) -> int:
-    """The highest frequency strictly below the Nyquist frequency of `size / stride` samples.
-
-    Args:
-      size: samples in a period.
-      stride: the factor by which they will be thinned.
-
-    Returns:
-      The frequency in cycles a period.
+    """The highest frequency, in cycles a period, below Nyquist's for `size / stride` samples.
 
     Example:
       >>> band_below(32, 2), band_below(5)
@@ -151,14 +136,6 @@ def lowpass_for_product(x: Float[Array, "n *s c"], stride: int) -> Float[Array, 
     Args:
       x: signal `(n, *spatial, c)`, taken as periodic.
       stride: the thinning that follows, at least 2.
-
-    Returns:
-      An array of the same shape.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> lowpass_for_product(jnp.ones((1, 8, 1)), 4).shape
-      (1, 8, 1)
 
     Reference:
       Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085,
@@ -275,74 +252,3 @@ def filtered_nonlinearity(
         y = jnp.moveaxis(y.reshape(-1, factor, *spatial), 1, -1)
         y = _join(y, axis, factor)
     return _batch_to_channels(y, c)
-
-
-class IdealDownsample(nn.Module):
-    """Ideal low-pass filter and subsampling: commutes with whole and fractional circular shifts.
-
-    In whole positions the period is `stride`; a shift by any other `t` moves the output by the
-    fraction `t / stride` (Fourier interpolation), if the stride divides the size. Followed by
-    anything that commutes with fractional shifts and global average pooling, it is invariant to
-    every shift.
-
-    Attributes:
-      stride: step, for all axes or one each.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> IdealDownsample()(jnp.ones((1, 8, 12, 3))).shape
-      (1, 4, 6, 3)
-
-    Reference:
-      Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085
-    """
-
-    stride: int | Sequence[int] = 2
-
-    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
-        """Applies `ideal_lowpass` with subsampling.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *ceil(spatial / stride), c)`.
-
-        Raises:
-          ValueError: if the stride is not allowed, with the layer's name.
-        """
-        with naming(self):
-            return ideal_lowpass(x, self.stride, subsample=True)
-
-
-class IdealUpsample(nn.Module):
-    """Fourier interpolation: commutes with whole and fractional circular shifts.
-
-    Attributes:
-      stride: factor, for all axes or one each.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> IdealUpsample(3)(jnp.ones((1, 4, 3))).shape
-      (1, 12, 3)
-
-    Reference:
-      Michaeli, Michaeli and Soudry, "Alias-free convnets" (2023), https://arxiv.org/abs/2303.08085
-    """
-
-    stride: int | Sequence[int] = 2
-
-    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
-        """Applies `ideal_upsample`.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *(spatial * stride), c)`.
-
-        Raises:
-          ValueError: if the stride is not allowed, with the layer's name.
-        """
-        with naming(self):
-            return ideal_upsample(x, self.stride)

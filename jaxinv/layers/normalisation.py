@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxinv.layers.spatial import naming, summed_in_float32
+from jaxinv.layers.spatial import magnitude, naming, summed_in_float32
 
 NORMS: tuple[str, ...] = ("none", "batch", "layer", "alias_free")
 
@@ -40,8 +40,10 @@ def alias_free_norm(x: Float[Array, "n *s c"], *, epsilon: float = 1e-6) -> Floa
         raise ValueError(f"input has dtype {x.dtype}; allowed are real numbers")
     centred = x - jnp.mean(x, axis=-1, keepdims=True)
     over = tuple(range(1, x.ndim))
+    scale = jnp.maximum(magnitude(centred, over), 1)
+    centred = centred / scale
     variance = jnp.mean(centred * centred, axis=over, keepdims=True)
-    return centred * lax.rsqrt(variance + epsilon)
+    return centred * lax.rsqrt(variance + epsilon / scale / scale)
 
 
 class Norm(nn.Module):
@@ -66,18 +68,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *s c"]:
-        """Normalises.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          An array of the same shape.
-
-        Raises:
-          ValueError: if the name is unknown.
-        """
+        """Normalises `(n, *spatial, c)`, in training with the statistics of the batch."""
         if self.kind == "none":
             return x
         if self.kind == "batch":

@@ -20,35 +20,13 @@ Padding = str | Sequence[str]
 
 
 def check_padding(padding: str) -> None:
-    """Raises if `padding` is not the name of a padding mode.
-
-    Args:
-      padding: the name to check.
-
-    Raises:
-      ValueError: if it is unknown; the message lists the known ones.
-
-    Example:
-      >>> check_padding("circular")
-      Traceback (most recent call last):
-      ValueError: padding is 'circular'; allowed are SAME, CIRCULAR, REFLECT, EDGE, VALID, FULL
-    """
+    """Raises ValueError if `padding` is not the name of a padding mode."""
     if padding not in PADDINGS:
         raise ValueError(f"padding is {padding!r}; allowed are {', '.join(PADDINGS)}")
 
 
 def padding_per_axis(padding: Padding, rank: int) -> tuple[str, ...]:
     """One padding mode per spatial axis, from one for all of them or a sequence.
-
-    Args:
-      padding: one of `PADDINGS`, or one for each spatial axis.
-      rank: the number of spatial axes.
-
-    Returns:
-      `rank` names.
-
-    Raises:
-      ValueError: if a name is unknown or there are not `rank`.
 
     Example:
       >>> padding_per_axis(("SAME", "CIRCULAR"), 2)  # a panorama
@@ -65,17 +43,6 @@ def padding_per_axis(padding: Padding, rank: int) -> tuple[str, ...]:
 def circular_or(other: str, padding: Padding, rank: int) -> tuple[str, ...]:
     """CIRCULAR along the axes where `padding` is, another mode along the rest.
 
-    Args:
-      other: one of `PADDINGS`.
-      padding: one of `PADDINGS`, or one for each spatial axis.
-      rank: the number of spatial axes.
-
-    Returns:
-      `rank` names.
-
-    Raises:
-      ValueError: as `padding_per_axis`.
-
     Example:
       >>> circular_or("VALID", ("SAME", "CIRCULAR"), 2)
       ('VALID', 'CIRCULAR')
@@ -91,24 +58,7 @@ def window_paddings(
     strides: Sequence[int],
     padding: Padding = "SAME",
 ) -> list[tuple[int, int]]:
-    """`window_padding` of each spatial axis.
-
-    Args:
-      sizes: positions along each axis.
-      windows: positions that the window spans along each axis.
-      strides: its step along each.
-      padding: one of `PADDINGS`, or one for each axis.
-
-    Returns:
-      The numbers of positions before and after, a pair for each axis.
-
-    Raises:
-      ValueError: as `window_padding`.
-
-    Example:
-      >>> window_paddings((8, 8), (3, 3), strides=(1, 2), padding=("SAME", "VALID"))
-      [(1, 1), (0, 0)]
-    """
+    """`window_padding` of each spatial axis."""
     names = padding_per_axis(padding, len(sizes))
     return [
         window_padding(size, window, stride=stride, padding=name)
@@ -133,9 +83,6 @@ def window_padding(
       stride: step of the window.
       padding: one of `PADDINGS`.
 
-    Returns:
-      The number of positions before and after.
-
     Raises:
       ValueError: if the padding is unknown, the window is larger than the padded axis, or a
         reflection would need more positions than there are.
@@ -143,10 +90,6 @@ def window_padding(
     Example:
       >>> window_padding(32, 3, stride=2, padding="CIRCULAR")
       (1, 0)
-
-    Reference:
-      Kayhan and van Gemert, "On translation invariance in CNNs" (2020),
-      https://arxiv.org/abs/2003.07064
     """
     check_padding(padding)
     if padding == "VALID":
@@ -204,8 +147,8 @@ def pad(
     """
     if len(widths) != x.ndim - 2:
         raise ValueError(f"widths are {len(widths)} pairs for {x.ndim - 2} spatial axes")
-    if any(min(per_axis(width, 2, "width of padding")) < 0 for width in widths):
-        raise ValueError(f"widths are {widths}; allowed are pairs of whole numbers from 0")
+    for width in widths:
+        per_axis(width, 2, "width of padding", least=0)
     modes = [_NUMPY_MODES[name] for name in padding_per_axis(padding, x.ndim - 2)]
     for mode in dict.fromkeys(modes):
         mine = [w if m == mode else (0, 0) for w, m in zip(widths, modes, strict=True)]
@@ -239,8 +182,7 @@ def crop_or_pad(x: Shaped[Array, "n *s c"], sizes: Sequence[int]) -> Shaped[Arra
     """
     if len(sizes) != x.ndim - 2:
         raise ValueError(f"sizes are {tuple(sizes)} for {x.ndim - 2} spatial axes")
-    if min(per_axis(sizes, len(sizes), "sizes")) < 0:
-        raise ValueError(f"sizes are {tuple(sizes)}; allowed are integers from 0")
+    per_axis(sizes, len(sizes), "sizes", least=0)
     if tuple(sizes) == x.shape[1:-1]:
         return x
     differences = [want - have for want, have in zip(sizes, x.shape[1:-1], strict=True)]

@@ -18,8 +18,9 @@ from jaxtyping import Array, Float, Int, Num, Shaped
 
 from jaxinv.arguments import as_inexact
 from jaxinv.declarations import declare_equivariance
-from jaxinv.layers.blur import blur_pool
-from jaxinv.layers.spatial import per_axis, spatial_rank
+from jaxinv.layers.blur import blur_pool, smoothed
+from jaxinv.layers.padding import Padding
+from jaxinv.layers.spatial import magnitude, per_axis, spatial_rank
 
 CRITERIA: tuple[str, ...] = ("l1", "l2", "linf", "l2_filtered")
 
@@ -100,6 +101,35 @@ def polyphase_norms(
       Chaman and Dokmanic, "Truly shift-invariant convolutional neural networks" (2021),
       https://arxiv.org/abs/2011.14214
     """
+    norms, scale = relative_norms(x, stride, criterion=criterion)
+    return norms * scale
+
+
+def relative_norms(
+    x: Num[Array, "n *s c"], stride: int | Sequence[int], *, criterion: str = "l2"
+) -> tuple[Float[Array, "n p"], Float[Array, "n 1"]]:
+    """`polyphase_norms` in units of about the largest value of each signal, and the units.
+
+    The units are powers of two, the same wherever the signal is. In them no square overflows or
+    vanishes, which would make norms tie.
+
+    Args:
+      x: signal `(n, *spatial, c)`.
+      stride: step, for all axes or one each.
+      criterion: as in `polyphase_norms`.
+
+    Returns:
+      The norms `(n, phases)` and what they are to be multiplied by, `(n, 1)`.
+
+    Raises:
+      ValueError: as `polyphase_norms`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> norms, scale = relative_norms(jnp.array([3e30, 4e30]).reshape(1, 2, 1), 1)
+      >>> bool(jnp.allclose(norms * (scale / 1e30), 5))
+      True
+    """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion is {criterion!r}; allowed are {', '.join(CRITERIA)}")
     spatial_rank(x)
@@ -107,15 +137,16 @@ def polyphase_norms(
     x = as_inexact(x)
     if criterion == "l2_filtered":
         x = blur_pool(x, 1, padding="CIRCULAR")
-    if jnp.iscomplexobj(x):
-        x = jnp.abs(x)
+    x = jnp.abs(x)
     over = tuple(range(1, x.ndim))
+    scale = magnitude(x, over)
     norm = {
-        "l1": lambda part: jnp.sum(jnp.abs(part), axis=over),
+        "l1": lambda part: jnp.sum(part, axis=over),
         "l2": lambda part: jnp.sqrt(jnp.sum(part * part, axis=over)),
-        "linf": lambda part: jnp.max(jnp.abs(part), axis=over),
+        "linf": lambda part: jnp.max(part, axis=over),
     }[criterion.removesuffix("_filtered")]
-    return jnp.stack([norm(part) for part in polyphase_components(x, stride)], axis=-1)
+    norms = [norm(part) for part in polyphase_components(x / scale, stride)]
+    return jnp.stack(norms, axis=-1), scale.reshape(-1, 1)
 
 
 def tie_margin(norms: Float[Array, "n p"]) -> Float[Array, "n"]:
@@ -210,13 +241,19 @@ def _check_phase(phase, count, phases):
         raise ValueError(f"phase has dtype {phase.dtype}; allowed are whole numbers")
     if isinstance(phase, jax.core.Tracer):
         return
-    for value in (np.min(phase, initial=0), np.max(phase, initial=0)):
+    known = np.asarray(phase)  # no operation of JAX, which would be traced inside jit
+    for value in (known.min(initial=0), known.max(initial=0)):
         if not 0 <= value < phases:
             raise ValueError(f"phase is {value}; allowed are 0 to {phases - 1}")
 
 
 def polyphase_upsample(
-    x: Float[Array, "n *s c"], phase: Int[Array, "n"], stride: int | Sequence[int]
+    x: Float[Array, "n *s c"],
+    phase: Int[Array, "n"],
+    stride: int | Sequence[int],
+    *,
+    taps: int | Sequence[int] = 1,
+    padding: Padding = "CIRCULAR",
 ) -> Float[Array, "n *t c"]:
     """Puts each map back at the phase it was taken from, with zeros in between.
 
@@ -227,12 +264,16 @@ def polyphase_upsample(
       x: signal `(n, *spatial, c)`.
       phase: index of the component for each signal, in row-major order.
       stride: factor, for all axes or one each.
+      taps: taps of the binomial filter that smooths the result, for all axes or one each; 1 is
+        none.
+      padding: border of that filter, one of `PADDINGS`, or one for each axis.
 
     Returns:
       `(n, *(spatial * stride), c)`.
 
     Raises:
-      ValueError: if the stride is below 1, or `phase` is not a phase of each signal.
+      ValueError: if the stride or the filter is not allowed, or `phase` is not a phase of each
+        signal.
 
     Example:
       >>> import jax.numpy as jnp
@@ -248,7 +289,7 @@ def polyphase_upsample(
     phases = math.prod(strides)
     _check_phase(phase, len(x), phases)
     if phases == 1:
-        return x
+        return smoothed(x, taps, padding)
     n, sizes, c = x.shape[0], x.shape[1:-1], x.shape[-1]
     # Interleaved dimensions (size, stride, size, stride, ..., channels), reshaped at the end.
     interleaved = (n, *(d for pair in zip(sizes, strides, strict=True) for d in pair), c)
@@ -258,6 +299,7 @@ def polyphase_upsample(
     spread = lax.broadcast_in_dim(x, interleaved, kept)
     y = jnp.where(mask, spread, jnp.zeros((), x.dtype))
     y = y.reshape(n, *(size * step for size, step in zip(sizes, strides, strict=True)), c)
-    return declare_equivariance(
+    y = declare_equivariance(
         x, y, axes=tuple(range(1, rank + 1)), stride=strides, decision=phase, restores=True
     )
+    return smoothed(y, taps, padding)

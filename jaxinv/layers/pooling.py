@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from jaxinv.layers.padding import Padding, pad, window_paddings
-from jaxinv.layers.spatial import naming, per_axis, spatial_rank, summed_in_float32
+from jaxinv.layers.spatial import per_axis, spatial_rank, summed_in_float32
 
 
 def _reduce_windows(x, window, stride, padding, neutral, combine: Callable):
@@ -107,71 +106,3 @@ def avg_pool(
     """
     total = _reduce_windows(x, window, stride, padding, 0.0, lax.add)
     return total / math.prod(per_axis(window, spatial_rank(x), "window"))
-
-
-class MaxPool(nn.Module):
-    """`max_pool` as a module: period `stride` under circular shifts.
-
-    Attributes:
-      window: positions of the window.
-      stride: step of the window.
-      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> MaxPool()(jnp.zeros((1, 8, 8, 3))).shape
-      (1, 4, 4, 3)
-    """
-
-    window: int | Sequence[int] = 2
-    stride: int | Sequence[int] = 2
-    padding: Padding = "VALID"
-
-    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
-        """Applies `max_pool`.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, c)`.
-
-        Raises:
-          ValueError: as `max_pool`, with the layer's name.
-        """
-        with naming(self):
-            return max_pool(x, self.window, stride=self.stride, padding=self.padding)
-
-
-class AvgPool(nn.Module):
-    """`avg_pool` as a module: period `stride` under circular shifts.
-
-    Attributes:
-      window: positions of the window.
-      stride: step of the window.
-      padding: one of `jaxinv.layers.PADDINGS`, or one for each axis.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> AvgPool()(jnp.zeros((1, 8, 8, 3))).shape
-      (1, 4, 4, 3)
-    """
-
-    window: int | Sequence[int] = 2
-    stride: int | Sequence[int] = 2
-    padding: Padding = "VALID"
-
-    def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t c"]:
-        """Applies `avg_pool`.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, c)`.
-
-        Raises:
-          ValueError: as `avg_pool`, with the layer's name.
-        """
-        with naming(self):
-            return avg_pool(x, self.window, stride=self.stride, padding=self.padding)

@@ -7,30 +7,25 @@ from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Shaped
+from jax import lax
+from jaxtyping import Array, Inexact, Shaped
 
 from jaxinv import arguments
 from jaxinv.arguments import as_inexact
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+# XLA counts the steps and taps of windows in 32 bits.
+LARGEST = 2**31 - 1
+# Strides, windows and sizes of layers are at least one.
+per_axis = functools.partial(arguments.per_axis, least=1, most=LARGEST)
+
 
 def spatial_rank(x: Array) -> int:
     """Number of spatial axes of `x`: all but the first (batch) and the last (channels).
 
-    Args:
-      x: an array `(n, *spatial, c)`.
-
-    Returns:
-      The number of spatial axes, at least 1.
-
     Raises:
-      ValueError: if `x` has no spatial axis.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> spatial_rank(jnp.zeros((1, 8, 8, 3)))
-      2
+      ValueError: if there is none.
     """
     if not hasattr(x, "ndim"):
         raise ValueError(f"input is a {type(x).__name__}; needed is an array")
@@ -41,62 +36,46 @@ def spatial_rank(x: Array) -> int:
     return x.ndim - 2
 
 
-def per_axis(value: int | Sequence[int], rank: int, what: str, minimum: int = 1) -> tuple[int, ...]:
-    """One integer per spatial axis, from one for all of them or a sequence.
-
-    Args:
-      value: an integer, or one for each spatial axis.
-      rank: the number of spatial axes.
-      what: the argument's name, for the error.
-      minimum: the smallest value allowed.
-
-    Returns:
-      `rank` integers.
-
-    Raises:
-      ValueError: if the length or a value is not allowed.
-
-    Example:
-      >>> per_axis(2, 3, "stride")
-      (2, 2, 2)
-    """
-    values = arguments.per_axis(value, rank, what)
-    if min(values, default=minimum) < minimum:
-        raise ValueError(f"{what} is {value}; allowed are integers from {minimum}")
-    return values
-
-
 def in_one_float(*arrays: Shaped[Array, "..."]) -> list[Array]:
-    """Arrays in the floating point type that they have in common, float32 for whole numbers.
-
-    Args:
-      *arrays: what meets in a product.
-
-    Returns:
-      The arrays, all of one type.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> [str(a.dtype) for a in in_one_float(jnp.zeros(1, jnp.uint8), jnp.zeros(1, jnp.int8))]
-      ['float32', 'float32']
-    """
+    """Arrays in the floating point type that they have in common, float32 for whole numbers."""
     common = jnp.result_type(*arrays)
     if not jnp.issubdtype(common, jnp.inexact):
         common = as_inexact(jnp.zeros((), common)).dtype
     return [jnp.asarray(a).astype(common) for a in arrays]
 
 
+def magnitude(x: Inexact[Array, "..."], axis: Sequence[int]) -> Inexact[Array, "..."]:
+    """The power of two nearest to the largest of some numbers, to measure them in.
+
+    In these units no square overflows or vanishes, and the change of units rounds nothing. It has
+    no derivative: what is measured does not depend on the units.
+
+    Args:
+      x: real or complex numbers.
+      axis: the axes over which they belong together.
+
+    Returns:
+      The units, with these axes of size 1; 1 where all are zero or one is not finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(magnitude(jnp.array([[3e4, -7e4], [0, 0]]), (1,)))
+      [[65536.]
+       [    1.]]
+    """
+    largest = lax.stop_gradient(jnp.max(jnp.abs(x), axis=tuple(axis), keepdims=True, initial=0))
+    info = jnp.finfo(largest.dtype)
+    power = lax.reduce_precision(largest, exponent_bits=info.nexp, mantissa_bits=0)
+    # XLA on CPU divides by a larger one through its reciprocal, which it takes for zero.
+    power = jnp.minimum(power, 2.0 ** (info.maxexp - 2))
+    return jnp.where(jnp.isfinite(largest) & (power > 0), power, 1)
+
+
 def summed_in_float32(function: _Function) -> _Function:
     """Makes a function of a map compute in float32 at least.
 
     Sums in half precision lose digits or overflow, and weights that are fractions vanish in whole
-    numbers.
-
-    Args:
-      function: takes the map first and returns an array.
-
-    Returns:
-      The function; its result has the type of the map, float32 for whole numbers and booleans.
+    numbers. The result has the type of the map, float32 for whole numbers and booleans.
 
     Example:
       >>> import jax.numpy as jnp
@@ -117,20 +96,11 @@ def summed_in_float32(function: _Function) -> _Function:
 def naming(module: nn.Module) -> Iterator[None]:
     """Puts the layer's class and its place in the model before the message of a ValueError.
 
-    Args:
-      module: the linen module whose work is done in the `with` block.
-
-    Yields:
-      Nothing.
-
-    Raises:
-      ValueError: the one raised inside, with the layer named.
-
     Example:
       >>> with naming(nn.Dense(3, name="head")):
       ...     per_axis(0, 2, "stride")
       Traceback (most recent call last):
-      ValueError: Dense 'head': stride is 0; allowed are integers from 1
+      ValueError: Dense 'head': stride is 0; allowed are whole numbers from 1 to 2147483647
     """
     try:
         yield

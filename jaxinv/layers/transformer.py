@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxinv.layers.options import check_options
 from jaxinv.layers.spatial import naming, spatial_rank
 from jaxinv.layers.warps import (
     affine_warp,
@@ -23,23 +24,7 @@ WARPS: tuple[str, ...] = ("translation", "affine", "thin_plate_spline")
 def named_warp(
     name: str, rank: int, *, points: int = 4
 ) -> tuple[Callable[[Array, Array], Array], Float[np.ndarray, "d"]]:
-    """A warp by name and the parameters at which it moves nothing.
-
-    Args:
-      name: one of `WARPS`.
-      rank: number of spatial axes.
-      points: control points of the spline along each axis.
-
-    Returns:
-      The function `(theta, grid) -> coordinates` and its identity, `(d,)`.
-
-    Raises:
-      ValueError: if the name is unknown.
-
-    Example:
-      >>> named_warp("affine", 2)[1]
-      array([1., 0., 0., 0., 1., 0.])
-    """
+    """A warp `(theta, grid) -> coordinates` by name, and the parameters that move nothing."""
     if name == "translation":
         return translation_warp, np.zeros(rank)
     if name == "affine":
@@ -83,17 +68,8 @@ class SpatialTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *s c"]:
-        """Moves the maps.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          The moved signal, the same shape.
-
-        Raises:
-          ValueError: if the warp or border is not allowed, or a function has no identity.
-        """
+        """Moves the maps `(n, *spatial, c)`."""
+        check_options(self)
         with naming(self):
             if callable(self.warp):
                 if not len(self.identity):

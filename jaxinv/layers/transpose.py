@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxinv.layers.convolution import dimension_numbers
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, padding_per_axis
 from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
 
@@ -126,20 +127,10 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *t f"]:
-        """Applies the transposed convolution.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          `(n, *out, features)`.
-
-        Raises:
-          ValueError: as `convolve_transposed`, with the layer's name.
-        """
+        """Maps `(n, *spatial, c)` to `(n, *out, features)`."""
+        check_options(self)
         with naming(self):
             window = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
-            per_axis(self.features, 1, "features")
             init = jax.nn.initializers.he_normal()
             kernel = self.param("kernel", init, (*window, x.shape[-1], self.features))
             y = convolve_transposed(x, kernel, stride=self.stride, padding=self.padding)

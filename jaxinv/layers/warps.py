@@ -13,7 +13,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
-from jaxinv.layers.spatial import spatial_rank, summed_in_float32
+from jaxinv.layers.spatial import per_axis, spatial_rank, summed_in_float32
 
 BORDERS: dict[str, str] = {
     "SAME": "constant",
@@ -102,24 +102,8 @@ def _check_theta(theta, entries):
 
 
 def control_points(points: int) -> Float[np.ndarray, "k 2"]:
-    """A square lattice of control points over `[-1, 1] x [-1, 1]`, in row-major order.
-
-    Args:
-      points: points along each axis, at least 2.
-
-    Returns:
-      `(points^2, 2)` in float64.
-
-    Raises:
-      ValueError: if there are fewer than 2.
-
-    Example:
-      >>> control_points(2)[:2]
-      array([[-1., -1.],
-             [-1.,  1.]])
-    """
-    if points < 2:
-        raise ValueError(f"points is {points}; allowed are integers from 2")
+    """A square lattice of at least 2 x 2 points over `[-1, 1] x [-1, 1]`, in row-major order."""
+    (points,) = per_axis(points, 1, "points", least=2)
     return np.array(list(product(np.linspace(-1, 1, points), repeat=2)))
 
 

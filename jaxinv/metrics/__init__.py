@@ -1,5 +1,6 @@
 """Numbers that say how a network responds to translations of its input."""
 
+from jaxinv.metrics import protocols
 from jaxinv.metrics.accuracy import accuracy_map, mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.change import mean_absolute_change
 from jaxinv.metrics.consistency import consistency, consistent_accuracy, top1_change
@@ -7,9 +8,10 @@ from jaxinv.metrics.equivariance import (
     cosine_invariance,
     equivariance_error,
     invariance_error,
+    invariance_error_map,
     relative_error,
 )
-from jaxinv.metrics.layers import LayerSymmetry, layer_outputs, layer_symmetry
+from jaxinv.metrics.layers import LayerSymmetry, layer_outputs, layerwise
 from jaxinv.metrics.predictions import correct_predictions, predicted_classes
 from jaxinv.metrics.sensitivity import radial_profile, sensitivity_map
 from jaxinv.metrics.spectrum import energy_above_nyquist
@@ -27,12 +29,14 @@ __all__ = [
     "energy_above_nyquist",
     "equivariance_error",
     "invariance_error",
+    "invariance_error_map",
     "layer_outputs",
-    "layer_symmetry",
+    "layerwise",
     "mcnemar",
     "mean_absolute_change",
     "mean_accuracy",
     "predicted_classes",
+    "protocols",
     "radial_profile",
     "relative_error",
     "sensitivity_map",

@@ -1,12 +1,13 @@
 """How far a feature map is from moving with its input, and an output from staying put."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import index_of, norm, quotient, two_alike
+from jaxinv.metrics.numbers import divided, index_of, norm, quotient, two_alike
 from jaxinv.shifts import per_axis, subpixel_translate, translate
 
 
@@ -89,28 +90,72 @@ def equivariance_error(
       equivalence" (2015), https://arxiv.org/abs/1411.5908.
     """
     axes = tuple(axes)
-    strides = per_axis(stride, len(axes), "stride")
-    if min(strides) < 1:
-        raise ValueError(f"stride is {stride}; allowed are whole numbers from 1")
+    strides = per_axis(stride, len(axes), "stride", least=1)
     if method == "integer":
         steps = per_axis(shift, len(axes), "shift")
         if any(t % s for t, s in zip(steps, strides, strict=True)):
             raise ValueError(f"shift {steps} is no multiple of the stride {strides}")
-        after = tuple(t // s for t, s in zip(steps, strides, strict=True))
-        moved = translate(x, steps, axes=axes)
-        return relative_error(fun(moved), translate(fun(x), after, axes=axes))
-    if method not in ("fourier", "linear"):
-        raise ValueError(f"method is {method!r}; allowed are 'integer', 'fourier', 'linear'")
-    scaled = [shift[i] / s for i, s in enumerate(strides)]
-    moved = subpixel_translate(x, shift, axes=axes, method=method)  # type: ignore[arg-type]
-    expected = subpixel_translate(fun(x), scaled, axes=axes, method=method)  # type: ignore[arg-type]
-    return relative_error(fun(moved), expected)
+        scaled: Any = [t // s for t, s in zip(steps, strides, strict=True)]
+    else:
+        scaled = [shift[i] / s for i, s in enumerate(strides)]
+    moved = _moved(x, shift, axes, method)
+    return relative_error(fun(moved), _moved(fun(x), scaled, axes, method))
 
 
 def invariance_error(
+    fun: Callable,
+    x: Num[Array, "..."],
+    shift: Sequence[float] | Array,
+    *,
+    axes: Sequence[int] = (1, 2),
+    method: str = "integer",
+) -> Float[Array, ""]:
+    r"""Relative distance between a function's outputs with and without a shift of its input.
+
+    .. math::
+
+      \frac{\lVert f(T_t x) - f(x) \rVert_2}{\lVert f(x) \rVert_2}
+
+    on the torus. `invariance_error_map` gives it for every shift of an orbit.
+
+    Args:
+      fun: maps an array with the dimensions `axes` to another of any shape.
+      x: its input.
+      shift: `t` in pixels; whole for `method="integer"`, any numbers (also traced) for the others.
+      axes: the spatial dimensions of the input.
+      method: `"integer"`, `"fourier"` or `"linear"`: how shifts are interpolated.
+
+    Returns:
+      The relative error; NaN where an output is not finite.
+
+    Raises:
+      ValueError: if the shift is not whole with `method="integer"`, or the method is unknown.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([3.0, 4.0, 3.0])
+      >>> print(f"{invariance_error(lambda x: x[:2], x, (-1,), axes=(0,)):.3f}")
+      0.283
+
+    Reference:
+      Goodfellow et al., "Measuring invariances in deep networks" (2009),
+      https://papers.nips.cc/paper/2009/hash/428fca9bc1921c25c5121f9da7815cde-Abstract.html.
+    """
+    return relative_error(fun(_moved(x, shift, tuple(axes), method)), fun(x))
+
+
+def _moved(x: Any, shift: Any, axes: tuple[int, ...], method: Any) -> Any:
+    if method == "integer":
+        return translate(x, per_axis(shift, len(axes), "shift"), axes=axes)
+    if method not in ("fourier", "linear"):
+        raise ValueError(f"method is {method!r}; allowed are 'integer', 'fourier', 'linear'")
+    return subpixel_translate(x, shift, axes=axes, method=method)
+
+
+def invariance_error_map(
     outputs: Num[Array, "*shifts n features"], *, origin: Sequence[int] | None = None
 ) -> Float[Array, "*shifts"]:
-    r"""Relative distance of each shift's outputs from the unshifted ones.
+    r"""The `invariance_error` at each shift of an orbit.
 
     .. math::
 
@@ -130,7 +175,7 @@ def invariance_error(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(invariance_error(jnp.array([[[3.0, 4.0]], [[3.0, 3.0]]])))
+      >>> print(invariance_error_map(jnp.array([[[3.0, 4.0]], [[3.0, 3.0]]])))
       [0.  0.2]
 
     Reference:
@@ -184,12 +229,12 @@ def cosine_invariance(
     if before.ndim == 0:
         raise ValueError("activations are single numbers; allowed is shape (n, *features)")
     a, b = (v.reshape(v.shape[0], -1) for v in (before, after))
-    units = [v / jnp.where(size == 0, 1, size) for v, size in ((v, _lengths(v)) for v in (a, b))]
+    if jnp.iscomplexobj(a) or jnp.iscomplexobj(b):
+        raise ValueError(
+            f"activations have dtypes {a.dtype} and {b.dtype}; allowed are real numbers"
+        )
+    units = [divided(v, norm(v, axis=-1, keepdims=True)) for v in (a, b)]
     cosines = jnp.clip(jnp.sum(units[0] * units[1], axis=-1), -1, 1)
     both_zero = ~jnp.any(a, axis=-1) & ~jnp.any(b, axis=-1)
     finite = jnp.all(jnp.isfinite(a) & jnp.isfinite(b), axis=-1)
     return jnp.where(finite, jnp.where(both_zero, 1, cosines), jnp.nan)
-
-
-def _lengths(vectors):
-    return norm(vectors, axis=-1, keepdims=True)

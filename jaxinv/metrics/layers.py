@@ -1,4 +1,4 @@
-"""Layer by layer through a Flax model as it is: where the symmetry is lost."""
+"""Layer by layer through a network as it is: where the symmetry is lost."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -109,15 +109,13 @@ def layer_outputs(
     return outputs
 
 
-def layer_symmetry(
-    module: nn.Module,
-    variables: PyTree,
+def layerwise(
+    layers: Callable[[Array], Mapping[str, Array]],
     x: Num[Array, "n ..."],
     *,
     axes: Sequence[int] = (1, 2),
-    **options: Any,
 ) -> list[LayerSymmetry]:
-    r"""Measures each layer of a Flax model: equivariance, invariance and aliasing.
+    r"""Measures each layer of a network: equivariance, invariance and aliasing.
 
     .. math::
 
@@ -130,48 +128,8 @@ def layer_symmetry(
     wraps around is left out, and errors that need interpolation are NaN.
 
     Args:
-      module: a Flax linen module.
-      variables: its variables.
-      x: a batch of images.
-      axes: their spatial dimensions, the same in all layers of the images' rank.
-      **options: further arguments of the module's call, such as `train=False`.
-
-    Returns:
-      One row per layer with floating-point output, in the order in which they finish.
-
-    Raises:
-      ValueError: if `module` is no Flax linen module or an axis is out of range.
-
-    Example:
-      >>> import flax.linen as nn, jax
-      >>> net = nn.Sequential([nn.Conv(4, (3, 3), padding="CIRCULAR"),
-      ...                      nn.Conv(4, (3, 3), strides=2, padding="CIRCULAR")])
-      >>> x = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
-      >>> for row in layer_symmetry(net, net.init(jax.random.key(1), x), x)[:2]:
-      ...     print(row.name, row.stride, row.lattice_error < 1e-5, row.integer_error < 1e-5)
-      layers_0 (1, 1) True True
-      layers_1 (2, 2) True False
-
-    Reference:
-      Lenc and Vedaldi, "Understanding image representations by measuring their equivariance and
-      equivalence" (2015), https://arxiv.org/abs/1411.5908; Azulay and Weiss (2019), section 3,
-      https://arxiv.org/abs/1805.12177: why strides break equivariance; Biscione and Bowers
-      (2021), https://arxiv.org/abs/2110.05861: cosines.
-    """
-    layers = functools.partial(layer_outputs, module, variables, **options)
-    return symmetry_of_layers(layers, x, axes=axes)
-
-
-def symmetry_of_layers(
-    layers: Callable[[Array], Mapping[str, Array]],
-    x: Num[Array, "n ..."],
-    *,
-    axes: Sequence[int] = (1, 2),
-) -> list[LayerSymmetry]:
-    """Measures each layer of any network that shows them, as `layer_symmetry` does.
-
-    Args:
-      layers: a function of images that returns the outputs of the layers by name, in their order.
+      layers: a function of images that returns the outputs of the layers by name, in their order;
+        of a Flax model `functools.partial(layer_outputs, module, variables)`.
       x: a batch of images.
       axes: their spatial dimensions, the same in all layers of the images' rank.
 
@@ -182,11 +140,21 @@ def symmetry_of_layers(
       ValueError: if an axis is out of range, or there are no images.
 
     Example:
-      >>> import jax
-      >>> x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
-      >>> (row,) = symmetry_of_layers(lambda x: {"halved": x[:, ::2, ::2]}, x)
-      >>> row.stride, row.lattice_error < 1e-5, row.integer_error > 0.1
-      ((2, 2), True, True)
+      >>> import functools, flax.linen as nn, jax
+      >>> net = nn.Sequential([nn.Conv(4, (3, 3), padding="CIRCULAR"),
+      ...                      nn.Conv(4, (3, 3), strides=2, padding="CIRCULAR")])
+      >>> x = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
+      >>> layers = functools.partial(layer_outputs, net, net.init(jax.random.key(1), x))
+      >>> for row in layerwise(layers, x)[:2]:
+      ...     print(row.name, row.stride, row.lattice_error < 1e-5, row.integer_error < 1e-5)
+      layers_0 (1, 1) True True
+      layers_1 (2, 2) True False
+
+    Reference:
+      Lenc and Vedaldi, "Understanding image representations by measuring their equivariance and
+      equivalence" (2015), https://arxiv.org/abs/1411.5908; Azulay and Weiss (2019), section 3,
+      https://arxiv.org/abs/1805.12177: why strides break equivariance; Biscione and Bowers
+      (2021), https://arxiv.org/abs/2110.05861: cosines.
     """
     x = as_inexact(x, "x")
     dims = check_axes(axes, x.ndim, "x")
@@ -269,11 +237,6 @@ def window_error(
 
     Returns:
       The relative error; 0 if the windows show nothing in common.
-
-    Example:
-      >>> ramp = jnp.arange(1.0, 7.0).reshape(1, 6, 1, 1)
-      >>> float(window_error(ramp[:, 1:5], ramp[:, 2:6], (1, 0), (6, 1)))
-      0.0
     """
     dims = check_axes(axes, base.ndim)
     widths = [(0, 0)] * base.ndim
@@ -303,7 +266,7 @@ _WHOLE, _BETWEEN, _COSINE = range(3)
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5), compiler_options=_COMPILER)
 def _scores(base, moved, shift, strides, torus, dims):
-    """By layer: the error if the shift is a multiple of its stride, if it is none, the cosine."""
+    """By layer: the error if its stride divides the shift, the error if not, the cosine."""
     whole, between, cosines = [], [], []
     for y, other, stride, fits in zip(base, moved, strides, torus, strict=True):
         cosines.append(jnp.mean(cosine_invariance(y, other)))

@@ -1,6 +1,5 @@
 """Arrays as numbers to compute with: wide enough, not empty, and norms of any magnitude."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,15 +13,7 @@ from jaxinv.shifts import per_axis
 
 
 def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:
-    """Two arrays of numbers to be compared: of one shape, and not empty.
-
-    Args:
-      first: the one.
-      second: the other.
-      what: what they are, for the message.
-
-    Returns:
-      Both, see `as_inexact`.
+    """Two arrays of numbers to be compared, see `as_inexact`: of one shape, and not empty.
 
     Raises:
       ValueError: if the shapes differ or nothing is there to compare.
@@ -47,13 +38,7 @@ def norm(
 ) -> Float[Array, "..."]:
     """Euclidean norm of numbers of any magnitude: their squares neither overflow nor vanish.
 
-    Args:
-      values: numbers of any dtype.
-      axis: the axes of a vector; None means all.
-      keepdims: keep these axes with size 1.
-
-    Returns:
-      The norms; NaN where a number is not finite. The gradient at zero is zero.
+    NaN where a number is not finite. The gradient at zero is zero.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,51 +49,50 @@ def norm(
     axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
     # The norm does not depend on this scale, so neither does its derivative.
     largest = lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True, initial=0))
-    scale = jnp.where(largest > 0, largest, 1)
-    unit = values / scale
+    unit = divided(values, largest)
     squares = jnp.sum(jnp.real(unit * jnp.conj(unit)), axis=axis, keepdims=True)
-    lengths = scale * jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+    lengths = largest * jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
     return lengths if keepdims else jnp.squeeze(lengths, _axes(axis, values.ndim))
 
 
 def quotient(distance: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
     """A distance in units of a scale, or as it is where the scale is zero; NaN if not finite."""
-    ratio = distance / jnp.where(scale == 0, 1, scale)
+    ratio = divided(distance, scale)
     return jnp.where(jnp.isfinite(distance) & jnp.isfinite(scale), ratio, jnp.nan)
+
+
+def divided(values: Num[Array, "..."], scale: Float[Array, "..."]) -> Num[Array, "..."]:
+    """Numbers in units of a scale, or as they are where the scale is zero.
+
+    Args:
+      values: numbers.
+      scale: what to divide them by, of a shape that broadcasts.
+
+    Returns:
+      The quotients.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(divided(jnp.array([1e38, 3e38]), jnp.array(2e38)))
+      [0.5 1.5]
+    """
+    scale = jnp.where(scale == 0, 1, scale)
+    # XLA on CPU divides by one number through its reciprocal, and takes that of 1e38 for zero.
+    large = 2.0 ** (jnp.finfo(scale.dtype).maxexp - 2)
+    smaller = jnp.where(scale > large, 0.25, 1).astype(scale.dtype)
+    return (values * smaller) / (scale * smaller)
 
 
 def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """The index of a shift, which JAX would move inside where it is out of range.
 
-    Args:
-      origin: one whole number per axis.
-      shape: sizes of these axes.
-
-    Returns:
-      The index.
-
     Raises:
       ValueError: if an entry is out of range.
-
-    Example:
-      >>> index_of([1, 2], (3, 3))
-      (1, 2)
     """
     index = per_axis(tuple(origin), len(shape), "origin")
     if any(not 0 <= i < size for i, size in zip(index, shape, strict=True)):
         raise ValueError(f"origin is {index}; allowed are indices of {tuple(shape)} shifts, from 0")
     return index
-
-
-def whole_number(value: Any, name: str, *, least: int = 1) -> int:
-    """Returns a whole number from `least`, and raises ValueError for anything else."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {least}")
-    return number
 
 
 def is_known(*values: Any) -> bool:

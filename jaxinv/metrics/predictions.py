@@ -10,11 +10,7 @@ from jaxinv.metrics.numbers import is_known
 
 
 def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
-    r"""The class that each output predicts.
-
-    .. math::
-
-      \hat y[t, n] = \arg\max_k \mathrm{logits}[t, n, k]
+    """The class with the largest logit at each shift of each image.
 
     Args:
       outputs: logits or probabilities of shape `(*shifts, n, classes)`, floating point; or
@@ -22,7 +18,7 @@ def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
 
     Returns:
       The predicted classes. Of equal logits, the first wins. Where a logit is not finite nothing
-      is predicted: -1, of which the metrics make NaN.
+      is predicted: -1, which the metrics turn into NaN.
 
     Raises:
       ValueError: if there is no axis of images left, or no class to choose from.
@@ -31,10 +27,6 @@ def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
       >>> import jax.numpy as jnp
       >>> print(predicted_classes(jnp.array([[0.1, 0.9], [0.8, 0.2]])))
       [1 0]
-
-    Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019),
-      https://arxiv.org/abs/1904.11486, section 4.2: agreement of the arg max.
     """
     outputs = as_array(outputs, "outputs", "logits or class numbers")
     if jnp.issubdtype(outputs.dtype, jnp.floating):
@@ -53,18 +45,14 @@ def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
 def correct_predictions(
     outputs: Shaped[Array, "..."], labels: Int[Array, " n"]
 ) -> Shaped[Array, "*shifts n"]:
-    r"""Whether each prediction is right.
-
-    .. math::
-
-      c[t, n] = [\hat y[t, n] = y[n]]
+    """Whether each prediction is right.
 
     Args:
       outputs: logits `(*shifts, n, classes)` or predictions `(*shifts, n)`.
       labels: the true classes, one per image.
 
     Returns:
-      Booleans; False where nothing is predicted because an output is not finite.
+      Booleans `(*shifts, n)`; False where nothing is predicted because an output is not finite.
 
     Raises:
       ValueError: if there is not one label per image, a class number from 0.
@@ -74,23 +62,12 @@ def correct_predictions(
       >>> print(correct_predictions(jnp.array([[1, 0], [1, 1]]), jnp.array([1, 0])))
       [[ True  True]
        [ True False]]
-
-    Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
-      https://arxiv.org/abs/1712.02779.
     """
     return hits(outputs, labels) == 1
 
 
 def hits(outputs: Shaped[Array, "..."], labels: Int[Array, " n"]) -> Float[Array, "*shifts n"]:
     """1 for a right prediction, 0 for a wrong one, NaN where there is none or no such class.
-
-    Args:
-      outputs: logits `(*shifts, n, classes)` or predictions `(*shifts, n)`.
-      labels: the true classes, one per image.
-
-    Returns:
-      One number for each shift and image.
 
     Raises:
       ValueError: if there are no images or no shifts, or not one label per image, a class number.
@@ -119,15 +96,8 @@ def check_labels(
       shape: that of the images.
       classes: how many classes there are, where that is known.
 
-    Returns:
-      The labels.
-
     Raises:
       ValueError: if they are no whole numbers, have another shape, or name no class.
-
-    Example:
-      >>> print(check_labels([1, 0], (2,), classes=2))
-      [1 0]
     """
     array = as_array(labels, "labels", "class numbers, whole and from 0")
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -155,13 +125,7 @@ def nan_if_undefined(
 ) -> Float[Array, "..."]:
     """The values, with NaN for what rests on a prediction of -1: on an output that is not finite.
 
-    Args:
-      values: what was computed from the predictions.
-      predictions: class numbers.
-      axis: the axis of predictions that each value rests on; None means all of them.
-
-    Returns:
-      The values, floating point.
+    `axis` is the axis of predictions that each value rests on; None means all of them.
 
     Example:
       >>> import jax.numpy as jnp
@@ -172,35 +136,17 @@ def nan_if_undefined(
 
 
 def probabilities(logits: Num[Array, "*shifts n classes"]) -> Float[Array, "*shifts n classes"]:
-    """Softmax in float32 at least, NaN for an image with a logit that is not finite.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> print(probabilities(jnp.array([[0.0, 0.0], [0.0, jnp.inf]])))
-      [[0.5 0.5]
-       [nan nan]]
-    """
+    """Softmax in float32 at least, NaN for an image with a logit that is not finite."""
     logits = as_inexact(logits, "logits")
     finite = jnp.all(jnp.isfinite(logits), axis=-1, keepdims=True)
     return jnp.where(finite, jax.nn.softmax(logits), jnp.nan)
 
 
 def flatten_shifts(values: Shaped[Array, "*shifts n"]) -> Shaped[Array, "shifts n"]:
-    """Joins the leading axes of shifts into one.
-
-    Args:
-      values: one value per shift and image; no axis of shifts counts as one shift.
-
-    Returns:
-      The same values with one axis of shifts.
+    """Joins the leading axes of shifts into one; no axis of shifts counts as one shift.
 
     Raises:
       ValueError: if there are no shifts or no images.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> flatten_shifts(jnp.zeros((3, 4, 5))).shape
-      (12, 5)
     """
     if jnp.ndim(values) == 0 or jnp.size(values) == 0:
         raise ValueError(

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import index_of, norm
+from jaxinv.metrics.numbers import divided, index_of, norm
+from jaxinv.shifts import centred_shift
 
 
 def sensitivity_map(
@@ -77,7 +78,8 @@ def sensitivity_map(
         return distances
     # Image by image: all pairs at once would take n * n * features numbers.
     between = jax.lax.map(lambda one: jnp.sum(norm(base - one, axis=-1)), base)
-    return distances / (jnp.sum(between) / (images * (images - 1)))
+    scale = jnp.sum(between) / (images * (images - 1))
+    return jnp.where(scale == 0, distances / scale, divided(distances, scale))
 
 
 def radial_profile(
@@ -121,8 +123,8 @@ def radial_profile(
         origin = [0 if periodic else size // 2 for size in values.shape]
     lengths = []
     for size, start in zip(values.shape, index_of(origin, values.shape), strict=True):
-        along = np.abs(np.arange(size) - start)
-        lengths.append(np.minimum(along, size - along) if periodic else along)
+        along = np.arange(size) - start
+        lengths.append(np.abs(centred_shift(along, size) if periodic else along))
     squares = sum(np.meshgrid(*(along**2 for along in lengths), indexing="ij"))
     radii, ring = np.unique(np.floor(np.sqrt(squares) + 0.5), return_inverse=True)
     sums = jax.ops.segment_sum(values.reshape(-1), ring.reshape(-1), num_segments=len(radii))

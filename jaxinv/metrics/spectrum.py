@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
+from jaxinv.metrics.numbers import divided
 from jaxinv.shifts import check_axes, per_axis
 
 
@@ -53,14 +54,12 @@ def energy_above_nyquist(
     """
     x = as_inexact(x, "x")
     dims = check_axes(axes, x.ndim, "x")
-    coarse = per_axis(positions, len(dims), "positions")
-    if min(coarse) < 1:
-        raise ValueError(f"positions is {positions}; allowed are numbers from 1")
+    coarse = per_axis(positions, len(dims), "positions", least=1)
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
     # A share does not depend on the scale, squares of very large and small numbers would.
     largest = jnp.max(jnp.abs(x))
-    spectrum = jnp.fft.fftn(x / jnp.where(largest == 0, 1, largest), axes=dims)
+    spectrum = jnp.fft.fftn(divided(x, largest), axes=dims)
     energy = jnp.abs(spectrum) ** 2
     above, constant = np.zeros((1,) * x.ndim, bool), np.ones((1,) * x.ndim, bool)
     for dim, p in zip(dims, coarse, strict=True):

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 from scipy import stats
 
-from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import is_known, whole_number
+from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.metrics.numbers import is_known
 
 # Numbers of the resamples that are held at a time.
 RESAMPLED_TOGETHER = 2**20

@@ -15,6 +15,7 @@ from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.local import LocallyConnected
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding
 
 # With these the stem's stride is that of its convolution, as published; the others replace it.
@@ -43,15 +44,8 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n d"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the classifier.
-
-        Args:
-          x: features `(n, d)`.
-          train: whether dropout is active.
-
-        Returns:
-          Logits `(n, num_classes)`.
-        """
+        """Maps features `(n, d)` to logits `(n, num_classes)`; dropout is active in training."""
+        check_options(self)
         for index, units in enumerate(self.hidden):
             x = nn.Dense(units, name=f"dense{index}")(x)
             x = Activation(self.activation)(x)
@@ -82,15 +76,8 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether dropout is active.
-
-        Returns:
-          Logits `(n, num_classes)`.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
+        check_options(self)
         x = Head("flatten", name="head")(x)
         return Classifier(
             self.num_classes, self.dense, self.activation, self.dropout, name="classifier"
@@ -146,18 +133,20 @@ class ConvNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`.
 
         Args:
           x: signals `(n, *spatial, c)`.
           train: whether batch statistics are taken from `x` and dropout is active.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if a map gets too small for a filter, with the layer's name.
         """
+        check_options(self)
+        if isinstance(self.kernels, Sequence):
+            given, needed = (tuple(map(len, each)) for each in (self.kernels, self.widths))
+            if given != needed:
+                raise ValueError(
+                    f"ConvNet: kernels are given for {given} convolutions of the stages; allowed "
+                    f"are one number, or one for each of {needed}"
+                )
         layer = LocallyConnected if self.local else Conv
         thinned = len(self.widths) if self.downsamplings is None else self.downsamplings
         index = 0
@@ -173,13 +162,13 @@ class ConvNet(nn.Module):
                 if self.downsample == "stride":
                     stride, after = stride * after, 1
                 window = self.kernels
-                if not isinstance(window, int):
+                if isinstance(window, Sequence):
                     window = window[stage][place]
                 x = layer(features, window, stride, padding=self.padding, name=f"conv{index}")(x)
                 x = Norm(self.norm, name=f"norm{index}")(x, train=train)
                 x = Activation(self.activation, name=f"activation{index}")(x)
                 if after > 1:
-                    x, _ = Downsample(
+                    x = Downsample(
                         self.downsample, after, padding=self.padding, name=f"downsample{index}"
                     )(x, train=train)
                 index += 1

@@ -12,6 +12,7 @@ from jaxinv.layers.downsample import Downsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.lowpass import lowpass_for_product
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, crop_or_pad
 from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
@@ -42,14 +43,8 @@ class ResidualPolynomial(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"]) -> Float[Array, "n *s c"]:
-        """Applies the polynomial.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-
-        Returns:
-          An array of the same shape.
-        """
+        """Applies the polynomial to a signal `(n, *spatial, c)`."""
+        check_options(self)
         channels = (x.shape[-1],)
         start = nn.initializers.constant(MICHAELI_SCALE)
         before, after = (self.param(name, start, ()) for name in ("in_scale", "out_scale"))
@@ -92,19 +87,17 @@ class Patchify(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t f"]:
-        """Applies the layer.
+        """Maps `(n, *spatial, c)` to `(n, *floor(spatial / patch), features)` for tiles.
 
         Args:
           x: signal `(n, *spatial, c)`.
           train: whether a learnable sampler draws its phases.
 
-        Returns:
-          `(n, *floor(spatial / patch), features)` for tiles.
-
         Raises:
           ValueError: if a patch is larger than the map, or a polynomial has no place because the
             convolution itself has the stride, with the layer's name.
         """
+        check_options(self)
         with naming(self):
             if self.polynomial and (self.downsample == "stride" or self.patch < 2):
                 raise ValueError(
@@ -116,10 +109,9 @@ class Patchify(nn.Module):
         x = Conv(self.features, self.patch, padding=self.padding, name="conv")(x)
         if self.polynomial:
             x = ResidualPolynomial(self.patch, name="polynomial")(x)
-        x, _ = Downsample(self.downsample, self.patch, padding=self.padding, name="downsample")(
+        return Downsample(self.downsample, self.patch, padding=self.padding, name="downsample")(
             x, train=train
         )
-        return x
 
 
 class ConvNeXtBlock(nn.Module):
@@ -147,15 +139,8 @@ class ConvNeXtBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t c"]:
-        """Applies the block.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          A map of the same channels.
-        """
+        """Maps `(n, *spatial, c)` to a map of the same channels."""
+        check_options(self)
         channels = x.shape[-1]
         y = Conv(channels, 7, padding=self.padding, groups="depthwise", name="conv")(x)
         y = Norm(self.norm, name="norm")(y, train=train)
@@ -212,18 +197,13 @@ class ConvNeXt(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
+        check_options(self)
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(
+                f"ConvNeXt: blocks {self.blocks} and widths {self.widths} have different lengths; "
+                "allowed are those of the same stages"
+            )
         for stage, (count, features) in enumerate(zip(self.blocks, self.widths, strict=True)):
             if stage > 0:
                 x = Norm(self.norm, name=f"norm{stage}")(x, train=train)

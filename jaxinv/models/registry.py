@@ -9,8 +9,8 @@ from jaxinv.layers.activations import ACTIVATIONS
 from jaxinv.layers.downsample import DOWNSAMPLES
 from jaxinv.layers.heads import HEADS
 from jaxinv.layers.normalisation import NORMS
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import PADDINGS
-from jaxinv.layers.spatial import per_axis
 from jaxinv.models.convnet import MLP, ConvNet
 from jaxinv.models.convnext import ConvNeXt
 from jaxinv.models.resnet import SHORTCUTS, STEMS, ResNet
@@ -191,8 +191,9 @@ def create(name: str, *, num_classes: int = 10, **choices: Any) -> nn.Module:
         if option == "head" and _NETWORKS[name][0] is ViT:
             known = (*known, "token")
         each = value if option == "padding" and isinstance(value, tuple | list) else (value,)
-        if known and not callable(value) and not set(each) <= set(known):
+        if known and not callable(value) and not all(one in known for one in each):
             raise ValueError(f"{option} is {value!r}; allowed are {', '.join(known)}")
-    per_axis(num_classes, 1, "num_classes")
     network, preset = _NETWORKS[name]
-    return network(**{**preset, "num_classes": num_classes, **choices})
+    made = network(**{**preset, "num_classes": num_classes, **choices})
+    check_options(made)
+    return made

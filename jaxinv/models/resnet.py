@@ -11,6 +11,7 @@ from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample, subsample
 from jaxinv.layers.heads import Head
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, crop_or_pad, window_paddings
 from jaxinv.layers.pooling import max_pool
 from jaxinv.layers.spatial import naming
@@ -61,18 +62,8 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t f"]:
-        """Applies the block.
-
-        Args:
-          x: signal `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          `(n, *out, features)`, four times the features with a bottleneck.
-
-        Raises:
-          ValueError: if an argument is not allowed, with the layer's name.
-        """
+        """Maps `(n, *spatial, c)` to `(n, *out, features)`, with a bottleneck 4 * features."""
+        check_options(self)
         features = self.features * (EXPANSION if self.bottleneck else 1)
         windows = (1, 3, 1) if self.bottleneck else (3, 3)
         spatial = 1 if self.bottleneck else 0  # the convolution that downsampling belongs to
@@ -106,8 +97,8 @@ class ResidualBlock(nn.Module):
                 sampler = Downsample(
                     self.downsample, self.stride, padding=self.padding, name="downsample"
                 )
-                y, phase = sampler(y, train=train)
-                skip, _ = sampler(skip, phase)
+                y, phase = sampler(y, train=train, return_phase=True)
+                skip = sampler(skip, phase)
         if self.stride > 1 or skip.shape[-1] != features:
             skip = self._match_channels(skip, features, train)
         y = y + crop_or_pad(skip, y.shape[1:-1])
@@ -171,18 +162,8 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
+        check_options(self)
         x = self._stem(x, train)
         for stage, count in enumerate(self.blocks):
             for block in range(count):
@@ -223,6 +204,6 @@ class ResNet(nn.Module):
                 Downsample(self.downsample, padding=self.padding, name=f"downsample{i}")
                 for i in range(2)
             ]
-            x, _ = halve[0](x, train=train)
-            x, _ = halve[1](max_pool(x, 3, padding=self.padding), train=train)
+            x = halve[0](x, train=train)
+            x = halve[1](max_pool(x, 3, padding=self.padding), train=train)
         return x

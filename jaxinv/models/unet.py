@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxinv.layers.activations import Activation
-from jaxinv.layers.adaptive import AdaptivePolyphaseUpsampling
 from jaxinv.layers.convolution import Conv
 from jaxinv.layers.downsample import Downsample
-from jaxinv.layers.lowpass import IdealUpsample
+from jaxinv.layers.lowpass import ideal_upsample
 from jaxinv.layers.normalisation import Norm
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, circular_or, crop_or_pad, padding_per_axis
+from jaxinv.layers.polyphase import polyphase_upsample
 from jaxinv.layers.transpose import ConvTranspose
 
 
@@ -52,25 +53,15 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n *t k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether batch statistics are taken from `x`.
-
-        Returns:
-          Logits `(n, *spatial, num_classes)`; fewer positions with VALID padding.
-
-        Raises:
-          ValueError: if an argument is not allowed or a map gets too small, with the layer's name.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, *out, num_classes)`."""
+        check_options(self)
         handed = []
         for level, features in enumerate(self.widths):
             x = self._convolve_twice(x, features, f"down{level}", train)
             if level < len(self.widths) - 1:
                 small, phase = Downsample(
                     self.downsample, padding=self.padding, name=f"downsample{level}"
-                )(x, train=train)
+                )(x, train=train, return_phase=True)
                 handed.append((x, phase))
                 x = small
         for level in reversed(range(len(handed))):
@@ -102,8 +93,8 @@ class UNet(nn.Module):
         if self.downsample == "none":
             return Conv(features, 2, padding=circular, name=name)(x)
         if self.downsample == "ideal":
-            return Conv(features, 2, padding=circular, name=name)(IdealUpsample()(x))
+            return Conv(features, 2, padding=circular, name=name)(ideal_upsample(x))
         if phase is not None:
-            x = AdaptivePolyphaseUpsampling()(x, phase)
+            x = polyphase_upsample(x, phase, 2)
             return Conv(features, 2, padding=circular, name=name)(x)
         return ConvTranspose(features, 2, padding=circular, name=name)(x)

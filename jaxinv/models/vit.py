@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 
 from jaxinv.layers.activations import Activation
 from jaxinv.layers.heads import Head
+from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding
+from jaxinv.layers.spatial import naming
 from jaxinv.models.convnet import Classifier
 from jaxinv.models.convnext import Patchify
 
@@ -38,14 +40,13 @@ class TransformerBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t d"]) -> Float[Array, "n t d"]:
-        """Applies the block.
-
-        Args:
-          x: tokens `(n, tokens, d)`.
-
-        Returns:
-          Tokens of the same shape.
-        """
+        """Applies the block to tokens `(n, tokens, d)`."""
+        check_options(self)
+        with naming(self):
+            if x.shape[-1] % self.heads:
+                raise ValueError(
+                    f"heads is {self.heads}; allowed are divisors of the {x.shape[-1]} features"
+                )
         y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x)
         x = x + nn.MultiHeadDotProductAttention(self.heads, name="attention")(y)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x)
@@ -99,18 +100,8 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *s c"], *, train: bool = False) -> Float[Array, "n k"]:
-        """Applies the network.
-
-        Args:
-          x: signals `(n, *spatial, c)`.
-          train: whether a learnable sampler draws its phases.
-
-        Returns:
-          Logits `(n, num_classes)`.
-
-        Raises:
-          ValueError: if a patch is larger than the map or an argument is not allowed.
-        """
+        """Maps signals `(n, *spatial, c)` to logits `(n, num_classes)`."""
+        check_options(self)
         x = Patchify(self.features, self.patch, self.padding, self.downsample, name="patchify")(
             x, train=train
         )

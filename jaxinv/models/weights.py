@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.files import read_arrays
 from jaxinv.models.convnet import ConvNet
 from jaxinv.models.resnet import ResNet
 
@@ -59,7 +60,7 @@ def from_torch(
       The names are those of https://github.com/pytorch/vision, torchvision.models.
     """
     if isinstance(state_dict, str | os.PathLike):
-        state_dict = read_arrays(state_dict)
+        state_dict = read_state_dict(state_dict)
     arrays = {
         name.removeprefix("module."): np.asarray(value)
         for name, value in state_dict.items()
@@ -94,24 +95,11 @@ def from_torch(
     return flax.traverse_util.unflatten_dict(variables)
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of a file by their names.
-
-    Args:
-      path: an `.npz` or `.safetensors` file.
-
-    Returns:
-      Names and arrays.
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz` or `.safetensors` file by their names.
 
     Raises:
       ValueError: if the file is missing, of another type, or cannot be read.
-
-    Example:
-      >>> import tempfile, pathlib
-      >>> path = pathlib.Path(tempfile.mkdtemp()) / "weights.npz"
-      >>> np.savez(path, bias=np.zeros(3))
-      >>> read_arrays(path)["bias"].shape
-      (3,)
     """
     path = Path(path)
     if path.suffix not in (".npz", ".safetensors"):
@@ -119,12 +107,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     try:
-        if path.suffix == ".npz":
-            with np.load(path) as file:
-                return dict(file)
-        from safetensors.numpy import load_file  # optional: only this kind of file needs it
-
-        return load_file(path)
+        return read_arrays(path)
     except ImportError as error:
         raise ValueError("reading .safetensors needs: pip install safetensors") from error
     except Exception as error:  # the readers raise whatever their parsers do

@@ -13,21 +13,21 @@ import jax
 import tyro
 
 from jaxinv.command_line import printable, read_options, run
-from jaxinv.evaluation.audit import Plan
-from jaxinv.evaluation.loading import EvaluationConfig
+from jaxinv.evaluation.audit import AuditPlan
+from jaxinv.evaluation.loading import EvaluationConfig, Networks
 from jaxinv.evaluation.parameters import LIMIT
-from jaxinv.evaluation.progress import progress_bar
 from jaxinv.evaluation.protocols import check_protocols
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.orbit import OrbitMode
+from jaxinv.progress import progress_bar
 from jaxinv.report.files import write_report
 from jaxinv.report.terminal import console_for, show
 from jaxinv.study.run import StudyConfig, run_study
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
+class Arguments(Networks):
     """Are ConvNets translation invariant? Without arguments: a study on real digits that trains
     small networks and answers claim by claim. With --checkpoint or --apply: an audit of networks.
 
@@ -35,34 +35,15 @@ class Arguments:
     written and the same command goes on).
     """
 
-    checkpoint: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """Workdir of train.py; give it several times to compare."""
-    apply: str | None = None
-    """Own network, package.module:name: a function of (params, images) or a Flax module; images are
-    float32 (n, H, W, C) from 0 to 1."""
-    params: Path | None = None
-    """Its parameters: .npz, .safetensors, .msgpack, or a folder of orbax."""
-    params_limit: float = LIMIT
-    """Gigabytes that the parameters may take in memory; more are not read."""
-    dataset: str | None = None
-    """Data set; by default the one a checkpoint was trained on, else digits."""
-    split: str | None = None
-    """Split, a slice such as test[:1000] included; by default test."""
-    data_dir: Path | None = None
-    """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
-    images: int | None = None
-    """Number of images, the first of the split; by default all, in the study 100."""
     max_shift: int | None = None
-    """Shifts up to so many pixels each way; by default all circular ones."""
+    """Largest shift in pixels, each way; by default all circular shifts."""
     mode: OrbitMode | None = None
     """What enters at the border; by default wrap, which is circular."""
     certify: bool = True
     """Prove from the program as well, and show the verdict and the first break."""
     layers: bool = True
     """Go layer by layer."""
-    protocol: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME")
-    ] = ()
+    protocol: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
     """Published protocol, or all that apply to the network; give it several times."""
     share: bool = True
     """Compute what several shifts have in common once."""
@@ -101,23 +82,13 @@ BOUNDS = {
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """Reads the command line.
-
-    Args:
-      argv: without the program's name.
-
-    Returns:
-      The arguments.
+    """Reads the command line, without the program's name.
 
     Raises:
       ValueError: an unknown option or a value that is not allowed.
       SystemExit: after --help.
-
-    Example:
-      >>> parse(["--checkpoint", "runs/a", "--checkpoint", "runs/b"]).checkpoint
-      (PosixPath('runs/a'), PosixPath('runs/b'))
     """
-    arguments = read_options(Arguments, argv)
+    arguments = read_options(Arguments, argv, config=(tyro.conf.UseAppendAction,))
     for name, (low, high) in BOUNDS.items():
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
@@ -145,7 +116,7 @@ def _is_study(arguments: Arguments) -> bool:
 
 
 def _check_out(out: Path) -> None:
-    """Raises unless reports can be written to a folder, before they are worked for."""
+    """Raises ValueError unless a report can be written to a folder, before any work is done."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"out is {out}; {there} is a file, and a folder is needed")
@@ -154,21 +125,14 @@ def _check_out(out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program evaluate.py.
-
-    Args:
-      argv: the command line without the program's name.
-
-    Returns:
-      The exit status.
-    """
+    """The program evaluate.py; returns its exit status."""
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         study = _is_study(arguments)
         out = arguments.out or Path("study" if study else "runs/evaluation")
         _check_out(out)
-        plan = Plan(
+        plan = AuditPlan(
             options=SweepOptions(
                 mode=arguments.mode or "wrap",
                 max_shift=arguments.max_shift,
@@ -190,18 +154,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                     StudyConfig(out, plan=plan, **chosen), progress=progress
                 )
             else:
-                networks = EvaluationConfig(
-                    checkpoint=arguments.checkpoint,
-                    apply=arguments.apply,
-                    params=arguments.params,
-                    params_limit=arguments.params_limit,
-                    dataset=arguments.dataset,
-                    split="test" if arguments.split is None else arguments.split,
-                    data_dir=arguments.data_dir,
-                    images=arguments.images,
-                    plan=plan,
-                )
-                results, audits = evaluate_networks(networks, progress=progress)
+                names = (field.name for field in dataclasses.fields(Networks))
+                networks = {name: getattr(arguments, name) for name in names}
+                config = EvaluationConfig(**networks, plan=plan)
+                results, audits = evaluate_networks(config, progress=progress)
         written = write_report(results, audits, out)
         console = console_for(sys.stderr if arguments.json else sys.stdout)
         show(results, console)
@@ -210,6 +166,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.json:
             print(json.dumps(results.to_dict(), allow_nan=False))
         if not results.complete:
-            raise KeyboardInterrupt(f"stopped; the partial report is {page}.")
+            raise KeyboardInterrupt(f"stopped; the partial report is {page}")
 
     return run(body, name="evaluate.py")

@@ -15,19 +15,7 @@ from jaxinv.report.plots import ShiftMap
 
 
 def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> list[Path]:
-    """Writes everything that was found out.
-
-    Args:
-      results: the figures.
-      audits: one for each network of the results.
-      directory: where to; made if missing.
-
-    Returns:
-      The files.
-
-    Raises:
-      OSError: if a file cannot be written; names it.
-    """
+    """Writes all that was found out, with one audit for each network; returns the files."""
     arrays: dict[str, np.ndarray] = {}
     accuracy: dict[str, ShiftMap] = {}
     confidence: dict[str, ShiftMap] = {}
@@ -35,7 +23,7 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
         name, wrap = made.result.name, is_torus(made.sweep)
         maps = maps_of(made.sweep)
         arrays |= {f"{name}/{quantity}": values for quantity, values in maps.items()}
-        if not made.result.curve:  # a repeat with another seed, of which only figures are shown
+        if not made.result.curve:  # a repeat with another seed: only its figures are shown
             continue
         rows = made.sweep.shifts.rows
         accuracy[name] = plots.shift_map(maps["accuracy"], rows, wrap=wrap)
@@ -63,5 +51,6 @@ def write_report(results: Results, audits: Sequence[Audit], directory: Path) -> 
         confidence=confidence,
         pictures={made.result.name: made.pictures for made in audits},
     )
-    page.write_page(directory / "report.html", content)
-    return [*written, directory / "report.html"]
+    path = directory / "report.html"
+    write_whole(path, lambda at: at.write_text(content, encoding="utf-8"))
+    return [*written, path]

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Flip, NetworkResult, Results
+from jaxinv.shifts import centred_shift
 
 # Okabe and Ito (2008) without yellow, which is hard to see on white.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
@@ -48,7 +49,7 @@ STYLE: Any = {
 
 @dataclasses.dataclass(frozen=True)
 class ShiftMap:
-    """A number for each shift, laid out with the shift by nothing in the middle.
+    """A number for each shift, laid out with the zero shift in the middle.
 
     Attributes:
       values: (shifts down, shifts right).
@@ -79,15 +80,10 @@ def shift_map(
 ) -> ShiftMap:
     """Lays a map over shifts out for looking at it.
 
-    Circular shifts `0 .. P - 1` become `-P/2 .. P/2 - 1`: a circular shift by P - 1 is one by -1.
-
     Args:
       values: a number for each shift, in an orbit's order.
       rows: the shifts along each axis.
-      wrap: whether these are all circular shifts.
-
-    Returns:
-      The map.
+      wrap: whether these are all circular shifts, which are then shown the shortest way round.
 
     Example:
       >>> shift_map(np.arange(4.0).reshape(1, 4), ((0,), (0, 1, 2, 3)), wrap=True).right
@@ -95,7 +91,7 @@ def shift_map(
     """
     axes = [np.asarray(row) for row in rows]
     if wrap:
-        axes = [np.where(row >= (len(row) + 1) // 2, row - len(row), row) for row in axes]
+        axes = [centred_shift(row, len(row)) for row in axes]
     orders = [np.argsort(row) for row in axes]
     return ShiftMap(values[np.ix_(*orders)], axes[0][orders[0]], axes[1][orders[1]])
 
@@ -131,14 +127,6 @@ def heat_maps(
       titles: a line above each.
       label: what the colour means.
       columns: how many stand side by side.
-
-    Returns:
-      The figure.
-
-    Example:
-      >>> one = shift_map(np.eye(4), (range(4), range(4)), wrap=True)
-      >>> len(heat_maps({"a": one}, titles={"a": "net"}, label="accuracy").axes)
-      2
     """
     rows = -(-len(maps) // columns)
     columns = -(-len(maps) // rows)
@@ -179,21 +167,13 @@ def curves(
     labels: tuple[str, str] = ("size of the shift (pixels)", "accuracy"),
     percent: bool = True,
 ) -> Figure:
-    """A figure against the size of the shift, a line a network.
+    """A figure against the size of the shift, a line for each network.
 
     Args:
       networks: with `curve` or `radial` filled.
       column: names of the columns across and up.
       labels: names of the axes, with units.
       percent: whether the vertical axis runs from 0 to 100%.
-
-    Returns:
-      The figure.
-
-    Example:
-      >>> net = NetworkResult("a", "net", curve={"shift": [0, 1], "accuracy": [1.0, 0.5]})
-      >>> len(curves([net]).axes[0].lines)
-      1
     """
     across, up = column
     with matplotlib.rc_context(STYLE):
@@ -228,7 +208,7 @@ def plain(text: str) -> str:
 
 
 def save(figure: Figure, target: Any, **options: Any) -> None:
-    """Saves a figure, whatever signs the names in it have; the font lacks some."""
+    """Saves a figure; signs in names that the font lacks raise no warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(target, **options)
@@ -247,20 +227,7 @@ def line_style(number: int) -> dict[str, Any]:
 
 
 def layer_plot(network: NetworkResult) -> Figure:
-    """Where the symmetry is lost: errors and aliasing at each layer, from input to output.
-
-    Args:
-      network: with `layers` filled.
-
-    Returns:
-      The figure.
-
-    Example:
-      >>> from jaxinv.evaluation.results import LayerRow
-      >>> rows = (LayerRow("conv", (8, 8, 4), "every shift", 0.0, 0.0, 0.1, 0.9, 0.2),)
-      >>> len(layer_plot(NetworkResult("a", "net", layers=rows)).axes)
-      2
-    """
+    """Where the symmetry is lost: errors and aliasing at each layer, from input to output."""
     rows = network.layers
     height = 1.5 + 0.24 * len(rows)
     places = np.arange(len(rows))
@@ -300,38 +267,16 @@ def layer_plot(network: NetworkResult) -> Figure:
 def flip_plot(
     flips: Sequence[Flip],
     pictures: Sequence[tuple[Shaped[np.ndarray, "h w c"], Shaped[np.ndarray, "h w c"]]],
-    *,
-    classes: Sequence[str] | None = None,
 ) -> Figure:
-    """Images that flip under the smallest shift: before above, after below.
-
-    Args:
-      flips: what happened.
-      pictures: each image before and after its shift, uint8.
-      classes: names of the classes; numbers if not given.
-
-    Returns:
-      The figure.
-
-    Example:
-      >>> dot = np.zeros((4, 4, 1), np.uint8)
-      >>> flip = Flip(0, label=1, before=1, after=2, shift=(0, 1), confidence_before=0.9,
-      ...             confidence_after=0.2)
-      >>> len(flip_plot([flip], [(dot, dot)]).axes)
-      2
-    """
-
-    def name(label: int) -> str:
-        return classes[label] if classes else str(label)
-
+    """Images that flip under the smallest shift: before above, after below; pixels uint8."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.25 * len(flips) + 0.2, 3.3), layout="constrained")
         grid = figure.subplots(2, len(flips), squeeze=False)
         for (above, below), flip, pair in zip(grid.T, flips, pictures, strict=True):
             down, right = flip.shift
-            above.set_title(plain(f"“{name(flip.before)}”"))
-            below.set_title(plain(f"“{name(flip.after)}”"))
-            below.set_xlabel(f"{_signed(down)} down\n{_signed(right)} right", fontsize=8)
+            above.set_title(plain(f"“{flip.before}”"))
+            below.set_title(plain(f"“{flip.after}”"))
+            below.set_xlabel(f"{down:+d} down\n{right:+d} right".replace("+0", "0"), fontsize=8)
             for axes, picture in zip((above, below), pair, strict=True):
                 grey = picture.shape[-1] == 1
                 axes.imshow(
@@ -346,17 +291,8 @@ def flip_plot(
     return figure
 
 
-def _signed(number: int) -> str:
-    return f"{number:+d}" if number else "0"
-
-
 def accuracy_titles(results: Results) -> dict[str, str]:
-    """The line above each accuracy map: its network and mean.
-
-    Example:
-      >>> accuracy_titles(Results("", (NetworkResult("a", "net"),)))
-      {'a': 'a'}
-    """
+    """The line above each accuracy map: its network and mean."""
     titles = {}
     for network in results.networks:
         mean = network.figures.get("mean")

@@ -7,17 +7,17 @@ import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from jaxinv.command_line import printable
+from jaxinv.evaluation.proof import proved
 from jaxinv.evaluation.results import (
     Estimate,
-    LayerRow,
     NetworkResult,
     Results,
-    figure,
     shift_words,
+    short_number,
 )
-from jaxinv.evaluation.ties import proved
 from jaxinv.files import write_whole
 
 Cell = str | int | Estimate | None
@@ -26,32 +26,25 @@ Cell = str | int | Estimate | None
 TABULATED_SHIFTS = (0, 1, 2, 3, 4, 6, 8, 12, 16)
 
 
+class Column(NamedTuple):
+    """A column of a table: words, which may wrap, figures, or verdicts."""
+
+    name: str
+    kind: Literal["text", "figure", "verdict"] = "figure"
+
+
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """One table.
-
-    Attributes:
-      name: of its CSV file.
-      title: what it shows, as its heading.
-      columns: headings.
-      rows: cells, as many a row as there are columns.
-      prose: numbers of the columns that hold text and may wrap; the others hold figures.
-    """
+    """One table; `name` is that of its CSV file, and the first column heads the rows."""
 
     name: str
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    prose: frozenset[int]
 
 
 def sheets(results: Results) -> list[Sheet]:
-    """All tables of the results that have something to show.
-
-    Example:
-      >>> sheets(Results("nothing", ()))
-      []
-    """
+    """All tables of the results that have something to show."""
     all_sheets = [
         claim_sheet(results),
         network_sheet(results),
@@ -88,18 +81,14 @@ def setting(results: Results) -> str:
 
 def claim_sheet(results: Results) -> Sheet:
     """Claims, verdicts and the figures that carry them."""
-    return Sheet(
-        "claims",
-        "What people say",
-        ("claim", "verdict", "measured"),
-        tuple((c.statement, c.verdict, c.measured) for c in results.claims),
-        frozenset({0, 2}),
-    )
+    columns = Column("claim", "text"), Column("verdict", "verdict"), Column("measured", "text")
+    rows = tuple((c.statement, c.verdict, c.measured) for c in results.claims)
+    return Sheet("claims", "What people say", columns, rows)
 
 
 def network_sheet(results: Results) -> Sheet:
     """The figures of each network, and in the study what they show."""
-    names = {
+    figures = {
         "centred": "centred",
         "mean": "mean",
         "worst": "worst",
@@ -107,50 +96,53 @@ def network_sheet(results: Results) -> Sheet:
         "equivariance_error": "features",
         "invariance_error": "output",
     }
-    sentences = any(network.says for network in results.networks)
-    rows = tuple(
-        (n.name, *(n.figures.get(name) for name in names), *((n.says,) if sentences else ()))
-        for n in results.networks
-        if n.figures
-    )
-    columns = ("network", *names.values(), *(("what it shows",) if sentences else ()))
+    columns = [Column("network", "text"), *map(Column, figures.values())]
+    networks = [network for network in results.networks if network.figures]
+    rows: list[tuple[Cell, ...]] = [
+        (network.name, *map(network.figures.get, figures)) for network in networks
+    ]
+    if any(network.says for network in networks):
+        columns.append(Column("what it shows", "text"))
+        rows = [(*row, network.says) for row, network in zip(rows, networks, strict=True)]
     title = f"At {shift_words(results.shifts)}"
-    return Sheet("networks", title, columns, rows, frozenset({0, 7}))
+    return Sheet("networks", title, tuple(columns), tuple(rows))
 
 
 def seeds_sheet(results: Results) -> Sheet:
     """Mean and standard deviation over the seeds of each training."""
-    names = {
+    figures = {
         "centred": "centred",
         "mean": "mean",
         "worst": "worst",
         "consistency": "consistent",
     }
-    columns = ["training", "seeds"]
-    for title in names.values():
-        columns += [title, f"{title} ±"]
+    columns = [Column("training", "text"), Column("seeds")]
+    for title in figures.values():
+        columns += [Column(title), Column(f"{title} ±")]
     rows = []
     for row in results.seeds:
         cells: list[Cell] = [row.run, len(row.networks)]
-        for name in names:
+        for name in figures:
             cells += [row.figures[name], f"{100 * row.spread[name]:.1f}%"]
         rows.append(tuple(cells))
-    return Sheet("seeds", "Over seeds", tuple(columns), tuple(rows), frozenset({0}))
+    return Sheet("seeds", "Over seeds", tuple(columns), tuple(rows))
 
 
 def curve_sheet(results: Results) -> Sheet:
-    """Accuracy against the size of the shift, a column a size."""
-    curves = [network.curve for network in results.networks if network.curve]
-    sizes = [s for s in TABULATED_SHIFTS if any(s in curve["shift"] for curve in curves)]
-    rows = []
-    for network in results.networks:
-        if network.curve:
-            at = dict(zip(network.curve["shift"], network.curve["accuracy"], strict=True))
-            cells = [f"{100 * at[size]:.0f}%" if size in at else "" for size in sizes]
-            rows.append((network.name, *cells))
+    """Accuracy against the size of the shift, a column for each size."""
+    curves = {
+        network.name: dict(zip(network.curve["shift"], network.curve["accuracy"], strict=True))
+        for network in results.networks
+        if network.curve
+    }
+    sizes = [s for s in TABULATED_SHIFTS if any(s in curve for curve in curves.values())]
+    rows = tuple(
+        (name, *(f"{100 * curve[size]:.0f}%" if size in curve else "" for size in sizes))
+        for name, curve in curves.items()
+    )
     title = "Accuracy by size of the shift (larger component, pixels)"
-    columns = ("network", *map(str, sizes))
-    return Sheet("curve", title, columns, tuple(rows), frozenset({0}))
+    columns = (Column("network", "text"), *(Column(str(size)) for size in sizes))
+    return Sheet("curve", title, columns, rows)
 
 
 def certificate_sheet(results: Results) -> Sheet:
@@ -163,11 +155,12 @@ def certificate_sheet(results: Results) -> Sheet:
     title = "Proved from the program; conditions of adaptive layers measured on the images"
     if not any(n.certificate.get("assumptions") for n in results.networks if n.certificate):
         title = "Proved from the program, without data"
-    return Sheet("certificates", title, ("network", "verdict", "first break"), rows, _ALL)
+    columns = tuple(Column(name, "text") for name in ("network", "verdict", "first break"))
+    return Sheet("certificates", title, columns, rows)
 
 
 def protocol_sheet(results: Results) -> Sheet:
-    """Figures of published protocols, a row each, a column a network."""
+    """Figures of published protocols, a row for each, a column for each network."""
     networks = [network for network in results.networks if network.protocols]
     found = dict.fromkeys((p, f) for n in networks for p in n.protocols for f in n.protocols[p])
     rows = []
@@ -176,8 +169,9 @@ def protocol_sheet(results: Results) -> Sheet:
         cells = [n.protocols.get(protocol, {}).get(name) for n in networks]
         rows.append(("" if protocol == last else protocol, name.replace("_", " "), *cells))
         last = protocol
-    columns = ("protocol", "figure", *(n.name for n in networks))
-    return Sheet("protocols", "Published protocols", columns, tuple(rows), frozenset({0, 1}))
+    columns = [Column("protocol", "text"), Column("figure", "text")]
+    columns += [Column(network.name) for network in networks]
+    return Sheet("protocols", "Published protocols", tuple(columns), tuple(rows))
 
 
 def comparison_sheet(results: Results) -> Sheet:
@@ -189,14 +183,15 @@ def comparison_sheet(results: Results) -> Sheet:
             pair["figure"].replace("at every shift", f"at every one of {over}"),
             pair["only_first"],
             pair["only_second"],
-            figure(pair["p_value"]),
+            short_number(pair["p_value"]),
             pair["images"],
         )
         for pair in results.comparisons
     )
     title = "Compared on the same images (McNemar's exact test)"
-    columns = ("networks", "right", "only the first", "only the second", "p", "images")
-    return Sheet("comparisons", title, columns, rows, frozenset({0, 1}))
+    figures = ("only the first", "only the second", "p", "images")
+    columns = (Column("networks", "text"), Column("right", "text"), *map(Column, figures))
+    return Sheet("comparisons", title, columns, rows)
 
 
 def layer_sheet(network: NetworkResult) -> Sheet:
@@ -206,33 +201,25 @@ def layer_sheet(network: NetworkResult) -> Sheet:
             row.layer,
             "x".join(map(str, row.shape)),
             row.state,
-            *("" if v is None else figure(v) for v in _errors(row)),
+            *(
+                "" if error is None else short_number(error)
+                for error in (row.lattice_error, row.integer_error, row.half_pixel_error)
+            ),
             "" if row.cosine is None else f"{row.cosine:.3f}",
             "" if row.aliasing is None else f"{100 * row.aliasing:.1f}%",
         )
         for row in network.layers
     )
     columns = (
-        *("layer", "output", "proved"),
-        *("by strides", "by a pixel", "by half", "cosine", "aliased"),
+        *(Column("layer", "text"), Column("output"), Column("proved", "text")),
+        *map(Column, ("by strides", "by a pixel", "by half", "cosine", "aliased")),
     )
     name = "layers-" + re.sub(r"[^\w.-]+", "_", network.name)[:100]
-    return Sheet(name, f"Layer by layer: {network.name}", columns, rows, frozenset({0, 2}))
-
-
-def _errors(row: LayerRow) -> tuple[float | None, ...]:
-    return row.lattice_error, row.integer_error, row.half_pixel_error
+    return Sheet(name, f"Layer by layer: {network.name}", columns, rows)
 
 
 def write_csv(results: Results, directory: Path) -> list[Path]:
     """Writes each table as a CSV file; a figure takes the columns value, low, high and images.
-
-    Args:
-      results: what was found.
-      directory: where to.
-
-    Returns:
-      The files.
 
     Example:
       >>> import tempfile
@@ -255,7 +242,7 @@ def _write(sheet: Sheet, path: Path) -> None:
     columns = list(zip(*sheet.rows, strict=True))
     heading: list[str] = []
     body: list[Sequence[object]] = []
-    for name, column in zip(sheet.columns, columns, strict=True):
+    for (name, _), column in zip(sheet.columns, columns, strict=True):
         if not any(isinstance(cell, Estimate) for cell in column):
             if any(cell is not None for cell in column):
                 heading.append(name)
@@ -276,7 +263,7 @@ def _write(sheet: Sheet, path: Path) -> None:
 
 
 def _harmless(cell: object) -> object:
-    """A cell that no spreadsheet takes for a formula; numbers are none, negative ones either."""
+    """A cell that no spreadsheet takes for a formula; numbers, negative ones too, stay."""
     if not isinstance(cell, str):
         return cell
     shown = printable(cell)
@@ -284,6 +271,3 @@ def _harmless(cell: object) -> object:
         float(shown.removesuffix("%"))
         return shown
     return f"'{shown}" if shown.lstrip().startswith(("=", "+", "-", "@")) else shown
-
-
-_ALL = frozenset(range(9))

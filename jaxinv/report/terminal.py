@@ -3,12 +3,12 @@
 import sys
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jaxinv.command_line import printable
-from jaxinv.evaluation.results import Estimate, Results, figure
+from jaxinv.evaluation.results import Estimate, Results
+from jaxinv.progress import Console
 from jaxinv.report.tables import Cell, Sheet, setting, sheets
 
 WIDTH = 100
@@ -18,37 +18,15 @@ VERDICTS = {"true": "bold green", "false": "bold red", "partly": "bold yellow"}
 
 
 def console_for(stream: TextIO | None = None) -> Console:
-    """A console as wide as the terminal, or of 100 columns where there is none.
-
-    Args:
-      stream: where it prints; standard output if not given.
-
-    Returns:
-      The console.
-
-    Example:
-      >>> import io
-      >>> console_for(io.StringIO()).width
-      100
-    """
+    """A console as wide as the terminal, or of 100 columns where there is none."""
     stream = stream or sys.stdout
     width = None if stream.isatty() else WIDTH
     # Names are shown as they are: nothing in brackets or between colons means anything.
-    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leaves to `jaxinv.command_line.run` what happens when nobody reads on."""
-        raise BrokenPipeError
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(results: Results, console: Console) -> None:
     """Prints the verdict, then every table.
-
-    Args:
-      results: what was found.
-      console: where to print.
 
     Example:
       >>> show(Results(headline="Nothing was measured.", networks=()), console_for())
@@ -69,31 +47,25 @@ def show(results: Results, console: Console) -> None:
 
 
 def table_of(sheet: Sheet) -> Table:
-    """A sheet as a table of rich; below each share stands its 95% interval.
-
-    Args:
-      sheet: the table's content.
-
-    Returns:
-      The table.
+    """A sheet as a table of rich; below each share is its 95% interval.
 
     Example:
-      >>> sheet = Sheet("a", "title", ("x", "y"), (("one", 2),), frozenset({0}))
+      >>> from jaxinv.report.tables import Column
+      >>> sheet = Sheet("a", "title", (Column("x", "text"), Column("y")), (("one", 2),))
       >>> console_for().print(table_of(sheet))
       x    y
       one  2
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    wraps = [i for i in sorted(sheet.prose) if i < len(sheet.columns)]
-    for number, name in enumerate(sheet.columns):
-        prose = number in sheet.prose
-        longest = max(len(str(row[number] or "")) for row in sheet.rows) if prose else 0
+    for number, column in enumerate(sheet.columns):
+        wraps = column.kind == "text"
+        longest = max(len(str(row[number] or "")) for row in sheet.rows)
         table.add_column(
-            printable(name),
-            justify="left" if prose else "right",
-            no_wrap=not prose,
-            # A first column of names keeps its width, so that only sentences are folded.
-            min_width=min(longest, 22) if number == wraps[0] and prose else None,
+            printable(column.name),
+            justify="left" if wraps else "right",
+            no_wrap=not wraps,
+            # The first column, of names, keeps its width, so that only sentences are folded.
+            min_width=min(longest, 22) if number == 0 else None,
         )
     for row in sheet.rows:
         table.add_row(*map(_shown, row))
@@ -105,11 +77,8 @@ def _shown(cell: Cell) -> Text:
         return Text("")
     if not isinstance(cell, Estimate):
         return Text(printable(cell), style=VERDICTS.get(str(cell), ""))
-    if cell.unit != "share":
-        unit = "" if cell.unit == "relative" else f" {cell.unit}"
-        return Text(figure(cell.value) + unit)
-    text = Text(f"{100 * cell.value:.1f}%")
-    if cell.low is not None and cell.high is not None:
-        digits = 0 if cell.high - cell.low >= 0.02 else 1
-        text.append(f"\n{100 * cell.low:.{digits}f}-{100 * cell.high:.{digits}f}", style="dim")
+    text = Text(cell.number)
+    wide = cell.low is not None and cell.high is not None and cell.high - cell.low >= 0.02
+    if interval := cell.interval(digits=0 if wide else 1):
+        text.append(f"\n{interval.replace('–', '-')}", style="dim")
     return text

@@ -77,20 +77,7 @@ ARMS: tuple[Arm, ...] = (
 
 
 def training_of(arm: Arm, *, epochs: int, seed: int) -> TrainConfig:
-    """How an arm is trained.
-
-    Args:
-      arm: the network.
-      epochs: passes over the training split.
-      seed: of initial weights, order and translations.
-
-    Returns:
-      The configuration.
-
-    Example:
-      >>> training_of(ARMS[1], epochs=3, seed=0).model_options["padding"]
-      'CIRCULAR'
-    """
+    """How an arm is trained; `seed` is that of initial weights, order and translations."""
     options = dict(arm.options) if arm.model == "mlp" else {**COMMON, **arm.options}
     return TrainConfig(
         dataset="digits",

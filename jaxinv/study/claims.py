@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from jaxinv.evaluation.results import Claim, Estimate, NetworkResult, figure
+from jaxinv.evaluation.results import Claim, Estimate, NetworkResult, short_number
 from jaxinv.tolerances import tolerance
 
 # Depth of the study's networks, for rounding errors.
@@ -21,9 +21,6 @@ def decide(networks: Networks, first_layers: FirstLayers) -> tuple[Claim, ...]:
       networks: results by the names of `jaxinv.study.arms`.
       first_layers: equivariance error of the first layer of "dense" and "unshared".
 
-    Returns:
-      The claims with verdicts and figures.
-
     Example:
       >>> decide({}, {"dense": Estimate(1e-7, None, None, 4, "relative"),
       ...             "unshared": Estimate(0.9, None, None, 4, "relative")})[0].verdict
@@ -41,8 +38,8 @@ def _equivariant(networks: Networks, first_layers: FirstLayers) -> Claim:
     return Claim(
         "The neurons of a convolutional layer share weights, so the layer is equivariant.",
         _verdict(shared <= EXACT < unshared),
-        f"first layer, all circular shifts: differs by {figure(shared)} of its size at most; "
-        f"without weight sharing by {figure(unshared)}",
+        f"first layer, all circular shifts: differs by {short_number(shared)} of its size at most; "
+        f"without weight sharing by {short_number(unshared)}",
         {"shared": shared, "unshared": unshared},
     )
 
@@ -81,8 +78,8 @@ def _dense(networks: Networks, first_layers: FirstLayers) -> Claim:
     return Claim(
         "Fully connected layers are not invariant.",
         _verdict(min(changes.values()) > EXACT),
-        f"outputs change by up to {figure(changes['MLP'])} of their size without convolutions, "
-        f"{figure(changes['dense'])} with equivariant ones before",
+        f"outputs change by up to {short_number(changes['MLP'])} of their size without "
+        f"convolutions, {short_number(changes['dense'])} with equivariant ones before",
         changes,
     )
 
@@ -95,7 +92,7 @@ def _before_dense(networks: Networks, first_layers: FirstLayers) -> Claim:
     return Claim(
         "A network is invariant if everything before its first dense layer is.",
         _verdict(change <= EXACT),
-        f"global pooling, circular padding, no stride: outputs change by {figure(change)}, "
+        f"global pooling, circular padding, no stride: outputs change by {short_number(change)}, "
         f"{_percent(exact['consistency'])} consistent; with strides "
         f"{_percent(strided['consistency'])}, with zero padding too "
         f"{_percent(padded['consistency'])}",
@@ -114,7 +111,7 @@ def _striding(networks: Networks, first_layers: FirstLayers) -> Claim:
     return Claim(
         "Striding always costs invariance.",
         _verdict(change > EXACT),
-        f"adaptive polyphase sampling keeps the stride: outputs change by {figure(change)}, "
+        f"adaptive polyphase sampling keeps the stride: outputs change by {short_number(change)}, "
         f"{_percent(adaptive['consistency'])} consistent, {_percent(adaptive['mean'])} right",
         {"change": change, "consistency": adaptive["consistency"].value},
     )
@@ -129,7 +126,7 @@ def _data(networks: Networks, first_layers: FirstLayers) -> Claim:
         _verdict(after["mean"].value > before["mean"].value),
         f"over all shifts {_percent(before['mean'])} becomes {_percent(after['mean'])}, centred "
         f"{_percent(before['centred'])} becomes {_percent(after['centred'])}; learnt, not exact: "
-        f"outputs still change by up to {figure(change)}",
+        f"outputs still change by up to {short_number(change)}",
         {
             "mean_before": before["mean"].value,
             "mean_after": after["mean"].value,
@@ -148,7 +145,7 @@ def _averaged(networks: Networks, first_layers: FirstLayers) -> Claim:
         _verdict(change <= EXACT and after["consistency"].value == 1),
         f"'dense, shifted data' is right at every shift on {_percent(before['worst'])}; averaged "
         f"over its orbit (jaxinv.symmetrize) on {_percent(after['worst'])}, proved and measured: "
-        f"outputs change by {figure(change)}",
+        f"outputs change by {short_number(change)}",
         {
             "worst_before": before["worst"].value,
             "worst_after": after["worst"].value,
@@ -172,19 +169,7 @@ _CLAIMS: tuple[
 
 
 def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
-    """The verdict in one sentence.
-
-    Args:
-      networks: results by name.
-      claims: what was decided.
-
-    Returns:
-      The sentence.
-
-    Example:
-      >>> headline({}, ())
-      'The study was stopped before a network was finished.'
-    """
+    """The verdict in one sentence."""
     if not {"dense", "global, no stride"} <= networks.keys():
         done = ", ".join(networks)
         return (
@@ -205,19 +190,7 @@ def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
 
 
 def sentence(name: str, networks: Networks) -> str:
-    """One sentence on what a network's row shows, from its own figures.
-
-    Args:
-      name: of the network.
-      networks: results by name.
-
-    Returns:
-      The sentence; empty for a network the study does not know.
-
-    Example:
-      >>> sentence("another", {})
-      ''
-    """
+    """One sentence on what a network's row shows; empty for a network the study does not know."""
     if name not in _SENTENCES:
         return ""
     figures = networks[name].figures

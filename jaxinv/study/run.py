@@ -15,16 +15,16 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import FEW, Audit, Plan
-from jaxinv.evaluation.features import feature_error
+from jaxinv.evaluation.audit import FEW, Audit, AuditPlan
+from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
-from jaxinv.evaluation.progress import say
 from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
 from jaxinv.evaluation.run import audit_all, described, shifts_of
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject, of_module
 from jaxinv.evaluation.summary import curve_of
 from jaxinv.orbit import symmetrize
+from jaxinv.progress import say
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import decide, headline, sentence
 from jaxinv.training import train_and_evaluate
@@ -46,7 +46,7 @@ FIRST_LAYERS = ("dense", "unshared")
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """The study: which networks, how long they train, on how many images they are asked."""
+    """The study: which networks, how long they train, on how many images they are evaluated."""
 
     folder: Path = Path("study")
     """Where networks, finished shards and the report are kept."""
@@ -56,7 +56,7 @@ class StudyConfig:
     """Test images that every network is evaluated on, at every shift."""
     seeds: int = 1
     """Networks of each kind, with the seeds `plan.seed`, `plan.seed + 1` and so on."""
-    plan: Plan = dataclasses.field(default_factory=Plan)
+    plan: AuditPlan = dataclasses.field(default_factory=AuditPlan)
     """What is done to each network; its seed is that of the first training too."""
     arms: tuple[Arm, ...] = ARMS
     """The networks."""
@@ -66,10 +66,6 @@ def run_study(
     config: StudyConfig, *, progress: Progress | None = None
 ) -> tuple[Results, list[Audit]]:
     """Trains and audits the networks of the study; what is in its folder is not done again.
-
-    Args:
-      config: the study.
-      progress: a bar to add to.
 
     Returns:
       The results, marked incomplete after Ctrl-C, and an audit for each network that finished.
@@ -127,13 +123,6 @@ def networks_of(
     A second thread trains them, so that a network is evaluated while the next one learns: neither
     keeps all cores busy.
 
-    Args:
-      config: the study.
-      progress: a bar to add to.
-
-    Yields:
-      Each network with its weights.
-
     Raises:
       ValueError: if its folder holds another run.
     """
@@ -176,15 +165,7 @@ def _named(subject: Subject, arm: Arm, config: StudyConfig, *, seed: int) -> Sub
 
 
 def over_seeds(found: Sequence[Audit], seeds: Sequence[SeedsRow]) -> dict[str, NetworkResult]:
-    """What claims and sentences speak of: each network, with its mean over seeds if it has several.
-
-    Args:
-      found: the audits.
-      seeds: a row for each network with several.
-
-    Returns:
-      Results by name.
-    """
+    """The results that claims and sentences speak of, by name: means where there are several."""
     networks = {made.result.name: made.result for made in found}
     for row in seeds:
         curves = [curve_of(made.sweep) for made in found if made.result.name in row.networks]

@@ -35,12 +35,6 @@ class Trained:
       config: the run's configuration.
       step: optimiser steps taken.
       data: number of classes, and the scale and shape of its images.
-
-    Example:
-      >>> Trained.__dataclass_fields__.keys() >= {"model", "variables", "config", "step"}
-      True
-
-    Reference: checkpoints are written by https://orbax.readthedocs.io.
     """
 
     model: nn.Module
@@ -51,7 +45,7 @@ class Trained:
 
 
 class Checkpoints:
-    """The checkpoints of one kind ("best" or "last") of a run, of which the newest is kept."""
+    """The checkpoints of one kind ("best" or "last") of a run; the newest is kept."""
 
     def __init__(self, workdir: Path, which: Which, *, read_only: bool = False):
         self.folder = workdir.absolute() / CHECKPOINTS / which
@@ -68,7 +62,7 @@ class Checkpoints:
             )
 
     def close(self) -> None:
-        """Release orbax's threads."""
+        """Releases orbax's threads."""
         self._manager.close()
 
     def steps(self) -> list[int]:
@@ -76,7 +70,7 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save(self, step: int, tree: dict[str, Any]) -> None:
-        """Store a tree of arrays under a step, then drop older ones.
+        """Stores a tree of arrays under a step, then drops older ones.
 
         Raises:
           OSError: it cannot be written; what was stored before is still there.
@@ -96,11 +90,16 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:  # orbax and tensorstore raise their own kinds
             before = [s for s in self.steps() if s != step]
-            kept = f"the one of step {before[-1]} is intact" if before else "there is none before"
+            kept = f"that of step {before[-1]} is intact" if before else "there is no earlier one"
             raise OSError(
                 f"the checkpoint of step {step} cannot be written to {self.folder} "
-                f"({reason(error)}); {kept}."
+                f"({reason(error)}); {kept}"
             ) from error
+
+    def drop_after(self, step: int) -> None:
+        """Deletes those of later steps."""
+        for later in (s for s in self.steps() if s > step):
+            self._manager.delete(later)
 
     def restore(self, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """The newest checkpoint and its step.
@@ -113,7 +112,7 @@ class Checkpoints:
         """
         steps = self.steps()
         if not steps:
-            raise ValueError(f"{self.folder} holds no checkpoint.")
+            raise ValueError(f"{self.folder} holds no checkpoint")
         where = f"the checkpoint {self.folder / str(steps[-1])}"
         expected = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
         try:
@@ -125,9 +124,9 @@ class Checkpoints:
             raise ValueError(f"{where} is damaged: {reason(error)}") from error
         stored = tree.pop("digest")
         if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, expected):
-            raise ValueError(f"{where} is of another network than its configuration says.")
+            raise ValueError(f"{where} belongs to another network than its configuration says")
         if not np.array_equal(digest(tree), stored):
-            raise ValueError(f"{where} is damaged: its content differs from what was written.")
+            raise ValueError(f"{where} is damaged: its content differs from what was written")
         return steps[-1], tree
 
 
@@ -163,7 +162,7 @@ def state_maker(
       ValueError: unknown model or option.
     """
     if reserved := {"num_classes", "name", "parent"} & set(config.model_options):
-        raise ValueError(f"model option {min(reserved)!r} is not for a run to choose.")
+        raise ValueError(f"model option {min(reserved)!r} is not for a run to choose")
     try:
         model = models.create(config.model, num_classes=data.num_classes, **config.model_options)
     except TypeError as error:
@@ -187,7 +186,7 @@ def state_maker(
 def load_checkpoint(
     path: str | os.PathLike, *, which: Which | None = None, seed: int = 0
 ) -> Trained:
-    """Load a trained network from the workdir of a run.
+    """Loads a trained network from the workdir of a run.
 
     Args:
       path: the workdir given to train.py.
@@ -196,28 +195,25 @@ def load_checkpoint(
       seed: which network of a run that trained several, from 0.
 
     Returns:
-      A `Trained`.
+      The network with its variables.
 
     Raises:
       ValueError: no run, no checkpoint, or a damaged one; no such seed.
 
-    Examples:
+    Example:
       >>> load_checkpoint("runs/nowhere")
       Traceback (most recent call last):
-      ValueError: runs/nowhere holds no run of train.py: it has no config.json.
-
-    References:
-      https://orbax.readthedocs.io, the format of the checkpoints.
+      ValueError: runs/nowhere holds no run of train.py: it has no config.json
     """
     config, data = read_run(path)
     if which not in ("best", "last", None):
-        raise ValueError(f"which is {which!r}; allowed are best and last.")
+        raise ValueError(f"which is {which!r}; allowed are best and last")
     if not 0 <= seed < config.seeds:
-        raise ValueError(f"seed is {seed}; the run in {path} has {config.seeds}, from 0.")
+        raise ValueError(f"seed is {seed}; the run in {path} has {config.seeds}, from 0")
     which = which or ("best" if config.holdout else "last")
     folder = Path(path).absolute() / CHECKPOINTS / which
     if not folder.is_dir():
-        raise ValueError(f"{folder} holds no checkpoint.")
+        raise ValueError(f"{folder} holds no checkpoint")
     model, make = state_maker(config, data)
     shapes = jax.eval_shape(make, jax.random.key(0))
     many = config.seeds > 1

@@ -21,7 +21,7 @@ from jaxinv.training.workdir import read_run
 # Options that most networks share have flags of their own, in capitals or not.
 SHARED_OPTIONS = ("padding", "downsample", "head", "activation", "norm")
 
-# Options that only some values of another one make use of.
+# Options that mean something with some values of another option only.
 NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "max_shift": ("augment", ("translate", "crop", *OBJECTIVES)),
     "fill": ("augment", ("translate", "crop", *OBJECTIVES)),
@@ -80,7 +80,7 @@ class Arguments:
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """Read the command line.
+    """Reads the command line.
 
     Raises:
       ValueError: an unknown preset or option, a value not allowed, or nothing to resume.
@@ -97,9 +97,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     config = TrainConfig()
     if chosen.resume:
         if chosen.preset is not None:
-            raise ValueError("--resume continues with the settings of its run; leave out --preset.")
+            raise ValueError("--resume continues with the settings of its run; leave out --preset")
         if chosen.workdir is None:
-            raise ValueError("--resume needs the --workdir of the run to continue.")
+            raise ValueError("--resume needs the --workdir of the run to continue")
         config, _ = read_run(chosen.workdir)
     elif chosen.preset is not None:
         config = preset(chosen.preset)
@@ -124,7 +124,7 @@ def parse(argv: Sequence[str]) -> Arguments:
 
 
 def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
-    """Refuse options that mean nothing beside the others."""
+    """Refuses options that mean nothing beside the others."""
     flags = (word.split("=")[0] for word in argv if word.startswith("--"))
     given = {flag[2:].replace("-", "_").removeprefix("no_"): flag for flag in flags}
     for name, (other, values) in NEEDS.items():
@@ -132,13 +132,13 @@ def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
         if name in given and not set(value.split("+")) & set(values):
             raise ValueError(
                 f"{given[name]} means nothing with --{other} {value}; it needs "
-                f"{' or '.join(values)}."
+                f"{' or '.join(values)}"
             )
     for name in ("data_dir", "manual_dir"):
         if name in given and config.dataset == "digits":
-            raise ValueError(f"{given[name]} means nothing with --dataset digits, always there.")
+            raise ValueError(f"{given[name]} means nothing with --dataset digits, always there")
     if config.nesterov and not config.momentum:
-        raise ValueError("--nesterov means nothing with --momentum 0.")
+        raise ValueError("--nesterov means nothing with --momentum 0")
 
 
 def _shared_options(arguments: Arguments) -> dict[str, str]:
@@ -151,14 +151,7 @@ def _shared_options(arguments: Arguments) -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program train.py.
-
-    Args:
-      argv: the command line without the program's name.
-
-    Returns:
-      The exit status.
-    """
+    """The program train.py; returns its exit status."""
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)

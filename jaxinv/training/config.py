@@ -235,7 +235,9 @@ class TrainConfig:
 
     def _check(self, name: str, holds: Callable[[Any], bool], what: str) -> None:
         value = getattr(self, name)
-        if value is not None and not holds(value):
+        # As the run will see it: 1e-50 is zero there, and 1 - 1e-9 is one.
+        seen = np.float32(value) if isinstance(value, float) else value
+        if value is not None and not holds(seen):
             raise ValueError(f"{name} is {value}; it {what}.")
 
     def to_dict(self) -> dict[str, Any]:

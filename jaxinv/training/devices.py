@@ -11,15 +11,7 @@ from jaxtyping import Array
 
 
 def data_mesh(batch_size: int) -> Mesh | None:
-    """A mesh of as many local devices as divide the batch evenly; None for a single one.
-
-    Args:
-      batch_size: images of the smallest batch that is split.
-
-    Examples:
-      >>> data_mesh(1) is None
-      True
-    """
+    """A mesh of as many local devices as divide the smallest batch evenly; None for one."""
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
     if count == 1:
@@ -28,7 +20,7 @@ def data_mesh(batch_size: int) -> Mesh | None:
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
-    """Put arrays on every device of the mesh (the default device without one)."""
+    """Puts arrays on every device of the mesh (the default device without one)."""
     if mesh is None:
         return jax.tree.map(jnp.asarray, tree)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
@@ -43,21 +35,13 @@ def shard_batch(mesh: Mesh | None) -> Callable[[Array], Array]:
 
 
 def over_seeds(fun: Callable, *, seeds: int, mapped: int) -> Callable:
-    """Apply `fun` to several networks at once: its first `mapped` arguments have a leading axis.
+    """Applies `fun` to several networks at once: its first `mapped` arguments have a leading axis.
 
     On accelerators this is `jax.vmap`. On the processor a convolution with one kernel per network
     becomes a grouped one, for which XLA has no fast code there (four times slower, measured), so
     the networks follow one another in the same program; the results are the same to rounding.
 
-    Args:
-      fun: a function of arrays.
-      seeds: number of networks.
-      mapped: how many arguments differ between them.
-
-    Returns:
-      A function whose outputs have the leading axis.
-
-    Examples:
+    Example:
       >>> total = over_seeds(lambda a, b: a + b, seeds=2, mapped=1)
       >>> print(total(jnp.array([1.0, 2.0]), 10.0))
       [11. 12.]
@@ -80,11 +64,6 @@ def over_seeds(fun: Callable, *, seeds: int, mapped: int) -> Callable:
 
 
 def padded_to_devices(batch_size: int, mesh: Mesh | None) -> int:
-    """The smallest batch from `batch_size` up that the devices share evenly.
-
-    Examples:
-      >>> padded_to_devices(500, None)
-      500
-    """
+    """The smallest batch from `batch_size` up that the devices share evenly."""
     count = 1 if mesh is None else mesh.size
     return math.ceil(batch_size / count) * count

@@ -39,12 +39,6 @@ class TrainResult:
       history: the records of all epochs.
       step: optimiser steps taken.
       data: number of classes, and the scale and shape of the images.
-
-    Example:
-      >>> TrainResult.__dataclass_fields__.keys() >= {"model", "variables", "metrics"}
-      True
-
-    Reference: modelled on `train_and_evaluate` of https://github.com/google/flax.
     """
 
     model: nn.Module
@@ -65,11 +59,11 @@ def train_and_evaluate(
     on_epoch: Callable[[Record], None] | None = None,
     stop: threading.Event | None = None,
 ) -> TrainResult:
-    """Train a network and evaluate it after each epoch.
+    """Trains a network and evaluates it after each epoch.
 
-    In `workdir` it leaves config.json, metrics.jsonl with a line an epoch, and checkpoints of the
-    best and the last epoch evaluated, each written whole or not at all. A run that was stopped or
-    killed and is resumed ends with the same parameters, bit for bit, as one that was not.
+    In `workdir` it leaves config.json, metrics.jsonl with one line per epoch, and checkpoints of
+    the best and the last epoch evaluated, each written whole or not at all. A run that was stopped
+    or killed and is resumed ends with the same parameters, bit for bit, as one that was not.
 
     Args:
       config: what to do.
@@ -80,7 +74,7 @@ def train_and_evaluate(
       stop: an event that another thread sets to end the run as Ctrl-C does.
 
     Returns:
-      A `TrainResult`.
+      The trained network and its records.
 
     Raises:
       ValueError: the configuration cannot be run; `workdir` holds another run, or none to resume.
@@ -88,14 +82,11 @@ def train_and_evaluate(
       OSError: the workdir cannot be written; what was stored before is kept.
       KeyboardInterrupt: Ctrl-C or `stop`, after the state was stored.
 
-    Examples:
+    Example:
       >>> config = TrainConfig(model="mlp", epochs=1, train_split="train[:256]")
       >>> result = train_and_evaluate(config, show=False)
       >>> result.step, sorted(result.metrics)[:2]
       (4, ['epoch', 'learning_rate'])
-
-    References:
-      https://github.com/google/flax/tree/main/examples/mnist, whose interface this follows.
     """
     folder = None if workdir is None else Path(workdir)
     if folder is not None:
@@ -104,7 +95,7 @@ def train_and_evaluate(
             refuse_if_locked(folder)
         folders.check(folder, config, resume=resume)
     elif resume:
-        raise ValueError("resume needs a workdir.")
+        raise ValueError("resume needs a workdir")
     run = _Run(config, folder, resume=resume, show=show)
     run.on_epoch = on_epoch
     return run.train(threading.Event() if stop is None else stop)
@@ -125,7 +116,7 @@ class _Run:
         )
 
     def train(self, stop: threading.Event) -> TrainResult:
-        """Train to the end, or until asked to stop."""
+        """Trains to the end, or until asked to stop."""
         with contextlib.ExitStack() as stack:
             self._open(stack)
             stack.enter_context(stop_on_signals(stop))
@@ -145,7 +136,7 @@ class _Run:
         )
 
     def _open(self, stack: contextlib.ExitStack) -> None:
-        """Make the workdir ready and the state: a new one, or that of the last checkpoint."""
+        """Makes the workdir ready and the state: a new one, or that of the last checkpoint."""
         self.best = storage.best_template()
         self.step = 0
         state = self.program.first_state()
@@ -156,6 +147,7 @@ class _Run:
             with folders.writing(self.workdir):
                 state = self._open_checkpoints(self.workdir, state, stack)
         self.state = replicate(state, self.program.mesh)
+        self._save_if_best()  # what a kill just after the last checkpoint left undone
         with folders.writing(self.workdir):
             self.recorder = Recorder(
                 self.workdir, step=self.step, tensorboard=self.config.tensorboard
@@ -171,13 +163,29 @@ class _Run:
         for which in ("last", "best"):
             self.kept[which] = storage.Checkpoints(workdir, which)  # type: ignore[arg-type]
             stack.callback(self.kept[which].close)
+        template = {"state": storage.pack(state), "best": self.best}
         if self.kept["last"].steps():
-            template = {"state": storage.pack(state), "best": self.best}
             self.step, tree = self.kept["last"].restore(template)
             state, self.best = storage.unpack(tree["state"], state), tree["best"]
+        self._agree_on_best(template)
         if self.resume:
             folders.write_run(workdir, self.config, self.program.info)
         return state
+
+    def _agree_on_best(self, template: dict[str, Any]) -> None:
+        """Takes the best for what is stored as such, and nothing that comes after the last.
+
+        They differ where the last checkpoint is older, or was written before the network of its
+        step was looked at; the epochs in between may not be looked at again.
+        """
+        kept = self.kept["best"]
+        kept.drop_after(self.step)
+        stored = max(kept.steps(), default=None)
+        if self.best["step"] in (stored, self.step):
+            return
+        self.best = storage.best_template()
+        if stored is not None:
+            self.best = kept.restore(template)[1]["best"]
 
     def _train(self, stop: threading.Event) -> None:
         glance, save = Every(0.3), Every(60 * self.config.checkpoint_minutes)
@@ -200,6 +208,7 @@ class _Run:
                 order, began = None, time.monotonic()
             if (ended and self._looks_after(epoch + 1)) or stopping or save.due():
                 self._save("last")
+                self._save_if_best()
             if ended:
                 self._tell()
             if stopping:
@@ -209,10 +218,11 @@ class _Run:
             # No step was left to do, and the network was never looked at after the last one.
             self._end_epoch(self.config.epochs, 0.0)
             self._save("last")
+            self._save_if_best()
             self._tell()
 
     def _tell(self) -> None:
-        """Show the last epoch: once it is stored, as who looks on may have gone."""
+        """Shows the last epoch, after it is stored: showing it may fail."""
         record = self.recorder.records[-1]
         self.display.epoch(record, self.config.epochs)
         if self.on_epoch is not None:
@@ -220,10 +230,10 @@ class _Run:
 
     def _stopped(self) -> str:
         if self.workdir is None:
-            return f"stopped at step {self.step} of {self.program.total}."
+            return f"stopped at step {self.step} of {self.program.total}"
         return (
             f"stopped at step {self.step} of {self.program.total}; all of it is kept, and --resume "
-            "continues from there."
+            "continues from there"
         )
 
     def _means(self) -> Record:
@@ -235,7 +245,7 @@ class _Run:
         }
 
     def _look(self, epoch: int) -> None:
-        """Show how it goes; stop if it goes wrong."""
+        """Shows how it goes; stops if it goes wrong."""
         means = self._means()
         if not np.isfinite(means["train_loss"]).all():
             self._diverged(f"the loss is {brief(means['train_loss'])}")
@@ -251,12 +261,12 @@ class _Run:
         elif steps := self.kept["last"].steps():
             kept = f"the checkpoint of step {steps[-1]} is kept"
         raise FloatingPointError(
-            f"{what} at step {self.step}; {kept}. Try a smaller learning rate than "
-            f"{self.config.learning_rate:g}, or --clip-norm 1."
+            f"{what} at step {self.step}; {kept}; try a smaller learning rate than "
+            f"{self.config.learning_rate:g}, or --clip-norm 1"
         )
 
     def _looks_after(self, epoch: int) -> bool:
-        """Whether the network is evaluated and stored after so many epochs."""
+        """Whether the network is evaluated and stored after this many epochs."""
         return epoch % self.config.eval_every == 0 or epoch >= self.config.epochs
 
     def _end_epoch(self, epoch: int, seconds: float) -> None:
@@ -278,6 +288,10 @@ class _Run:
             score = float(np.mean(record["holdout_accuracy"]))
         if score > self.best["score"]:
             self.best = {"score": np.array(score), "step": np.array(self.step)}
+
+    def _save_if_best(self) -> None:
+        # After the last checkpoint, so that none is newer.
+        if self.step and self.best["step"] == self.step:
             self._save("best")
 
     def _save(self, which: str) -> None:

@@ -36,16 +36,18 @@ def cross_entropy(
       ValueError: there is not one label for each image, a known one is no class, or the share is
         out of range.
 
-    Examples:
+    Example:
       >>> print(cross_entropy(jnp.zeros((1, 4)), jnp.array([2])).round(4))
       [1.3863]
 
-    References:
+    Reference:
       Szegedy et al. 2015, https://arxiv.org/abs/1512.00567 (label smoothing).
     """
     logits = as_inexact(logits, "logits")
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits have shape {logits.shape}; allowed is (..., classes)")
+    if jnp.iscomplexobj(logits):
+        raise ValueError(f"logits have dtype {logits.dtype}; allowed are real numbers")
     if is_known(label_smoothing) and not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing}; allowed are numbers from 0 to 1")
     count = logits.shape[-1]
@@ -170,13 +172,13 @@ def orbit_loss(
     Raises:
       ValueError: the shifts or axes do not fit the images, or the labels not the logits.
 
-    Examples:
+    Example:
       >>> images, labels = jnp.arange(4.0).reshape(1, 2, 2, 1), jnp.array([1])
       >>> fun = lambda x: x[:, 0, 0] * jnp.array([0.0, 1.0])  # reads one pixel
       >>> print(f"{orbit_loss(fun, images, labels):.4f}")
       0.2955
 
-    References:
+    Reference:
       Simard et al. 2003, https://doi.org/10.1109/ICDAR.2003.1227801 (by sampling).
     """
     objective = Objective("orbit", axes, mode, max_shift, label_smoothing, chunk, share)
@@ -207,13 +209,8 @@ def worst_shift_loss(
       fun: images to logits (N, K).
       images: (N, H, W, C).
       labels: (N,).
-      axes: spatial axes.
-      mode: fill at the border, or "crop".
-      max_shift: T is all shifts of up to this many pixels; None: all circular shifts.
-      label_smoothing: the share of each label spread over all classes.
-      chunk: shifts evaluated at a time; None: chosen from the memory.
-      share: compute what shifts have in common once. If False each shift is evaluated by itself,
-        with rematerialisation.
+      axes: spatial axes; `mode`, `max_shift`, `label_smoothing`, `chunk` and `share` too are as
+        in `orbit_loss`.
 
     Returns:
       The mean, in nats.
@@ -221,13 +218,13 @@ def worst_shift_loss(
     Raises:
       ValueError: the shifts or axes do not fit the images, or the labels not the logits.
 
-    Examples:
+    Example:
       >>> images, labels = jnp.arange(4.0).reshape(1, 2, 2, 1), jnp.array([1])
       >>> fun = lambda x: x[:, 0, 0] * jnp.array([0.0, 1.0])  # reads one pixel
       >>> print(f"{worst_shift_loss(fun, images, labels):.4f}")
       0.6931
 
-    References:
+    Reference:
       Engstrom et al. 2019, Exploring the landscape of spatial robustness,
       https://arxiv.org/abs/1712.02779.
     """

@@ -9,14 +9,7 @@ from jaxinv.training.config import TrainConfig
 def learning_rate(config: TrainConfig, *, steps_per_epoch: int) -> optax.Schedule:
     """The step size as a function of the step.
 
-    Args:
-      config: `learning_rate`, `schedule`, `warmup_epochs` and what the schedule needs.
-      steps_per_epoch: steps of an epoch.
-
-    Returns:
-      An optax schedule.
-
-    Examples:
+    Example:
       >>> rate = learning_rate(TrainConfig(schedule="linear", epochs=2), steps_per_epoch=10)
       >>> [round(float(rate(step)), 6) for step in (0, 10, 20)]
       [0.001, 0.0005, 0.0]
@@ -41,24 +34,7 @@ def learning_rate(config: TrainConfig, *, steps_per_epoch: int) -> optax.Schedul
 def make_optimizer(
     config: TrainConfig, *, steps_per_epoch: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Clipping, the update rule, decoupled weight decay and the schedule.
-
-    Args:
-      config: the optimiser's settings.
-      steps_per_epoch: steps of an epoch.
-
-    Returns:
-      An optax transformation.
-
-    Examples:
-      >>> import jax.numpy as jnp
-      >>> tx = make_optimizer(TrainConfig(optimizer="sgd", momentum=0.0, schedule="constant"),
-      ...                     steps_per_epoch=1)
-      >>> params = jnp.array([1.0])
-      >>> updates, _ = tx.update(jnp.array([2.0]), tx.init(params), params)
-      >>> print(updates)
-      [-0.002]
-    """
+    """Clipping, the update rule, decoupled weight decay and the schedule."""
     parts = []
     if config.clip_norm is not None:
         parts.append(optax.clip_by_global_norm(config.clip_norm))

@@ -46,7 +46,7 @@ PRESETS: dict[str, TrainConfig] = {
 }
 # Digits are 20 pixels wide, 20 + 2 * 8 = 36, and one more that the strides divide evenly: a shift
 # cuts little, as they are centred by mass and not by width. All 289 shifts of an image cost 154
-# passes, hence one epoch.
+# passes, so it is one epoch.
 PRESETS["simard2003-conv-wide"] = dataclasses.replace(
     PRESETS["simard2003-conv-orbit"],
     max_shift=8,
@@ -58,21 +58,11 @@ PRESETS["simard2003-conv-wide"] = dataclasses.replace(
 
 
 def preset(name: str) -> TrainConfig:
-    """The settings of a published run.
-
-    Args:
-      name: one of `PRESETS`.
-
-    Returns:
-      The configuration.
+    """The settings of a published run, one of `PRESETS`.
 
     Raises:
       ValueError: unknown name.
-
-    Examples:
-      >>> preset("simard2003-conv-elastic").augment
-      'elastic'
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; allowed are {', '.join(PRESETS)}.")
+        raise ValueError(f"unknown preset {name!r}; allowed are {', '.join(PRESETS)}")
     return PRESETS[name]

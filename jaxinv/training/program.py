@@ -39,12 +39,12 @@ def steps_per_call() -> int:
 
 @functools.partial(jax.jit, static_argnames="size")
 def _order_of(key: jax.Array, epoch: jax.Array, *, size: int) -> jax.Array:
-    """The order of the images in an epoch; compiled once for all runs on so many images."""
+    """The order of the images in an epoch; compiled once for all runs of a size."""
     return jax.random.permutation(jax.random.fold_in(keys(key)["order"], epoch), size)
 
 
 class Program:
-    """What a configuration comes to, before any state.
+    """A configuration with its data, network and compiled functions, before any state.
 
     Attributes:
       config: the configuration.
@@ -75,7 +75,7 @@ class Program:
         if size < config.batch_size:
             raise ValueError(
                 f"batch_size is {config.batch_size}, and there are {max(size, 0)} images to train "
-                f"on in {config.dataset} {config.train_split} less {config.holdout} held out."
+                f"on in {config.dataset} {config.train_split} less {config.holdout} held out"
             )
         self.info = DataInfo.of(train, size=size)
         self.steps_per_epoch = size // config.batch_size
@@ -92,18 +92,18 @@ class Program:
         self._compile()
 
     def _check_sizes(self) -> None:
-        """Refuse what nothing can be computed with, before anything is."""
+        """Refuses sizes that do not fit together, before anything is computed."""
         config, size = self.config, self.info.image_shape[:2]
         moves = {"translate", "crop", *OBJECTIVES} & set(config.augment.split("+"))
         if moves and config.max_shift is not None and np.any(np.array(size) <= config.max_shift):
             raise ValueError(
                 f"max_shift is {config.max_shift}; for images of {size[0]}x{size[1]} it must be at "
-                f"most {min(size) - 1}, or nothing of them is left."
+                f"most {min(size) - 1}, or nothing of them is left"
             )
         if self.total > np.iinfo(np.int32).max:
             raise ValueError(
                 f"epochs is {config.epochs}; steps are counted up to {np.iinfo(np.int32).max:,}, "
-                f"and an epoch has {self.steps_per_epoch}."
+                f"and an epoch has {self.steps_per_epoch}"
             )
 
     def _compile(self) -> None:
@@ -162,13 +162,13 @@ class Program:
         if need > room:
             raise ValueError(
                 f"{self.config.model} with its optimiser's state takes {need / 2**30:,.1f} GiB for "
-                f"{len(seeds)} seed(s), and {room / 2**30:.1f} GiB are free."
+                f"{len(seeds)} seed(s), and {room / 2**30:.1f} GiB are free"
             )
         self._trace_a_step(made)
         return self._make(key)
 
     def _trace_a_step(self, state: TrainState) -> None:
-        """Let the network and the distortions refuse their options, before anything is written."""
+        """Lets the network and the distortions refuse their options, before anything is written."""
         order = jax.eval_shape(self.order, state.key, 0)
         count = min(steps_per_call(), self.steps_per_epoch)
         try:

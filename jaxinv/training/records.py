@@ -8,18 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from jaxinv.files import write_whole
+from jaxinv.progress import Console, progress_bar
 from jaxinv.training.workdir import METRICS_FILE
 
 Record = dict[str, Any]
@@ -59,7 +51,7 @@ class Recorder:
                 from tensorboardX import SummaryWriter
             except ImportError:
                 raise ValueError(
-                    "tensorboard needs tensorboardX: pip install 'jaxinv[tensorboard]'."
+                    "tensorboard needs tensorboardX: pip install 'jaxinv[tensorboard]'"
                 ) from None
             self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
@@ -68,7 +60,7 @@ class Recorder:
         write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def add(self, record: Record) -> None:
-        """Record an epoch; numbers, or one number a seed. It replaces one of the same step."""
+        """Records an epoch; numbers, or one number a seed. It replaces one of the same step."""
         again = bool(self.records) and self.records[-1]["step"] == record["step"]
         self.records = [*self.records[: -1 if again else None], record]
         if self._path is not None and again:
@@ -85,63 +77,44 @@ class Recorder:
             self._writer.flush()
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Closes TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
 
 
 class Display:
-    """A progress bar on a terminal, one line an epoch elsewhere, or nothing."""
+    """A progress bar on a terminal, one line per epoch elsewhere, or nothing."""
 
     def __init__(self, show: bool | Progress, *, total: int, title: str):
-        self._console = Console(stderr=True)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._own = False
         self._title = title
         self._lines = show is True and not sys.stderr.isatty()
-        if isinstance(show, Progress):
-            self._progress = show
-        elif show and not self._lines:
-            self._own = True
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
+        self._own = progress_bar() if show is True and not self._lines else None
+        self._progress = show if isinstance(show, Progress) else self._own
+        self._task: TaskID | None = None
         if self._progress is not None:
             self._task = self._progress.add_task(title, total=total, note="")
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Show the bar while the block runs; another's bar loses the line that was added."""
-        if self._progress is None or self._task is None:
-            yield
-        elif self._own:
-            with self._progress:
+        """Shows the bar while the block runs; another's bar loses the line that was added."""
+        try:
+            with self._own or contextlib.nullcontext():
                 yield
-        else:
-            try:
-                yield
-            finally:
+        finally:
+            if self._progress is not None and self._task is not None:
                 self._progress.remove_task(self._task)
 
     def update(self, step: int, note: str) -> None:
-        """Move the bar."""
+        """Moves the bar."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=step, note=note)
 
     def epoch(self, record: Record, epochs: int) -> None:
-        """Say how an epoch ended."""
+        """Says how an epoch ended."""
         if self._lines:
             shown = {k: v for k, v in record.items() if k not in ("epoch", "step", "seconds")}
             figures = ", ".join(f"{k} {brief(v)}" for k, v in shown.items())
-            self._console.print(
+            Console(stderr=True).print(
                 f"{self._title}: epoch {record['epoch']}/{epochs}, {figures}, "
                 f"{record['seconds']:.1f} s",
                 highlight=False,
@@ -152,7 +125,7 @@ class Display:
 def brief(value: Any) -> str:
     """Four digits of a number, or of each seed's.
 
-    Examples:
+    Example:
       >>> brief([0.91237, 0.5])
       '0.9124 0.5'
     """
@@ -161,14 +134,14 @@ def brief(value: Any) -> str:
 
 
 class Every:
-    """True at most once in so many seconds."""
+    """True at most once in a number of seconds."""
 
     def __init__(self, seconds: float):
         self._seconds = seconds
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether the time has passed since it last was."""
+        """Whether this time has passed since it was last due."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             return False

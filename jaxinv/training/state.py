@@ -59,14 +59,7 @@ def initial_state(
     shape: tuple[int, ...],
     ema: bool,
 ) -> TrainState:
-    """The state before the first step.
-
-    Args:
-      key: the run's key.
-      model: a linen network, called as `model(x, train=False)`.
-      optimizer: its optimiser.
-      shape: of one image, (H, W, C).
-      ema: whether to keep a moving average of the parameters.
+    """The state before the first step, for images of `shape` (H, W, C).
 
     Raises:
       ValueError: if the network is no classifier.

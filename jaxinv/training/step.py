@@ -28,11 +28,6 @@ def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], 
 
     Raises:
       ValueError: an unknown name, or both orbit and worst.
-
-    Examples:
-      >>> _, objective = parse_augment(TrainConfig(augment="elastic+orbit"))
-      >>> objective.at, objective.max_shift
-      ('orbit', 4)
     """
     names = [] if config.augment == "none" else config.augment.split("+")
     unknown = [name for name in names if name not in DISTORTIONS + OBJECTIVES]
@@ -40,7 +35,7 @@ def parse_augment(config: TrainConfig) -> tuple[Callable[[PRNGKeyArray, Array], 
     if unknown or len(losses) > 1 or len(set(names)) < len(names):
         raise ValueError(
             f"augment is {config.augment!r}; allowed are none, or names joined by '+', each once, "
-            f"of {', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}."
+            f"of {', '.join(DISTORTIONS)} and one of {' or '.join(OBJECTIVES)}"
         )
     translate = {"max_shift": config.max_shift, "mode": config.fill, "subpixel": config.subpixel}
     options: dict[str, dict[str, Any]] = {
@@ -108,18 +103,17 @@ def make_step(
 ) -> Callable[[TrainState, Array, Array, Array], TrainState]:
     """The step function `(state, order, images, labels) -> state` of one network.
 
+    `order` is the epoch's permutation of the images; the step takes the part that its position
+    says. Images (N, H, W, C) uint8 and labels (N,) are all there are.
+
     Args:
       config: what to do in a step.
       model: the network.
       optimizer: its optimiser.
       mean: the data set's, for `normalise`.
-      std: likewise.
+      std: the data set's, for `normalise`.
       steps_per_epoch: the sums of the state start anew at multiples of it.
       place: shards a batch over the devices.
-
-    Returns:
-      A pure function. `order` is the epoch's permutation of the images, of which the step takes
-      the part that its position says; images (N, H, W, C) uint8 and labels (N,) are all there are.
     """
     distort, objective = parse_augment(config)
 
@@ -210,19 +204,8 @@ def make_evaluation(
 ) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
     """The function `(variables, start, images, labels) -> (sum of losses, right answers)`.
 
-    It looks at images `start .. start + batch_size`, as far as there are any, so that one compiled
-    program serves a whole split.
-
-    Args:
-      config: its precision.
-      model: the network.
-      mean: the data set's, for `normalise`.
-      std: likewise.
-      batch_size: images at a time.
-      place: shards a batch over the devices.
-
-    Returns:
-      A pure function.
+    It looks at images `start .. start + batch_size`, without those beyond the end, so that one
+    compiled program serves a whole split.
     """
 
     def evaluate(variables, start, images, labels):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxinv.command_line import first_line
 from jaxinv.data import Dataset
 from jaxinv.data.dataset import check_scale
 from jaxinv.files import locked, write_whole
@@ -30,17 +31,17 @@ class DataInfo:
     size: int
 
     def __post_init__(self) -> None:
-        """Refuses what no data set is like: every figure would be wrong with it."""
+        """Refuses values that no data set has: every figure would be wrong with them."""
         if len(self.image_shape) != 3 or min(self.num_classes, self.size, *self.image_shape) < 1:
             raise ValueError(
                 f"num_classes {self.num_classes}, size {self.size} and image_shape "
-                f"{self.image_shape} must be positive, the last of length 3."
+                f"{self.image_shape} must be positive, the last of length 3"
             )
         check_scale(self.mean, self.std, channels=self.image_shape[-1])
 
     @classmethod
     def of(cls, dataset: Dataset, *, size: int) -> "DataInfo":
-        """That of a data set of which `size` images are trained on."""
+        """The information on a data set; `size` of its images are trained on."""
         height, width, channels = dataset.images.shape[1:]
         shape = (height, width, channels)
         return cls(dataset.num_classes, dataset.mean, dataset.std, shape, size)
@@ -54,22 +55,23 @@ def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
     """
     path = Path(workdir) / CONFIG_FILE
     if not path.is_file():
-        raise ValueError(f"{workdir} holds no run of train.py: it has no {CONFIG_FILE}.")
+        raise ValueError(f"{workdir} holds no run of train.py: it has no {CONFIG_FILE}")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         fields = stored["data"]
         fields |= {name: tuple(fields[name]) for name in ("mean", "std", "image_shape")}
         return TrainConfig.from_dict(stored["config"]), DataInfo(**fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or not of a run of train.py: {first}") from None
+        raise ValueError(
+            f"{path} is damaged or not of a run of train.py: {first_line(error)}"
+        ) from None
 
 
 def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
-    """Store a run's configuration in its workdir, its folders as seen from anywhere.
+    """Stores a run's configuration in its workdir, its folders as seen from anywhere.
 
     Raises:
-      ValueError: an option of the network is none that JSON can hold.
+      ValueError: JSON cannot hold an option of the network.
     """
     fields = config.to_dict()
     for name in ("data_dir", "manual_dir"):
@@ -86,16 +88,10 @@ def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
 def check(
     workdir: Path, config: TrainConfig, *, resume: bool, data: DataInfo | None = None
 ) -> None:
-    """Refuse to start a run where there is one, and to resume another one or none.
+    """Refuses to start a run where there is one, and to resume another one or none.
 
     A run writes its configuration before anything else: from then on it can be resumed, and up to
     then be started. Nothing is written here.
-
-    Args:
-      workdir: the folder, which may not exist.
-      config: what is to be run.
-      resume: whether it is to be resumed.
-      data: what it is to be run on, where that is known already.
 
     Raises:
       ValueError: says what is there.
@@ -105,7 +101,7 @@ def check(
     except UnicodeEncodeError:  # checkpoints are written by a library that takes UTF-8 only
         raise ValueError(
             f"workdir {workdir} cannot be read in the encoding of this locale, "
-            f"{sys.getfilesystemencoding()}; choose another name or set PYTHONUTF8=1."
+            f"{sys.getfilesystemencoding()}; choose another name or set PYTHONUTF8=1"
         ) from None
     if not resume:
         _check_startable(workdir)
@@ -119,14 +115,14 @@ def check(
             if getattr(before, name) != getattr(now, name) and name not in CHANGEABLE:
                 raise ValueError(
                     f"workdir {workdir} holds a run with {name} {getattr(before, name)!r}, which "
-                    f"cannot be resumed with {getattr(now, name)!r}."
+                    f"cannot be resumed with {getattr(now, name)!r}"
                 )
     steps_per_epoch = max(stored_data.size // stored.batch_size, 1)
     done = max(stored_steps(workdir, "last"), default=0) / steps_per_epoch
     if config.epochs < done:
         raise ValueError(
             f"epochs is {config.epochs}, and the run in {workdir} has done {done:.4g}; it cannot "
-            "be resumed with fewer."
+            "be resumed with fewer"
         )
 
 
@@ -140,7 +136,7 @@ def _check_startable(workdir: Path) -> None:
     if (workdir / CONFIG_FILE).exists():
         raise ValueError(
             f"workdir {workdir} already holds a run ({CONFIG_FILE}); continue it with --resume or "
-            "choose another workdir."
+            "choose another workdir"
         )
     metrics = workdir / METRICS_FILE
     if (metrics.is_file() and metrics.stat().st_size) or any(
@@ -148,7 +144,7 @@ def _check_startable(workdir: Path) -> None:
     ):
         raise ValueError(
             f"workdir {workdir} holds results of a run without its {CONFIG_FILE}; choose another "
-            f"workdir, or delete {METRICS_FILE} and {CHECKPOINTS}/ there."
+            f"workdir, or delete {METRICS_FILE} and {CHECKPOINTS}/ there"
         )
 
 
@@ -182,4 +178,4 @@ def reason(error: BaseException) -> str:
     """The first line of what went wrong, of the innermost cause."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)

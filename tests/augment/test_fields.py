@@ -104,11 +104,11 @@ def test_elastic_field_refuses_what_has_no_meaning(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma": np.inf}, "sigma is inf; allowed are a finite number"),
-        ({"sigma": np.nan}, "sigma is nan; allowed are a finite number"),
-        ({"alpha": np.nan}, "alpha is nan; allowed are a finite number"),
-        ({"alpha": np.inf}, "alpha is inf; allowed are a finite number"),
-        ({"alpha": "strong"}, "alpha is 'strong'; allowed are a finite number"),
+        ({"sigma": np.inf}, "sigma is inf; allowed are finite numbers"),
+        ({"sigma": np.nan}, "sigma is nan; allowed are finite numbers"),
+        ({"alpha": np.nan}, "alpha is nan; allowed are finite numbers"),
+        ({"alpha": np.inf}, "alpha is inf; allowed are finite numbers"),
+        ({"alpha": "strong"}, "alpha is 'strong'; allowed are finite numbers"),
         ({"sigma": 81.0}, "allowed are sizes from 1 and a sigma up to 80 pixels"),
     ],
 )

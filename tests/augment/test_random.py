@@ -210,11 +210,23 @@ def test_a_key_is_one_key(key, images):
         (functools.partial(augment.crop, padding=(0, 13)), r"padding is \(0, 13\), beyond"),
         (functools.partial(augment.crop, padding=0.125), "padding is 0.125; allowed are a whole"),
         (functools.partial(augment.crop, padding=None, mode="wrap"), "padding is None; allowed"),
-        (functools.partial(augment.affine, rotation=np.nan), "rotation is nan; allowed are a fin"),
-        (functools.partial(augment.affine, shear=np.inf), "shear is inf; allowed are a finite"),
+        (
+            functools.partial(augment.affine, rotation=np.nan),
+            "rotation is nan; allowed are finite numbers",
+        ),
+        (
+            functools.partial(augment.affine, shear=np.inf),
+            "shear is inf; allowed are finite numbers",
+        ),
         (functools.partial(augment.affine, max_shift=(1, 2, 3)), "3 entries for 2 axes"),
-        (functools.partial(augment.elastic, sigma=np.inf), "sigma is inf; allowed are a finite"),
-        (functools.partial(augment.flip, probability=np.nan), "probability is nan; allowed are a"),
+        (
+            functools.partial(augment.elastic, sigma=np.inf),
+            "sigma is inf; allowed are finite numbers",
+        ),
+        (
+            functools.partial(augment.flip, probability=np.nan),
+            "probability is nan; allowed are finite numbers",
+        ),
         (functools.partial(augment.translate, max_shift=-1), "max_shift is -1"),
         (functools.partial(augment.translate, max_shift=None), "needs mode 'wrap'"),
         (functools.partial(augment.translate, subpixel=True, mode="edge"), "subpixel shifts need"),

@@ -121,12 +121,51 @@ def test_a_damaged_description_is_one_line(folder, name, damage):
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("lengths", [["31"], ["-5"], ["4", "26"], []])
-def test_a_description_of_other_records(folder, lengths):
+def describe(folder, split, lengths):
+    """Write into the description how many records the files of a split hold."""
     description = json.loads((folder / "dataset_info.json").read_text())
-    split = next(s for s in description["splits"] if s["name"] == "test")
-    split["shardLengths"] = lengths
+    next(s for s in description["splits"] if s["name"] == split)["shardLengths"] = lengths
     (folder / "dataset_info.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize("lengths", [["31"], ["29"], ["1"], ["10000000000000"]])
+@pytest.mark.parametrize("split", ["test", "test[:1]", "test[-1:]"])
+def test_a_description_of_more_or_fewer_records(folder, split, lengths):
+    describe(folder, "test", lengths)
+    with pytest.raises(ValueError, match=rf"holds 30 records and is said to hold {lengths[0]};"):
+        load(folder.parents[1], split)
+
+
+@pytest.mark.parametrize("lengths", [["-5"], ["4", "26"], ["30", "0"], ["0"], []])
+def test_a_description_of_other_files(folder, lengths):
+    describe(folder, "test", lengths)
     with pytest.raises(ValueError, match=r"data set 'tiny' .* is damaged: |is empty") as caught:
+        load(folder.parents[1])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "says"), [(["39"], "holds 40 records and is said to hold 39"), ([], "is empty")]
+)
+def test_a_scale_is_that_of_all_records(folder, lengths, says):
+    describe(folder, "train", lengths)
+    test = load(folder.parents[1])
+    with pytest.raises(ValueError, match=says):
+        test.std  # noqa: B018 - it is found when it is asked for
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "says"),
+    [
+        ('"6"', '"5"', r"an image has shape \(6, 5, 1\) and is said to have \(5, 5, 1\)"),
+        ('"6"', '"100000000"', r"is said to have \(100000000, 5, 1\)"),
+        ('"uint8"', '"uint16"', "has images of uint16; allowed is uint8"),
+        ('"uint8"', '"float32"', "has images of float32; allowed is uint8"),
+    ],
+)
+def test_a_description_of_other_images(folder, said, instead, says):
+    features = folder / "features.json"
+    features.write_text(features.read_text().replace(said, instead))
+    with pytest.raises(ValueError, match=says) as caught:
         load(folder.parents[1])
     assert "\n" not in str(caught.value)

@@ -1,5 +1,7 @@
 """The layer table against what theory says of each layer."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,7 @@ import pytest
 
 from jaxinv import metrics
 from jaxinv.evaluation import proof
-from jaxinv.evaluation.features import feature_error
-from jaxinv.evaluation.layers import layer_rows, spatial_layers
+from jaxinv.evaluation.layers import feature_error, layer_rows, spatial_layers
 from jaxinv.evaluation.subject import Subject, of_module
 
 
@@ -55,7 +56,8 @@ def test_a_row_holds_the_numbers_of_the_metric():
     images = np.asarray(jax.random.uniform(jax.random.key(1), (2, 8, 8, 1)) * 255)
     variables = Net().init(jax.random.key(0), images)
     rows = layer_rows(of_module(Net(), variables, name="net"), images)
-    expected = {row.name: row for row in metrics.layer_symmetry(Net(), variables, images)}
+    layers = functools.partial(metrics.layer_outputs, Net(), variables)
+    expected = {row.name: row for row in metrics.layerwise(layers, images)}
     for row in rows:
         numbers = expected.get(row.layer, expected["output"])
         for name in ("lattice_error", "integer_error", "half_pixel_error", "cosine", "aliasing"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxinv.evaluation import proof
-from jaxinv.evaluation.audit import Plan, audit
+from jaxinv.evaluation.audit import AuditPlan, audit
 from jaxinv.evaluation.subject import Subject
 
 
@@ -36,7 +36,7 @@ def means(images):
 def test_few_shifts_are_enough_by_a_proof_for_every_shift_alone(
     make_subject, peak_subject, dataset
 ):
-    plan = Plan(layers=False)
+    plan = AuditPlan(layers=False)
     invariant = dataclasses.replace(Subject("means", "means", means), by_proof=True)
     assert audit(invariant, dataset, plan=plan).result.figures["consistency"].value == 1
     # Every second shift is not every shift, nor are all along one axis.

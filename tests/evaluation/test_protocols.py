@@ -10,6 +10,7 @@ import pytest
 from jaxinv.data import Dataset
 from jaxinv.evaluation import protocols
 from jaxinv.evaluation.protocols import PROTOCOLS, run_protocol
+from jaxinv.metrics.protocols import SampleMean
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,10 @@ def test_sampled_figures_agree_with_the_exact_ones(figures):
 
 
 def test_draws_that_all_agree_have_no_interval():
-    agreed = [protocols.Drawn(np.float32(1), np.float32(0))] * 2
+    agreed = [SampleMean(np.float32(1), np.float32(0))] * 2
     estimate = protocols._joined(agreed, [3, 1])
     assert (estimate.value, estimate.low, estimate.high, estimate.count) == (1, None, None, 4)
-    differing = [agreed[0], protocols.Drawn(np.float32(0.5), np.float32(0.1))]
+    differing = [agreed[0], SampleMean(np.float32(0.5), np.float32(0.1))]
     estimate = protocols._joined(differing, [2, 2])
     assert estimate.value == 0.75
     np.testing.assert_allclose((estimate.low, estimate.high), 0.75 + np.array([-1, 1]) * 0.098)
@@ -109,13 +110,13 @@ def test_a_network_that_shows_no_layers(peak_subject, dataset):
     with pytest.raises(ValueError, match="needs a feature map"):
         run_protocol("stylegan3", peak_subject, dataset)
     applying = [name for name in PROTOCOLS if name != "stylegan3"]
-    assert protocols.chosen(["all"], peak_subject, dataset.images) == tuple(applying)
+    assert protocols.applicable(["all"], peak_subject, dataset.images) == tuple(applying)
     proved = dataclasses.replace(peak_subject, by_proof=True)
-    assert protocols.chosen(["all"], proved, dataset.images) == ()
+    assert protocols.applicable(["all"], proved, dataset.images) == ()
 
 
 def test_all_protocols_apply_to_a_network_with_feature_maps(make_subject, dataset):
-    found = protocols.chosen(["all"], make_subject("gap"), dataset.images)
+    found = protocols.applicable(["all"], make_subject("gap"), dataset.images)
     assert found == tuple(PROTOCOLS)
 
 

@@ -33,7 +33,7 @@ def test_figures_are_the_metrics_of_the_orbit(swept):
         float(metrics.worst_case_accuracy(outputs, labels))
     )
     assert figures["consistency"].value == pytest.approx(float(metrics.consistency(outputs)))
-    error = metrics.invariance_error(outputs, origin=origin)
+    error = metrics.invariance_error_map(outputs, origin=origin)
     assert figures["invariance_error"].value == pytest.approx(float(error.max()), rel=1e-4)
     assert {figure.count for figure in figures.values()} == {len(labels)}
 
@@ -136,6 +136,6 @@ def test_a_mean_of_one_image_has_no_interval():
 
 
 def test_an_estimate_says_its_interval():
-    assert str(Estimate(0.9756, 0.96, 0.98, 100)) == "97.6% (96.0 to 98.0)"
+    assert str(Estimate(0.9756, 0.96, 0.98, 100)) == "97.6% (96.0–98.0)"
     assert str(Estimate(31.4, None, None, 5, "dB")) == "31.4 dB"
     assert str(Estimate(0.0, None, None, 5, "relative")) == "0"

@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv import certify
 from jaxinv.layers import (
     CRITERIA,
     AdaptivePolyphaseSampling,
-    AdaptivePolyphaseUpsampling,
     LearnablePolyphaseSampling,
     adaptive_polyphase_sample,
     blur_pool,
     convolve,
     polyphase_norms,
+    polyphase_upsample,
     tie_margin,
 )
 from jaxinv.margins import TIE
@@ -149,14 +150,16 @@ def test_a_size_that_the_stride_does_not_divide_breaks_the_promise(signal):
     assert not any(np.array_equal(there, np.roll(here, r)) for r in range(3))
 
 
-@pytest.mark.parametrize("stride", [2, 3])
-def test_down_and_up_commute_with_every_shift_exactly(signal, stride):
+@pytest.mark.parametrize(("stride", "taps"), [(2, 1), (3, 1), (2, 3)])
+def test_down_and_up_commute_with_every_shift_exactly(signal, stride, taps):
     x = signal(2, 6, 3 * stride, 2)
-    up = AdaptivePolyphaseUpsampling(stride)
 
     def there_and_back(x):
-        return up(*AdaptivePolyphaseSampling(stride).apply({}, x))
+        y, phase = AdaptivePolyphaseSampling(stride).apply({}, x)
+        return polyphase_upsample(y, phase, stride, taps=taps)
 
+    certificate = certify(there_and_back, x)
+    assert (certificate.kind, certificate.period) == ("equivariant", (1, 1))
     every = np.asarray(jax.jit(orbit(there_and_back))(x))
     for a, b in np.ndindex(6, 3 * stride):
         np.testing.assert_array_equal(every[a, b], np.roll(every[0, 0], (a, b), (1, 2)))
@@ -164,7 +167,7 @@ def test_down_and_up_commute_with_every_shift_exactly(signal, stride):
 
 def test_the_filter_of_the_way_up_smooths():
     x = jnp.array([4.0, 8.0]).reshape(1, 2, 1)
-    y = AdaptivePolyphaseUpsampling(taps=3)(x, jnp.array([0]))
+    y = polyphase_upsample(x, jnp.array([0]), 2, taps=3)
     np.testing.assert_allclose(y.ravel(), [2, 3, 4, 3])  # 4 0 8 0 with (1 2 1) / 4 on the circle
 
 
@@ -241,6 +244,6 @@ def test_wrong_use_names_the_layer(layer, message):
         layer.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
 
 
-def test_wrong_upsampling_names_the_layer():
-    with pytest.raises(ValueError, match="AdaptivePolyphaseUpsampling 'u': stride is 0"):
-        AdaptivePolyphaseUpsampling(0, name="u")(jnp.zeros((1, 4, 1)), jnp.array([0]))
+def test_wrong_upsampling_is_refused():
+    with pytest.raises(ValueError, match="stride is 0"):
+        polyphase_upsample(jnp.zeros((1, 4, 1)), jnp.array([0]), 0)

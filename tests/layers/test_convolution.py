@@ -104,7 +104,7 @@ def test_the_bias_is_added_to_each_channel(signal):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"stride": 0}, "Conv 'c': stride is 0; allowed are integers from 1"),
+        ({"stride": 0}, "Conv 'c': stride is 0; allowed are whole numbers from 1"),
         ({"dilation": 0}, "Conv 'c': dilation is 0"),
         ({"groups": 2}, "Conv 'c': groups is 2; allowed are divisors of both 3 input channels"),
         ({"groups": 0}, "Conv 'c': groups is 0"),

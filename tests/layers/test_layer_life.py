@@ -20,29 +20,14 @@ ROLLED = "equivariant up to a roll"
 CIRCULAR = {"padding": "CIRCULAR"}
 
 
-class DownAndUp(nn.Module):
-    """The way up needs the phases of the way down."""
-
-    @nn.compact
-    def __call__(self, x):
-        return layers.AdaptivePolyphaseUpsampling(taps=3)(*layers.AdaptivePolyphaseSampling()(x))
-
-
 # The public layer, one with its arguments, what the certificate says, at which period.
 LIVES = [
     ("Conv", layers.Conv(2, stride=2, **CIRCULAR), "equivariant", EVEN),
     ("Conv", layers.Conv(4, groups="depthwise", padding="REFLECT"), "broken", NONE),
     ("LocallyConnected", layers.LocallyConnected(2, **CIRCULAR), "broken", NONE),
     ("ConvTranspose", layers.ConvTranspose(2, **CIRCULAR), "equivariant", EVERY),
-    ("MaxPool", layers.MaxPool(), "equivariant", EVEN),
-    ("AvgPool", layers.AvgPool(), "equivariant", EVEN),
-    ("BlurPool", layers.BlurPool(**CIRCULAR), "equivariant", EVEN),
-    ("MaxBlurPool", layers.MaxBlurPool(**CIRCULAR), "equivariant", EVEN),
     ("AdaptivePolyphaseSampling", layers.AdaptivePolyphaseSampling(), ROLLED, EVERY),
-    ("AdaptivePolyphaseUpsampling", DownAndUp(), "equivariant", EVERY),
     ("LearnablePolyphaseSampling", layers.LearnablePolyphaseSampling(hidden=2), ROLLED, EVERY),
-    ("IdealDownsample", layers.IdealDownsample(), "equivariant", EVEN),
-    ("IdealUpsample", layers.IdealUpsample(), "equivariant", EVERY),
     ("Activation", layers.Activation("filtered_polynomial"), "equivariant", EVERY),
     ("Polynomial", layers.Polynomial(), "equivariant", EVERY),
     ("Norm", layers.Norm("batch"), "equivariant", EVERY),

@@ -3,9 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv import certify
 from jaxinv.layers import (
-    IdealDownsample,
-    IdealUpsample,
     filtered_nonlinearity,
     ideal_lowpass,
     ideal_upsample,
@@ -140,15 +139,18 @@ def test_no_fourier_transform_and_no_gather_in_the_programs(signal):
         assert "gather" not in program
 
 
-@pytest.mark.parametrize("module", [IdealDownsample, IdealUpsample])
-def test_modules_are_their_functions_and_name_themselves(signal, module):
+def test_wrong_factors_are_refused(signal):
     x = signal(1, 6, 4, 1)
-    function = {
-        IdealDownsample: lambda v: ideal_lowpass(v, 2, subsample=True),
-        IdealUpsample: lambda v: ideal_upsample(v, 2),
-    }[module]
-    np.testing.assert_array_equal(module()(x), function(x))
-    with pytest.raises(ValueError, match=f"{module.__name__} 'm': stride is 0"):
-        module(0, name="m")(x)
+    for function in (ideal_lowpass, ideal_upsample):
+        with pytest.raises(ValueError, match="stride is 0"):
+            function(x, 0)
     with pytest.raises(ValueError, match="factor is 0"):
         filtered_nonlinearity(x, jnp.tanh, factor=0)
+
+
+def test_the_certificate_follows_the_way_down_and_the_way_up(signal):
+    x = signal(1, 6, 4, 1)
+    down = certify(lambda v: ideal_lowpass(v, 2, subsample=True), x)
+    up = certify(ideal_upsample, x)
+    assert (down.kind, down.period) == ("equivariant", (2, 2))
+    assert (up.kind, up.period) == ("equivariant", (1, 1))

@@ -144,3 +144,46 @@ def test_a_phase_is_chosen_in_half_precision_as_in_single():
     _, phase = adaptive_polyphase_sample(half)
     _, expected = adaptive_polyphase_sample(half.astype(jnp.float32))
     np.testing.assert_array_equal(phase, expected)
+
+
+# Beyond 1e19 and below 1e-19 the squares of float32 are infinite or zero.
+FAR = [
+    (jnp.float32, 1e37),
+    (jnp.float32, 1e20),
+    (jnp.float32, 1e-36),
+    (jnp.bfloat16, 1e37),
+    (jnp.complex64, 1e37),
+]
+
+
+def values(y):
+    """Those of each signal, wherever they are."""
+    return np.sort_complex(np.asarray(y, np.complex128).reshape(len(y), -1))
+
+
+@pytest.mark.parametrize(("dtype", "scale"), FAR)
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_norms_do_not_tie_where_their_squares_overflow_or_vanish(criterion, dtype, scale):
+    x = np.random.default_rng(1).normal(size=(20, 6, 4, 2))
+    far = jnp.asarray(x * scale, jnp.float32).astype(dtype)
+    near = np.asarray(far, np.complex128) / scale
+    sample = partial(adaptive_polyphase_sample, stride=2, criterion=criterion)
+    kept, phase = sample(far)
+    np.testing.assert_array_equal(phase, sample(jnp.asarray(near, jnp.complex64))[1])
+    assert set(np.asarray(phase).tolist()) == {0, 1, 2, 3}
+    for shift in [(1, 0), (0, 1), (3, 2), (-1, -1)]:
+        moved, _ = sample(jnp.roll(far, shift, (1, 2)))
+        np.testing.assert_array_equal(values(moved), values(kept))
+
+
+def test_a_norm_that_float32_holds_is_found_though_its_square_is_not_held():
+    x = jnp.array([3.0, 1, 4, 1]).reshape(1, 4, 1)
+    for scale in (1e30, 1e-30):
+        norms = layers.polyphase_norms(x * scale, 2)
+        np.testing.assert_allclose(norms, [[5 * scale, 2**0.5 * scale]], rtol=1e-6)
+
+
+def test_norms_of_what_is_not_finite():
+    x = jnp.array([[np.inf, 1, 2, 3], [1, np.nan, 2, 3], [0, 0, 0, 0]])[..., None]
+    norms = layers.polyphase_norms(x, 2)
+    np.testing.assert_allclose(norms, [[np.inf, 10**0.5], [5**0.5, np.nan], [0, 0]], rtol=1e-6)

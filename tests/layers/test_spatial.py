@@ -24,7 +24,7 @@ def test_one_number_serves_all_axes_and_a_sequence_each():
     ("value", "message"),
     [
         (0, "stride is 0"),
-        ((1, -1), "allowed are integers from 1"),
+        ((1, -1), "allowed are whole numbers from 1"),
         ((1, 2, 3), "3 entries for 2 axes"),
     ],
 )

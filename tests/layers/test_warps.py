@@ -81,5 +81,5 @@ def test_wrong_use(signal):
         thin_plate_spline_warp(jnp.zeros((1, 8)), identity_grid((4,)))
     with pytest.raises(ValueError, match="theta has 10 entries"):
         thin_plate_spline_warp(jnp.zeros((1, 10)), identity_grid((4, 4)))
-    with pytest.raises(ValueError, match="points is 1; allowed are integers from 2"):
+    with pytest.raises(ValueError, match="points is 1; allowed are whole numbers from 2"):
         control_points(1)

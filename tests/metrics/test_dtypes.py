@@ -31,7 +31,7 @@ METRICS = {
     "relative_error": lambda x: metrics.relative_error(x[0], x[1]),
     "equivariance_error": lambda x: metrics.equivariance_error(lambda x: x, x, (1,), axes=(0,)),
     "a broken one": lambda x: metrics.equivariance_error(lambda x: x[::-1], x, (1,), axes=(0,)),
-    "invariance_error": metrics.invariance_error,
+    "invariance_error_map": metrics.invariance_error_map,
     "cosine_invariance": lambda x: metrics.cosine_invariance(x[0], x[1]),
     "sensitivity_map": metrics.sensitivity_map,
     "sensitivity_map in units": lambda x: metrics.sensitivity_map(x, normalise=False),
@@ -71,7 +71,7 @@ def five(v):
     return (
         metrics.relative_error(v[0], v[1]),
         metrics.cosine_invariance(v[0], v[1]),
-        metrics.invariance_error(v),
+        metrics.invariance_error_map(v),
         metrics.sensitivity_map(v),
         metrics.energy_above_nyquist(v, 4, axes=(2,)),
     )
@@ -90,7 +90,7 @@ def test_gradients():
     for metric in (
         lambda v: metrics.relative_error(v[0], v[1]),
         lambda v: metrics.cosine_invariance(v[:1], v[1:]).sum(),
-        lambda v: metrics.invariance_error(v[:, None]).sum(),
+        lambda v: metrics.invariance_error_map(v[:, None]).sum(),
     ):
         value_and_slope = jax.jit(jax.value_and_grad(metric))
         slope = np.asarray(value_and_slope(x)[1])

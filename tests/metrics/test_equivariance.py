@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxinv import metrics
-from jaxinv.shifts import translate
+from jaxinv.orbit import orbit
+from jaxinv.shifts import subpixel_translate, translate
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
 
@@ -50,19 +51,36 @@ def test_a_relu_aliases_at_half_pixels_only():
     assert metrics.equivariance_error(jax.nn.relu, IMAGES, (1, 3)) == 0
 
 
-def test_invariance_error_by_definition():
+def test_the_invariance_error_is_that_of_the_map_and_of_real_shifts():
+    def fun(x):
+        return jnp.tanh(x)[:, ::2, ::3].mean((1, 2))
+
+    at_all = metrics.invariance_error_map(orbit(fun)(IMAGES))
+    for shift in ((0, 0), (1, 5), (2, 3)):
+        alone = metrics.invariance_error(fun, IMAGES, shift)
+        np.testing.assert_allclose(alone, at_all[shift], rtol=1e-4, atol=1e-6)
+    assert metrics.invariance_error(lambda x: x.mean((1, 2)), IMAGES, (3, 1)) < 1e-6
+    for method in ("fourier", "linear"):
+        half = subpixel_translate(IMAGES, (0.5, 0), method=method)
+        np.testing.assert_allclose(
+            metrics.invariance_error(fun, IMAGES, (0.5, 0), method=method),
+            metrics.relative_error(fun(half), fun(IMAGES)),
+        )
+
+
+def test_the_map_of_invariance_errors_by_definition():
     outputs = np.random.default_rng(0).normal(size=(3, 4, 5, 2))
     expected = [
         np.linalg.norm(outputs[t] - outputs[1, 1]) / np.linalg.norm(outputs[1, 1])
         for t in np.ndindex(3, 4)
     ]
-    got = metrics.invariance_error(outputs, origin=(1, 1))
+    got = metrics.invariance_error_map(outputs, origin=(1, 1))
     np.testing.assert_allclose(got.ravel(), expected, rtol=1e-5)
 
 
 def test_zero_outputs_have_a_finite_error():
     assert metrics.relative_error(np.zeros(3), np.zeros(3)) == 0
-    np.testing.assert_array_equal(metrics.invariance_error(np.zeros((2, 3, 1))), [0, 0])
+    np.testing.assert_array_equal(metrics.invariance_error_map(np.zeros((2, 3, 1))), [0, 0])
 
 
 def test_cosine_invariance_by_definition():
@@ -84,7 +102,7 @@ def test_cosine_invariance_by_definition():
         (lambda: metrics.equivariance_error(blur, IMAGES, (0.5, 0)), "shift is"),
         (lambda: metrics.equivariance_error(blur, IMAGES, (1, 0), method="x"), "'integer'"),
         (lambda: metrics.equivariance_error(blur, IMAGES, (1, 0, 0)), "entries for 2 axes"),
-        (lambda: metrics.invariance_error(np.ones((2, 2, 2)), origin=(0, 0, 0)), "must index"),
+        (lambda: metrics.invariance_error_map(np.ones((2, 2, 2)), origin=(0, 0, 0)), "must index"),
         (lambda: metrics.cosine_invariance(np.ones(2), np.ones(3)), "allowed are two of one shape"),
     ],
 )

@@ -1,5 +1,7 @@
 """Layers of Flax models as they are: captured outputs, and where the symmetry is lost."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -34,9 +36,13 @@ class Net(nn.Module):
         return nn.Dense(3, name="head")(x.mean((1, 2)))
 
 
+def layers_of(module, variables, **options):
+    return functools.partial(metrics.layer_outputs, module, variables, **options)
+
+
 def rows_of(module, x=IMAGES, **options):
     variables = module.init(jax.random.key(1), x, **options)
-    rows = metrics.layer_symmetry(module, variables, x, **options)
+    rows = metrics.layerwise(layers_of(module, variables, **options), x)
     return variables, {row.name: row for row in rows}
 
 
@@ -166,7 +172,7 @@ def test_signals_and_whole_number_images():
 
     signal = (jax.random.uniform(jax.random.key(3), (2, 16, 1)) * 255).astype("uint8")
     variables = Audio().init(jax.random.key(1), signal.astype("float32"))
-    rows = metrics.layer_symmetry(Audio(), variables, signal, axes=(1,))
+    rows = metrics.layerwise(layers_of(Audio(), variables), signal, axes=(1,))
     assert rows[0].name == "conv"
     assert rows[0].stride == (4,)
     assert rows[0].lattice_error < 1e-5
@@ -175,7 +181,8 @@ def test_signals_and_whole_number_images():
 def test_images_that_are_not_finite_make_rows_of_nan():
     module = nn.Conv(2, (3, 3), padding="CIRCULAR")
     images = IMAGES.at[1, 2, 3, 0].set(np.inf)
-    (row,) = metrics.layer_symmetry(module, module.init(jax.random.key(0), IMAGES), images)
+    variables = module.init(jax.random.key(0), IMAGES)
+    (row,) = metrics.layerwise(layers_of(module, variables), images)
     numbers = (row.lattice_error, row.integer_error, row.half_pixel_error, row.cosine, row.aliasing)
     assert np.isnan(numbers).all()
 
@@ -184,8 +191,8 @@ def test_images_that_are_not_finite_make_rows_of_nan():
     ("call", "message"),
     [
         (lambda: metrics.layer_outputs(nn.relu, {}, IMAGES), "Flax linen module"),
-        (lambda: metrics.layer_symmetry(nn.relu, {}, IMAGES), "Flax linen module"),
-        (lambda: metrics.layer_symmetry(Net(), {}, IMAGES, axes=(1, 7)), "out of range"),
+        (lambda: metrics.layerwise(layers_of(nn.relu, {}), IMAGES), "Flax linen module"),
+        (lambda: metrics.layerwise(layers_of(Net(), {}), IMAGES, axes=(1, 7)), "out of range"),
     ],
 )
 def test_wrong_use_is_a_value_error(call, message):

@@ -63,7 +63,7 @@ def test_predictions_of_what_is_not_finite(bad):
 FEATURES = jax.random.normal(jax.random.key(0), (3, 2, 3, 4))  # shifts, images, features
 
 
-@pytest.mark.parametrize("metric", [metrics.invariance_error, metrics.sensitivity_map])
+@pytest.mark.parametrize("metric", [metrics.invariance_error_map, metrics.sensitivity_map])
 def test_distances_of_shifts(metric):
     compiled = jax.jit(metric)
     for bad in BAD:
@@ -100,6 +100,7 @@ def test_changes_of_probabilities():
 
 IMAGES = jnp.zeros((2, 6, 6, 1)).at[1, 2, 3].set(1)
 KEY = jax.random.key(0)
+SAMPLE = protocols.Sample(KEY, 2)
 
 
 def network(x):
@@ -111,15 +112,15 @@ def network(x):
 PROTOCOLS = {
     "circular_consistency": lambda f: protocols.circular_consistency(f, IMAGES, max_shift=1),
     "sampled_circular_consistency": lambda f: (
-        protocols.sampled_circular_consistency(KEY, f, IMAGES, max_shift=1).value
+        protocols.circular_consistency(f, IMAGES, max_shift=1, sample=SAMPLE).value
     ),
     "crop_consistency": lambda f: protocols.crop_consistency(f, IMAGES, size=5),
     "sampled_crop_consistency": lambda f: (
-        protocols.sampled_crop_consistency(KEY, f, IMAGES, size=5, pairs=2).value
+        protocols.crop_consistency(f, IMAGES, size=5, sample=SAMPLE).value
     ),
     "one_pixel_change": lambda f: protocols.one_pixel_change(f, IMAGES, size=5),
     "sampled_one_pixel_change": lambda f: jax.tree.leaves(
-        protocols.sampled_one_pixel_change(KEY, f, IMAGES, size=5, pairs=2)
+        protocols.one_pixel_change(f, IMAGES, size=5, sample=SAMPLE)
     ),
     "spatial_grid": lambda f: protocols.spatial_grid(
         f, IMAGES, jnp.array([0, 0]), grid=jnp.array([[0, 0, 0], [1, 0, 0]])
@@ -151,8 +152,8 @@ def test_signals_to_noise():
     images = jnp.ones((1, 4, 4, 1))
     nowhere = lambda x: x * jnp.nan  # noqa: E731
     assert np.isnan(protocols.eq_t(nowhere, images))
-    assert np.isnan(protocols.sampled_eq_t(KEY, nowhere, images, samples=2))
-    level, mean = protocols.sampled_eq_t_frac(KEY, nowhere, images, samples=2)
+    assert np.isnan(protocols.eq_t(nowhere, images, sample=SAMPLE))
+    level, mean = protocols.eq_t_frac(nowhere, images, sample=SAMPLE)
     assert np.isnan([level, mean.value]).all()
     assert np.isnan(protocols.decibels(jnp.array(jnp.inf)))
     error = protocols.local_equivariance_error(nowhere, images)

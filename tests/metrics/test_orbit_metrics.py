@@ -140,7 +140,7 @@ def test_everything_is_jittable_and_the_same():
         (metrics.top1_change, (LOGITS,)),
         (metrics.sensitivity_map, (LOGITS,)),
         (metrics.radial_profile, (LOGITS[..., 0, 0],)),
-        (metrics.invariance_error, (LOGITS,)),
+        (metrics.invariance_error_map, (LOGITS,)),
     ]:
         for a, b in zip(
             jax.tree.leaves(jax.jit(fun)(*args)), jax.tree.leaves(fun(*args)), strict=True

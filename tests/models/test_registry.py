@@ -145,7 +145,7 @@ def test_signals_of_one_and_three_dimensions(shape):
         ("resnet20", {"norm": "group"}, "norm is 'group'; allowed are none, batch"),
         ("resnet20", {"shortcut": "C"}, "shortcut is 'C'; allowed are projection, zeros"),
         ("resnet20", {"stem": "big"}, "stem is 'big'; allowed are cifar, imagenet"),
-        ("lenet", {"num_classes": 0}, "num_classes is 0; allowed are integers from 1"),
+        ("lenet", {"num_classes": 0}, "num_classes is 0; allowed are whole numbers from 1"),
     ],
 )
 def test_wrong_names_and_options_are_refused_with_what_is_allowed(name, options, message):

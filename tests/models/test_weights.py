@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxinv import data, models
-from jaxinv.models.weights import read_arrays
+from jaxinv.models.weights import read_state_dict
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -146,12 +146,12 @@ def test_wrong_files_and_models(tmp_path):
     with pytest.raises(
         ValueError, match=r"weights are in w.pth; allowed are .npz and .safetensors"
     ):
-        read_arrays(tmp_path / "w.pth")
+        read_state_dict(tmp_path / "w.pth")
     with pytest.raises(ValueError, match="there is no file"):
-        read_arrays(tmp_path / "w.npz")
+        read_state_dict(tmp_path / "w.npz")
     (tmp_path / "w.npz").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match=r"w\.npz cannot be read"):
-        read_arrays(tmp_path / "w.npz")
+        read_state_dict(tmp_path / "w.npz")
     with pytest.raises(ValueError, match="model is a MLP; allowed are ResNet and ConvNet"):
         models.from_torch({}, models.create("mlp"))
 

@@ -80,7 +80,7 @@ def test_a_checkpoint_of_another_network_is_refused(run):
     stored = json.loads((run / "config.json").read_text())
     stored["config"]["model_options"]["dense"] = [16]
     (run / "config.json").write_text(json.dumps(stored))
-    with pytest.raises(ValueError, match="is of another network than its configuration says"):
+    with pytest.raises(ValueError, match="belongs to another network than its configuration says"):
         training.load_checkpoint(run)
     stored["config"]["model"] = "nope"
     (run / "config.json").write_text(json.dumps(stored))

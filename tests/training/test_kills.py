@@ -1,10 +1,12 @@
 """A run killed at any of its writes can be started or resumed, and ends as one never killed."""
 
+import dataclasses
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import chex
@@ -79,6 +81,70 @@ def test_killed_at_each_of_a_hundred_writes(never_killed, tmp_path):
     assert len(moments.found) >= 100
     for moment, what in zip(moments.found, moments.what, strict=True):
         assert_ends_as(never_killed, copy_of(moment, tmp_path), what)
+
+
+def assert_best_is_of_the_run(workdir, result):
+    """The best of the epochs that were looked at, none of them later than the last."""
+    last, best = (training.load_checkpoint(workdir, which=which) for which in ("last", "best"))
+    assert best.step <= last.step == result.step
+    looked_at = [record for record in result.history if "test_loss" in record]
+    assert best.step == min(looked_at, key=lambda record: record["train_loss"])["step"]
+
+
+def test_killed_between_the_checkpoints_of_an_epoch(never_killed, tmp_path):
+    moments = never_killed[2]
+    between = moments.what.index("before mkdir run/checkpoints/best/6.orbax-checkpoint-tmp")
+    workdir = copy_of(moments.found[between], tmp_path)
+    config = dataclasses.replace(SMALL, eval_every=5)
+    result = training.train_and_evaluate(config, workdir, resume=True, show=False)
+    assert_best_is_of_the_run(workdir, result)
+
+
+def test_a_best_checkpoint_after_the_last_is_not_of_the_run(tmp_path):
+    """As where the last one was lost, or a run was killed between the two by older versions."""
+    constant = dataclasses.replace(SMALL, schedule="constant", epochs=1)
+    training.train_and_evaluate(constant, tmp_path / "one", show=False)
+    two = shutil.copytree(tmp_path / "one", tmp_path / "two")
+    longer = dataclasses.replace(constant, epochs=2)
+    training.train_and_evaluate(longer, two, resume=True, show=False)
+    for config, all_lost in ((constant, False), (longer, True)):
+        workdir = shutil.copytree(tmp_path / "one", tmp_path / f"killed-{all_lost}")
+        shutil.rmtree(workdir / "checkpoints" / "best")
+        shutil.copytree(two / "checkpoints" / "best", workdir / "checkpoints" / "best")
+        if all_lost:
+            shutil.rmtree(workdir / "checkpoints" / "last")
+        changed = dataclasses.replace(config, eval_every=5)
+        result = training.train_and_evaluate(changed, workdir, resume=True, show=False)
+        assert_best_is_of_the_run(workdir, result)
+
+
+def test_what_was_looked_at_only_when_resumed_is_remembered_as_best(tmp_path):
+    """A run that stopped between two looks is ended there, and then goes on."""
+    stop = threading.Event()
+    worse = {"optimizer": "sgd", "learning_rate": 3.0, "schedule": "constant"}
+    config = dataclasses.replace(SMALL, epochs=4, eval_every=4, **worse)
+    with pytest.raises(KeyboardInterrupt):
+        training.train_and_evaluate(
+            config, tmp_path, show=False, stop=stop, on_epoch=lambda record: stop.set()
+        )
+    ended = dataclasses.replace(config, epochs=2)
+    training.train_and_evaluate(ended, tmp_path, resume=True, show=False)
+    assert training.load_checkpoint(tmp_path, which="best").step == 6
+    result = training.train_and_evaluate(config, tmp_path, resume=True, show=False)
+    assert result.metrics["train_loss"] > result.history[1]["train_loss"]
+    assert_best_is_of_the_run(tmp_path, result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"eval_every": 2, "epochs": 3}, {"eval_every": 5}])
+def test_killed_at_each_write_and_resumed_to_look_at_other_epochs(never_killed, tmp_path, changes):
+    moments = never_killed[2]
+    config = dataclasses.replace(SMALL, **changes)
+    for moment in moments.found[::2]:
+        workdir = copy_of(moment, tmp_path)
+        resume = (workdir / CONFIG_FILE).exists()
+        result = training.train_and_evaluate(config, workdir, resume=resume, show=False)
+        assert_best_is_of_the_run(workdir, result)
 
 
 @pytest.mark.slow

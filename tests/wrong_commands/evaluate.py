@@ -227,7 +227,7 @@ ROWS = [
     (f"{A}columns --params weights.txt", "weights.txt is of an unknown kind"),
     (f"{A}columns --params pipe.npz", "pipe.npz is neither a file nor a folder"),
     (f"{A}columns --params /dev/zero", "/dev/zero is neither a file nor a folder"),
-    (f"{A}columns --params empty", "empty is no folder that orbax wrote"),
+    (f"{A}columns --params empty", "empty is not a folder that orbax wrote"),
     (f"{A}columns --params two", "two holds 2 checkpoints, a, b; name one of them"),
     # Checkpoints.
     ("--checkpoint nowhere", "nowhere holds no run of train.py"),

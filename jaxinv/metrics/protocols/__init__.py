@@ -11,10 +11,9 @@ from jaxinv.metrics.protocols.azulay2019 import (
     OnePixel,
     embed,
     one_pixel_change,
-    sampled_one_pixel_change,
 )
 from jaxinv.metrics.protocols.biscione2021 import CosineProfile, cosine_profile
-from jaxinv.metrics.protocols.chaman2021 import circular_consistency, sampled_circular_consistency
+from jaxinv.metrics.protocols.chaman2021 import circular_consistency
 from jaxinv.metrics.protocols.engstrom2019 import (
     SpatialRobustness,
     expected_worst_of,
@@ -32,7 +31,8 @@ from jaxinv.metrics.protocols.gruver2023 import (
     translation_generator,
 )
 from jaxinv.metrics.protocols.pairs import (
-    Estimate,
+    Sample,
+    SampleMean,
     at_crops,
     mean_of_samples,
     sampled_consistency,
@@ -40,25 +40,24 @@ from jaxinv.metrics.protocols.pairs import (
 from jaxinv.metrics.protocols.stylegan3 import (
     decibels,
     eq_t,
+    eq_t_frac,
     lanczos_translate,
-    sampled_eq_t,
-    sampled_eq_t_frac,
 )
 from jaxinv.metrics.protocols.zhang2019 import (
     DiagonalSweep,
     crop_consistency,
     diagonal_sweep,
-    sampled_crop_consistency,
 )
 
 __all__ = [
     "AdversarialShift",
     "CosineProfile",
     "DiagonalSweep",
-    "Estimate",
     "LayerContributions",
     "LocalError",
     "OnePixel",
+    "Sample",
+    "SampleMean",
     "SpatialRobustness",
     "adversarial_accuracy",
     "adversarial_shift",
@@ -70,6 +69,7 @@ __all__ = [
     "diagonal_sweep",
     "embed",
     "eq_t",
+    "eq_t_frac",
     "expected_worst_of",
     "lanczos_translate",
     "layer_contributions",
@@ -78,12 +78,7 @@ __all__ = [
     "mean_of_samples",
     "one_pixel_change",
     "rotate_translate",
-    "sampled_circular_consistency",
     "sampled_consistency",
-    "sampled_crop_consistency",
-    "sampled_eq_t",
-    "sampled_eq_t_frac",
-    "sampled_one_pixel_change",
     "search_shifts",
     "shift_lengths",
     "spatial_grid",

@@ -1,4 +1,8 @@
-"""Azulay and Weiss (2019): one more pixel along the diagonal, embedded in black or cropped."""
+"""One more pixel along the diagonal, embedded in black or cropped.
+
+Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
+transformations?" (2019).
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -6,12 +10,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Num
 
 from jaxinv.metrics.change import mean_absolute_change
-from jaxinv.metrics.numbers import whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
-from jaxinv.metrics.protocols.pairs import Estimate, at_crops, crop, mean_of_samples
+from jaxinv.metrics.protocols.pairs import Sample, SampleMean, at_crops, crop, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis
 
 
@@ -23,8 +26,8 @@ class OnePixel(NamedTuple):
       mean_absolute_change: mean absolute change in the probability of the class predicted first.
     """
 
-    top1_change: Float[Array, "..."] | Estimate
-    mean_absolute_change: Float[Array, "..."] | Estimate
+    top1_change: Float[Array, "..."] | SampleMean
+    mean_absolute_change: Float[Array, "..."] | SampleMean
 
 
 def embed(
@@ -52,8 +55,7 @@ def embed(
       [0 0 5 6 0 0]
 
     Reference:
-      Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
-      transformations?" (2019), https://arxiv.org/abs/1805.12177: the protocol "embedding".
+      Azulay and Weiss (2019), https://arxiv.org/abs/1805.12177: the protocol "embedding".
     """
     images = jnp.asarray(images)
     dims = check_axes(axes, images.ndim, "images")
@@ -74,8 +76,9 @@ def one_pixel_change(
     *,
     size: int | Sequence[int],
     axes: Sequence[int] = (1, 2),
+    sample: Sample | None = None,
 ) -> OnePixel:
-    r"""Exact effect of one pixel along the diagonal, over all places of the window.
+    r"""Effect of one pixel along the diagonal, over all places of the window or over random ones.
 
     .. math::
 
@@ -91,90 +94,48 @@ def one_pixel_change(
       images: larger images.
       size: positions of a window, one number for all axes or one each.
       axes: the spatial dimensions.
+      sample: draw places for each image, as published, instead of taking all.
 
     Returns:
-      Both numbers, averaged over images and places.
+      Both numbers, averaged over images and places; with `sample` an `SampleMean` of each.
 
     Raises:
       ValueError: if the window leaves no place to move to.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax, jax.numpy as jnp
       >>> fun = lambda x: x[:, 0, 0, :]
       >>> images = jnp.zeros((1, 3, 3, 2)).at[0, 1, 1, 1].set(jnp.log(3.0))
       >>> change = one_pixel_change(fun, images, size=1)  # two of four diagonal steps meet it
       >>> print(f"{change.top1_change:.3f} {change.mean_absolute_change:.3f}")
       0.500 0.125
+      >>> drawn = one_pixel_change(fun, images, size=1, sample=Sample(jax.random.key(0), 400))
+      >>> print(f"{drawn.top1_change.value:.1f}")
+      0.5
 
     Reference:
-      Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
-      transformations?" (2019), https://arxiv.org/abs/1805.12177.
+      Azulay and Weiss (2019), https://arxiv.org/abs/1805.12177.
     """
     places = _places(images, size, axes)
-    starts = list(itertools.product(*(range(p + 1) for p in places)))
-    logits = at_crops(fun, images, starts, size=size, axes=axes)
-    grid = logits.reshape(*(p + 1 for p in places), *logits.shape[1:])
-    before = grid[tuple(slice(0, -1) for _ in places)]
-    after = grid[tuple(slice(1, None) for _ in places)]
-    return _change(before, after)
-
-
-def sampled_one_pixel_change(
-    key: PRNGKeyArray,
-    fun: Callable,
-    images: Num[Array, "n h w c"],
-    *,
-    size: int | Sequence[int],
-    axes: Sequence[int] = (1, 2),
-    pairs: int = 1,
-) -> OnePixel:
-    r"""Azulay and Weiss's estimator: a random place per image, and one pixel further.
-
-    .. math::
-
-      \frac{1}{S N} \sum_{s, n} [\hat y(V_{a_{sn}} x_n) \ne \hat y(V_{a_{sn} + 1} x_n)]
-
-    Args:
-      key: random key.
-      fun: the classifier: a batch of windows to logits `(n, classes)`.
-      images: larger images, or those of `embed`.
-      size: positions of a window, one number for all axes or one each.
-      axes: the spatial dimensions.
-      pairs: how many places are drawn per image.
-
-    Returns:
-      Both numbers with their standard errors (NaN for one pair).
-
-    Raises:
-      ValueError: if the window leaves no place to move to, or no pair is asked for.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> still = lambda x: jnp.mean(x, axis=(1, 2))
-      >>> change = sampled_one_pixel_change(
-      ...     jax.random.key(0), still, embed(jnp.ones((2, 3, 3, 2)), canvas=5), size=5)
-      >>> print(change.top1_change.value)
-      0.0
-
-    Reference:
-      Azulay and Weiss, "Why do deep convolutional networks generalize so poorly to small image
-      transformations?" (2019), https://arxiv.org/abs/1805.12177.
-    """
-    pairs = whole_number(pairs, "pairs")
+    if sample is None:
+        starts = list(itertools.product(*(range(p + 1) for p in places)))
+        logits = at_crops(fun, images, starts, size=size, axes=axes)
+        grid = logits.reshape(*(p + 1 for p in places), *logits.shape[1:])
+        before = grid[tuple(slice(0, -1) for _ in places)]
+        after = grid[tuple(slice(1, None) for _ in places)]
+        return _change(before, after)
     images = jnp.asarray(images)
-    places = jnp.array(_places(images, size, axes))
 
     def window(image, start):
         return crop(image[None], start, size=size, axes=axes)[0]
 
-    def draw(one):
-        starts = jax.random.randint(one, (images.shape[0], places.size), 0, places)
+    def draw(key):
+        starts = jax.random.randint(key, (images.shape[0], len(places)), 0, jnp.array(places))
         before = fun(jax.vmap(window)(images, starts))
         after = fun(jax.vmap(window)(images, starts + 1))
         return _change(before, after)
 
-    drawn = jax.lax.map(draw, jax.random.split(key, pairs))
-    return OnePixel(*map(mean_of_samples, drawn))
+    return OnePixel(*map(mean_of_samples, jax.lax.map(draw, sample.keys())))
 
 
 def _places(images, size, axes):

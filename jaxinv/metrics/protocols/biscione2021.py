@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
 from jaxinv.metrics.equivariance import cosine_invariance
-from jaxinv.metrics.numbers import norm
+from jaxinv.metrics.numbers import divided, norm
 from jaxinv.orbit import OrbitMode, orbit
 
 
@@ -85,8 +85,7 @@ def cosine_profile(
 
 def _baseline(activations):
     flat = as_inexact(activations).reshape(activations.shape[0], -1)
-    lengths = norm(flat, axis=-1, keepdims=True)
-    unit = flat / jnp.where(lengths == 0, 1, lengths)
+    unit = divided(flat, norm(flat, axis=-1, keepdims=True))
     count = flat.shape[0]
     # The sum over all pairs is that of the mean direction with itself, less the n equal pairs.
     total = jnp.sum(jnp.sum(unit, axis=0) ** 2) - jnp.sum(unit**2)

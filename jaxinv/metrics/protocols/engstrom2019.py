@@ -1,4 +1,7 @@
-"""Engstrom et al. (2019): a grid of translations and rotations, and the worst of a few."""
+"""A grid of translations and rotations, and the worst of a few.
+
+Engstrom et al., "Exploring the landscape of spatial robustness" (2019).
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,10 +13,10 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
+from jaxinv.arguments import whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
-from jaxinv.metrics.numbers import whole_number
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
-from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
+from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
 from jaxinv.shifts import per_axis
 
 
@@ -66,8 +69,8 @@ def rotate_translate(
        [1 3]]
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
-      https://arxiv.org/abs/1712.02779; https://github.com/MadryLab/adversarial_spatial.
+      Engstrom et al. (2019), https://arxiv.org/abs/1712.02779;
+      https://github.com/MadryLab/adversarial_spatial.
     """
     images, shift = jnp.asarray(images), jnp.asarray(shift, float)
     if images.ndim != 4 or shift.shape != (2,):
@@ -127,8 +130,7 @@ def transformation_grid(
       ((775, 3), [-3.0, -3.0, -30.0], [3.0, 3.0, 30.0])
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
-      https://arxiv.org/abs/1712.02779.
+      Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779.
     """
     three = len(limits) == len(steps) == 3
     if not three or not np.isfinite(limits).all() or min(per_axis(steps, 3, "steps")) < 1:
@@ -174,8 +176,7 @@ def spatial_grid(
       1.0 0.5 0.0
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
-      https://arxiv.org/abs/1712.02779.
+      Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779.
     """
     grid = jnp.asarray(transformation_grid() if grid is None else grid, float)
     if grid.ndim != 2 or grid.shape[1] != 3:
@@ -219,8 +220,7 @@ def expected_worst_of(correct: Bool[Array, "set n"], *, tries: int = 10) -> Floa
       0.625
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
-      https://arxiv.org/abs/1712.02779: worst-of-k.
+      Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779: worst-of-k.
     """
     correct = jnp.asarray(correct)
     if correct.ndim != 2 or correct.size == 0 or correct.dtype != bool:
@@ -241,7 +241,7 @@ def worst_of(
     limits: Sequence[float] = (3, 3, 30),
     grid: Float[Array, "grid 3"] | None = None,
     repeats: int = 1,
-) -> Estimate:
+) -> SampleMean:
     r"""Accuracy against the worst of `tries` random transformations of each image.
 
     .. math::
@@ -273,8 +273,7 @@ def worst_of(
       0.5
 
     Reference:
-      Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
-      https://arxiv.org/abs/1712.02779: worst-of-10.
+      Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779: worst-of-10.
     """
     tries, repeats = whole_number(tries, "tries"), whole_number(repeats, "repeats")
     if len(limits) != 3:

@@ -1,4 +1,7 @@
-"""Gruver et al. (2023): local equivariance error, the Lie derivative of a network, per layer."""
+"""Local equivariance error, the Lie derivative of a network, per layer.
+
+Gruver et al., "The Lie derivative for measuring learned equivariance" (2023).
+"""
 
 import collections
 import functools
@@ -54,8 +57,8 @@ def translation_generator(
       [-1. -2.  2.]
 
     Reference:
-      Gruver et al., "The Lie derivative for measuring learned equivariance" (2023),
-      https://arxiv.org/abs/2210.02984, section 4; https://github.com/ngruver/lie-deriv.
+      Gruver et al. (2023), https://arxiv.org/abs/2210.02984, section 4;
+      https://github.com/ngruver/lie-deriv.
     """
     x = _as_images(x)
     (dim,) = check_axes((axis,), x.ndim)
@@ -106,8 +109,7 @@ def lie_derivative(
       -1.0
 
     Reference:
-      Gruver et al., "The Lie derivative for measuring learned equivariance" (2023), equation 2,
-      https://arxiv.org/abs/2210.02984.
+      Gruver et al. (2023), equation 2, https://arxiv.org/abs/2210.02984.
     """
     x = _as_images(x)
     (dim,) = check_axes((axis,), x.ndim)
@@ -171,8 +173,7 @@ def local_equivariance_error(
       1.0 1.0
 
     Reference:
-      Gruver et al., "The Lie derivative for measuring learned equivariance" (2023), equation 3,
-      https://arxiv.org/abs/2210.02984.
+      Gruver et al. (2023), equation 3, https://arxiv.org/abs/2210.02984.
     """
     derivative = lie_derivative(fun, x, axis=axis, method=method)
     return jax.tree.map(_local_error, derivative)
@@ -237,7 +238,7 @@ def layer_contributions(
       {'layers_0': False, 'layers_1': True}
 
     Reference:
-      Gruver et al., "The Lie derivative for measuring learned equivariance" (2023), section 5,
+      Gruver et al. (2023), section 5,
       https://arxiv.org/abs/2210.02984: layerwise decomposition by the chain rule.
     """
     if not isinstance(module, nn.Module):

@@ -9,14 +9,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import whole_number
+from jaxinv.arguments import as_inexact, whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, per_axis
 
 
-class Estimate(NamedTuple):
+class SampleMean(NamedTuple):
     """A sampled number.
 
     Attributes:
@@ -28,19 +27,36 @@ class Estimate(NamedTuple):
     standard_error: Float[Array, "..."]
 
 
-def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
-    r"""The mean of independent samples and its standard error.
+class Sample(NamedTuple):
+    """Random draws in place of all cases, as published protocols make them.
 
-    .. math::
+    Attributes:
+      key: random key.
+      draws: how many: pairs or places for each image, or shifts.
+    """
 
-      \bar v = \frac{1}{S} \sum_s v_s, \qquad
-      \sqrt{\frac{1}{S (S - 1)} \sum_s (v_s - \bar v)^2}
+    key: PRNGKeyArray
+    draws: int = 1
+
+    def keys(self) -> PRNGKeyArray:
+        """One key for each draw."""
+        return jax.random.split(self.key, whole_number(self.draws, "draws"))
+
+
+def check_all_pairs(per_image: bool) -> None:
+    """Raises ValueError where numbers per image are asked of random pairs."""
+    if per_image:
+        raise ValueError("per_image is True; with sample allowed is False: it needs all pairs")
+
+
+def mean_of_samples(samples: Float[Array, "samples *rest"]) -> SampleMean:
+    """The mean of independent samples and its standard error.
 
     Args:
       samples: one row per sample.
 
     Returns:
-      The estimate.
+      The estimate; NaN for the error of a single sample.
 
     Raises:
       ValueError: if there are no samples.
@@ -56,9 +72,9 @@ def mean_of_samples(samples: Float[Array, "samples *rest"]) -> Estimate:
         raise ValueError("there are no samples to average")
     count = samples.shape[0]
     if count == 1:
-        return Estimate(samples[0], jnp.full_like(samples[0], jnp.nan))
+        return SampleMean(samples[0], jnp.full_like(samples[0], jnp.nan))
     error = jnp.std(samples, axis=0, ddof=1) / jnp.sqrt(count)
-    return Estimate(jnp.mean(samples, axis=0), error)
+    return SampleMean(jnp.mean(samples, axis=0), error)
 
 
 def sampled_consistency(
@@ -72,7 +88,7 @@ def sampled_consistency(
     dimensions: int = 2,
     pairs: int = 1,
     shared: bool = False,
-) -> Estimate:
+) -> SampleMean:
     r"""How often two random views of an image get the same prediction.
 
     .. math::
@@ -143,24 +159,10 @@ def crop(
     size: int | Sequence[int],
     axes: Sequence[int] = (1, 2),
 ) -> Shaped[Array, "..."]:
-    """The window of `size` that begins at `start` along each spatial axis.
-
-    Args:
-      images: larger images.
-      start: first position, one per axis; may be traced.
-      size: positions of the window, one number for all axes or one each.
-      axes: the spatial dimensions.
-
-    Returns:
-      The windows.
+    """The window of `size` that begins at `start` along each spatial axis; `start` may be traced.
 
     Raises:
       ValueError: if an axis is out of range or the window does not fit.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> print(crop(jnp.arange(8), (2,), size=3, axes=(0,)))
-      [2 3 4]
     """
     dims = check_axes(axes, jnp.ndim(images), "images")
     starts, shape = [jnp.zeros((), jnp.int32)] * jnp.ndim(images), list(jnp.shape(images))

@@ -1,16 +1,19 @@
-"""StyleGAN3's EQ-T and EQ-T_frac: equivariance to translation as a signal-to-noise ratio."""
+"""StyleGAN3's EQ-T and EQ-T_frac: equivariance to translation as a signal-to-noise ratio.
+
+Karras et al., "Alias-free generative adversarial networks" (2021).
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import is_known, whole_number
-from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
+from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.metrics.numbers import is_known
+from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
 
 Operator = Literal["fourier", "lanczos"]
@@ -39,8 +42,7 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
       20.0
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), equation 3,
-      https://arxiv.org/abs/2106.12423.
+      Karras et al. (2021), equation 3, https://arxiv.org/abs/2106.12423.
     """
     if is_known(peak) and not 0 < peak < np.inf:
         raise ValueError(f"peak is {peak}; allowed are positive numbers")
@@ -83,8 +85,8 @@ def lanczos_translate(
       [0 0 1 2 3 4 5 6] [0 0 0 0 1 1 1 0]
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), appendix E.2,
-      https://arxiv.org/abs/2106.12423; `apply_fractional_translation` of
+      Karras et al. (2021), appendix E.2, https://arxiv.org/abs/2106.12423;
+      `apply_fractional_translation` of
       https://github.com/NVlabs/stylegan3.
     """
     x = jnp.asarray(x)
@@ -119,8 +121,9 @@ def eq_t(
     stride: int = 1,
     peak: float = 2.0,
     axes: Sequence[int] = (1, 2),
+    sample: Sample | None = None,
 ) -> Float[Array, ""]:
-    r"""Exact EQ-T of a function of images, over all whole-pixel shifts.
+    r"""EQ-T of a function of images: over all whole-pixel shifts, or over random ones as published.
 
     .. math::
 
@@ -130,7 +133,7 @@ def eq_t(
     over the pixels V of the output that the shifted reference still shows. The published metric
     moves a generator's input coordinates; for a function of images the input moves on the torus.
     The shifts have the published distribution: uniform within `largest` of the image, rounded, so
-    that the outermost whole shift is drawn less often.
+    that the outermost whole shift is drawn less often; one for the whole batch.
 
     Args:
       fun: maps images to images of `1 / stride` of their size.
@@ -139,6 +142,7 @@ def eq_t(
       stride: `s`; shifts are rounded to its multiples.
       peak: the output's range; 2 for values between -1 and 1.
       axes: the spatial dimensions.
+      sample: draw shifts instead of taking all.
 
     Returns:
       Decibels; infinite for an exactly equivariant function.
@@ -147,86 +151,50 @@ def eq_t(
       ValueError: if an axis is out of range, or sizes, stride and output do not fit.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax, jax.numpy as jnp
       >>> images = jnp.ones((1, 8, 8, 1)).at[0, 0, 0, 0].set(-1.0)
       >>> print(eq_t(jnp.square, images))
       inf
-
-    Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), section 2.3 and
-      appendix E.1, https://arxiv.org/abs/2106.12423.
-    """
-    sizes, _ = _sizes(images, axes, stride, largest)
-    rows, weights = zip(*(_rounded(largest * size, stride) for size in sizes), strict=True)
-    shifts = np.stack(np.meshgrid(*rows, indexing="ij"), axis=-1).reshape(-1, len(sizes))
-    chance = np.prod(np.meshgrid(*weights, indexing="ij"), axis=0).reshape(-1)
-    errors, counts = _whole_errors(fun, images, jnp.asarray(shifts), stride, axes)
-    return decibels(jnp.sum(chance * errors) / jnp.sum(chance * counts), peak=peak)
-
-
-def sampled_eq_t(
-    key: PRNGKeyArray,
-    fun: Callable,
-    images: Num[Array, "n h w c"],
-    *,
-    samples: int = 64,
-    largest: float = 0.125,
-    stride: int = 1,
-    peak: float = 2.0,
-    axes: Sequence[int] = (1, 2),
-) -> Float[Array, ""]:
-    r"""StyleGAN3's EQ-T: random whole-pixel shifts, each for the whole batch.
-
-    .. math::
-
-      10 \log_{10} \frac{I_{\max}^2 \sum_s |V_s|}{\sum_s \sum_{V_s}
-      \left( f(T_{t_s} x) - T_{t_s / s} f(x) \right)^2}
-
-    Args:
-      key: random key.
-      fun: maps images to images of `1 / stride` of their size.
-      images: the images.
-      samples: how many shifts are drawn.
-      largest: largest shift as a share of the image; 1/8 as published.
-      stride: `s`; shifts are rounded to its multiples.
-      peak: the output's range.
-      axes: the spatial dimensions.
-
-    Returns:
-      Decibels.
-
-    Raises:
-      ValueError: if an axis is out of range, or sizes, stride and output do not fit.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> print(sampled_eq_t(jax.random.key(0), jnp.square, jnp.ones((1, 8, 8, 1)), samples=4))
+      >>> print(eq_t(jnp.square, images, sample=Sample(jax.random.key(0), draws=4)))
       inf
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), section 2.3,
-      https://arxiv.org/abs/2106.12423; `compute_equivariance_metrics` of
+      Karras et al. (2021), section 2.3 and
+      appendix E.1, https://arxiv.org/abs/2106.12423; `compute_equivariance_metrics` of
       https://github.com/NVlabs/stylegan3.
     """
-    _, most = _sizes(images, axes, stride, largest)
-    drawn = _drawn(key, samples, most)
-    shifts = stride * jnp.round(drawn / stride).astype(jnp.int32)
-    errors, counts = _whole_errors(fun, images, shifts, stride, axes)
-    return decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
+    sizes = _sizes(images, axes, stride, largest)
+    if sample is None:
+        rows, weights = zip(*(_rounded(largest * size, stride) for size in sizes), strict=True)
+        shifts: Any = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(sizes))
+        chance = np.prod(np.meshgrid(*weights, indexing="ij"), axis=0).reshape(-1)
+    else:
+        drawn = _drawn(sample, largest, sizes)
+        shifts = stride * jnp.round(drawn / stride).astype(jnp.int32)
+        chance = np.ones(len(drawn))
+    base = _output(fun, images, stride, axes)
+
+    def error(shift):
+        moved = fun(translate(images, shift, axes=axes))
+        expected = translate(base, shift // stride, axes=axes, mode="constant")
+        mask = translate(jnp.ones(base.shape), shift // stride, axes=axes, mode="constant")
+        return _squared_error(moved, expected, mask)
+
+    errors, counts = jax.lax.map(error, jnp.asarray(shifts))
+    return decibels(jnp.sum(chance * errors) / jnp.sum(chance * counts), peak=peak)
 
 
-def sampled_eq_t_frac(
-    key: PRNGKeyArray,
+def eq_t_frac(
     fun: Callable,
     images: Num[Array, "n h w c"],
     *,
-    samples: int = 64,
+    sample: Sample,
     largest: float = 0.125,
     stride: int = 1,
     peak: float = 2.0,
     operator: Operator = "fourier",
     axes: Sequence[int] = (1, 2),
-) -> tuple[Float[Array, ""], Estimate]:
+) -> tuple[Float[Array, ""], SampleMean]:
     r"""StyleGAN3's EQ-T_frac: random real-valued shifts, each for the whole batch.
 
     .. math::
@@ -239,10 +207,9 @@ def sampled_eq_t_frac(
     outside are masked).
 
     Args:
-      key: random key.
       fun: maps images to images of `1 / stride` of their size.
       images: the images.
-      samples: how many shifts are drawn.
+      sample: the key, and how many shifts are drawn; 64 is usual.
       largest: `l`, largest shift as a share of the image; 1/8 as published.
       stride: `s`, the ratio of input to output positions.
       peak: the output's range.
@@ -258,17 +225,16 @@ def sampled_eq_t_frac(
     Example:
       >>> import jax, jax.numpy as jnp
       >>> wave = jnp.cos(jnp.arange(8) * jnp.pi / 4).reshape(1, 8, 1, 1) * jnp.ones((1, 8, 8, 1))
-      >>> level, _ = sampled_eq_t_frac(jax.random.key(0), lambda x: 0.5 * x, wave, samples=4)
+      >>> level, _ = eq_t_frac(lambda x: 0.5 * x, wave, sample=Sample(jax.random.key(0), 4))
       >>> bool(level > 100)  # a linear filter of a band-limited image: rounding only
       True
 
     Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021), appendix E.2,
-      https://arxiv.org/abs/2106.12423.
+      Karras et al. (2021), appendix E.2, https://arxiv.org/abs/2106.12423.
     """
     if operator not in ("fourier", "lanczos"):
         raise ValueError(f"operator is {operator!r}; allowed are 'fourier', 'lanczos'")
-    _, most = _sizes(images, axes, stride, largest)
+    sizes = _sizes(images, axes, stride, largest)
     base = _output(fun, images, stride, axes)
 
     def move(output, shift):
@@ -280,21 +246,9 @@ def sampled_eq_t_frac(
         moved = fun(subpixel_translate(images, shift, axes=axes))
         return _squared_error(moved, *move(base, shift / stride))
 
-    errors, counts = jax.lax.map(error, _drawn(key, samples, most))
+    errors, counts = jax.lax.map(error, _drawn(sample, largest, sizes))
     level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
     return level, mean_of_samples(errors / jnp.mean(counts))
-
-
-def _whole_errors(fun, images, shifts, stride, axes):
-    base = _output(fun, images, stride, axes)
-
-    def error(shift):
-        moved = fun(translate(images, shift, axes=axes))
-        expected = translate(base, shift // stride, axes=axes, mode="constant")
-        mask = translate(jnp.ones(base.shape), shift // stride, axes=axes, mode="constant")
-        return _squared_error(moved, expected, mask)
-
-    return jax.lax.map(error, shifts)
 
 
 def _squared_error(moved, expected, mask):
@@ -302,9 +256,10 @@ def _squared_error(moved, expected, mask):
     return jnp.sum(mask * jnp.abs(as_inexact(moved) - expected) ** 2), jnp.sum(mask)
 
 
-def _drawn(key, samples, most):
-    count = whole_number(samples, "samples")
-    return jax.random.uniform(key, (count, most.size), minval=-most, maxval=most)
+def _drawn(sample, largest, sizes):
+    most = largest * jnp.array(sizes, float)
+    shape = (whole_number(sample.draws, "draws"), len(sizes))
+    return jax.random.uniform(sample.key, shape, minval=-most, maxval=most)
 
 
 def _output(fun, images, stride, axes):
@@ -325,8 +280,7 @@ def _sizes(images, axes, stride, largest):
     (stride,) = per_axis(stride, 1, "stride")
     if stride < 1 or not 0 < largest < 1:
         raise ValueError(f"stride {stride} must be at least 1, largest {largest} within 0 and 1")
-    sizes = [jnp.shape(images)[d] for d in dims]
-    return sizes, largest * jnp.array(sizes, float)
+    return [jnp.shape(images)[d] for d in dims]
 
 
 def _rounded(most, stride):

@@ -1,4 +1,7 @@
-"""Zhang (2019): consistency of random crop pairs, and the sweep along the diagonal."""
+"""Consistency of random crop pairs, and the sweep along the diagonal.
+
+Zhang, "Making convolutional networks shift-invariant again" (2019).
+"""
 
 import functools
 import itertools
@@ -7,11 +10,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxinv.metrics.consistency import consistency
 from jaxinv.metrics.predictions import correct_predictions, probabilities
-from jaxinv.metrics.protocols.pairs import Estimate, at_crops, crop, sampled_consistency
+from jaxinv.metrics.protocols.pairs import (
+    Sample,
+    SampleMean,
+    at_crops,
+    check_all_pairs,
+    crop,
+    sampled_consistency,
+)
 from jaxinv.shifts import check_axes, per_axis
 
 
@@ -23,15 +33,17 @@ def crop_consistency(
     offsets: int | Sequence[int] | None = None,
     axes: Sequence[int] = (1, 2),
     per_image: bool = False,
-) -> Float[Array, "..."]:
-    r"""Exact consistency over pairs of crops: what `sampled_crop_consistency` estimates.
+    sample: Sample | None = None,
+    shared: bool = True,
+) -> Float[Array, "..."] | SampleMean:
+    r"""Consistency over pairs of crops: all of them, exactly, or random ones as published.
 
     .. math::
 
       \frac{1}{N |O|^2} \sum_n \sum_{a, b \in O} [\hat y(x_n[a : a + s]) = \hat y(x_n[b : b + s])]
 
     Published: `size=224` of images of 256, with `offsets=32` (0 to 31; the last, 32, is never
-    drawn).
+    drawn), five pairs, each shared by a batch.
 
     Args:
       fun: the classifier: a batch of crops to logits `(n, classes)` or predictions `(n,)`.
@@ -40,87 +52,44 @@ def crop_consistency(
       offsets: how many offsets from 0 along each axis; None means all that fit less one, as
         published.
       axes: the spatial dimensions.
-      per_image: return each image's chance.
+      per_image: return each image's chance, over all pairs.
+      sample: draw pairs instead of taking all.
+      shared: draw one pair for the whole batch, as published, or one per image.
 
     Returns:
-      A share between 0 and 1, or `n` of them.
+      A share between 0 and 1, or `n` of them; with `sample` an `SampleMean`.
 
     Raises:
-      ValueError: if the crops do not lie within the images.
+      ValueError: if the crops do not lie within the images, or `per_image` comes with `sample`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax, jax.numpy as jnp
       >>> fun = lambda x: (x[:, 0, 0, 0] > 1).astype(int)
       >>> image = jnp.array([0, 0, 2, 2, 0]).reshape(1, 1, 5, 1)
       >>> print(crop_consistency(fun, image, size=(1, 1), offsets=(1, 4)))
       0.5
+      >>> drawn = Sample(jax.random.key(0), draws=400)
+      >>> print(crop_consistency(fun, image, size=(1, 1), sample=drawn).value.round(1))
+      0.5
 
     Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019), section 4.2,
-      https://arxiv.org/abs/1904.11486; `validate_shift` of
+      Zhang (2019), section 4.2, https://arxiv.org/abs/1904.11486; `validate_shift` of
       https://github.com/adobe/antialiased-cnns.
     """
     counts = _offsets(images, size, offsets, axes)
-    starts = list(itertools.product(*map(range, counts)))
-    return consistency(at_crops(fun, images, starts, size=size, axes=axes), per_image=per_image)
-
-
-def sampled_crop_consistency(
-    key: PRNGKeyArray,
-    fun: Callable,
-    images: Num[Array, "n h w c"],
-    *,
-    size: int | Sequence[int],
-    offsets: int | Sequence[int] | None = None,
-    axes: Sequence[int] = (1, 2),
-    pairs: int = 5,
-    shared: bool = True,
-) -> Estimate:
-    r"""Zhang's consistency: random pairs of crops.
-
-    .. math::
-
-      \frac{1}{S N} \sum_{s, n} [\hat y(x_n[a_s : a_s + s]) = \hat y(x_n[b_s : b_s + s])]
-
-    Published: `size=224` of images of 256, `offsets=32`, five pairs, each shared by a batch.
-
-    Args:
-      key: random key.
-      fun: the classifier: a batch of crops to logits `(n, classes)` or predictions `(n,)`.
-      images: larger images.
-      size: positions of a crop, one number for all axes or one each.
-      offsets: how many offsets from 0 along each axis; None as published, all that fit less one.
-      axes: the spatial dimensions.
-      pairs: how many pairs are drawn.
-      shared: one pair for the whole batch, as published, or one per image.
-
-    Returns:
-      The share of agreeing pairs, with its standard error.
-
-    Raises:
-      ValueError: if the crops do not lie within the images.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> constant = lambda x: jnp.zeros(x.shape[0], int)
-      >>> images = jnp.ones((2, 8, 8, 1))
-      >>> print(sampled_crop_consistency(jax.random.key(0), constant, images, size=6).value)
-      1.0
-
-    Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019), section 4.2,
-      https://arxiv.org/abs/1904.11486.
-    """
-    counts = _offsets(images, size, offsets, axes)
+    if sample is None:
+        starts = list(itertools.product(*map(range, counts)))
+        return consistency(at_crops(fun, images, starts, size=size, axes=axes), per_image=per_image)
+    check_all_pairs(per_image)
     return sampled_consistency(
-        key,
+        sample.key,
         fun,
         images,
         view=functools.partial(crop, size=size, axes=axes),
         low=0,
         high=counts,
         dimensions=len(counts),
-        pairs=pairs,
+        pairs=sample.draws,
         shared=shared,
     )
 
@@ -180,8 +149,7 @@ def diagonal_sweep(
       [False False False]
 
     Reference:
-      Zhang, "Making convolutional networks shift-invariant again" (2019), figure 6,
-      https://arxiv.org/abs/1904.11486; `validate_diagonal` of
+      Zhang (2019), figure 6, https://arxiv.org/abs/1904.11486; `validate_diagonal` of
       https://github.com/adobe/antialiased-cnns.
     """
     dims = check_axes(axes, jnp.ndim(images), "images")

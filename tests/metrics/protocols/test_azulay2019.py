@@ -53,9 +53,8 @@ def test_embedding_in_black_shows_the_image_whole_at_every_place():
 def test_sampled_converges(embedded):
     images, size = (protocols.embed(IMAGES, canvas=10), 10) if embedded else (IMAGES, 4)
     exact = protocols.one_pixel_change(classify, images, size=size)
-    sampled = protocols.sampled_one_pixel_change(
-        jax.random.key(2), classify, images, size=size, pairs=400
-    )
+    sample = protocols.Sample(jax.random.key(2), 400)
+    sampled = protocols.one_pixel_change(classify, images, size=size, sample=sample)
     for estimate, value in zip(sampled, exact, strict=True):
         assert 0 < estimate.standard_error < 0.05 * max(value, 0.2)
         assert abs(estimate.value - value) < 4 * estimate.standard_error
@@ -67,10 +66,10 @@ def test_sampled_converges(embedded):
         (lambda: protocols.embed(IMAGES, canvas=7), "leaves no place to move"),
         (lambda: protocols.one_pixel_change(classify, IMAGES, size=6), "leaves no place to move"),
         (
-            lambda: protocols.sampled_one_pixel_change(
-                jax.random.key(0), classify, IMAGES, size=4, pairs=0
+            lambda: protocols.one_pixel_change(
+                classify, IMAGES, size=4, sample=protocols.Sample(jax.random.key(0), 0)
             ),
-            "pairs is 0",
+            "draws is 0",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """Zhang's and Chaman's consistency: exact by enumeration, and sampled converging to it."""
 
+import functools
 import itertools
 
 import jax
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from jaxinv.metrics import protocols
+from jaxinv.metrics.protocols import Sample
 from jaxinv.shifts import translate
 
 IMAGES = jax.random.normal(jax.random.key(0), (6, 9, 8, 1))
 WEIGHTS = jax.random.normal(jax.random.key(1), (9 * 8, 3))
+KEY = jax.random.key(0)
 SIGMAS = 4  # a fixed key: a false alarm has odds of 1 in 16,000, once and for all
 
 
@@ -65,8 +68,8 @@ def test_published_offsets_leave_out_the_last():
 @pytest.mark.parametrize("shared", [True, False])
 def test_sampled_crop_consistency_converges(shared):
     exact = protocols.crop_consistency(classify, IMAGES, size=5)
-    estimate = protocols.sampled_crop_consistency(
-        jax.random.key(2), classify, IMAGES, size=5, pairs=600, shared=shared
+    estimate = protocols.crop_consistency(
+        classify, IMAGES, size=5, sample=Sample(jax.random.key(2), 600), shared=shared
     )
     assert_converges(estimate, exact)
 
@@ -77,12 +80,12 @@ def test_circular_consistency_is_the_share_of_equal_pairs(published):
     predictions = np.stack(
         [np.argmax(classify(translate(IMAGES, t)), -1) for t in itertools.product(along, repeat=2)]
     )
-    exact = protocols.circular_consistency(classify, IMAGES, max_shift=2, published=published)
-    np.testing.assert_allclose(exact, share_of_equal_pairs(predictions), rtol=1e-5)
-    estimate = protocols.sampled_circular_consistency(
-        jax.random.key(3), classify, IMAGES, max_shift=2, published=published, pairs=600
+    consistency = functools.partial(
+        protocols.circular_consistency, classify, IMAGES, max_shift=2, published=published
     )
-    assert_converges(estimate, exact)
+    exact = consistency()
+    np.testing.assert_allclose(exact, share_of_equal_pairs(predictions), rtol=1e-5)
+    assert_converges(consistency(sample=Sample(jax.random.key(3), 600)), exact)
 
 
 def test_the_published_estimator_never_draws_plus_three():
@@ -95,9 +98,10 @@ def test_the_published_estimator_never_draws_plus_three():
     exact = protocols.circular_consistency(notices, image)
     np.testing.assert_allclose(exact, (36 + 1) / 49, rtol=1e-6)
     assert protocols.circular_consistency(notices, image, published=True) == 1
-    draw = protocols.sampled_circular_consistency
-    assert draw(jax.random.key(0), notices, image, pairs=500).value == 1
-    honest = draw(jax.random.key(0), notices, image, pairs=500, published=False)
+    drawn = Sample(KEY, 500)
+    as_published = protocols.circular_consistency(notices, image, published=True, sample=drawn)
+    assert as_published.value == 1
+    honest = protocols.circular_consistency(notices, image, sample=drawn)
     assert_converges(honest, exact)
 
 
@@ -137,23 +141,28 @@ def test_standard_error_is_that_of_a_mean():
     assert np.isnan(protocols.mean_of_samples(samples[:1]).standard_error).all()
 
 
-KEY = jax.random.key(0)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: protocols.crop_consistency(classify, IMAGES, size=5, offsets=6), "do not lie"),
         (lambda: protocols.crop_consistency(classify, IMAGES, size=10), "do not lie|fit"),
         (
-            lambda: protocols.sampled_crop_consistency(KEY, classify, IMAGES, size=5, pairs=0),
+            lambda: protocols.crop_consistency(classify, IMAGES, size=5, sample=Sample(KEY, 0)),
             "pairs",
         ),
         (lambda: protocols.diagonal_sweep(classify, IMAGES, jnp.zeros(2, int), size=5), "one for"),
         (lambda: protocols.circular_consistency(classify, IMAGES, max_shift=0), "from 1"),
         (
-            lambda: protocols.sampled_circular_consistency(KEY, classify, IMAGES, axes=(1, 9)),
+            lambda: protocols.circular_consistency(
+                classify, IMAGES, axes=(1, 9), sample=Sample(KEY)
+            ),
             "range",
+        ),
+        (
+            lambda: protocols.circular_consistency(
+                classify, IMAGES, per_image=True, sample=Sample(KEY)
+            ),
+            "per_image is True",
         ),
         (lambda: protocols.at_crops(classify, IMAGES, [], size=3), "starts is empty"),
         (lambda: protocols.at_crops(classify, IMAGES, [(0, 7)], size=3), "do not lie within"),

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from jaxinv.metrics import protocols
+from jaxinv.metrics.protocols import Sample
 from jaxinv.shifts import translate
 
 IMAGES = jax.random.uniform(jax.random.key(0), (2, 16, 12, 1), minval=-1, maxval=1)
+ONE = Sample(jax.random.key(0))
 RAMP = jnp.arange(16.0)[:, None, None] / 16
 
 
@@ -63,7 +65,7 @@ def test_equivariance_is_infinitely_many_decibels():
 
 def test_sampled_eq_t_converges():
     exact = protocols.eq_t(glued, IMAGES)
-    sampled = protocols.sampled_eq_t(jax.random.key(1), glued, IMAGES, samples=4000)
+    sampled = protocols.eq_t(glued, IMAGES, sample=Sample(jax.random.key(1), 4000))
     # The squared shift varies by about its own size: 4 standard errors of 4,000 are 7%, 0.3 dB.
     assert abs(sampled - exact) < 0.3
 
@@ -74,8 +76,8 @@ def test_eq_t_frac_in_closed_form():
     wave = jnp.cos(2 * jnp.pi * jnp.arange(16) / 16)[:, None, None]
     k = 2 * np.pi / 16
     expected = 0.01 * (1 - np.sin(2 * k) / (2 * k))
-    level, error = protocols.sampled_eq_t_frac(
-        jax.random.key(2), lambda x: x + 0.1 * wave, jnp.zeros((1, 16, 8, 1)), samples=2000
+    level, error = protocols.eq_t_frac(
+        lambda x: x + 0.1 * wave, jnp.zeros((1, 16, 8, 1)), sample=Sample(jax.random.key(2), 2000)
     )
     assert abs(error.value - expected) < 4 * error.standard_error
     assert error.standard_error < 0.05 * expected
@@ -83,11 +85,10 @@ def test_eq_t_frac_in_closed_form():
 
 
 def test_a_relu_aliases_between_the_pixels():
-    level, _ = protocols.sampled_eq_t_frac(jax.random.key(3), jax.nn.relu, IMAGES, samples=16)
+    sample = Sample(jax.random.key(3), 16)
+    level, _ = protocols.eq_t_frac(jax.nn.relu, IMAGES, sample=sample)
     assert 5 < level < 40
-    smooth, _ = protocols.sampled_eq_t_frac(
-        jax.random.key(3), lambda x: 0.5 * x, IMAGES[:, :, :11], samples=16, stride=1
-    )
+    smooth, _ = protocols.eq_t_frac(lambda x: 0.5 * x, IMAGES[:, :, :11], sample=sample)
     assert smooth > level
 
 
@@ -119,8 +120,8 @@ def test_both_operators_agree_far_from_the_border():
     )
     np.testing.assert_allclose(by_lanczos * mask, by_fourier * mask, atol=0.02)
     assert 0.5 < mask.mean() < 1
-    level, _ = protocols.sampled_eq_t_frac(
-        jax.random.key(4), lambda x: x, smooth, samples=8, operator="lanczos"
+    level, _ = protocols.eq_t_frac(
+        lambda x: x, smooth, sample=Sample(jax.random.key(4), 8), operator="lanczos"
     )
     assert level > 40
 
@@ -133,9 +134,9 @@ def test_both_operators_agree_far_from_the_border():
         (lambda: protocols.eq_t(glued, IMAGES, stride=2), "1 / stride the size"),
         (lambda: protocols.eq_t(jnp.mean, IMAGES), "1 / stride the size"),
         (lambda: protocols.eq_t(glued, IMAGES, largest=2), "within 0 and 1"),
-        (lambda: protocols.sampled_eq_t(jax.random.key(0), glued, IMAGES, stride=0), "at least 1"),
+        (lambda: protocols.eq_t(glued, IMAGES, stride=0, sample=ONE), "at least 1"),
         (
-            lambda: protocols.sampled_eq_t_frac(jax.random.key(0), glued, IMAGES, operator="cubic"),
+            lambda: protocols.eq_t_frac(glued, IMAGES, sample=ONE, operator="cubic"),
             "'fourier', 'lanczos'",
         ),
     ],

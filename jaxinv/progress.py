@@ -1,11 +1,11 @@
-"""Progress of long evaluations: a bar with the time left on a terminal, lines elsewhere."""
+"""What programs print while they work: a bar with the time left on a terminal, lines elsewhere."""
 
 import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
+import rich.console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,16 +18,16 @@ from rich.progress import (
 from jaxinv.command_line import printable
 
 
+class Console(rich.console.Console):
+    """A console that leaves a closed pipe to `jaxinv.command_line.run`; rich's ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Passes on the error that is being handled."""
+        raise
+
+
 def progress_bar() -> Progress:
-    """The bar of a program, on standard error.
-
-    Returns:
-      A bar; entering it shows it.
-
-    Example:
-      >>> len(progress_bar().columns)
-      7
-    """
+    """The bar of a program, on standard error; entering it shows it. Its tasks have a `note`."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -44,22 +44,14 @@ def progress_bar() -> Progress:
 
 @contextlib.contextmanager
 def counting(progress: Progress | None, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A line of a bar that counts images.
-
-    Args:
-      progress: the bar; None counts nothing.
-      what: what is done.
-      total: number of images.
-
-    Yields:
-      The function that is told how many more are done.
+    """A line of a bar that counts images; yields the function that is told how many are done.
 
     Example:
       >>> with counting(None, "nothing", 3) as advance:
       ...     advance(3)
     """
     if progress is None:
-        yield _unseen
+        yield lambda images: None
         return
     task = progress.add_task(printable(what), total=total, note="images")
     try:
@@ -69,18 +61,6 @@ def counting(progress: Progress | None, what: str, total: int) -> Iterator[Calla
 
 
 def say(progress: Progress | None, text: str) -> None:
-    """A line that stays, above the bar or in a log.
-
-    Args:
-      progress: the bar; None says nothing.
-      text: the line.
-
-    Example:
-      >>> say(None, "nobody hears it")
-    """
+    """A line that stays, above the bar or in a log; none without a bar."""
     if progress is not None:
         progress.console.print(printable(text))
-
-
-def _unseen(images: int) -> None:
-    """Progress that nobody watches."""
