@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxinv.metrics import protocols
 from jaxinv.orbit import shift_set
-from tests.wrong_calls.given import IMAGES, KEY, NAN, TWO, net, same
+from tests.wrong_calls.given import IMAGES, KEY, NAN, NO_KEYS, TWO, net, same
 
 LOGITS = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)  # shifts, images, classes
 LABELS = np.array([0, 1, 3])
@@ -160,6 +160,25 @@ REFUSED = {
         lambda: protocols.lanczos_translate(IMAGES, (1.0,)),
         "one number per axis",
     ),
+    **{
+        f"{name} with {what} as key": (
+            lambda call=call, key=key: call(key),
+            f"{called}; allowed is one key of jax.random.key",
+        )
+        for what, (key, called) in NO_KEYS.items()
+        for name, call in (
+            (
+                "sampled_one_pixel_change",
+                lambda key: protocols.sampled_one_pixel_change(key, net, IMAGES, size=4),
+            ),
+            (
+                "sampled_circular_consistency",
+                lambda key: protocols.sampled_circular_consistency(key, net, IMAGES),
+            ),
+            ("worst_of", lambda key: protocols.worst_of(key, net, IMAGES, TWO)),
+            ("sampled_eq_t", lambda key: protocols.sampled_eq_t(key, same, IMAGES)),
+        )
+    },
 }
 
 ANSWERED = {

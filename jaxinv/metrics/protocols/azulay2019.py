@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
+from jaxinv.arguments import check_key
 from jaxinv.metrics.change import mean_absolute_change
 from jaxinv.metrics.numbers import whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
@@ -173,6 +174,7 @@ def sampled_one_pixel_change(
         after = fun(jax.vmap(window)(images, starts + 1))
         return _change(before, after)
 
+    check_key(key)
     drawn = jax.lax.map(draw, jax.random.split(key, pairs))
     return OnePixel(*map(mean_of_samples, drawn))
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from jaxinv.arguments import as_inexact
+from jaxinv.arguments import as_inexact, check_key
 from jaxinv.metrics.numbers import whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
@@ -133,6 +133,7 @@ def sampled_consistency(
         seen = jnp.stack([predict(first), predict(second)])
         return nan_if_undefined(jnp.mean(seen[0] == seen[1], dtype=float), seen)
 
+    check_key(key)
     return mean_of_samples(lax.map(agreement, jax.random.split(key, pairs)))
 
 

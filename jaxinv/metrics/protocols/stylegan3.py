@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from jaxinv.arguments import as_inexact
+from jaxinv.arguments import as_inexact, check_key
 from jaxinv.metrics.numbers import is_known, whole_number
 from jaxinv.metrics.protocols.pairs import Estimate, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
@@ -304,6 +304,7 @@ def _squared_error(moved, expected, mask):
 
 def _drawn(key, samples, most):
     count = whole_number(samples, "samples")
+    check_key(key)
     return jax.random.uniform(key, (count, most.size), minval=-most, maxval=most)
 
 
