@@ -94,7 +94,8 @@ def check_key(key: Any) -> None:
       Traceback (most recent call last):
       ValueError: key is a int; allowed is one key of jax.random.key
     """
-    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    dtype: Any = getattr(key, "dtype", None)
+    shape = getattr(key, "shape", None)
     if dtype == jnp.uint32:
         one = shape == jax.random.key_data(jax.random.key(0)).shape
     else:
