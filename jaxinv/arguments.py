@@ -86,6 +86,25 @@ def check_callable(fun: Callable) -> None:
         raise ValueError(f"fun is a {type(fun).__name__}, which cannot be called; give a function")
 
 
+def check_key(key: Any) -> None:
+    """Raises ValueError unless `key` is one random key, of JAX's new kind or the old.
+
+    Example:
+      >>> check_key(0)
+      Traceback (most recent call last):
+      ValueError: key is a int; allowed is one key of jax.random.key
+    """
+    dtype: Any = getattr(key, "dtype", None)
+    shape = getattr(key, "shape", None)
+    if dtype == jnp.uint32:
+        one = shape == jax.random.key_data(jax.random.key(0)).shape
+    else:
+        one = shape == () and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not one:
+        of = f" of shape {shape}" if shape else ""
+        raise ValueError(f"key is a {type(key).__name__}{of}; allowed is one key of jax.random.key")
+
+
 def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
     """An array of numbers, of keys or of arrays; words are refused.
 

@@ -71,7 +71,7 @@ def tolerance(dtype: DTypeLike, *, depth: int = 32) -> tuple[float, float]:
       Higham and Mary, "A new approach to probabilistic rounding error analysis" (2019),
       https://doi.org/10.1137/18M1226312: errors grow with the square root of their number.
     """
-    if not depth >= 1 or math.isinf(depth):
+    if isinstance(depth, bool) or not depth >= 1 or math.isinf(depth):
         raise ValueError(f"depth is {depth}; allowed are numbers from 1")
     dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.bool_):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 from scipy import stats
 
-from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.arguments import as_inexact, check_key, whole_number
 from jaxinv.metrics.numbers import is_known
 
 # Numbers of the resamples that are held at a time.
@@ -122,12 +122,8 @@ def bootstrap_interval(
 
 
 def _generator(key):
-    try:
-        return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    except TypeError:
-        raise ValueError(
-            f"key is a {type(key).__name__}; allowed is a random key, as of jax.random.key(0)"
-        ) from None
+    check_key(key)
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
 
 
 class PairedTest(NamedTuple):

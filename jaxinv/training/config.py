@@ -29,7 +29,7 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     """Read `["head=gap", "dense=800,"]` as `{"head": "gap", "dense": (800,)}`.
 
     Raises:
-      ValueError: a word is not `name=value`.
+      ValueError: a word is not `name=value`, or a name comes twice.
 
     Examples:
       >>> parse_options(["head=gap", "dense=800,", "local=True"])
@@ -40,6 +40,8 @@ def parse_options(words: list[str]) -> dict[str, Any]:
         name, equals, text = word.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"model option {word!r} is not of the form name=value.")
+        if name in options:
+            raise ValueError(f"model option {name!r} is given twice.")
         try:
             options[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

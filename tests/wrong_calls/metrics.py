@@ -315,7 +315,7 @@ _STATISTICS = {
     ),
     "bootstrap_interval, a number as key": (
         lambda: metrics.bootstrap_interval(3, np.ones(3)),
-        "allowed is a random key",
+        "key is a int; allowed is one key of jax.random.key",
     ),
     "bootstrap_interval while tracing": (
         lambda: jax.jit(lambda v: metrics.bootstrap_interval(KEY, v))(np.ones(3)),

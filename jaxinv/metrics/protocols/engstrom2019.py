@@ -13,7 +13,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from jaxinv.arguments import whole_number
+from jaxinv.arguments import check_key, whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
 from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
@@ -293,6 +293,7 @@ def worst_of(
             drawn = rows[jax.random.randint(one, (images.shape[0],), 0, rows.shape[0])]
         return predicted_classes(fun(jax.vmap(transform)(images, drawn)))
 
+    check_key(key)
     keys = jax.random.split(key, (repeats, tries))
     predictions = jax.lax.map(attempt, keys.reshape(-1)).reshape(repeats, tries, -1)
     return mean_of_samples(jax.vmap(lambda tried: worst_case_accuracy(tried, labels))(predictions))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.arguments import as_inexact, check_key, whole_number
 from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
@@ -259,6 +259,7 @@ def _squared_error(moved, expected, mask):
 def _drawn(sample, largest, sizes):
     most = largest * jnp.array(sizes, float)
     shape = (whole_number(sample.draws, "draws"), len(sizes))
+    check_key(sample.key)
     return jax.random.uniform(sample.key, shape, minval=-most, maxval=most)
 
 
