@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num
 
@@ -124,7 +125,7 @@ def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
 def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     """Returns a whole number from `least`, and raises ValueError for anything else."""
     try:
-        number = operator.index(value)
+        number = least - 1 if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
         number = least - 1
     if number < least:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from jaxinv.arguments import check_key
+from jaxinv.arguments import check_key, number_or_nan
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.numbers import whole_number
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
@@ -131,8 +131,9 @@ def transformation_grid(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019), section 4,
       https://arxiv.org/abs/1712.02779.
     """
-    three = len(limits) == len(steps) == 3
-    if not three or not np.isfinite(limits).all() or min(per_axis(steps, 3, "steps")) < 1:
+    three = np.shape(limits) == np.shape(steps) == (3,)
+    finite = three and np.isfinite(list(map(number_or_nan, limits))).all()
+    if not finite or min(per_axis(steps, 3, "steps")) < 1:
         raise ValueError(
             f"limits are {limits} and steps {steps}; allowed are three finite numbers, and three "
             "whole ones from 1"
@@ -278,8 +279,8 @@ def worst_of(
       https://arxiv.org/abs/1712.02779: worst-of-10.
     """
     tries, repeats = whole_number(tries, "tries"), whole_number(repeats, "repeats")
-    if len(limits) != 3:
-        raise ValueError(f"limits are {limits}; allowed are three numbers")
+    if np.shape(limits) != (3,) or not np.isfinite(list(map(number_or_nan, limits))).all():
+        raise ValueError(f"limits are {limits}; allowed are three finite numbers")
     images = jnp.asarray(images)
     check_labels(labels, images.shape[:1])
     most = jnp.asarray(limits, float)
