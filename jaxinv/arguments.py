@@ -1,6 +1,7 @@
 """The arguments of a call, arrays and all else; options with one number per axis."""
 
 import dataclasses
+import math
 import operator
 from collections.abc import Callable, Sequence
 from numbers import Number
@@ -190,6 +191,23 @@ def per_axis(
         limits = f"from {least}" + ("" if most is None else f" to {most}")
         raise ValueError(f"{name} is {value!r}; allowed are whole numbers {limits}")
     return _one_each(entries, count, name)
+
+
+def number_or_nan(value: Any) -> float:
+    """A finite real number; NaN for anything else, so that no comparison with it holds.
+
+    Args:
+      value: anything.
+
+    Returns:
+      The number, or NaN; `True` and `False` are no numbers.
+
+    Example:
+      >>> [0 <= number_or_nan(value) <= 1 for value in (0.5, 2, "half", True)]
+      [True, False, False, False]
+    """
+    number = _finite(value)
+    return math.nan if number is None else number
 
 
 def real_number(value: Any, name: str) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
 
+from jaxinv.arguments import number_or_nan, per_axis
+
 
 class _WhenAsked:
     """A field that may be given as a function, which is called when the field is first read."""
@@ -80,6 +82,8 @@ def normalise(
       >>> normalise(np.full((1, 2, 2, 1), 255, np.uint8), mean=(0.5,), std=(0.25,)).ravel()
       array([2., 2., 2., 2.], dtype=float32)
     """
+    if np.iscomplexobj(images):
+        raise ValueError(f"images have dtype {images.dtype}; allowed are real numbers")
     check_scale(mean, std, channels=images.shape[-1])
     scale = 1 / (255 * np.asarray(std, np.float32))
     offset = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
@@ -92,12 +96,16 @@ def check_scale(mean: Sequence[float], std: Sequence[float], *, channels: int) -
     Raises:
       ValueError: not one finite number per channel each, or a deviation that is not positive.
     """
-    if len(mean) != channels or len(std) != channels:
+    given = [len(row) if np.ndim(row) == 1 else repr(row) for row in (mean, std)]
+    if given != [channels, channels]:
         raise ValueError(
             f"mean and std need one number for each of the {channels} channels, "
-            f"got {len(mean)} and {len(std)}"
+            f"got {given[0]} and {given[1]}"
         )
-    if not (np.isfinite([*mean, *std]).all() and np.min(std) > 0):
+    numbers = np.array(list(map(number_or_nan, (*mean, *std))), np.float32)
+    smallest = numbers[channels:].min()
+    # In float32 its inverse has to be a number as well.
+    if not (np.isfinite(numbers).all() and smallest > np.finfo(np.float32).tiny):
         raise ValueError(f"mean {mean} and std {std} must be finite, and std positive")
 
 
@@ -138,7 +146,7 @@ def split_slice(split: str) -> tuple[str, str | None, str | None]:
     Raises:
       ValueError: `split` is not a name with an optional slice of counts or percents.
     """
-    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", str(split))
     if match is None:
         raise ValueError(
             f"split {split!r} is not a name such as 'train' with an optional slice such as "
@@ -182,6 +190,7 @@ def place_on_canvas(
       array([[1, 0],
              [0, 0]], dtype=uint8)
     """
+    (size,) = per_axis(size, 1, "canvas")
     height, width = images.shape[1:3]
     if max(height, width) > size:
         raise ValueError(f"images of {height}x{width} do not fit on a canvas of {size}x{size}")

@@ -101,6 +101,23 @@ REFUSED = {
         lambda: protocols.transformation_grid(steps=(5, 0, 3)),
         "three whole ones from 1",
     ),
+    "transformation_grid in words": (
+        lambda: protocols.transformation_grid(limits=(3, 3, "a quarter")),
+        "allowed are three finite numbers",
+    ),
+    "transformation_grid of one limit": (
+        lambda: protocols.transformation_grid(limits=3),
+        "allowed are three finite numbers",
+    ),
+    "worst_of within NaN": (
+        lambda: protocols.worst_of(KEY, net, IMAGES, TWO, limits=(3, 3, NAN)),
+        "allowed are three finite numbers",
+    ),
+    "eq_t up to a word": (lambda: protocols.eq_t(same, IMAGES, largest="half"), "within 0 and 1"),
+    "decibels below a peak in words": (
+        lambda: protocols.decibels(0.1, peak="two"),
+        "peak is 'two'; allowed are positive numbers",
+    ),
     "transformation_grid without end": (
         lambda: protocols.transformation_grid(limits=(3, 3, float("inf"))),
         "allowed are three finite numbers",
