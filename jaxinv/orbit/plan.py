@@ -5,21 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxinv.orbit.embedding import Embedding
-from jaxinv.symmetry.analysis import Traced
 from jaxinv.symmetry.cost import elements, flops, shared_flops
 from jaxinv.symmetry.layers_of import operation
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.rules.calls import states_of
-from jaxinv.symmetry.values import (
-    Torus,
-    Value,
-    constant,
-    is_broken,
-    positions,
-    tracked_input,
-)
-from jaxinv.symmetry.walk import apply_rule, constants
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.values import Torus, Value, is_broken, positions
+from jaxinv.symmetry.walk import apply_rule, inputs_of, interpret
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Plan:
         return len(self.shared) + len(self.deferred)
 
     def saves_nothing(self, count: int) -> bool:
-        """Whether evaluating each of so many shifts on its own costs no more."""
+        """Whether evaluating each of this many shifts on its own costs no more."""
         return self.cost(count) >= 0.98 * count * self.single_cost
 
     def cost(self, count: int) -> int:
@@ -88,56 +81,46 @@ def make_plan(
       differentiated: whether derivatives, too, have to be those of evaluating each shift.
       count: the number of shifts.
       memory: bytes that held values may take.
-      end: after so many equations sharing stops, but for what no shift changes.
+      end: after this many equations sharing stops, but for what no shift changes.
     """
     program, torus = traced.program, embedding.torus
-    ctx = Context(torus, program, differentiated=differentiated)
-    states = constants(ctx, program)
-    for number, dims in zip(program.inputs, traced.dims, strict=True):
-        shape = program.avals[number].shape
-        if dims is None:
-            states[number] = constant(None, shape, len(torus.lengths), known=False)
-        else:
-            states[number] = tracked_input(None, shape, dims, embedding.offsets, torus)
-    shared, deferred = [], []
+    shared: list[Equation] = []
+    deferred: list[Equation] = []
     costs: dict[str, list[int]] = {}
-    shared_cost = deferred_cost = single_cost = held = 0
-    equations = _needed(program.equations, program.outputs)
+    held = [0]
     # What sharing the first k equations costs beyond running all of them at each shift.
     balance = [0]
-    for index, equation in enumerate(equations):
+
+    def decided(ctx: Context, equation: Equation, operands: Sequence[Value] | None):
+        """The states of what is shared; None for what runs at each shift."""
         once = flops(equation)
-        single_cost += once
-        findings = Findings()
+        row = costs.setdefault(equation.source.module or operation(equation), [0, 0])
+        late = end is not None and len(balance) > end
         results = None
-        if all(i in states for i in equation.ins) and not equation.has_own_backward:
-            operands = [states[i] for i in equation.ins]
+        if operands is not None and not equation.has_own_backward:
+            findings = Findings()
             results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
-            size = sum(
-                _held_elements(torus, v) * aval.dtype.itemsize
-                for v, aval in zip(results, equation.out_avals, strict=True)
-                if hasattr(aval.dtype, "itemsize")
-            )
-            late = end is not None and index >= end
+            size = _held_bytes(torus, equation, results)
             if not all(v.is_constant for v in results) and (
                 late or size > memory or _runs_at_each_shift(torus, operands, results, findings)
             ):
                 results = None
-        layer = equation.source.module or operation(equation)
-        row = costs.setdefault(layer, [0, 0])
-        if results is None:
+        if operands is None or results is None:
             deferred.append(equation)
-            deferred_cost += once
             row[1] += once
             balance.append(balance[-1])
-        else:
-            shared.append(equation)
-            states |= dict(zip(equation.outs, states_of(results), strict=True))
-            cost = shared_flops(torus, equation, operands, results[0])
-            shared_cost += cost
-            row[0] += cost
-            held = max(held, size)
-            balance.append(balance[-1] + cost - count * once)
+            return None
+        shared.append(equation)
+        cost = shared_flops(torus, equation, operands, results[0])
+        row[0] += cost
+        held.append(size)
+        balance.append(balance[-1] + cost - count * once)
+        return states_of(results)
+
+    ctx = Context(torus, program, differentiated=differentiated)
+    equations = _needed(program.equations, program.outputs)
+    inputs = inputs_of(traced, torus, embedding.offsets)
+    states = interpret(ctx, program, inputs, decided, equations)
     return Plan(
         traced=traced,
         embedding=embedding,
@@ -146,11 +129,19 @@ def make_plan(
         deferred=tuple(deferred),
         states=states,
         costs={layer: (a, b) for layer, (a, b) in costs.items()},
-        shared_cost=shared_cost,
-        deferred_cost=deferred_cost,
-        single_cost=single_cost,
-        held_bytes=held,
+        shared_cost=sum(a for a, _ in costs.values()),
+        deferred_cost=sum(b for _, b in costs.values()),
+        single_cost=sum(map(flops, equations)),
+        held_bytes=max(held),
         best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),
+    )
+
+
+def _held_bytes(torus: Torus, equation: Equation, results: Sequence[Value]) -> int:
+    return sum(
+        _held_elements(torus, v) * aval.dtype.itemsize
+        for v, aval in zip(results, equation.out_avals, strict=True)
+        if hasattr(aval.dtype, "itemsize")  # Random keys have none.
     )
 
 

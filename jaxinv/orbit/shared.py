@@ -13,10 +13,10 @@ from jaxinv.orbit.chunks import free_bytes, in_chunks
 from jaxinv.orbit.embedding import Embedding, exact, lay_out, longer
 from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
-from jaxinv.symmetry.analysis import Traced, line_of, walk
 from jaxinv.symmetry.moves import Context, program_shaped, reader
-from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
-from jaxinv.symmetry.walk import apply_rule, constants
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.values import Value, is_broken
+from jaxinv.symmetry.walk import inputs_of, interpret, line_of, walk
 
 # Of the free memory, what a value held for all shifts may take.
 _SHARE_OF_MEMORY = 0.25
@@ -177,20 +177,14 @@ class _Reader(dict):
 
 def _held_values(plan: Plan, arrays, chosen: ShiftSet, mode: OrbitMode) -> dict[int, Value]:
     """The shared equations, evaluated; only what is read later is kept."""
-    program, torus = plan.traced.program, plan.embedding.torus
-    n_axes = len(torus.lengths)
-    ctx = _context(plan)
-    values = constants(ctx, program)
-    for number, dims, array in zip(program.inputs, plan.traced.dims, arrays, strict=True):
-        shape = program.avals[number].shape
-        if dims is None:
-            values[number] = constant(array, shape, n_axes, known=True)
-        else:
-            wide = lay_out(array, dims, plan.embedding, chosen, mode)
-            values[number] = tracked_input(wide, shape, dims, plan.embedding.offsets, torus)
-    for equation in shared_needed(plan):
-        results = apply_rule(ctx, equation, [values[i] for i in equation.ins])
-        values |= dict(zip(equation.outs, results, strict=True))
+    traced, embedding = plan.traced, plan.embedding
+    wide = [
+        array if dims is None else lay_out(array, dims, embedding, chosen, mode)
+        for dims, array in zip(traced.dims, arrays, strict=True)
+    ]
+    inputs = inputs_of(traced, embedding.torus, embedding.offsets, wide)
+    needed = shared_needed(plan)
+    values = interpret(_context(plan), traced.program, inputs, equations=needed)
     return {number: values[number] for number in frontier(plan)}
 
 

@@ -16,7 +16,7 @@ from jaxinv.orbit.chunks import refuse_if_too_large
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
-from jaxinv.symmetry.analysis import Traced, trace
+from jaxinv.symmetry.tracing import Traced, trace
 
 
 class Call(NamedTuple):

@@ -2,6 +2,22 @@
 
 from jaxinv.symmetry.certificate import Certificate, OutputCertificate, certify
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import register_rule
+from jaxinv.symmetry.rules import (  # noqa: F401 (each registers its rules)
+    calls,
+    contraction,
+    convolution,
+    declared,
+    indexing,
+    joining,
+    layout,
+    loops,
+    per_position,
+    pointwise,
+    pooling,
+    reduction,
+    unpooling,
+)
 from jaxinv.symmetry.state import AxisState, Interior, State
 from jaxinv.symmetry.steps import Step
 
@@ -15,4 +31,5 @@ __all__ = [
     "State",
     "Step",
     "certify",
+    "register_rule",
 ]

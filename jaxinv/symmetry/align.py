@@ -88,6 +88,7 @@ def _first_mismatch(values, meetings, contracted, reason) -> Mismatch | None:
 def _first_mismatch_of_rows(
     number: int, rows: Sequence[tuple[int, Dimension]], contracted: bool, reason: Reason
 ) -> Mismatch | None:
+    # Factors are compared from the innermost one outwards: 6*P4 and 3*P8 meet as 3*P2*P4.
     depth = max((len(row) for _, row in rows), default=0)
     for k in range(1, depth + 1):
         if any(len(row) < k for _, row in rows):
@@ -98,6 +99,7 @@ def _first_mismatch_of_rows(
         factors = [row[-k] for _, row in rows]
         smallest = min(f.size for f in factors)
         if any(f.size != smallest for f in factors):
+            # The larger one splits, if that comes out even; else all are written out as plain.
             for (i, row), factor in zip(rows, factors, strict=True):
                 if smallest > 1 and factor.size > smallest and factor.size % smallest == 0:
                     return Mismatch(number, split=(i, len(row) - k, smallest))
@@ -112,6 +114,7 @@ def _first_mismatch_of_rows(
 
 
 def _same_offsets(ctx, values, meetings):
+    """Windows that meet start at one offset, that of the first: the bases of others are rolled."""
     for meeting in meetings:
         rows = [(i, dim) for i, dim in enumerate(meeting) if dim is not None]
         depth = len(values[rows[0][0]].dims[rows[0][1]]) if rows else 0

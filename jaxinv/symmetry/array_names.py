@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.tree_util import DictKey, SequenceKey, keystr, tree_flatten_with_path
 
-# Objects that are looked at: names are for layers, and no network has so many.
+# Objects that are looked at: names are for layers, and no network has that many.
 _MOST = 20_000
 _ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
 

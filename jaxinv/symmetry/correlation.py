@@ -20,10 +20,10 @@ from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.values import Value, Window
 
 _EXACT = lax.Precision.HIGHEST
-# Up to so many positions the axes are transformed together, by one large matrix: more operations
+# Up to this many positions the axes are transformed together, by one large matrix: more operations
 # than one axis after the other, but none of them waits for memory.
 TOGETHER = 256
-# Up to so many positions the products of a transform outnumber those of the sum itself.
+# Up to this many positions the products of a transform outnumber those of the sum itself.
 DIRECT = 4
 
 
@@ -43,6 +43,7 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
       The result's base, with every shift along the correlated axes as a coset.
     """
     axes = sorted(windows)
+    # The operand that moves, as (*places, cosets, rest), and the constant, as (*taps, rest).
     side = windows[axes[0]][0]
     places = [windows[axis][1] for axis in axes]
     dtype = equation.out_avals[0].dtype
@@ -70,6 +71,7 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
     if math.prod(sizes) <= DIRECT:
         result = _directly(*operands)
     else:
+        # A spectrum holds all of the torus, so a window that shows little of it loses digits.
         read = [_places_read(ctx, values[side], w, m) for w, m in zip(seen, sizes, strict=True)]
         summed = [i for i, label in enumerate(moving_rest, len(axes)) if label not in out]
         result = lax.cond(

@@ -32,6 +32,7 @@ def as_single(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
         return _merged(value, dim, Uniform(value.shape[dim]))
     head, rest = factors[0], factors[1:]
     if isinstance(head, Window) and not any(isinstance(f, Window) for f in rest):
+        # (window, c still positions) is a window of finer steps: by q places it moves c * q.
         c = math.prod(f.size for f in rest)
         finer = dataclasses.replace(
             head,
@@ -49,18 +50,20 @@ def _merged(value: Value, dim: int, factor: Factor) -> Value:
     new: Dimension = () if factor.size == 1 and not isinstance(factor, Window) else (factor,)
     if old == new:
         return value
-    base, start = value.base, value.place(dim)
-    if base is not None:
+    start, stop = value.place(dim), value.place(dim + 1)
+
+    def together(base):
         shape = list(base.shape)
         for place, f in enumerate(old, start):
             if isinstance(f, Uniform) and not isinstance(factor, Uniform):
                 shape[place] = f.size
-        base = jnp.broadcast_to(base, shape)
-        middle = [math.prod(shape[start : start + len(old)])] if new else []
-        base = jnp.reshape(base, shape[:start] + middle + shape[start + len(old) :])
-    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
-    origin = ("merged", value.origin, start, tuple(f.size for f in old))
-    return value.with_base(base, origin=origin, dims=dims)
+        middle = [math.prod(shape[start:stop])] if new else []
+        return jnp.reshape(jnp.broadcast_to(base, shape), shape[:start] + middle + shape[stop:])
+
+    # What is seen of a window does not change its base.
+    sizes = tuple(None if isinstance(f, Window) else f.size for f in old)
+    origin = ("merged", value.origin, start, sizes)
+    return value.on_base(together, origin=origin, dims=value.dims_with(dim, new))
 
 
 def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value:
@@ -84,6 +87,7 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         if not isinstance(value.dims[dim][index], Window):
             return value
         value = at_offset(ctx, value, place, 0)
+        # From offset 0 on, position j of the base is tap j % inner of place j // inner.
         factor = value.dims[dim][index]
         assert isinstance(factor, Window)
         stored = positions(ctx.torus, value, factor)
@@ -98,10 +102,9 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         same = isinstance(factor, Uniform)
         pair = (type(factor)(outer), type(factor)(inner))
         shape = (1, 1) if same else (outer, inner)
-    base = value.base
-    if base is not None:
-        base = jnp.reshape(base, base.shape[:place] + shape + base.shape[place + 1 :])
     factors = value.dims[dim]
-    new = factors[:index] + pair + factors[index + 1 :]
-    dims = tuple(new if i == dim else d for i, d in enumerate(value.dims))
-    return normal(ctx, value.with_base(base, dims=dims))
+    parts = value.on_base(
+        lambda base: jnp.reshape(base, base.shape[:place] + shape + base.shape[place + 1 :]),
+        dims=value.dims_with(dim, factors[:index] + pair + factors[index + 1 :]),
+    )
+    return normal(ctx, parts)

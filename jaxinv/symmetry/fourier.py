@@ -1,8 +1,8 @@
-"""Fourier filters: a transform, products with a constant, the transform back; one equation.
+"""Fourier filters and power spectra: what comes of a transform in the end, as one equation.
 
 A spectrum follows the shift by phases, which no layout holds. What comes of it in the end does: to
-multiply each frequency by a number of its own is a circular convolution. So the way from a signal
-to the filtered one is read as a whole.
+multiply each frequency by a number of its own and to transform back is a circular convolution, and
+the absolute value of a spectrum has no phase. So the way from a signal to that is read as a whole.
 """
 
 import dataclasses
@@ -13,7 +13,11 @@ from typing import Any
 from jax.extend.core import primitives
 from jax.lax import FftType
 
-_BACK = {FftType.IFFT: FftType.FFT, FftType.IRFFT: FftType.RFFT}
+_BACK = {
+    FftType.IFFT: FftType.FFT,
+    FftType.IRFFT: FftType.RFFT,
+    FftType.FFT: FftType.IFFT,  # As derivatives have it.
+}
 _FORTH = frozenset(_BACK.values())
 _LINEAR = {primitives.neg_p, primitives.convert_element_type_p, primitives.copy_p}
 _PRODUCTS = {primitives.mul_p, primitives.div_p}
@@ -29,6 +33,7 @@ class Spectrum:
       dims: where the signal's dimensions are now.
       mixed: the signal's dimensions along which it was multiplied by what may differ.
       path: the equations up to here, in order.
+      conjugate: whether it is the complex conjugate.
     """
 
     signal: int
@@ -36,11 +41,12 @@ class Spectrum:
     dims: tuple[int, ...]
     mixed: frozenset[int]
     path: tuple[Any, ...]
+    conjugate: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """The equations from a signal to the filtered signal, as one function.
+    """The equations from a signal to the filtered signal, or to its power, as one function.
 
     Attributes:
       path: the equations.
@@ -48,6 +54,7 @@ class Filter:
       dims: for each dimension of the result that of the signal.
       along: the dimensions of the signal that are transformed.
       mixed: those along which its positions are not treated alike.
+      is_power: whether the result has no phases: no shift along `along` changes it.
     """
 
     path: tuple[Any, ...]
@@ -55,9 +62,10 @@ class Filter:
     dims: tuple[int, ...]
     along: tuple[int, ...]
     mixed: frozenset[int]
+    is_power: bool = False
 
     def __call__(self, *operands) -> list[Any]:
-        """The filtered signal."""
+        """The filtered signal, or its power."""
         values = dict(zip(self.ins, operands, strict=True))
         for equation in self.path:
             outs = equation.bind(*(values[i] for i in equation.ins))
@@ -87,17 +95,21 @@ def with_filters(equations: Sequence[Any]) -> list[Any]:
 
 def _next(equation, spectra: dict[int, Spectrum]) -> Spectrum | Filter | None:
     """What an equation makes of a spectrum."""
-    if equation.primitive is primitives.fft_p and equation.params["fft_type"] in _FORTH:
-        rank = len(equation.in_avals[0].shape)
-        dims = tuple(range(rank))
-        return Spectrum(equation.ins[0], equation.params, dims, frozenset(), (equation,))
     known = [i for i in equation.ins if i in spectra]
+    if equation.primitive is primitives.fft_p:
+        spectrum = spectra.get(equation.ins[0])
+        ended = spectrum and _filter(equation, spectrum, (*spectrum.path, equation))
+        return ended or _transformed(equation)
+    if len(known) == 2 and equation.primitive is primitives.mul_p:
+        return _product(equation, *(spectra[i] for i in known))
     if len(known) != 1:
         return None
     spectrum = spectra[known[0]]
     path = (*spectrum.path, equation)
-    if equation.primitive is primitives.fft_p:
-        return _filter(equation, spectrum, path)
+    if equation.primitive is primitives.abs_p:
+        return _power(spectrum, path)
+    if equation.primitive is primitives.conj_p:
+        return dataclasses.replace(spectrum, path=path, conjugate=not spectrum.conjugate)
     pads = equation.params.get("padding_config", ())
     unpadded = equation.primitive is primitives.pad_p and not any(map(any, pads))
     if equation.primitive in _LINEAR or unpadded:
@@ -119,6 +131,30 @@ def _next(equation, spectra: dict[int, Spectrum]) -> Spectrum | Filter | None:
     return dataclasses.replace(spectrum, mixed=spectrum.mixed | mixed, path=path)
 
 
+def _transformed(equation) -> Spectrum | None:
+    if equation.params["fft_type"] not in _FORTH:
+        return None
+    dims = tuple(range(len(equation.in_avals[0].shape)))
+    return Spectrum(equation.ins[0], equation.params, dims, frozenset(), (equation,))
+
+
+def _product(equation, one: Spectrum, two: Spectrum) -> Filter | None:
+    """A spectrum times its conjugate."""
+    alike = (one.signal, one.dims, one.params) == (two.signal, two.dims, two.params)
+    if not alike or one.conjugate == two.conjugate:
+        return None
+    path = (*one.path, *(e for e in two.path if not any(e is o for o in one.path)), equation)
+    return _power(dataclasses.replace(one, mixed=one.mixed | two.mixed), path)
+
+
+def _power(spectrum: Spectrum, path: tuple[Any, ...]) -> Filter:
+    """What is left of a spectrum without its phases."""
+    rank = len(spectrum.dims)
+    along = tuple(range(rank - len(spectrum.params["fft_lengths"]), rank))
+    mixed = spectrum.mixed - set(along)
+    return dataclasses.replace(_ended(spectrum, path), mixed=mixed, is_power=True)
+
+
 def _filter(equation, spectrum: Spectrum, path: tuple[Any, ...]) -> Filter | None:
     """The filter that a transform back ends, if it undoes the transform forth."""
     params, forth = equation.params, spectrum.params
@@ -129,9 +165,21 @@ def _filter(equation, spectrum: Spectrum, path: tuple[Any, ...]) -> Filter | Non
         _BACK.get(params["fft_type"]) != forth["fft_type"]
         or tuple(params["fft_lengths"]) != tuple(forth["fft_lengths"])
         or back[rank - count :] != tuple(range(rank - count, rank))
+        or spectrum.conjugate  # That of a signal whose positions are reversed.
     ):
         return None
+    return _ended(spectrum, path)
+
+
+def _ended(spectrum: Spectrum, path: tuple[Any, ...]) -> Filter:
+    """The equations as one function of the signal and of what else they read."""
     made = {out for e in path for out in e.outs}
     others = dict.fromkeys(i for e in path for i in e.ins if i not in made and i != spectrum.signal)
-    ins = (spectrum.signal, *others)
-    return Filter(path, ins, back, tuple(range(rank - count, rank)), spectrum.mixed)
+    rank, count = len(spectrum.dims), len(spectrum.params["fft_lengths"])
+    return Filter(
+        path=path,
+        ins=(spectrum.signal, *others),
+        dims=tuple(spectrum.dims.index(d) for d in range(rank)),
+        along=tuple(range(rank - count, rank)),
+        mixed=spectrum.mixed,
+    )

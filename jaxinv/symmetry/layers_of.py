@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jax import lax
 from jax.extend.core import primitives
 
-from jaxinv.declarations import declare_p
-from jaxinv.symmetry.analysis import Record
 from jaxinv.symmetry.program import Equation, Program, Source
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import REGISTERED
+from jaxinv.symmetry.walk import Record
 
-_POOL_NAMES = {
-    primitives.reduce_window_max_p: "max_pool",
-    primitives.reduce_window_min_p: "min_pool",
-    primitives.reduce_window_sum_p: "avg_pool",
-    declare_p: "declared",
-}
 _REDUCTIONS = {
     primitives.reduce_sum_p: "sum",
     primitives.reduce_max_p: "maximum",
@@ -26,31 +19,12 @@ _REDUCTIONS = {
 # Functions of jax that are one thing to their caller, by the name of their `jit`.
 LIBRARY = {"_pad": "pad", "_resize": "resize"}
 _MIXES = {Cause.DENSE, Cause.POSITIONS_MIXED, Cause.REORDERED, Cause.READ_UNEVENLY}
-# What carries a parameter unchanged to the equation that uses it.
-_CARRIERS = {
-    primitives.reshape_p,
-    primitives.broadcast_in_dim_p,
-    primitives.transpose_p,
-    primitives.convert_element_type_p,
-    primitives.squeeze_p,
-    primitives.slice_p,
-    primitives.copy_p,
-    primitives.rev_p,
-    lax.split_p,
-}
-_STRUCTURAL = {
-    primitives.conv_general_dilated_p,
-    primitives.dot_general_p,
-    primitives.reduce_sum_p,
-    primitives.reduce_max_p,
-    declare_p,
-    *_POOL_NAMES,
-}
 
 
 def operation(equation: Equation) -> str:
     """What an equation does, in the words of a layer."""
-    return _POOL_NAMES.get(equation.primitive, str(equation.primitive))
+    known = REGISTERED.get(equation.primitive)
+    return (known and known.layer) or str(equation.primitive)
 
 
 def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
@@ -82,7 +56,14 @@ def _root(module: str) -> str:
 
 def is_structural(equation: Equation) -> bool:
     """Whether an equation is a layer of its own where no module and no parameter names it."""
-    return equation.primitive in _STRUCTURAL
+    known = REGISTERED.get(equation.primitive)
+    return known is not None and known.layer != ""
+
+
+def _moves_only(equation: Equation) -> bool:
+    """Whether an equation hands its one operand on, a parameter say, with the same numbers."""
+    known = REGISTERED.get(equation.primitive)
+    return known is not None and known.moves_only and len(equation.ins) == 1
 
 
 def library_call(equation: Equation) -> Source | None:
@@ -99,10 +80,12 @@ def in_words_of(program: Program, call: Source, reason: Reason) -> Reason:
         return Cause.RESAMPLING() if reason.cause in _MIXES else reason
     if reason.cause in (Cause.ZERO_PADDING, Cause.CONSTANT_PADDING):
         return reason
-    parts = {e.primitive for e in program.equations if library_call(e) is call}
-    if not parts <= {primitives.concatenate_p, primitives.rev_p, *_CARRIERS}:
+    parts = [e for e in program.equations if library_call(e) is call]
+    joined = all(_moves_only(e) or e.primitive is primitives.concatenate_p for e in parts)
+    if not joined:
         return Cause.OTHER_PADDING()
-    return Cause.REFLECT_PADDING() if primitives.rev_p in parts else Cause.EDGE_PADDING()
+    reversed_ = any(e.primitive is primitives.rev_p for e in parts)
+    return Cause.REFLECT_PADDING() if reversed_ else Cause.EDGE_PADDING()
 
 
 def pooling(program: Program, equation: Equation) -> str:
@@ -115,7 +98,7 @@ def pooling(program: Program, equation: Equation) -> str:
     for other in program.equations:
         if reached.isdisjoint(other.ins[:1]):
             continue
-        if other.primitive in _CARRIERS:
+        if _moves_only(other):
             reached.add(other.outs[0])
         elif other.primitive is primitives.div_p:
             divisor = program.known_value(other.ins[1])
@@ -128,7 +111,7 @@ def _parameter(program: Program, equation: Equation) -> str:
     for number in equation.ins:
         while number not in program.names:
             producer = program.producers.get(number)
-            if producer is None or producer.primitive not in _CARRIERS:
+            if producer is None or not _moves_only(producer):
                 break
             number = producer.ins[0]
         if number in program.names:

@@ -136,6 +136,11 @@ def resample(
 ) -> Value:
     """Makes the period `factor` times longer, and subsamples windows while at it.
 
+    A shift `t = r + d q` of the old period is `t = r' + d' q'` of the new one, `d' = factor * d`:
+    with `q = k + factor * q'` and `k < factor` the new coset is `r' = r + d k`, and
+
+        base'[r'][i] = base[r][phase + step * i - rate * k],  rate' = rate * factor / step.
+
     Args:
       ctx: the context.
       value: any value.
@@ -184,20 +189,21 @@ def resample(
 
 def _resampled_base(ctx, value, axis, factor, steps, phases):
     torus, old = ctx.torus, value.period[axis]
+    # Of each new coset r' = r + d k the old one and k; they ascend with k first, then with r.
     sources = coset_indices(torus, axis, old, old * factor)
-    moves = np.array([r // old for r in torus.residues(axis, old * factor)])
+    turns = np.array([r // old for r in torus.residues(axis, old * factor)])
     base = value.base
     cosets = len(torus.residues(axis, old))
     base = jnp.broadcast_to(base, (*base.shape[:axis], cosets, *base.shape[axis + 1 :]))
     pieces = []
-    for move in sorted(set(moves.tolist())):
-        chosen = sources[moves == move]
+    for k in sorted(set(turns.tolist())):
+        read = sources[turns == k]
         piece = base
-        if chosen.tolist() != list(range(cosets)):
-            piece = jnp.take(piece, chosen, axis=axis)
+        if read.tolist() != list(range(cosets)):
+            piece = jnp.take(piece, read, axis=axis)
         for place, window in value.windows(axis):
             step = steps.get(place, 1)
-            start = phases[place] - window.rate * move
+            start = phases[place] - window.rate * k
             count = positions(torus, value, window) // step
             piece = periodic_slice(piece, place, start, count, step)
         pieces.append(piece)
@@ -244,18 +250,20 @@ def at_offset(ctx: Context, value: Value, place: int, offset: int) -> Value:
     m = positions(ctx.torus, value, window)
     if (window.offset - offset) % m == 0:
         return value
-    base, by = value.base, (window.offset - offset) % m
-    if base is not None:
-        base = periodic_slice(base, place, by, m)
-    rolled = replace_factor(value, place, dataclasses.replace(window, offset=offset), base)
+    by = (window.offset - offset) % m
+    moved = dataclasses.replace(window, offset=offset)
+    rolled = replace_factor(value, place, moved, lambda base: periodic_slice(base, place, by, m))
     return dataclasses.replace(rolled, origin=ctx.origin(("rolled", value.origin, place, by)))
 
 
-def replace_factor(value: Value, place: int, factor: Factor, base) -> Value:
-    """The value with another factor at a dimension of its base."""
+def replace_factor(
+    value: Value, place: int, factor: Factor, fun: Callable[[Any], Any] | None = None
+) -> Value:
+    """The value with another factor at a dimension of its base, and a function of the base."""
     factors = list(value.factors)
     factors[place - value.n_axes] = factor
-    return value.with_base(base, dims=_regroup_as(value, tuple(factors)))
+    dims = _regroup_as(value, tuple(factors))
+    return value.on_base(fun or (lambda base: base), dims=dims)
 
 
 def reader(ctx: Context, value: Value) -> Callable[[Sequence], Any]:

@@ -19,6 +19,7 @@ import numpy as np
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, Literal, primitives
 
+from jaxinv.symmetry.batched import with_batched_lookups
 from jaxinv.symmetry.folding import with_folds
 from jaxinv.symmetry.fourier import Filter, with_filters
 from jaxinv.symmetry.known import evaluated, has_numbers
@@ -153,6 +154,11 @@ class Program:
             ]
         return {number: ranges for number, ranges in read.items() if number not in whole}
 
+    @functools.cached_property
+    def read(self) -> frozenset[int]:
+        """The values that an equation or the caller reads."""
+        return frozenset(itertools.chain(self.outputs, *(e.ins for e in self.equations)))
+
     def positions_read(self, number: int, dim: int) -> tuple[int, int]:
         """The positions of a dimension of a value that anything reads: first, one past the last."""
         if number in self._cropped:
@@ -279,6 +285,7 @@ def flatten(
     program.inputs = [number_of(var.aval) for var in body.invars]
     program.outputs = inline(jaxpr, program.inputs, None)
     program.equations = with_filters(program.equations)
+    program = dataclasses.replace(program, equations=with_batched_lookups(program))
     return dataclasses.replace(program, equations=with_folds(program))
 
 

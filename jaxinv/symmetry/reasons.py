@@ -71,6 +71,7 @@ class Cause(enum.Enum):
     # It ends: nothing is known of the operation.
     NO_RULE = "{primitive} has no rule"
     OWN_POOL = "a pool with a function or initial value of its own"
+    OWN_REDUCTION = "a reduction by a function of its own"
     DERIVATIVE_MIXES = "a custom derivative mixes positions"
     DERIVATIVE_UNTRACEABLE = "its derivative cannot be traced"
     DERIVATIVE_MOVES = "its derivative moves differently"
@@ -127,6 +128,8 @@ BORDERS = frozenset(
         Cause.BEYOND_BORDER,
     }
 )
+# Whether the symmetry goes on is not known.
+UNKNOWN = frozenset({Cause.NO_RULE, Cause.OWN_POOL, Cause.OWN_REDUCTION})
 _CIRCULAR = "Circular padding would keep it; so would none (VALID), where content may leave."
 _DIVISIBLE = "A size that the strides divide would keep multiples of the stride."
 _ADVICE = {

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxinv.symmetry import layers_of
-from jaxinv.symmetry.analysis import Record, Traced, Walked
 from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.reasons import Cause, Reason, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, describe
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.walk import Record, Walked
 
 
 @dataclass(frozen=True)

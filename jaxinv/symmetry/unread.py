@@ -25,8 +25,7 @@ def without_unread(ctx: Context, value: Value) -> Value:
         m = positions(ctx.torus, value, window)
         rows = _sources(ctx.torus, axis, value.period[axis], window, m)
         if rows is not None:
-            base = value.base
-            value = value.with_base(None if base is None else _taken(base, axis, place, rows))
+            value = value.on_base(functools.partial(_taken, axis=axis, place=place, rows=rows))
     return value
 
 

@@ -23,7 +23,7 @@ are computed.
 import dataclasses
 import functools
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -128,7 +128,7 @@ class Value:
       origin: equal for two values whose bases are the same array; windows of one base can join.
       decisions: per axis, None, or what decided by how much this value is rolled (a declared
         layer's choice): it then follows the shift up to a roll that depends on the data.
-      touched: whether the translated argument goes into it, be it that no shift changes it.
+      touched: whether the translated argument goes into it, even if no shift changes it.
     """
 
     period: tuple[int, ...]
@@ -175,6 +175,23 @@ class Value:
     def with_base(self, base, *, origin: Hashable = None, **changes) -> "Value":
         """This value on another array: of its own origin unless one is given."""
         return dataclasses.replace(self, base=base, origin=origin or object(), **changes)
+
+    def on_base(self, fun: Callable[[Any], Any], *, origin: Hashable = None, **changes) -> "Value":
+        """This value on a function of its array, if it has one: rules treat both alike."""
+        base = None if self.base is None else fun(self.base)
+        return self.with_base(base, origin=origin, **changes)
+
+    def dims_with(self, dim: int, *rows: Dimension, instead: int = 1) -> tuple[Dimension, ...]:
+        """The dimensions with others in place of one, or of several from it on."""
+        return (*self.dims[:dim], *rows, *self.dims[dim + instead :])
+
+    def storing(self, dim: int) -> "Value":
+        """This value with a factor for a dimension of one position, which needs none."""
+        if self.dims[dim]:
+            return self
+        place = self.place(dim)
+        dims = self.dims_with(dim, (Plain(1),))
+        return self.on_base(lambda base: jnp.expand_dims(base, place), dims=dims)
 
 
 def positions(torus: Torus, value: Value, window: Window) -> int:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry import walk
-from jaxinv.symmetry.analysis import torus_of
 from jaxinv.symmetry.moves import Context, Findings, reader
 from jaxinv.symmetry.program import flatten
 from jaxinv.symmetry.values import Torus, Value, Window, tracked_input
+from jaxinv.symmetry.walk import torus_of
 
 LETTERS = {"Window": "W", "Plain": "P", "Uniform": "U"}
 

@@ -11,6 +11,7 @@ from tests.symmetry import (  # noqa: F401 (each registers its families)
     steps_layout,
     steps_matrices,
     steps_order,
+    steps_pairs,
     steps_places,
     steps_pointwise,
     steps_rare,

@@ -164,6 +164,14 @@ def ordered_along(v, dim):
 
 
 @along
+def around_twice(v, dim):
+    """A tile, and a part of it that goes over the end."""
+    n = v.shape[dim]
+    twice = jnp.tile(v, [2 if i == dim else 1 for i in range(v.ndim)])
+    return jnp.arctan2(lax.slice_in_dim(twice, n - 1, 2 * n - 1, axis=dim), 1 + v * v)
+
+
+@along
 def unwrapped(v, dim):
     return jnp.unwrap(v, axis=dim)
 

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 
 import jax
 
+import jaxinv
+from jaxinv.symmetry.reasons import UNKNOWN
 from tests.symmetry import judged, programs
 from tests.symmetry.programs import Program
 
@@ -29,8 +31,9 @@ CHECKS: dict[str, Callable[[Program, int], object]] = {
     "wrong when compiled": judged.wrong_when_compiled,
 }
 FAULTS = (*CHECKS, "exception")
-# Counted among the programs of generic weights, which is a finding of its own.
-COARSE, GENERIC = "coarse", "generic"
+# Counted among the programs of generic weights, which is a finding of its own. Of a callback, say,
+# nothing can be proved, and the certificate says so.
+COARSE, NO_RULE, GENERIC = "coarse", "no rule", "generic"
 
 
 def verdict(check: str, program: Program, seed: int) -> tuple[str, str] | None:
@@ -73,12 +76,19 @@ def smallest(program: Program, fails: Callable[[Program], bool]) -> Program:
     return program
 
 
-def first_coarse_step(program: Program) -> str:
-    """The name of the step after which the certificate is first coarser than the truth."""
+def first_coarse_step(program: Program) -> tuple[str, str]:
+    """The step after which the certificate is first coarser than the truth.
+
+    Returns:
+      Whether the certificate says that it knows nothing of an operation, and the step's name.
+    """
     for length in range(1, len(program.steps) + 1):
-        if judged.is_coarse(program.prefix(length)):
-            return program.steps[length - 1].name
-    return "another output"
+        part = program.prefix(length)
+        if judged.is_coarse(part):
+            certificate = jaxinv.certify(part.fun, part.x, axes=part.axes)
+            causes = {reason.cause for step in certificate.steps for reason in step.reasons}
+            return COARSE if causes.isdisjoint(UNKNOWN) else NO_RULE, program.steps[length - 1].name
+    return COARSE, "another output"
 
 
 def findings(seed: int, *, compiled: int = 0) -> Iterator[dict]:
@@ -104,8 +114,8 @@ def findings(seed: int, *, compiled: int = 0) -> Iterator[dict]:
     yield {"kind": GENERIC, "text": "", "program": ""}
     try:
         if judged.is_coarse(program):
-            step = first_coarse_step(program)
-            yield {"kind": COARSE, "text": step, "program": str(program)}
+            kind, step = first_coarse_step(program)
+            yield {"kind": kind, "text": step, "program": str(program)}
     except Exception:  # reported by the first check
         return
 
@@ -155,7 +165,10 @@ def summary(rows: dict[int, list[dict]]) -> str:
     counts = collections.Counter(row["kind"] for row in itertools.chain(*rows.values()))
     parts = [f"{counts[kind]} {kind}" for kind in FAULTS]
     share = 100 * counts[COARSE] / max(1, counts[GENERIC])
-    coarse = f"{counts[COARSE]} coarse of {counts[GENERIC]} with generic weights ({share:.1f} %)"
+    coarse = (
+        f"{counts[COARSE]} coarse of {counts[GENERIC]} with generic weights ({share:.1f} %), "
+        f"{counts[NO_RULE]} more by an operation without a rule"
+    )
     return f"{len(rows)} programs: {', '.join(parts)}; {coarse}"
 
 

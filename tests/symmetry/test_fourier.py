@@ -89,6 +89,62 @@ def test_filters():
     assert_states(cases, x)
 
 
+def test_power_spectra():
+    x = drawn(2, 6, 4, 3)
+    with_conjugate = lambda f: f.conj() * (f * 2)  # noqa: E731
+    spectrum = lambda x: fft.fft(x, axis=1)  # noqa: E731
+    cases = {
+        "absolute": (lambda x: jnp.abs(spectrum(x)), "1,1 | P2 P6 W4 P3"),
+        "of real numbers": (lambda x: jnp.abs(fft.rfft(x, axis=1)), "1,1 | P2 P4 W4 P3"),
+        "both axes": (lambda x: jnp.abs(fft.fft2(x, axes=(1, 2))), "1,1 | P2 P6 P4 P3"),
+        "of real numbers, both": (
+            lambda x: jnp.abs(fft.rfft2(x, axes=(1, 2))) ** 2,
+            "1,1 | P2 P6 P3 P3",
+        ),
+        "weighted": (lambda x: jnp.abs(spectrum(x) * ROWS), "1,1 | P2 P6 W4 P3"),
+        "weighted along the other": (lambda x: jnp.abs(spectrum(x) * BOTH), "1,4 | P2 P6 P4 P3"),
+        "of a coarse map": (lambda x: jnp.abs(spectrum(x[:, ::2])), "2,1 | P2 P3 W4 P3"),
+        "times its conjugate": (
+            lambda x: with_conjugate(spectrum(x)).real,
+            "1,1 | P2 P6 W4 P3",
+        ),
+        "conjugate, weighted": (
+            lambda x: with_conjugate(ROWS * spectrum(x)).real,
+            "1,1 | P2 P6 W4 P3",
+        ),
+        "correlation with itself": (
+            lambda x: fft.irfft(jnp.abs(fft.rfft(x, axis=1)) ** 2, n=6, axis=1),
+            "1,1 | P2 P6 W4 P3",
+        ),
+        "times itself": (lambda x: (spectrum(x) * spectrum(x)).real, "6,1 | P2 P6 W4 P3"),
+        "times another's conjugate": (
+            lambda x: (spectrum(x) * spectrum(x**2).conj()).real,
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "with a constant": (lambda x: jnp.abs(spectrum(x) + ROWS), "6,1 | P2 P6 W4 P3"),
+        "of a part": (lambda x: jnp.abs(spectrum(x[:, 1:])), "6,1 | P2 P5 W4 P3"),
+        "back from the conjugate": (
+            lambda x: fft.ifft(spectrum(x).conj(), axis=1).real,
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "along channels": (lambda x: jnp.abs(fft.fft(x, axis=3)), EVERY),
+    }
+    assert_states(cases, x)
+
+
+def test_gradients_of_filters_move():
+    x = drawn(2, 6, 4, 3)
+
+    def gradient(fun):
+        return jax.grad(lambda x: jnp.sum(jnp.tanh(fun(x))))
+
+    cases = {
+        "one axis": (gradient(lambda x: filtered(x, ROWS, (1,))), EVERY),
+        "both": (gradient(lambda x: filtered(x, BOTH, (1, 2))), EVERY),
+    }
+    assert_states(cases, x)
+
+
 def test_an_orbit_of_a_filter():
     x = drawn(1, 6, 4, 1, dtype=np.float32)
 

@@ -5,7 +5,7 @@ import io
 import pathlib
 import re
 
-from jaxinv.symmetry.rules.table import RULES
+from jaxinv.symmetry.registry import REGISTERED
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "method.md"
 
@@ -15,7 +15,7 @@ def test_code_prints_what_the_page_shows():
     kinds = [kind for kind, _ in blocks]
     assert kinds[:4] == ["python", "text"] * 2
     scope: dict = {}
-    before = dict(RULES)
+    before = dict(REGISTERED)
     try:
         for (_, code), (_, expected) in zip(blocks[0:4:2], blocks[1:4:2], strict=True):
             printed = io.StringIO()
@@ -23,5 +23,5 @@ def test_code_prints_what_the_page_shows():
                 exec(compile(code, str(PAGE), "exec"), scope)
             assert printed.getvalue() == expected
     finally:
-        RULES.clear()
-        RULES.update(before)
+        REGISTERED.clear()
+        REGISTERED.update(before)

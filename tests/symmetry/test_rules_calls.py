@@ -9,10 +9,10 @@ from jax import lax
 from jax.extend.core import primitives
 
 from jaxinv.symmetry import walk
-from jaxinv.symmetry.analysis import torus_of
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import flatten
 from jaxinv.symmetry.values import tracked_input
+from jaxinv.symmetry.walk import torus_of
 from tests.symmetry.shifted import (
     assert_same_gradient,
     assert_states,

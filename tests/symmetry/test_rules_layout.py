@@ -47,6 +47,27 @@ def test_slices_and_rolls(x):
     assert_states(cases, x)
 
 
+def test_rolls_of_merged_dimensions(x):
+    cases = {
+        "by whole channels": (
+            lambda x: jnp.roll(x.reshape(2, 6, 12), 3, 2),
+            "1,1 | P2 W6 W4*P3",
+        ),
+        "by whole rows": (lambda x: jnp.roll(x.reshape(2, 24, 3), 8, 1), "1,1 | P2 W6*W4 P3"),
+        "of a coarse map": (
+            lambda x: jnp.roll(x[:, ::2].reshape(2, 12, 3), -4, 1),
+            "2,1 | P2 W3*W4 P3",
+        ),
+        "padded by whole rows": (
+            lambda x: jnp.pad(x.reshape(2, 24, 3), ((0, 0), (4, 8), (0, 0)), mode="wrap"),
+            "1,1 | P2 W9*W4 P3",
+        ),
+        "by a channel": (lambda x: jnp.roll(x.reshape(2, 6, 12), 1, 2), "1,1 | P2 W6 W12/3"),
+        "by a position": (lambda x: jnp.roll(x.reshape(2, 24, 3), 1, 1), "6,4 | P2 P24 P3"),
+    }
+    assert_states(cases, x)
+
+
 def test_joined_pieces(x):
     def pad(mode, width):
         return lambda x: jnp.pad(x, ((0, 0), width, (0, 0), (0, 0)), mode=mode)

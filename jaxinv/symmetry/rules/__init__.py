@@ -1,5 +1,4 @@
-"""One table: for each primitive the rule by which it carries the symmetry of its operands."""
+"""Rules by family: how each primitive carries the symmetry of its operands to its results.
 
-from jaxinv.symmetry.rules.table import RULES
-
-__all__ = ["RULES"]
+Each module registers its rules when it is imported (`jaxinv.symmetry` imports all of them).
+"""

@@ -8,18 +8,19 @@ clipping does), so a `custom_vjp` function is run at each shift.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
+from jaxinv.symmetry.cost import flops_of_body
 from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import at_each_coset, at_every_shift
 from jaxinv.symmetry.values import Value
-
-Evaluate = Callable[[Context, Program, Sequence[Value]], list[Value]]
+from jaxinv.symmetry.walk import evaluate
 
 
 def states_of(values: Sequence[Value]) -> list[Value]:
@@ -39,19 +40,18 @@ class Body:
 
     ctx: Context
     program: Program
-    evaluate: Evaluate
     operands: Sequence[Value]
 
     def analysed(self) -> tuple[list[Value], Findings]:
         """The states of the results."""
         findings = Findings()
         quiet = dataclasses.replace(self.ctx, computes=False, findings=findings)
-        return self.evaluate(quiet, self.program, states_of(self.operands)), findings
+        return evaluate(quiet, self.program, states_of(self.operands)), findings
 
     def __call__(self, *bases):
         """The bases of the results from those of the operands."""
         values = [dataclasses.replace(v, base=b) for v, b in zip(self.operands, bases, strict=True)]
-        outs = self.evaluate(self.ctx, self.program, values)
+        outs = evaluate(self.ctx, self.program, values)
         expected, _ = self.analysed()
         if not same_states(outs, expected):
             raise RuntimeError("a derivative moves differently than its function was found to")
@@ -71,10 +71,11 @@ def report(ctx: Context, findings: Findings) -> None:
     ctx.findings.expanded |= findings.expanded
 
 
-def remat(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+@rule("remat", flops=flops_of_body)
+def remat(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """The body, with what it stores for the backward pass as the program says."""
     params = equation.params
-    body = Body(ctx, body_of(ctx, params["jaxpr"]), evaluate, operands)
+    body = Body(ctx, body_of(ctx, params["jaxpr"]), operands)
     outs, findings = body.analysed()
     report(ctx, findings)
     if not ctx.computes:
@@ -83,11 +84,10 @@ def remat(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value
     return with_results(outs, fun(*(v.base for v in operands)))
 
 
-def custom_jvp(
-    evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value
-) -> list[Value]:
+@rule("custom_jvp_call", flops=flops_of_body)
+def custom_jvp(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """The body, with its own derivative carried over to the bases."""
-    body = Body(ctx, body_of(ctx, equation.params["call_jaxpr"]), evaluate, operands)
+    body = Body(ctx, body_of(ctx, equation.params["call_jaxpr"]), operands)
     outs, findings = body.analysed()
     smooth = all(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in equation.in_avals)
     if findings.expanded or not smooth:
@@ -97,7 +97,7 @@ def custom_jvp(
     if tangent is None:
         return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_UNTRACEABLE())
     dots = [dataclasses.replace(v, origin=("tangent", v.origin)) for v in operands]
-    pushed = Body(up, tangent, evaluate, [*operands, *dots])
+    pushed = Body(up, tangent, [*operands, *dots])
     both, findings_of_both = pushed.analysed()
     if findings_of_both.expanded or not same_states(outs, both[: len(outs)], both[len(outs) :]):
         return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_MOVES())
@@ -116,9 +116,8 @@ def custom_jvp(
     return with_results(outs, fun(*(v.base for v in operands)))
 
 
-def custom_vjp(
-    evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value
-) -> list[Value]:
+@rule("custom_vjp_call", flops=flops_of_body)
+def custom_vjp(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Each shift by itself: a backward pass need not be linear."""
     return at_every_shift(ctx, equation, operands, Cause.OWN_BACKWARD())
 

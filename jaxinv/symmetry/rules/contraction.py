@@ -1,5 +1,6 @@
 """`dot_general`: over still dimensions as pointwise, over moving ones whole or as a correlation."""
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -10,11 +11,19 @@ from jaxinv.symmetry.correlation import correlate
 from jaxinv.symmetry.moves import Context, expand, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules import resampling
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
+def _flops(equation: Equation) -> int:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    summed = math.prod(equation.in_avals[0].shape[d] for d in contracted)
+    return 2 * math.prod(equation.out_avals[0].shape) * summed
+
+
+@rule("dot_general", layer="dot_general", flops=_flops)
 def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> list[Value]:
     """Batch dimensions meet, free ones stay, contracted ones go."""
     (lhs_c, rhs_c), (lhs_b, rhs_b) = equation.params["dimension_numbers"]

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
@@ -20,6 +21,13 @@ from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
 
 
+def _flops(equation: Equation) -> int:
+    kernel = equation.in_avals[1].shape
+    features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+    return 2 * math.prod(equation.out_avals[0].shape) * (math.prod(kernel) // max(1, features))
+
+
+@rule("conv_general_dilated", layer="conv_general_dilated", flops=_flops)
 def conv_general_dilated(
     ctx: Context, equation: Equation, image: Value, kernel: Value
 ) -> list[Value]:
@@ -96,32 +104,9 @@ def _stays_uniform(image: Value, dim: int, geometry: Geometry) -> bool:
 
 def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, layout):
     """At stride 1 along windows; along plain dimensions as the program does."""
-    numbers = params["dimension_numbers"]
-    lhs_spec, out_spec = numbers.lhs_spec, numbers.out_spec
-    base, n_axes = image.base, image.n_axes
-    settings: dict[str, Any] = {
-        "window_strides": list(params["window_strides"]),
-        "padding": list(params["padding"]),
-        "lhs_dilation": list(params["lhs_dilation"]),
-    }
-    for i, geometry in enumerate(geometries):
-        dim = lhs_spec[2 + i]
-        row = image.dims[dim]
-        if not row or isinstance(row[0], Plain):
-            continue
-        place = image.place(dim)
-        if isinstance(row[0], Window):
-            base = lengthened(ctx, image, base, place, geometry)
-        else:
-            base = periodic_slice(base, place, 0, geometry.span)
-        settings["window_strides"][i] = 1
-        settings["padding"][i] = (0, 0)
-        settings["lhs_dilation"][i] = 1
-    # Cosets and the factors of the batch dimension become one batch.
-    batch = [image.place(lhs_spec[0], k) for k in range(len(image.dims[lhs_spec[0]]))]
+    numbers, n_axes = params["dimension_numbers"], image.n_axes
+    base, settings = _lengthened(ctx, params, image, geometries)
     grouped = params["batch_group_count"] > 1
-    shared_kernel = all(n == 1 for n in kernel.base.shape[:n_axes]) and not grouped
-    filters = jnp.reshape(kernel.base, kernel.base.shape[:n_axes] + kernel.shape)
     apply: Callable[..., Array] = functools.partial(
         convolve,
         groups=(params["feature_group_count"], params["batch_group_count"]),
@@ -131,31 +116,74 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
         preferred_element_type=params["preferred_element_type"],
         **settings,
     )
-    lead = list(range(n_axes)) if shared_kernel else []
-    order, sizes = [], []
-    for dim in range(len(lhs_spec)):
-        places = [image.place(dim, k) for k in range(len(image.dims[dim]))]
-        group = (lead + batch) if dim == lhs_spec[0] else places
-        order += group
-        sizes.append(math.prod(base.shape[p] for p in group))
-    batch_sizes = [base.shape[p] for p in lead + batch]
-    if shared_kernel:
-        y = apply(jnp.reshape(jnp.transpose(base, order), sizes), filters[(0,) * n_axes])
+    # (*cosets, *kernel)
+    filters = jnp.reshape(kernel.base, kernel.base.shape[:n_axes] + kernel.shape)
+    # Where all cosets have one kernel they are more images: conv(x[r], k) for all r in one call.
+    together = all(n == 1 for n in kernel.base.shape[:n_axes]) and not grouped
+    x, batch = _as_images(base, image, numbers.lhs_spec, together=together)
+    if together:
+        y = apply(x, filters[(0,) * n_axes])
     else:
-        cosets = list(range(n_axes))
-        x = jnp.reshape(jnp.transpose(base, cosets + order), base.shape[:n_axes] + tuple(sizes))
-        lead_shape = jnp.broadcast_shapes(x.shape[:n_axes], filters.shape[:n_axes])
-        x = jnp.broadcast_to(x, lead_shape + x.shape[n_axes:])
-        filters = jnp.broadcast_to(filters, lead_shape + filters.shape[n_axes:])
-        fun = apply
+        cosets = jnp.broadcast_shapes(x.shape[:n_axes], filters.shape[:n_axes])
+        x = jnp.broadcast_to(x, cosets + x.shape[n_axes:])
+        filters = jnp.broadcast_to(filters, cosets + filters.shape[n_axes:])
         for _ in range(n_axes):
-            fun = jax.vmap(fun)
-        y = fun(x, filters)
-    # Back: the batch unfolds, and the cosets come first.
-    at = (0 if shared_kernel else n_axes) + out_spec[0]
+            apply = jax.vmap(apply)
+        y = apply(x, filters)
+    # Back from images: y is (cosets * n, *spatial, c), or (*cosets, n, *spatial, c).
+    at = (0 if together else n_axes) + numbers.out_spec[0]
     if not grouped:
-        y = jnp.reshape(y, y.shape[:at] + tuple(batch_sizes) + y.shape[at + 1 :])
-    if shared_kernel:
+        y = jnp.reshape(y, y.shape[:at] + batch + y.shape[at + 1 :])
+    if together:
         y = jnp.moveaxis(y, range(at, at + n_axes), range(n_axes))
     assert y.ndim == n_axes + sum(map(len, layout))
     return y
+
+
+def _lengthened(ctx: Context, params, image: Value, geometries: list[Geometry]):
+    """The base with its windows continued by what the kernel reads, and how it slides there."""
+    base = image.base
+    settings: dict[str, Any] = {
+        "window_strides": list(params["window_strides"]),
+        "padding": list(params["padding"]),
+        "lhs_dilation": list(params["lhs_dilation"]),
+    }
+    for i, geometry in enumerate(geometries):
+        dim = params["dimension_numbers"].lhs_spec[2 + i]
+        row, place = image.dims[dim], image.place(dim)
+        if not row or isinstance(row[0], Plain):
+            continue
+        if isinstance(row[0], Window):
+            base = lengthened(ctx, image, base, place, geometry)
+        else:
+            # Equal positions: as many as one output reads.
+            base = periodic_slice(base, place, 0, geometry.span)
+        settings["window_strides"][i] = 1
+        settings["padding"][i] = (0, 0)
+        settings["lhs_dilation"][i] = 1
+    return base, settings
+
+
+def _as_images(
+    base: Array, image: Value, spec: Sequence[int], *, together: bool
+) -> tuple[Array, tuple[int, ...]]:
+    """A base (*cosets, *factors) as images, one dimension for each of the program's.
+
+    Args:
+      base: the base, its windows of any length.
+      image: its value.
+      spec: the dimensions of the batch, the channels, and of space.
+      together: whether the cosets join the batch, (cosets * n, ...), or stay, (*cosets, n, ...).
+
+    Returns:
+      The images, and the sizes of which the batch is the product.
+    """
+    cosets = list(range(image.n_axes))
+    places = [[image.place(dim, k) for k in range(len(row))] for dim, row in enumerate(image.dims)]
+    if together:
+        places[spec[0]] = cosets + places[spec[0]]
+    order = [place for group in places for place in group]
+    lead = () if together else base.shape[: image.n_axes]
+    x = jnp.transpose(base, order if together else cosets + order)
+    sizes = [math.prod(base.shape[place] for place in group) for group in places]
+    return jnp.reshape(x, (*lead, *sizes)), tuple(base.shape[p] for p in places[spec[0]])

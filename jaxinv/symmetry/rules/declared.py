@@ -5,8 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from jaxinv.declarations import declare_p
 from jaxinv.symmetry.moves import Context, normal
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.registry import register_rule
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
 
@@ -100,3 +102,6 @@ def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, c
 
 def _whole(rate: Fraction) -> int | Fraction:
     return int(rate) if rate.denominator == 1 else rate
+
+
+register_rule(declare_p, declared, layer="declared")

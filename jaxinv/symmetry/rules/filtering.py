@@ -1,29 +1,35 @@
-"""Fourier transforms, and the filters that they are parts of."""
+"""Filters and power spectra: the way from a signal through its Fourier transform, as a whole."""
 
 from jaxinv.symmetry.align import align
 from jaxinv.symmetry.factoring import as_plain
+from jaxinv.symmetry.fourier import Filter
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
-from jaxinv.symmetry.rules import reduction
-from jaxinv.symmetry.rules.per_position import results_of
+from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Value, positions
 
 
-def fft(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
-    """A filter commutes with every shift of a whole torus; a transform alone with none."""
-    whole = equation.whole
-    if whole is None:
-        return reduction.fft(ctx, equation, *operands)
-    signal, *others = operands
-    others = [_still(ctx, v) for v in others]
+def filtered(
+    ctx: Context, equation: Equation, whole: Filter, signal: Value, *others: Value
+) -> list[Value]:
+    """A filter commutes with every shift of a whole torus; no shift changes a power spectrum."""
+    others = tuple(_still(ctx, v) for v in others)
+    if whole.is_power:
+        for dim in whole.along:
+            signal = in_any_order(ctx, signal, dim)
     for dim in (*whole.along, *whole.mixed):
-        if dim not in whole.along or not _is_whole(ctx, signal, dim):
+        moves_on = dim in whole.along and not whole.is_power and _is_whole(ctx, signal, dim)
+        if not moves_on:
             signal = as_plain(ctx, signal, dim, Cause.FOURIER())
-    signal, *others = align(ctx, [signal, *others], [])
-    row = [(0, dim) for dim in whole.dims]
-    return results_of(ctx, [signal, *others], [], whole, [row])
+    values = align(ctx, [signal, *others], [])
+    sizes = equation.out_avals[0].shape
+    row = [
+        sizes[out] if whole.is_power and dim in whole.along else (0, dim)
+        for out, dim in enumerate(whole.dims)
+    ]
+    return results_of(ctx, values, [], whole, [row])
 
 
 def _is_whole(ctx: Context, value: Value, dim: int) -> bool:

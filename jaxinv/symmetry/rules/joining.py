@@ -11,12 +11,14 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.layout import sliced
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
+@rule("pad")
 def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[Value]:
     """A constant between positions dilates a window; at the ends it is a border, and its end."""
     zeros = ctx.program.known_value(equation.ins[1]) == 0
@@ -49,11 +51,11 @@ def _dilated_window(value: Value, dim: int, window: Window, config, fill: Value)
     if window.valid is not None or max(low, high) > interior:
         lo, hi = window.interior
         valid = (max(0, (lo - 1) * c + 1 + low), min(size, hi * c + low))
-    place, base = value.place(dim), value.base
-    if base is not None:
-        base = _filled(value, base, place, (0, interior, interior), fill)
+    place = value.place(dim)
     grown = Window(window.axis, window.offset * c - low, size, window.rate * c, valid)
-    value = replace_factor(value, place, grown, base)
+    value = replace_factor(
+        value, place, grown, lambda base: _filled(value, base, place, (0, interior, interior), fill)
+    )
     return dataclasses.replace(value, period=period_of([value, fill]))
 
 
@@ -61,13 +63,12 @@ def _padded(value: Value, dim: int, config, fill: Value) -> Value:
     low, high, interior = config
     size = value.shape[dim]
     size = low + high + size + max(0, size - 1) * interior
-    place, base = value.place(dim), value.base
-    if base is not None:
-        if not value.dims[dim]:
-            base = jnp.expand_dims(base, place)
-        base = _filled(value, base, place, config, fill)
-    dims = (*value.dims[:dim], (Plain(size),), *value.dims[dim + 1 :])
-    return value.with_base(base, dims=dims, period=period_of([value, fill]))
+    value = value.storing(dim)
+    return value.on_base(
+        lambda base: _filled(value, base, value.place(dim), config, fill),
+        dims=value.dims_with(dim, (Plain(size),)),
+        period=period_of([value, fill]),
+    )
 
 
 def _filled(value: Value, base, place: int, config, fill: Value):
@@ -82,13 +83,15 @@ def _filled(value: Value, base, place: int, config, fill: Value):
     return jnp.where(inside, padded, filled)
 
 
+@rule("stack")
 def stack(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Pieces of one position along a new dimension, joined."""
     dim = equation.params["axis"]
-    pieces = [dataclasses.replace(v, dims=(*v.dims[:dim], (), *v.dims[dim:])) for v in operands]
+    pieces = [dataclasses.replace(v, dims=v.dims_with(dim, (), instead=0)) for v in operands]
     return [concatenated(ctx, pieces, dim)]
 
 
+@rule("tile")
 def tile(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A whole torus goes around several times; all else is repeated as it is."""
     for dim, count in enumerate(map(int, equation.params["reps"])):
@@ -100,15 +103,17 @@ def tile(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
             continue
         if operand.shape[dim] == 1:
             (operand,) = expand_windows(ctx, [operand], [dim], Cause.SINGLE_POSITION())
-        place, base = operand.place(dim), operand.base
-        if base is not None:
-            base = jnp.expand_dims(base, place)
-        row = (Uniform(count), *operand.dims[dim])
-        dims = (*operand.dims[:dim], row, *operand.dims[dim + 1 :])
-        operand = operand.with_base(base, dims=dims)
+        operand = _repeated(operand, dim, count)
     return [operand]
 
 
+def _repeated(value: Value, dim: int, count: int) -> Value:
+    """All of a dimension several times, one after the other."""
+    place, dims = value.place(dim), value.dims_with(dim, (Uniform(count), *value.dims[dim]))
+    return value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims)
+
+
+@rule("concatenate", moves_only=True)
 def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Neighbouring windows of one base are one window; nothing else that moves can be joined."""
     dim = equation.params["dimension"]
@@ -131,6 +136,11 @@ def concatenated(
     size = sum(v.shape[dim] for v in values)
     if len(values) == 1:
         return values[0]
+    if len({v.dims[dim][1:] for v in values}) == 1 < len(values[0].dims[dim]):
+        # Neighbours in the outermost factor, each with the same factors inside.
+        apart = concatenated(ctx, [_apart(v, dim) for v in values], dim, border)
+        row = (*apart.dims[dim], *apart.dims[dim + 1])
+        return dataclasses.replace(apart, dims=apart.dims_with(dim, row, instead=2))
     reason = Cause.JOINED_DIFFERENTLY()
     if any(v.dims[dim] and isinstance(v.dims[dim][0], Window) for v in values):
         values = [as_single(ctx, v, dim, reason) for v in values]
@@ -142,15 +152,20 @@ def concatenated(
     others = [[d] * len(values) for d in range(len(values[0].dims)) if d != dim]
     values = align(ctx, values, others)
     values = [as_plain(ctx, v, dim, reason) for v in values]
-    values = align(ctx, values, others)
+    values = [v.storing(dim) for v in align(ctx, values, others)]
     rows = [met(values, meeting) for meeting in others]
     dims = (*tuple(rows[:dim]), (Plain(size),), *tuple(rows[dim:]))
     base = None
     if all(v.base is not None for v in values):
         place = values[0].n_axes + sum(map(len, dims[:dim]))
-        bases = [v.base if v.dims[dim] else jnp.expand_dims(v.base, place) for v in values]
-        base = lax.concatenate(broadcast_but(bases, place), place)
+        base = lax.concatenate(broadcast_but([v.base for v in values], place), place)
     return normal(ctx, Value(period_of(values), dims, base, object(), decisions_of(values)))
+
+
+def _apart(value: Value, dim: int) -> Value:
+    """The value with the outermost factor of a dimension as a dimension of its own."""
+    head, *tail = value.dims[dim]
+    return dataclasses.replace(value, dims=value.dims_with(dim, (head,), tuple(tail)))
 
 
 def _unlike(ctx: Context, values: Sequence[Value], dim: int) -> Reason:
@@ -208,7 +223,7 @@ def _joined(ctx: Context, values: list[Value], dim: int, size: int) -> Value | N
     if len(runs) > 1 or any(w.valid is not None for w in windows):
         valid = _joined_interior(windows, before)
     whole = dataclasses.replace(window, offset=window.offset - before, size=size, valid=valid)
-    value = replace_factor(first, first.place(dim), whole, first.base)
+    value = replace_factor(first, first.place(dim), whole)
     if len(runs) > 1:
         value = dataclasses.replace(value, dims=(*rows[:dim], value.dims[dim], *rows[dim:]))
     return dataclasses.replace(value, origin=first.origin)

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, normal
+from jaxinv.symmetry.moves import Context, normal, replace_factor
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.rules.joining import concatenated
@@ -116,20 +116,19 @@ def _is_even(index: np.ndarray, axis: int) -> bool:
 
 def _stacked(ctx: Context, values: Sequence[Value], dim: int) -> Value:
     """The values one after the other along a new dimension."""
-    rows = [v.with_base(v.base, dims=(*v.dims[:dim], (), *v.dims[dim:])) for v in values]
+    rows = [v.with_base(v.base, dims=v.dims_with(dim, (), instead=0)) for v in values]
     return concatenated(ctx, rows, dim, ANOTHER_ORDER)
 
 
 def _unfolded(value: Value, dim: int, sizes: Sequence[int]) -> Value:
     """The value with several dimensions in place of one that does not move."""
-    base = value.base
-    if base is not None:
-        place = value.place(dim)
-        kept = [n for n in sizes if n != 1]
-        rest = base.shape[place + len(value.dims[dim]) :]
-        base = jnp.reshape(base, (*base.shape[:place], *kept, *rest))
-    dims = (*value.dims[:dim], *map(still, sizes), *value.dims[dim + 1 :])
-    return value.with_base(base, dims=dims)
+    start, stop = value.place(dim), value.place(dim + 1)
+    kept = [n for n in sizes if n != 1]
+
+    def unfolded(base):
+        return jnp.reshape(base, (*base.shape[:start], *kept, *base.shape[stop:]))
+
+    return value.on_base(unfolded, dims=value.dims_with(dim, *map(still, sizes)))
 
 
 def _row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
@@ -148,13 +147,14 @@ def _row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
 
 
 def _still_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
-    value = as_plain(ctx, value, dim, ANOTHER_ORDER)
-    base, place = value.base, value.place(dim)
-    if base is not None:
-        base = base if value.dims[dim] else jnp.expand_dims(base, place)
-        base = jnp.take(base, index, axis=place, mode="clip")
-    dims = (*value.dims[:dim], (Plain(len(index)),), *value.dims[dim + 1 :])
-    return normal(ctx, value.with_base(base, dims=dims))
+    if len(value.dims[dim]) == 1 and isinstance(value.dims[dim][0], Uniform):
+        alike = Uniform(len(index))
+        return normal(ctx, replace_factor(value, value.place(dim), alike))
+    value = as_plain(ctx, value, dim, ANOTHER_ORDER).storing(dim)
+    place = value.place(dim)
+    dims = value.dims_with(dim, (Plain(len(index)),))
+    read = value.on_base(lambda base: jnp.take(base, index, axis=place, mode="clip"), dims=dims)
+    return normal(ctx, read)
 
 
 def _repeat(index: np.ndarray) -> int:
@@ -165,15 +165,14 @@ def _repeat(index: np.ndarray) -> int:
 
 
 def _repeated(ctx: Context, value: Value, dim: int, repeat: int) -> Value:
-    """Each position of a dimension so many times in a row."""
-    place = value.place(dim, len(value.dims[dim]))
-    base = value.base if value.base is None else jnp.expand_dims(value.base, place)
-    row = (*value.dims[dim], Uniform(repeat))
-    return normal(ctx, value.with_base(base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :])))
+    """Each position of a dimension several times in a row."""
+    place = value.place(dim + 1)
+    dims = value.dims_with(dim, (*value.dims[dim], Uniform(repeat)))
+    return normal(ctx, value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims))
 
 
 def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value:
-    """Places of which every `count`-th is so many positions further on, around the torus."""
+    """Places in a pattern around the torus: `count` places later, all are `step` further on."""
     window = window_of(value, dim)
     assert window is not None
     m = positions(ctx.torus, value, window)
@@ -190,7 +189,7 @@ def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Valu
         return rows[0]
     value = _stacked(ctx, rows, dim + 1)
     row = (*value.dims[dim], *value.dims[dim + 1])
-    return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 2 :]))
+    return value.with_base(value.base, dims=value.dims_with(dim, row, instead=2))
 
 
 def _why_uneven(index: np.ndarray, size: int) -> Reason:
@@ -206,7 +205,7 @@ def _why_uneven(index: np.ndarray, size: int) -> Reason:
 
 
 def _pattern(index: np.ndarray, around: int | None) -> tuple[int, int] | None:
-    """After how many places all are how much further on, if so; on a torus of so many positions."""
+    """The count of a pattern and its step, if it is one; on a torus of `around` positions."""
     for count in range(1, min(LONGEST_PATTERN, len(index) // 2) + 1):
         steps = index[count:] - index[:-count]
         if around is not None:

@@ -1,6 +1,7 @@
 """Primitives that move positions: windows shift and thin; a regrouped dimension splits."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Collection, Sequence
 
@@ -19,9 +20,17 @@ from jaxinv.symmetry.moves import (
 )
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window, constant, positions
 
 
+@rule("device_put optimization_barrier", moves_only=True)
+def unchanged(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+    """What says something of arrays to the compiler alone."""
+    return list(operands)
+
+
+@rule("transpose", moves_only=True)
 def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The factors of each dimension go with it."""
     return [transposed(operand, equation.params["permutation"])]
@@ -29,14 +38,15 @@ def transpose(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 
 def transposed(value: Value, order: Sequence[int]) -> Value:
     """The value with its dimensions in another order."""
-    base = value.base
     places = [value.place(dim, i) for dim in order for i in range(len(value.dims[dim]))]
-    if base is not None:
-        base = jnp.transpose(base, (*range(value.n_axes), *places))
-    origin = ("transposed", value.origin, tuple(places))
-    return value.with_base(base, origin=origin, dims=tuple(value.dims[d] for d in order))
+    return value.on_base(
+        lambda base: jnp.transpose(base, (*range(value.n_axes), *places)),
+        origin=("transposed", value.origin, tuple(places)),
+        dims=tuple(value.dims[d] for d in order),
+    )
 
 
+@rule("squeeze", moves_only=True)
 def squeeze(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A dimension of one position goes; if that position moves, its axis ends."""
     return [squeezed(ctx, operand, equation.params["dimensions"])]
@@ -50,6 +60,7 @@ def squeezed(ctx: Context, value: Value, gone: Collection[int]) -> Value:
     return dataclasses.replace(value, dims=dims)
 
 
+@rule("reshape", moves_only=True)
 def reshape(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:
     """Factors are regrouped; one that straddles two dimensions splits."""
     if equation.params.get("dimensions") is not None:
@@ -100,15 +111,15 @@ def _collapse(ctx: Context, value: Value, dim: int, shape) -> Value:
     for d in range(first, last + 1):
         value = as_plain(ctx, value, d, Cause.RESHAPE_CUTS())
     middle = math.prod(value.shape[first : last + 1])
-    base = value.base
-    if base is not None:
-        lead = base.shape[: value.place(first)]
-        rest = base.shape[value.place(last, len(value.dims[last])) :]
-        base = jnp.reshape(base, (*lead, middle, *rest))
+    start, stop = value.place(first), value.place(last + 1)
     merged: tuple[Dimension, ...] = ((Plain(middle),), *((),) * (last - first))
-    return value.with_base(base, dims=value.dims[:first] + merged + value.dims[last + 1 :])
+    return value.on_base(
+        lambda base: jnp.reshape(base, (*base.shape[:start], middle, *base.shape[stop:])),
+        dims=value.dims_with(first, *merged, instead=len(merged)),
+    )
 
 
+@rule("slice", moves_only=True)
 def slice_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A window starts later and ends earlier; a stride subsamples it."""
     starts = equation.params["start_indices"]
@@ -138,10 +149,13 @@ def sliced(ctx: Context, value: Value, dim: int, start: int, limit: int, step: i
     factor, place = value.dims[dim][0], value.place(dim)
     if isinstance(factor, Window):
         return _sliced_window(ctx, value, dim, start, count, step)
-    base = value.base
-    if base is not None and isinstance(factor, Plain):
-        base = jax.lax.slice_in_dim(base, start, limit, step, axis=place)
-    return normal(ctx, replace_factor(value, place, type(factor)(count), base))
+
+    def cut(base):
+        if isinstance(factor, Uniform):
+            return base
+        return jax.lax.slice_in_dim(base, start, limit, step, axis=place)
+
+    return normal(ctx, replace_factor(value, place, type(factor)(count), cut))
 
 
 def _sliced_window(ctx, value, dim, start, count, step):
@@ -158,7 +172,7 @@ def _sliced_window(ctx, value, dim, start, count, step):
     )
     # The base is untouched, so the origin stays: slices of one base can join again.
     origin = value.origin
-    value = dataclasses.replace(replace_factor(value, place, seen, value.base), origin=origin)
+    value = dataclasses.replace(replace_factor(value, place, seen), origin=origin)
     return strided(ctx, value, dim, step)
 
 
@@ -188,6 +202,7 @@ def strided(ctx: Context, value: Value, dim: int, step: int) -> Value:
     return resample(ctx, value, axis, growth, {value.place(dim): step})
 
 
+@rule("split", moves_only=True)
 def split_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Neighbouring slices."""
     axis, start, outs = int(equation.params["axis"]), 0, []
@@ -197,6 +212,7 @@ def split_(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     return outs
 
 
+@rule("unstack")
 def unstack(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Each position of a dimension by itself."""
     dim = int(equation.params["axis"])
@@ -205,6 +221,7 @@ def unstack(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     ]
 
 
+@rule("rev", moves_only=True)
 def rev(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Reversed positions move the other way: a window of the reversed base, with negative rate."""
     for dim in equation.params["dimensions"]:
@@ -215,9 +232,7 @@ def rev(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
     """The value with the positions of a dimension in reverse order."""
     for index, factor in enumerate(value.dims[dim]):
-        place, base = value.place(dim, index), value.base
-        if base is not None and not isinstance(factor, Uniform):
-            base = jax.lax.rev(base, [place])
+        place, same = value.place(dim, index), isinstance(factor, Uniform)
         if isinstance(factor, Window):
             lo, hi = factor.interior
             m = positions(ctx.torus, value, factor)
@@ -227,5 +242,6 @@ def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
                 rate=-factor.rate,
                 valid=factor.valid and (factor.size - hi, factor.size - lo),
             )
-        value = replace_factor(value, place, factor, base)
+        turned = None if same else functools.partial(jax.lax.rev, dimensions=[place])
+        value = replace_factor(value, place, factor, turned)
     return value

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.cost import flops_of_body
 from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.moves import Context, Findings, period_of
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.calls import (
     Body,
-    Evaluate,
     body_of,
     report,
     same_states,
@@ -48,10 +49,9 @@ def in_state(ctx: Context, value: Value, state: Value) -> Value:
     rows = tuple(met([target, value], meeting) for meeting in meetings)
     if rows != state.dims or period_of([target, value]) != state.period:
         raise RuntimeError("a value does not fit the state that it was joined into")
-    base = value.base
-    if base is not None:
-        base = jnp.broadcast_to(base, stored_shape(ctx.torus, state))
-    return state.with_base(base)
+    stored = stored_shape(ctx.torus, state)
+    written = value.on_base(lambda base: jnp.broadcast_to(base, stored))
+    return state.with_base(written.base)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +128,8 @@ def scan_counts(equation: Equation) -> tuple[int, int]:
     return sum(whole) - sum(carried), sum(carried)
 
 
-def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+@rule("scan", flops=flops_of_body)
+def scan(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A loop over slices of operands; an axis that moves along what is sliced ends."""
     params = equation.params
     n_consts, n_carry = scan_counts(equation)
@@ -138,7 +139,7 @@ def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value)
     slices = [
         dataclasses.replace(x, base=None, dims=x.dims[1:], origin=("slice", x.origin)) for x in xs
     ]
-    body = Body(ctx, body_of(ctx, params["jaxpr"]), evaluate, [*consts, *carry, *slices])
+    body = Body(ctx, body_of(ctx, params["jaxpr"]), [*consts, *carry, *slices])
     loop = _settled(ctx, body, n_consts, n_carry, params["length"])
     if loop is None:
         return at_each_coset(ctx, equation, operands, CHANGES)
@@ -170,17 +171,18 @@ def scan(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value)
     return with_results(states, [*carried, *ys])
 
 
-def while_(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
+@rule("while")
+def while_(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A loop that all shifts leave at the same time."""
     params = equation.params
     n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
     cond_consts, body_consts = operands[:n_cond], operands[n_cond : n_cond + n_body]
     carry = operands[n_cond + n_body :]
-    body = Body(ctx, body_of(ctx, params["body_jaxpr"]), evaluate, [*body_consts, *carry])
+    body = Body(ctx, body_of(ctx, params["body_jaxpr"]), [*body_consts, *carry])
     loop = _settled(ctx, body, n_body, len(carry))
     if loop is None:
         return at_each_coset(ctx, equation, operands, CHANGES)
-    test = Body(ctx, body_of(ctx, params["cond_jaxpr"]), evaluate, [*cond_consts, *loop.carry])
+    test = Body(ctx, body_of(ctx, params["cond_jaxpr"]), [*cond_consts, *loop.carry])
     (verdict,), _ = test.analysed()
     if not verdict.is_constant:
         return at_each_coset(ctx, equation, operands, Cause.LOOP_EXITS())
@@ -194,17 +196,13 @@ def while_(evaluate: Evaluate, ctx: Context, equation: Equation, *operands: Valu
     return with_results(loop.carry, results)
 
 
-def cond(
-    evaluate: Evaluate, ctx: Context, equation: Equation, index: Value, *operands: Value
-) -> list[Value]:
+@rule("cond")
+def cond(ctx: Context, equation: Equation, index: Value, *operands: Value) -> list[Value]:
     """A choice that all shifts make alike: the results of all branches are brought to one state."""
     if not index.is_constant:
         reason = Cause.BRANCH_CHOICES()
         return at_each_coset(ctx, equation, [index, *operands], reason)
-    bodies = [
-        Body(ctx, body_of(ctx, branch), evaluate, operands)
-        for branch in equation.params["branches"]
-    ]
+    bodies = [Body(ctx, body_of(ctx, branch), operands) for branch in equation.params["branches"]]
     quiet = dataclasses.replace(ctx, computes=False)
     rows = []
     for body in bodies:

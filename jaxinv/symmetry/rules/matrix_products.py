@@ -20,16 +20,16 @@ from jaxtyping import Array, Float
 # With fewer products to an output along the last axis of a kernel, gathering the operands of a
 # matrix product costs more than it saves.
 LEAST_PRODUCTS = 64
-# Below so many multiplications either way takes no time worth a longer program.
+# Below this many multiplications neither way takes time worth a longer program.
 LEAST_WORK = 2**22
 # What is gathered, and what comes of it before it is added up, shall fit into the caches.
 PART_BYTES = 8 * 2**20
-# Of the rows of an image so many times as many as there are in the result may be multiplied.
+# How many times as many rows of an image as there are in the result may be multiplied.
 MOST_WASTE = 1.4
 
 
 def convolve(x: Array, w: Array, *, groups: tuple[int, int] = (1, 1), **params: Any) -> Array:
-    """`lax.conv_general_dilated`, in whichever way is quicker here.
+    """`lax.conv_general_dilated`, in the way that is quicker here.
 
     Args:
       x: the images.
@@ -111,7 +111,7 @@ class _MatrixProduct:
     precision: Any
 
     def pays_off(self, images: int) -> bool:
-        """Whether so many images are enough work, and enough of it in each product."""
+        """Whether that many images are enough work, and enough of it in each product."""
         work = images * math.prod(self.counts) * math.prod(self.kernel_shape)
         return (
             len(self.counts) > 0

@@ -11,14 +11,24 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import primitives
 
 from jaxinv.symmetry.align import Meeting, align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.moves import Context, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import on_each_coset
-from jaxinv.symmetry.values import Dimension, Plain, Value
+from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
+
+# Several updates may reach a position in any order: histograms, votes, sums over segments.
+_COMMUTATIVE = {
+    primitives.scatter_add_p,
+    primitives.scatter_mul_p,
+    primitives.scatter_min_p,
+    primitives.scatter_max_p,
+}
 
 
 def still(size: int) -> Dimension:
@@ -180,6 +190,10 @@ def scattered(
             meetings.append((dim, None, at[dim]))
     for index, dim in enumerate(lookups):
         if index not in numbers.scatter_indices_batching_dims:
+            if equation.primitive in _COMMUTATIVE:
+                indices, updates = align(ctx, [indices, updates], [(index, dim)])
+                indices = in_any_order(ctx, indices, index)
+                updates = in_any_order(ctx, updates, dim)
             indices = as_plain(ctx, indices, index, reason)
             updates = as_plain(ctx, updates, dim, reason)
     indices = as_plain(ctx, indices, len(indices.dims) - 1, reason)
@@ -233,11 +247,32 @@ def overwritten(
     return results_of(ctx, values, meetings, lambda *a: equation.bind(*a), [row])
 
 
+@rule("top_k")
 def top_k(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The largest along a dimension, and their places, which must not move."""
     params = equation.params
     dim = int(params.get("axis", len(operand.dims) - 1))
-    value = as_plain(ctx, operand, dim, Cause.RANKED())
-    k = int(params["k"])
-    row = [k if d == dim else (0, d) for d in range(len(operand.dims))]
-    return results_of(ctx, [value], [], equation.bind, [row, row])
+    row = [int(params["k"]) if d == dim else (0, d) for d in range(len(operand.dims))]
+    numbers = as_plain(ctx, in_any_order(ctx, operand, dim), dim, Cause.RANKED())
+    largest, places = results_of(ctx, [numbers], [], equation.bind, [row, row])
+    if equation.outs[1] in ctx.program.read and numbers is not operand:
+        ranked = as_plain(ctx, operand, dim, Cause.RANKED())
+        _, places = results_of(ctx, [ranked], [], equation.bind, [row, row])
+    return [largest, places]
+
+
+def in_any_order(ctx: Context, value: Value, dim: int) -> Value:
+    """The value with plain positions for windows of a dimension that show all of their torus.
+
+    For functions of all its positions in any order. Which of equal positions comes first depends on
+    the shift, and with it the gradient: where that counts, the value stays as it is.
+    """
+    row = tuple(
+        Plain(f.size)
+        if isinstance(f, Window) and f.valid is None and f.size == positions(ctx.torus, value, f)
+        else f
+        for f in value.dims[dim]
+    )
+    if ctx.differentiated or row == value.dims[dim] or any(isinstance(f, Window) for f in row):
+        return value
+    return value.with_base(value.base, dims=value.dims_with(dim, row))

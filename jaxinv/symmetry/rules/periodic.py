@@ -1,14 +1,16 @@
-"""Known constants that repeat themselves along what moves: phases of an interpolation, a checker.
+"""Constants that repeat themselves along what moves: phases of an interpolation, a checker.
 
 Such a constant follows the shift as well, by multiples of its period.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.symmetry.labels import labels
 from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
@@ -37,13 +39,74 @@ def followed(
             if dim == but or len(row) != 1 or not isinstance(row[0], Plain):
                 continue
             moving = next((v for v in operands if _moves_with(v, dim, rank, row[0].size)), None)
-            table = None if moving is None else ctx.program.known_value(equation.ins[i])
+            table = None if moving is None else labels(ctx.program, equation.ins[i])
             if moving is None or table is None:
                 continue
             pattern = _repeated(ctx, np.moveaxis(table, dim, 0))
             if pattern is not None:
                 found[i] = _following(ctx, found[i], dim, pattern, moving)
+        if found[i] is constant and but is None:
+            found[i] = _following_jointly(ctx, equation, i, operands)
     return found
+
+
+def _following_jointly(
+    ctx: Context, equation: Equation, i: int, operands: Sequence[Value]
+) -> Value:
+    """A constant that depends on the distance of two dimensions: a bias between tokens, a mask.
+
+    It follows where both dimensions move with one axis: `table[j + r, k + s] = table[j, k]`.
+    """
+    value = operands[i]
+    still = [d for d, row in enumerate(value.dims) if len(row) == 1 and isinstance(row[0], Plain)]
+    for moving in operands:
+        windows = {
+            dim: w
+            for dim in still
+            if _moves_with(moving, dim, len(value.dims), value.shape[dim])
+            and (w := window_of(moving, dim)) is not None
+        }
+        for axis in {w.axis for w in windows.values()}:
+            along = {dim: w for dim, w in windows.items() if w.axis == axis}
+            whole = all(w.size == positions(ctx.torus, moving, w) for w in along.values())
+            table = labels(ctx.program, equation.ins[i])
+            if len(along) < 2 or table is None or not (whole or ctx.torus.endless):
+                continue
+            period, counts = moving.period[axis], range(1, LONGEST_PATTERN + 1)
+            for count in (c for c in counts if ctx.torus.lengths[axis] % (period * c) == 0):
+                steps = {dim: int(w.rate) * count for dim, w in along.items()}
+                if _is_alike(ctx, table, steps):
+                    return _moving_jointly(ctx, value, axis, steps, period, count)
+    return value
+
+
+def _moving_jointly(
+    ctx: Context, value: Value, axis: int, steps: dict[int, int], period: int, count: int
+) -> Value:
+    """The constant as windows along several dimensions; each moves by its own step."""
+    if count > 1:
+        ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period * count))
+    dims = tuple(
+        (Window(axis, 0, value.shape[dim], steps[dim]),) if dim in steps else row
+        for dim, row in enumerate(value.dims)
+    )
+    periods = tuple(period * count if a == axis else d for a, d in enumerate(value.period))
+    return value.with_base(value.base, dims=dims, period=periods)
+
+
+def _is_alike(ctx: Context, table: np.ndarray, steps: dict[int, int]) -> bool:
+    """Whether a table is the same some steps further on, around it or on the line."""
+    if not ctx.torus.endless:
+        moved = np.roll(table, list(steps.values()), list(steps))
+        return bool((moved == table).all())
+    if any(abs(step) >= table.shape[dim] for dim, step in steps.items()):
+        return False
+    before, after = [slice(None)] * table.ndim, [slice(None)] * table.ndim
+    for dim, step in steps.items():
+        before[dim], after[dim] = slice(None, -step or None), slice(step, None)
+        if step < 0:
+            before[dim], after[dim] = slice(-step, None), slice(None, step)
+    return bool((table[tuple(after)] == table[tuple(before)]).all())
 
 
 def _moves_with(value: Value, dim: int, rank: int, size: int) -> bool:
@@ -81,10 +144,12 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     valid = None if whole else (pattern.first, pattern.stop)
     same = Window(axis, 0, window.size, window.rate * growth, valid)
     periods = tuple(period if a == axis else d for a, d in enumerate(value.period))
-    dims = (*value.dims[:dim], (same,), *value.dims[dim + 1 :])
-    base = value.base
-    value = value.with_base(None, dims=dims, period=periods)
-    if base is None:
-        return value
-    rows = jnp.arange(positions(ctx.torus, value, same)) % count
-    return value.with_base(jnp.take(base, rows, axis=value.place(dim)))
+    dims = value.dims_with(dim, (same,))
+    place = value.place(dim)
+
+    def around(base):
+        rows = jnp.arange(positions(ctx.torus, moves, same)) % count
+        return jnp.take(base, rows, axis=place)
+
+    moves = dataclasses.replace(value, dims=dims, period=periods)
+    return moves.on_base(around)

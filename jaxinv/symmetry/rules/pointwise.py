@@ -9,11 +9,24 @@ from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import at_each_shift
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.values import Uniform, Value, constant
 
 
+@rule(
+    """
+    abs acos acosh add add_jaxvals and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil
+    clamp clz complex conj cos cosh digamma div eq eq_to erf erf_inv erfc exp exp2 expm1 floor ge gt
+    igamma igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p log2 logistic
+    lt lt_to max min mul mulhi name ne neg nextafter not one_minus_square or polygamma
+    population_count pow real reduce_precision regularized_incomplete_beta rem round rsqrt select_n
+    shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square sub tan tanh xor
+    zeta
+    """
+)
+@rule("convert_element_type copy stop_gradient", moves_only=True)
 def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Each position from the same position of the operands."""
     made = (equation.primitive, tuple(sorted(equation.params.items())))
@@ -21,6 +34,7 @@ def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]
     return combined(ctx, equation.out_avals[0].shape, equation.bind, values, made)
 
 
+@rule("bitcast_convert_type")
 def bitcast(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Bits read as another type: position by position where both types have as many."""
     if equation.in_avals[0].shape == equation.out_avals[0].shape:
@@ -82,6 +96,7 @@ def _spread(value: Value, dims):
     return jnp.reshape(value.base, value.base.shape + (1,) * sum(map(len, dims)))
 
 
+@rule("iota")
 def iota(ctx: Context, equation: Equation, *_: Value) -> list[Value]:
     """Numbers along one dimension, the same along all others."""
     params = equation.params
@@ -92,6 +107,7 @@ def iota(ctx: Context, equation: Equation, *_: Value) -> list[Value]:
     return [stretched(ctx, value, params["shape"], (at,))]
 
 
+@rule("broadcast_in_dim", moves_only=True)
 def broadcast_in_dim(ctx: Context, equation: Equation, operand: Value, *_: Value) -> list[Value]:
     """New and stretched dimensions are uniform; a single position that moves cannot stretch."""
     params = equation.params

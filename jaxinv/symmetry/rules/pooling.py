@@ -16,6 +16,7 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.moves import Context, normal, replace_factor
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
@@ -30,7 +31,7 @@ class Monoid:
     Attributes:
       combine: two arrays to one, as `lax` does it.
       identity: the neutral element, for a dtype.
-      repeated: an array combined with itself so many times.
+      repeated: an array combined with itself that many times.
       keeps: of an extremum, whether the position found so far is kept beside the next one; None
         for a monoid that all positions go into.
     """
@@ -78,6 +79,15 @@ _BODIES = {
 }
 
 
+def _flops(equation: Equation) -> int:
+    extents = equation.params["window_dimensions"]
+    return math.prod(equation.out_avals[0].shape) * math.prod(extents)
+
+
+@rule("reduce_window_max", layer="max_pool", flops=_flops)
+@rule("reduce_window_min", layer="min_pool", flops=_flops)
+@rule("reduce_window_sum", layer="avg_pool", flops=_flops)
+@rule("reduce_window", flops=_flops)
 def reduce_window(ctx: Context, equation: Equation, operand: Value, *initial: Value) -> list[Value]:
     """Pools by maximum, minimum, sum and product, one dimension after the other."""
     monoid = _POOLS.get(equation.primitive) or _monoid_of(ctx, equation)
@@ -134,38 +144,37 @@ def _pooled(ctx: Context, equation: Equation, value: Value, dim, geometry, monoi
     window = window_of(value, dim)
     if window is None:
         return _pooled_plain(ctx, value, dim, geometry, monoid)
-    place, base = value.place(dim), value.base
-    m = positions(ctx.torus, value, window)
+    place, m = value.place(dim), positions(ctx.torus, value, window)
     covers = geometry.extent == m and math.gcd(geometry.dilation, m) == 1
     if covers and window.valid is None and geometry.reads_inside:
         # All of the torus, wherever the window stands.
-        if base is not None:
+        def reduced(base):
             base = lax.reduce(base, monoid.initial(base.dtype), monoid.combine, (place,))
-            base = jnp.expand_dims(base, place)
-        return replace_factor(value, place, Uniform(geometry.count(window.size)), base)
-    if base is not None:
+            return jnp.expand_dims(base, place)
+
+        return replace_factor(value, place, Uniform(geometry.count(window.size)), reduced)
+
+    def pooled(base):
         base = lengthened(ctx, value, base, place, geometry, monoid.initial(base.dtype))
-        base = _combined_slices(monoid, base, place, geometry, m * geometry.base_dilation)
-    value = replace_factor(value, place, slid(window, geometry), base)
-    return strided(ctx, value, dim, geometry.stride)
+        return _combined_slices(monoid, base, place, geometry, m * geometry.base_dilation)
+
+    slides = replace_factor(value, place, slid(window, geometry), pooled)
+    return strided(ctx, slides, dim, geometry.stride)
 
 
 def _pooled_uniform(value: Value, dim: int, geometry: Geometry, monoid: Monoid) -> Value:
     """Equal positions under a window: multiples, powers, or the same again."""
-    base = value.base if value.base is None else monoid.repeated(value.base, geometry.extent)
-    return replace_factor(value, value.place(dim), Uniform(geometry.count(value.shape[dim])), base)
+    alike = Uniform(geometry.count(value.shape[dim]))
+    return replace_factor(
+        value, value.place(dim), alike, lambda base: monoid.repeated(base, geometry.extent)
+    )
 
 
 def _pooled_plain(ctx: Context, value: Value, dim: int, geometry: Geometry, monoid: Monoid):
     size = geometry.count(value.shape[dim])
-    value = as_plain(ctx, value, dim, Cause.WINDOW_OVER_PARTS())
-    place, base = value.place(dim), value.base
-    if base is not None:
-        if not value.dims[dim]:
-            base = jnp.expand_dims(base, place)
-        base = _along(base, place, geometry, monoid)
-    dims = (*value.dims[:dim], (Plain(size),), *value.dims[dim + 1 :])
-    return value.with_base(base, dims=dims)
+    value = as_plain(ctx, value, dim, Cause.WINDOW_OVER_PARTS()).storing(dim)
+    place, dims = value.place(dim), value.dims_with(dim, (Plain(size),))
+    return value.on_base(lambda base: _along(base, place, geometry, monoid), dims=dims)
 
 
 def _along(base, place: int, geometry: Geometry, monoid: Monoid):
@@ -218,26 +227,23 @@ def _chosen(
         row = value.dims[dim]
         still = bool(row) and isinstance(row[0], Uniform) and geometry.reads_inside
         if not (geometry.is_identity or window_of(value, dim) or still):
-            value = as_plain(ctx, value, dim, Cause.POOL_PADDING())
-            if not value.dims[dim]:
-                value = _written_out(value, dim)
-    base, seen = value.base, []
+            value = as_plain(ctx, value, dim, Cause.POOL_PADDING()).storing(dim)
+    seen = []
     factors = [row[0] if len(row) == 1 else None for row in value.dims]
     for dim, (geometry, factor) in enumerate(zip(geometries, factors, strict=True)):
         if geometry.is_identity:
             continue
         place = value.place(dim)
         if isinstance(factor, Uniform):
-            value = replace_factor(value, place, Uniform(geometry.count(factor.size)), base)
+            value = replace_factor(value, place, Uniform(geometry.count(factor.size)))
         elif isinstance(factor, Window):
-            if base is not None:
-                base = lengthened(ctx, value, base, place, geometry, monoid.initial(base.dtype))
+            long = functools.partial(_lengthened, ctx, value, place, geometry, monoid)
             seen.append((place, Geometry(geometry.extent, 1, 0, 0, geometry.dilation)))
-            value = replace_factor(value, place, slid(factor, geometry), base)
+            value = replace_factor(value, place, slid(factor, geometry), long)
         else:
             seen.append((place, geometry))
-            value = replace_factor(value, place, Plain(geometry.count(value.shape[dim])), base)
-    value = value.with_base(None if base is None else _extremum(base, seen, monoid))
+            value = replace_factor(value, place, Plain(geometry.count(value.shape[dim])))
+    value = value.on_base(lambda base: _extremum(base, seen, monoid))
     for dim, (geometry, factor) in enumerate(zip(geometries, factors, strict=True)):
         if isinstance(factor, Window) and not geometry.is_identity:
             # Thinning one dimension may end the axis of another: that is then strided as it is.
@@ -245,10 +251,8 @@ def _chosen(
     return value
 
 
-def _written_out(value: Value, dim: int) -> Value:
-    """The value with a plain factor for a dimension of one position that stores none."""
-    base = value.base if value.base is None else jnp.expand_dims(value.base, value.place(dim))
-    return value.with_base(base, dims=(*value.dims[:dim], (Plain(1),), *value.dims[dim + 1 :]))
+def _lengthened(ctx, value: Value, place: int, geometry: Geometry, monoid: Monoid, base):
+    return lengthened(ctx, value, base, place, geometry, monoid.initial(base.dtype))
 
 
 def _extremum(base, seen: Sequence[tuple[int, Geometry]], monoid: Monoid):

@@ -1,7 +1,6 @@
 """Reductions: over a whole period the window goes; over part of it one sum a shift remains."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +18,9 @@ from jaxinv.symmetry.moves import (
     replace_factor,
 )
 from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.reasons import Cause, Reason
-from jaxinv.symmetry.rules.per_position import results_of
+from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
@@ -33,6 +33,9 @@ _IDEMPOTENT = {
 }
 
 
+@rule("reduce_sum", layer="reduce_sum")
+@rule("reduce_max", layer="reduce_max")
+@rule("reduce_min reduce_prod reduce_and reduce_or reduce_xor")
 def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """Sums, products and extrema over dimensions, all at once: ties share their gradient."""
     axes = tuple(equation.params["axes"])
@@ -44,17 +47,20 @@ def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
         ):
             value = _without_uniform(value, dim)
     places = tuple(value.place(dim, i) for dim in axes for i in range(len(value.dims[dim])))
-    base = value.base
-    if base is not None and places:
-        base = equation.primitive.bind(base, **(equation.params | {"axes": places}))
     dims = tuple(d for i, d in enumerate(value.dims) if i not in axes)
-    return [value.with_base(base, dims=dims)]
+    params = equation.params | {"axes": places}
+    return [
+        value.on_base(
+            lambda base: equation.primitive.bind(base, **params) if places else base, dims=dims
+        )
+    ]
 
 
+@rule("reduce")
 def reduce_by(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A reduction by a function of the caller's, over dimensions that do not move."""
     count, gone = len(operands) // 2, equation.params["dimensions"]
-    reason = Cause.RUNS_ALONG(primitive=equation.primitive)
+    reason = Cause.OWN_REDUCTION()
     reduced = list(operands[:count])
     for dim in gone:
         reduced = [as_plain(ctx, v, dim, reason) for v in reduced]
@@ -68,12 +74,15 @@ def _without_uniform(value: Value, dim: int) -> Value:
     """Uniform factors of a dimension written out as plain ones."""
     for index, factor in enumerate(value.dims[dim]):
         if isinstance(factor, Uniform):
-            place, base = value.place(dim, index), value.base
-            if base is not None:
-                shape = (*base.shape[:place], factor.size, *base.shape[place + 1 :])
-                base = jnp.broadcast_to(base, shape)
-            value = replace_factor(value, place, Plain(factor.size), base)
+            value = _written_out(value, value.place(dim, index), factor.size)
     return value
+
+
+def _written_out(value: Value, place: int, size: int) -> Value:
+    def repeated(base):
+        return jnp.broadcast_to(base, (*base.shape[:place], size, *base.shape[place + 1 :]))
+
+    return replace_factor(value, place, Plain(size), repeated)
 
 
 def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int) -> Value:
@@ -102,13 +111,11 @@ def _windows_reducible(ctx: Context, equation: Equation, value: Value, dim: int)
 
 
 def _in_rounds(value: Value, dim: int, index: int, window: Window, m: int) -> Value:
-    """A window that goes around the torus several times as so many equal ones."""
-    place, base, row = value.place(dim, index), value.base, value.dims[dim]
-    if base is not None:
-        base = jnp.expand_dims(base, place)
+    """A window that goes around the torus several times, as several equal ones."""
+    place, row = value.place(dim, index), value.dims[dim]
     once = (Uniform(window.size // m), dataclasses.replace(window, size=m))
-    dims = (*value.dims[:dim], (*row[:index], *once, *row[index + 1 :]), *value.dims[dim + 1 :])
-    return value.with_base(base, dims=dims)
+    dims = value.dims_with(dim, (*row[:index], *once, *row[index + 1 :]))
+    return value.on_base(lambda base: jnp.expand_dims(base, place), dims=dims)
 
 
 def _can_be_partial(ctx: Context, equation: Equation, value: Value, window: Window) -> bool:
@@ -126,51 +133,37 @@ def _partially_reduced(value: Value, place: int, m: int) -> Value:
     """A window of one position: the sum of the program's window, at each place of the torus."""
     window = value.factors[place - value.n_axes]
     assert isinstance(window, Window)
-    base = value.base
-    if base is not None:
+
+    def box_filtered(base):
         base = periodic_slice(base, place, 0, m + window.size - 1)
         extents = [window.size if i == place else 1 for i in range(base.ndim)]
         zero = np.zeros((), base.dtype)
-        base = lax.reduce_window(base, zero, lax.add, extents, [1] * base.ndim, "VALID")
-    return replace_factor(value, place, dataclasses.replace(window, size=1), base)
+        return lax.reduce_window(base, zero, lax.add, extents, [1] * base.ndim, "VALID")
+
+    return replace_factor(value, place, dataclasses.replace(window, size=1), box_filtered)
 
 
+@rule("argmax argmin")
 def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The position of an extremum: it names a place, so the reduced dimension must not move."""
     (dim,) = equation.params["axes"]
     dim = int(dim)
-    value = _along(ctx, [operand], dim, Cause.EXTREMUM_POSITION())[0]
-    base, place = value.base, value.place(dim)
-    if base is not None:
-        if not value.dims[dim]:
-            base = jnp.expand_dims(base, place)
-        base = equation.primitive.bind(base, **(equation.params | {"axes": (place,)}))
-    dims = value.dims[:dim] + value.dims[dim + 1 :]
-    return [value.with_base(base, dims=dims)]
+    value = as_plain(ctx, operand, dim, Cause.EXTREMUM_POSITION()).storing(dim)
+    params = equation.params | {"axes": (value.place(dim),)}
+    dims = value.dims_with(dim)
+    return [value.on_base(lambda base: equation.primitive.bind(base, **params), dims=dims)]
 
 
+@rule("sort")
 def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """All positions of a torus have one order, wherever they start; else as running sums."""
     dim = int(equation.params["dimension"])
-    # Which of equal positions comes first depends on the shift, and with it the gradient.
-    if len(operands) == 1 and not ctx.differentiated:
-        operands = (_in_any_order(ctx, operands[0], dim),)
+    if len(operands) == 1:
+        operands = (in_any_order(ctx, operands[0], dim),)
     return along_dimension("dimension")(ctx, equation, *operands)
 
 
-def _in_any_order(ctx: Context, value: Value, dim: int) -> Value:
-    """The value with plain positions for windows of a dimension that show all of their torus."""
-    row = tuple(
-        Plain(f.size)
-        if isinstance(f, Window) and f.valid is None and f.size == positions(ctx.torus, value, f)
-        else f
-        for f in value.dims[dim]
-    )
-    if row == value.dims[dim] or any(isinstance(f, Window) for f in row):
-        return value
-    return value.with_base(value.base, dims=(*value.dims[:dim], row, *value.dims[dim + 1 :]))
-
-
+@rule("fft")
 def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A Fourier transform of the last dimensions, which must not move, for each of the others."""
     lengths = equation.params["fft_lengths"]
@@ -180,13 +173,15 @@ def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
         operand = as_plain(ctx, operand, dim, Cause.FOURIER())
     if ctx.differentiated:
         operand = without_unread(ctx, operand)
-    base = operand.base
-    if base is not None:
-        sizes = tuple(operand.shape[dim] for dim in kept)
-        base = jnp.reshape(base, base.shape[: operand.place(kept[0])] + sizes)
-        base = equation.primitive.bind(base, **equation.params)
+    first, sizes = operand.place(kept[0]), operand.shape[kept[0] :]
+
+    def transformed(base):
+        base = jnp.reshape(base, base.shape[:first] + sizes)
+        return equation.primitive.bind(base, **equation.params)
+
     rows = tuple((Plain(n),) for n in equation.out_avals[0].shape[kept[0] :])
-    return [normal(ctx, operand.with_base(base, dims=operand.dims[: kept[0]] + rows))]
+    dims = operand.dims[: kept[0]] + rows
+    return [normal(ctx, operand.on_base(transformed, dims=dims))]
 
 
 def along_dimension(name: str):
@@ -197,11 +192,12 @@ def along_dimension(name: str):
         others = [[d] * len(operands) for d in range(len(operands[0].dims)) if d != dim]
         values = align(ctx, operands, others)
         reason = Cause.RUNS_ALONG(primitive=str(equation.primitive))
-        values = align(ctx, _along(ctx, values, dim, reason), others)
+        values = align(ctx, [as_plain(ctx, v, dim, reason) for v in values], others)
+        values = [v.storing(dim) for v in values]
         results = None
         place = values[0].place(dim)
         if all(v.base is not None for v in values):
-            bases = [v.base if v.dims[dim] else jnp.expand_dims(v.base, place) for v in values]
+            bases = [v.base for v in values]
             shape = jnp.broadcast_shapes(*(b.shape for b in bases))
             results = equation.primitive.bind(
                 *(jnp.broadcast_to(b, shape) for b in bases),
@@ -227,5 +223,4 @@ def along_dimension(name: str):
     return rule
 
 
-def _along(ctx: Context, values: Sequence[Value], dim: int, reason: Reason) -> list[Value]:
-    return [as_plain(ctx, v, dim, reason) for v in values]
+rule("cumsum cumprod cummax cummin cumlogsumexp")(along_dimension("axis"))

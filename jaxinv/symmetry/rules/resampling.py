@@ -23,7 +23,7 @@ from jaxinv.symmetry.rules.per_position import still
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Value, Window
 
-# What is upsampled repeats its pattern after so many positions at most.
+# What is upsampled repeats its pattern after this many positions at most.
 LONGEST_PATTERN = 16
 
 
@@ -42,7 +42,7 @@ def longest_pattern(steps_after: Callable[[int], np.ndarray], size: int) -> Patt
 
     Args:
       steps_after: of a count, for each output but the last `count`, how much further on the output
-        so many later reads; 0 where it reads differently.
+        that many later reads; 0 where it reads differently.
       size: the number of outputs.
     """
     best: Pattern | None = None
@@ -93,9 +93,9 @@ def resampled(
         rate = window.rate * growth * pattern.count // pattern.step
         value = resample(ctx, value, axis, growth)
         kept = None if valid == (0, size) else valid
-        return replace_factor(value, value.place(dim), Window(axis, 0, size, rate, kept), None)
+        return replace_factor(value, value.place(dim), Window(axis, 0, size, rate, kept))
     value = as_plain(ctx, value, dim, reason)
-    return value.with_base(None, dims=(*value.dims[:dim], still(size), *value.dims[dim + 1 :]))
+    return value.with_base(None, dims=value.dims_with(dim, still(size)))
 
 
 def _longest_run(good: np.ndarray) -> tuple[int, int]:
@@ -124,7 +124,7 @@ class Band:
     near: np.ndarray
 
     def steps_after(self, count: int) -> np.ndarray:
-        """How much further on the output so many later reads, 0 where it reads differently."""
+        """How much further on the output that many later reads, 0 where it reads differently."""
         differ = np.abs(self.weights[:, count:] - self.weights[:, :-count]).max(0)
         return np.where(differ <= self.near[count:], self.first[count:] - self.first[:-count], 0)
 

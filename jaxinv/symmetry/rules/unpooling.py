@@ -7,11 +7,13 @@ from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.moves import Context, at_offset, common_period, resample
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.per_position import results_of, still
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Value
 
 
+@rule("select_and_scatter_add")
 def select_and_scatter_add(
     ctx: Context, equation: Equation, source: Value, operand: Value
 ) -> list[Value]:

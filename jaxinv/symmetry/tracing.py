@@ -1,6 +1,5 @@
-"""Walks a function's program with shapes alone, on the torus and on the line."""
+"""A function's program: what it computes, and which of its inputs are translated."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +8,9 @@ import jax
 import numpy as np
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments
-from jaxinv.declarations import declare_p
 from jaxinv.shifts import check_axes
 from jaxinv.symmetry.array_names import array_names, closure_names
-from jaxinv.symmetry.moves import Context, Findings
-from jaxinv.symmetry.program import Equation, Program, flatten
-from jaxinv.symmetry.reasons import Reason
-from jaxinv.symmetry.values import LINE_LENGTH, Torus, Value, constant, tracked_input
-from jaxinv.symmetry.walk import apply_rule, constants
+from jaxinv.symmetry.program import Program, flatten
 
 
 @dataclass(frozen=True)
@@ -112,78 +106,3 @@ def _translated(args, moved, axes):
             "an axis of one position has no shifts"
         )
     return dims, size
-
-
-@dataclass(frozen=True)
-class Record:
-    """One equation that an output depends on, with the states around it."""
-
-    equation: Equation
-    operands: tuple[Value, ...]
-    results: tuple[Value, ...]
-    notes: dict[int, list[Reason]]
-    expanded: bool
-
-
-@dataclass(frozen=True)
-class Walked:
-    """The walk over a program on one domain."""
-
-    torus: Torus
-    values: dict[int, Value]
-    records: tuple[Record, ...]
-    assumptions: tuple[str, ...] = ()
-
-
-def line_of(sizes: Sequence[int]) -> Torus:
-    """The infinite line."""
-    return Torus((LINE_LENGTH,) * len(sizes), (None,) * len(sizes), endless=True)
-
-
-def torus_of(sizes: Sequence[int]) -> Torus:
-    """The torus of all circular shifts."""
-    return Torus(tuple(sizes), (None,) * len(sizes))
-
-
-def walk(traced: Traced, torus: Torus, *, offsets: Sequence[int] | None = None) -> Walked:
-    """The state of every value of the program on a domain, and what each rule reported."""
-    program = traced.program
-    ctx = Context(torus, program, believes=True)
-    values = constants(ctx, program)
-    n_axes = len(torus.lengths)
-    for number, dims in zip(program.inputs, traced.dims, strict=True):
-        shape = program.avals[number].shape
-        if dims is None:
-            values[number] = constant(None, shape, n_axes, known=False)
-        else:
-            values[number] = tracked_input(None, shape, dims, offsets or (0,) * n_axes, torus)
-    records, assumptions = [], []
-    for equation in program.equations:
-        findings = Findings()
-        operands = tuple(values[i] for i in equation.ins)
-        results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
-        values |= dict(zip(equation.outs, results, strict=True))
-        records.append(
-            Record(equation, operands, tuple(results), findings.notes, findings.expanded)
-        )
-        believed = equation.primitive is declare_p and results[0] is not operands[1]
-        if believed and equation.params["assumption"]:
-            assumptions.append(equation.params["assumption"])
-    kept = _live(program, records)
-    return Walked(torus, values, tuple(kept), tuple(dict.fromkeys(assumptions)))
-
-
-def _live(program: Program, records: Sequence[Record]) -> list[Record]:
-    """The records that the outputs depend on; a declaration stands for what it replaces."""
-    needed = set(program.outputs)
-    kept = []
-    for record in reversed(records):
-        equation = record.equation
-        if needed.isdisjoint(equation.outs):
-            continue
-        kept.append(record)
-        if equation.primitive is declare_p and record.results[0] is not record.operands[1]:
-            needed.add(equation.ins[0])
-        else:
-            needed.update(equation.ins)
-    return kept[::-1]

@@ -1,0 +1,102 @@
+"""Look-ups that name each position of a dimension in turn: a dimension that they share, spelt out.
+
+`x[jnp.arange(n), index]` and `jnp.put_along_axis` give an index for every dimension. One that only
+counts says that the operand and the indices have this dimension in common, which is what batching
+dimensions of a gather or a scatter say.
+"""
+
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+from jax.extend.core import primitives
+
+_LOOKUPS = {
+    primitives.gather_p: ("start_index_map", "collapsed_slice_dims", "start_indices_batching_dims"),
+} | dict.fromkeys(
+    (
+        primitives.scatter_p,
+        primitives.scatter_add_p,
+        primitives.scatter_mul_p,
+        primitives.scatter_min_p,
+        primitives.scatter_max_p,
+    ),
+    ("scatter_dims_to_operand_dims", "inserted_window_dims", "scatter_indices_batching_dims"),
+)
+
+
+def with_batched_lookups(program) -> list[Any]:
+    """The equations of a program, with look-ups that batch what they can."""
+    numbers = itertools.count(max(program.avals, default=-1) + 1)
+    found = []
+    for equation in program.equations:
+        if equation.primitive in _LOOKUPS:
+            found += _batched(program, equation, numbers)
+        else:
+            found.append(equation)
+    return found
+
+
+def _batched(program, equation, numbers) -> list[Any]:
+    """A look-up that batches what it can, after the indices that are left."""
+    joined = program.producers.get(equation.ins[1])
+    last = len(equation.in_avals[1].shape) - 1
+    lone = (
+        joined is not None
+        and program.known_value(equation.ins[1]) is None  # Else it is read as what it is.
+        and joined.primitive is primitives.concatenate_p
+        and joined.params["dimension"] == last
+        and all(aval.shape[last] == 1 for aval in joined.in_avals)
+    )
+    if not lone:
+        return [equation]
+    named, single, batch = _LOOKUPS[equation.primitive]
+    dimensions = equation.params["dimension_numbers"]
+    dims = getattr(dimensions, named)
+    shape = equation.in_avals[0].shape
+    pairs = dict(zip(dimensions.operand_batching_dims, getattr(dimensions, batch), strict=True))
+    left = []
+    for number, dim in zip(joined.ins, dims, strict=True):
+        counts = None
+        if dim in getattr(dimensions, single):
+            counts = _counts_along(program.known_value(number), shape[dim])
+        if counts is None or counts in pairs.values():
+            left.append((number, dim))
+        else:
+            pairs[dim] = counts
+    if not 0 < len(left) < len(dims):
+        return [equation]
+    changed = {
+        named: tuple(dim for _, dim in left),
+        single: tuple(dim for dim in getattr(dimensions, single) if dim not in pairs),
+        "operand_batching_dims": tuple(sorted(pairs)),
+        batch: tuple(pairs[dim] for dim in sorted(pairs)),
+    }
+    index, aval = next(numbers), equation.in_avals[1]
+    program.avals[index] = aval.update(shape=(*aval.shape[:last], len(left)))
+    rest = dataclasses.replace(
+        joined,
+        ins=tuple(number for number, _ in left),
+        outs=(index,),
+        in_avals=joined.in_avals[: len(left)],
+        out_avals=(program.avals[index],),
+    )
+    lookup = dataclasses.replace(
+        equation,
+        params=equation.params | {"dimension_numbers": dimensions._replace(**changed)},
+        ins=(equation.ins[0], index, *equation.ins[2:]),
+        in_avals=(equation.in_avals[0], program.avals[index], *equation.in_avals[2:]),
+    )
+    return [rest, lookup]
+
+
+def _counts_along(known: np.ndarray | None, size: int) -> int | None:
+    """The dimension along which indices count the positions of a dimension, if they do that."""
+    if known is None:
+        return None
+    for dim, n in enumerate(known.shape[:-1]):
+        counted = np.arange(n).reshape([-1 if d == dim else 1 for d in range(known.ndim)])
+        if n == size > 1 and np.array_equal(known, np.broadcast_to(counted, known.shape)):
+            return dim
+    return None
