@@ -1,6 +1,7 @@
 """The arguments of a call, arrays and all else; options with one number per axis."""
 
 import dataclasses
+import math
 import operator
 from collections.abc import Callable, Sequence
 from numbers import Number
@@ -84,6 +85,25 @@ def check_callable(fun: Callable) -> None:
     """Raises ValueError if `fun` cannot be called."""
     if not callable(fun):
         raise ValueError(f"fun is a {type(fun).__name__}, which cannot be called; give a function")
+
+
+def check_key(key: Any) -> None:
+    """Raises ValueError unless `key` is one random key, of JAX's new kind or the old.
+
+    Example:
+      >>> check_key(0)
+      Traceback (most recent call last):
+      ValueError: key is a int; allowed is one key of jax.random.key
+    """
+    dtype: Any = getattr(key, "dtype", None)
+    shape = getattr(key, "shape", None)
+    if dtype == jnp.uint32:
+        one = shape == jax.random.key_data(jax.random.key(0)).shape
+    else:
+        one = shape == () and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not one:
+        of = f" of shape {shape}" if shape else ""
+        raise ValueError(f"key is a {type(key).__name__}{of}; allowed is one key of jax.random.key")
 
 
 def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
@@ -171,6 +191,23 @@ def per_axis(
         limits = f"from {least}" + ("" if most is None else f" to {most}")
         raise ValueError(f"{name} is {value!r}; allowed are whole numbers {limits}")
     return _one_each(entries, count, name)
+
+
+def number_or_nan(value: Any) -> float:
+    """A finite real number; NaN for anything else, so that no comparison with it holds.
+
+    Args:
+      value: anything.
+
+    Returns:
+      The number, or NaN; `True` and `False` are no numbers.
+
+    Example:
+      >>> [0 <= number_or_nan(value) <= 1 for value in (0.5, 2, "half", True)]
+      [True, False, False, False]
+    """
+    number = _finite(value)
+    return math.nan if number is None else number
 
 
 def real_number(value: Any, name: str) -> float:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree, Shaped
 
+from jaxinv.metrics.numbers import is_known
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shifts import check_axes, per_axis, translate
@@ -189,7 +190,12 @@ def _shifts(sizes: Sequence[int], shifts: Any, strides: Sequence[int]) -> ShiftS
         for t in chosen.listed or ():
             if any(step % s for step, s in zip(t, strides, strict=True)):
                 raise ValueError(f"shift {t} is no multiple of the stride {tuple(strides)}")
-        return chosen
+        # On the torus; what lies far beyond it has no place in an index.
+        listed = [
+            tuple(t if abs(t) < size else t % size for t, size in zip(shift, sizes, strict=True))
+            for shift in chosen.listed or ()
+        ]
+        return shift_set(sizes, shifts=listed)
     counts = [size // s for size, s in zip(sizes, strides, strict=True)]
     total = int(np.prod(counts))
     if total <= MOST_SHIFTS:
@@ -212,6 +218,11 @@ def _compare(fun, x, axes, chosen, rtol, atol, what, expected):
     with jax.default_matmul_precision("highest"):
         spacing = spacing_of(jax.make_jaxpr(fun)(x))
         at_shifts = every_shift(fun, axes=axes, shifts=(unshifted, *chosen.listed))(x)
+    if not is_known(*jax.tree.leaves(at_shifts)):
+        raise ValueError(
+            "the outputs are traced, and their values not known; call assertions outside of jit, "
+            "vmap and grad, or ask for method='proof'"
+        )
     base, moved = (jax.tree.map(lambda y, i=i: y[i], at_shifts) for i in (0, slice(1, None)))
     listed = (unshifted, *chosen.listed)
     images = _count_images(x, axes)

@@ -252,7 +252,10 @@ def subpixel_translate(
         leaf = jnp.asarray(leaf)
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             leaf = leaf.astype(float)
-        for axis, step in zip(check_axes(axes, leaf.ndim), steps, strict=True):
+        checked = check_axes(axes, leaf.ndim)
+        if leaf.size == 0:  # there is no spectrum of nothing
+            return leaf
+        for axis, step in zip(checked, steps, strict=True):
             leaf = move_axis(leaf, _within_a_turn(step, max(leaf.shape[axis], 1)), axis)
         return leaf
 

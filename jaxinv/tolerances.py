@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxinv.arguments import number_or_nan
 from jaxinv.symmetry.program import inner_jaxprs, open_jaxpr
 
 # Relative spacing of the significand with which a matrix product reads float32 operands, by the
@@ -71,7 +72,7 @@ def tolerance(dtype: DTypeLike, *, depth: int = 32) -> tuple[float, float]:
       Higham and Mary, "A new approach to probabilistic rounding error analysis" (2019),
       https://doi.org/10.1137/18M1226312: errors grow with the square root of their number.
     """
-    if not depth >= 1 or math.isinf(depth):
+    if not number_or_nan(depth) >= 1:
         raise ValueError(f"depth is {depth}; allowed are numbers from 1")
     dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.bool_):

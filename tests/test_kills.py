@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from jaxinv.evaluation.audit import Plan
+from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.report.cli import main
 from jaxinv.report.files import write_report
@@ -80,7 +80,7 @@ def test_the_study_killed_at_each_write(tmp_path):
     arms = tuple(arm for arm in ARMS if arm.name == "MLP")
 
     def run(folder):
-        plan = Plan(
+        plan = AuditPlan(
             options=SweepOptions(batch=4), directory=folder / "shards", layers=False, certify=False
         )
         config = StudyConfig(folder=folder, epochs=1, images=8, arms=arms, plan=plan)

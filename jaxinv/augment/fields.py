@@ -8,7 +8,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray, Real
 
-from jaxinv.arguments import as_inexact, per_axis, real_number
+from jaxinv.arguments import as_inexact, check_key, per_axis, real_number
 
 # Of the image: a Gaussian so wide moves all pixels alike.
 _SIGMAS = 10
@@ -110,6 +110,7 @@ def elastic_field(
       Simard, Steinkraus and Platt 2003, Best practices for convolutional neural networks applied
       to visual document analysis, https://doi.org/10.1109/ICDAR.2003.1227801, section 2.
     """
+    check_key(key)
     check_elastic(alpha=alpha, sigma=sigma)
     sizes = per_axis(shape, 2, "shape")
     widest = _SIGMAS * max(sizes)

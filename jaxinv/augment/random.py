@@ -13,17 +13,14 @@ import numpy as np
 from jaxtyping import Array, Num, PRNGKeyArray
 
 from jaxinv import shifts
-from jaxinv.arguments import check_callable, real_number, real_per_axis
+from jaxinv.arguments import check_callable, check_key, real_number, real_per_axis
 from jaxinv.augment.fields import affine_field, check_elastic, elastic_field, warp
 
 Images = Num[Array, "n h w c"]
 
 
 def _each(key: PRNGKeyArray, images: Images, distort: Callable[[PRNGKeyArray, Array], Array]):
-    dtype = getattr(key, "dtype", None)
-    legacy = dtype == jnp.uint32 and key.ndim == 1
-    if not legacy and (dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.ndim):
-        raise ValueError(f"key is a {type(key).__name__}; allowed is one key of jax.random.key")
+    check_key(key)
     return jax.vmap(distort)(jax.random.split(key, len(images)), images)
 
 
@@ -298,6 +295,7 @@ def compose(*distortions: Callable[[PRNGKeyArray, Images], Images]) -> Callable:
         check_callable(distort)
 
     def composed(key: PRNGKeyArray, images: Images) -> Images:
+        check_key(key)
         for index, distort in enumerate(distortions):
             images = distort(jax.random.fold_in(key, index), images)
         return images

@@ -24,7 +24,7 @@ def default_cache_dir() -> Path:
 def content_hash(arrays: Arrays) -> str:
     """SHA-256 (hexadecimal) of each image's bytes followed by its label as one byte, in order.
 
-    Examples:
+    Example:
       >>> import numpy as np
       >>> arrays = dict(images=np.zeros((1, 2, 2, 1), np.uint8), labels=np.zeros(1, np.int32))
       >>> content_hash(arrays)[:16]
@@ -36,15 +36,10 @@ def content_hash(arrays: Arrays) -> str:
 
 
 def cached(path: Path, read: Callable[[], Arrays]) -> Arrays:
-    """What `read()` returns, from `path` where it was stored before.
+    """The arrays that `read()` returns, from the `.npz` file `path` where they were stored before.
 
-    A file is written beside its place and moved there, so an interrupted run leaves none that is
-    half written; a damaged one is read anew. A folder that cannot be written costs a warning, not
-    the data.
-
-    Args:
-      path: an `.npz` file.
-      read: reads the arrays from their source.
+    The file is written whole or not at all; a damaged one is read anew from the source. A folder
+    that cannot be written costs a warning, not the data.
     """
     with contextlib.suppress(Exception):  # whatever is wrong with the file, its source is there
         return read_arrays(path)

@@ -9,6 +9,8 @@ import numpy as np
 import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
 
+from jaxinv.arguments import number_or_nan, per_axis
+
 
 class _WhenAsked:
     """A field that may be given as a function, which is called when the field is first read."""
@@ -40,12 +42,7 @@ class Dataset:
       num_classes: number of classes.
       mean: per channel, on the scale 0..1; see `channel_statistics`. That of the training split,
         whichever split this is; it may be given as a function, called when it is first read.
-      std: likewise.
-
-    Example:
-      >>> from jaxinv import data
-      >>> len(data.load("digits", split="test"))
-      500
+      std: standard deviation per channel, in the same form.
 
     Reference: the names and splits of https://www.tensorflow.org/datasets/catalog.
     """
@@ -65,26 +62,28 @@ class Dataset:
 def normalise(
     images: Num[np.ndarray | Array, "*n h w c"], *, mean: Sequence[float], std: Sequence[float]
 ) -> Float[np.ndarray | Array, "*n h w c"]:
-    """Put uint8 images on the scale a network is trained on: `(images / 255 - mean) / std`.
+    """Puts uint8 images on the scale a network is trained on: `(images / 255 - mean) / std`.
 
     Works on NumPy and on JAX arrays, inside `jit` as well.
 
     Args:
       images: (..., H, W, C), uint8 (or floats on the same scale, 0 to 255).
-      mean: one number a channel, on the scale 0..1; `Dataset.mean`.
-      std: one number a channel, on the scale 0..1; `Dataset.std`.
+      mean: one number per channel, on the scale 0..1; `Dataset.mean`.
+      std: one number per channel, on the scale 0..1; `Dataset.std`.
 
     Returns:
       float32, the shape of `images`.
 
     Raises:
-      ValueError: `mean` or `std` do not have one finite number a channel, or `std` has a zero.
+      ValueError: `mean` or `std` do not have one finite number per channel, or `std` has a zero.
 
-    Examples:
+    Example:
       >>> import numpy as np
       >>> normalise(np.full((1, 2, 2, 1), 255, np.uint8), mean=(0.5,), std=(0.25,)).ravel()
       array([2., 2., 2., 2.], dtype=float32)
     """
+    if np.iscomplexobj(images):
+        raise ValueError(f"images have dtype {images.dtype}; allowed are real numbers")
     check_scale(mean, std, channels=images.shape[-1])
     scale = 1 / (255 * np.asarray(std, np.float32))
     offset = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
@@ -92,23 +91,22 @@ def normalise(
 
 
 def check_scale(mean: Sequence[float], std: Sequence[float], *, channels: int) -> None:
-    """Refuse a scale that `normalise` cannot put images on.
+    """Refuses a scale that `normalise` cannot put images on.
 
     Raises:
-      ValueError: not one finite number a channel each, or a deviation that is not positive.
-
-    Examples:
-      >>> check_scale((0.0,), (0.0,), channels=1)
-      Traceback (most recent call last):
-      ValueError: mean (0.0,) and std (0.0,) must be finite, and std positive.
+      ValueError: not one finite number per channel each, or a deviation that is not positive.
     """
-    if len(mean) != channels or len(std) != channels:
+    given = [len(row) if np.ndim(row) == 1 else repr(row) for row in (mean, std)]
+    if given != [channels, channels]:
         raise ValueError(
             f"mean and std need one number for each of the {channels} channels, "
-            f"got {len(mean)} and {len(std)}."
+            f"got {given[0]} and {given[1]}"
         )
-    if not (np.isfinite([*mean, *std]).all() and np.min(std) > 0):
-        raise ValueError(f"mean {mean} and std {std} must be finite, and std positive.")
+    numbers = np.array(list(map(number_or_nan, (*mean, *std))), np.float32)
+    smallest = numbers[channels:].min()
+    # In float32 its inverse has to be a number as well.
+    if not (np.isfinite(numbers).all() and smallest > np.finfo(np.float32).tiny):
+        raise ValueError(f"mean {mean} and std {std} must be finite, and std positive")
 
 
 def channel_statistics(
@@ -119,15 +117,9 @@ def channel_statistics(
     Where the background is black (the median pixel of the outermost rows and columns is 0, as for
     handwritten digits) the mean is 0 and the deviation is taken about 0. Black then stays 0, so
     zero padding and a shift that fills with zeros continue the background instead of drawing an
-    edge, and an experiment on translation sees the shift alone.
+    edge, and an experiment on translation sees the shift alone. The deviation is at least 1/255.
 
-    Args:
-      images: the training split, (N, H, W, C).
-
-    Returns:
-      `(mean, std)`, a number a channel each; `std` is at least 1/255.
-
-    Examples:
+    Example:
       >>> import numpy as np
       >>> channel_statistics(np.array([[[[0], [0]], [[0], [255]]]], np.uint8))
       ((0.0,), (0.5,))
@@ -149,32 +141,28 @@ def channel_statistics(
 
 
 def split_slice(split: str) -> tuple[str, str | None, str | None]:
-    """Take `"train[:10%]"` apart into `("train", None, "10%")`.
+    """Takes `"train[:10%]"` apart into `("train", None, "10%")`.
 
     Raises:
       ValueError: `split` is not a name with an optional slice of counts or percents.
-
-    Examples:
-      >>> split_slice("train[5000:]")
-      ('train', '5000', None)
     """
-    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", str(split))
     if match is None:
         raise ValueError(
             f"split {split!r} is not a name such as 'train' with an optional slice such as "
-            "'train[:5000]' or 'train[90%:]'."
+            "'train[:5000]' or 'train[90%:]'"
         )
     name, start, stop = match.groups()
     for text in (start, stop):
         if text is not None and text.endswith("%") and abs(int(text[:-1])) > 100:
-            raise ValueError(f"split {split!r} has {text}; allowed are percents up to 100.")
+            raise ValueError(f"split {split!r} has {text}; allowed are percents up to 100")
     return name, start, stop
 
 
 def slice_bounds(start: str | None, stop: str | None, *, size: int) -> slice:
     """The slice that `start:stop`, counts or percents of `size`, selects.
 
-    Examples:
+    Example:
       >>> slice_bounds("90%", None, size=50)
       slice(45, 50, None)
     """
@@ -191,25 +179,26 @@ def slice_bounds(start: str | None, stop: str | None, *, size: int) -> slice:
 def place_on_canvas(
     images: UInt8[np.ndarray, "n h w c"], size: int
 ) -> UInt8[np.ndarray, "n s s c"]:
-    """Centre images on a black `size` x `size` canvas (an odd row or column goes to the end).
+    """Centres images on a black `size` x `size` canvas (an odd row or column goes to the end).
 
     Raises:
       ValueError: the images are larger than the canvas, or the canvases than the memory.
 
-    Examples:
+    Example:
       >>> import numpy as np
       >>> place_on_canvas(np.ones((1, 1, 1, 1), np.uint8), 2)[0, :, :, 0]
       array([[1, 0],
              [0, 0]], dtype=uint8)
     """
+    (size,) = per_axis(size, 1, "canvas")
     height, width = images.shape[1:3]
     if max(height, width) > size:
-        raise ValueError(f"images of {height}x{width} do not fit on a canvas of {size}x{size}.")
+        raise ValueError(f"images of {height}x{width} do not fit on a canvas of {size}x{size}")
     need, room = len(images) * size * size * images.shape[3], psutil.virtual_memory().available
     if need > room:
         raise ValueError(
             f"{len(images):,} images on a canvas of {size}x{size} take {need / 2**30:,.1f} GiB, "
-            f"and {room / 2**30:.1f} GiB are free."
+            f"and {room / 2**30:.1f} GiB are free"
         )
     margins = [((size - n) // 2, size - n - (size - n) // 2) for n in (height, width)]
     return np.pad(images, ((0, 0), *margins, (0, 0)))

@@ -14,31 +14,21 @@ SPLITS = ("train", "test")
 
 
 def read_digits(split: str) -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndarray, " n"]]:
-    """Read real 8x8 digits, enlarged to 16x16 in the middle of 32x32: 8 pixels free on each side.
+    """Reads real 8x8 digits, enlarged to 16x16 in the middle of 32x32: 8 pixels free on each side.
 
     Enlarged bicubically by Pillow from the 17 grey levels of the original. 1,297 images to train
-    on and 500 to test on.
-
-    Args:
-      split: `"train"` or `"test"`.
-
-    Returns:
-      images (N, 32, 32, 1) and labels (N,), not to be written to: they are kept for the next call.
+    on ("train") and 500 to test on ("test"). The arrays are kept for the next call and cannot be
+    written to.
 
     Raises:
       ValueError: another split.
 
-    References:
+    Reference:
       E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, 1998,
       https://doi.org/10.24432/C50P49.
-
-    Examples:
-      >>> images, labels = read_digits("test")
-      >>> images.shape, labels.shape
-      ((500, 32, 32, 1), (500,))
     """
     if split not in SPLITS:
-        raise ValueError(f"data set 'digits' has no split {split!r}; it has {', '.join(SPLITS)}.")
+        raise ValueError(f"data set 'digits' has no split {split!r}; it has {', '.join(SPLITS)}")
     images, labels = _enlarged()
     part = slice(-TEST_SIZE) if split == "train" else slice(-TEST_SIZE, None)
     return images[part], labels[part]

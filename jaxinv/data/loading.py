@@ -28,7 +28,7 @@ def load(
     manual_dir: str | os.PathLike | None = None,
     canvas: int | None = None,
 ) -> Dataset:
-    """Load one split of an image-classification data set into memory.
+    """Loads one split of an image-classification data set into memory.
 
     `"digits"`, real handwritten digits that come with scikit-learn, 16x16 in the middle of 32x32,
     is always there. Any other name is one of TensorFlow Datasets, read without TensorFlow from a
@@ -39,12 +39,12 @@ def load(
     Args:
       name: `"digits"` or a name of https://www.tensorflow.org/datasets/catalog.
       split: a split with an optional slice, `"test"`, `"train[:5000]"`, `"train[90%:]"`; `"test"`
-        stands for the one split besides `"train"` where that has another name.
+        means the one split besides `"train"` where that has another name.
       data_dir: folder of prepared TFDS data sets; TFDS's own default if None.
       cache_dir: folder of the cache; by default `$JAXINV_CACHE`, else `~/.cache/jaxinv`.
       manual_dir: folder with the original files of a data set of the MNIST family, used instead
         of downloading them.
-      canvas: centre the images on a black square of so many pixels a side (Simard's networks take
+      canvas: centre the images on a black square of this side, in pixels (Simard's networks take
         MNIST's 28x28 on 29).
 
     Returns:
@@ -55,7 +55,7 @@ def load(
       ValueError: unknown name or split; not prepared and not to be prepared here; damaged; not
         images of one size with a class label each; images larger than `canvas`; an empty slice.
 
-    Examples:
+    Example:
       >>> digits = load(split="test")
       >>> digits.images.shape, digits.images.dtype, digits.num_classes
       ((500, 32, 32, 1), dtype('uint8'), 10)
@@ -87,11 +87,11 @@ def load(
         scale = functools.cache(lambda: _scale(builder, scaled, folder))
         mean, std = (lambda: scale()[0]), (lambda: scale()[1])
     if not len(labels):
-        raise ValueError(f"split {split!r} of data set {name!r} is empty.")
+        raise ValueError(f"split {split!r} of data set {name!r} is empty")
     if not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
             f"data set {name!r} has labels from {labels.min()} to {labels.max()}; with "
-            f"{num_classes} classes they must be in 0 to {num_classes - 1}."
+            f"{num_classes} classes they must be in 0 to {num_classes - 1}"
         )
     if canvas is not None:
         images = place_on_canvas(images, canvas)
@@ -118,7 +118,7 @@ def _scale(builder: Any, split: str, folder: Path) -> list[tuple[float, ...]]:
     """Mean and deviation of the channels of a whole split."""
     size = tfds_reader.split_size(builder, split)
     if not size:
-        raise ValueError(f"split {split!r} of data set {builder.name!r} is empty.")
+        raise ValueError(f"split {split!r} of data set {builder.name!r} is empty")
 
     def read() -> cache.Arrays:
         images, _ = _read(builder, split, slice(0, size), folder)

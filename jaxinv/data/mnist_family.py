@@ -36,7 +36,7 @@ _PARTS = {
 
 
 def replace_generators(builder: Any, manual_dir: Path | None) -> None:
-    """Make `builder.download_and_prepare` of this family work without TensorFlow, in place.
+    """Makes `builder.download_and_prepare` of this family work without TensorFlow, in place.
 
     Args:
       builder: the TFDS builder of a data set of `FAMILY`.
@@ -65,18 +65,18 @@ def replace_generators(builder: Any, manual_dir: Path | None) -> None:
 
 
 def idx(packed: bytes) -> np.ndarray:
-    """Read an array of uint8 from a gzipped idx file.
+    """Reads an array of uint8 from a gzipped idx file.
 
     Raises:
       ValueError: not an idx file of unsigned bytes.
 
-    Examples:
+    Example:
       >>> idx(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 7])))
       array([5, 7], dtype=uint8)
     """
     raw = gzip.decompress(packed)
     if raw[:3] != b"\x00\x00\x08":
-        raise ValueError("not an idx file of unsigned bytes.")
+        raise ValueError("not an idx file of unsigned bytes")
     rank = raw[3]
     shape = np.frombuffer(raw, ">u4", count=rank, offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
@@ -90,10 +90,10 @@ def _from_folder(builder: Any, folder: Path) -> dict[str, bytes]:
     for name in (name for names in _PARTS.values() for name in names):
         path = folder / name
         if not path.is_file():
-            raise ValueError(f"manual_dir {folder} has no {name}.")
+            raise ValueError(f"manual_dir {folder} has no {name}")
         sources[name] = path.read_bytes()
         if hashlib.sha256(sources[name]).hexdigest() != registered[name]:
-            raise ValueError(f"{path} is not the file TFDS registers for {builder.name!r}.")
+            raise ValueError(f"{path} is not the file TFDS registers for {builder.name!r}")
     return sources
 
 

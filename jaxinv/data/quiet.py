@@ -1,4 +1,4 @@
-"""Libraries that log what is said better, or not worth saying, here."""
+"""Silence for libraries that log what this package reports itself."""
 
 import contextlib
 from collections.abc import Iterator

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxinv.command_line import first_line
 from jaxinv.data import cache, mnist_family, network
 from jaxinv.data.quiet import quiet
 
@@ -18,11 +19,11 @@ _BATCH = 256
 
 
 def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | None) -> Any:
-    """The TFDS builder of a data set that is prepared on disk, after preparing it if need be.
+    """The TFDS builder of a data set on disk, which is prepared first where it is not yet.
 
     Args:
       name: as TFDS spells it, `"mnist"`, `"emnist/balanced"`, `"cifar10"`, ...
-      data_dir: where prepared data sets lie; TFDS's default (`~/tensorflow_datasets`) if None.
+      data_dir: the folder of prepared data sets; TFDS's default (`~/tensorflow_datasets`) if None.
       manual_dir: the original files of a data set of the MNIST family, instead of a download.
 
     Raises:
@@ -33,7 +34,7 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
     tfds.disable_progress_bar()
     where = {} if data_dir is None else {"data_dir": data_dir}
     if data_dir is not None and not data_dir.is_dir() and manual_dir is None:
-        raise ValueError(f"data_dir {data_dir} is not a folder.")
+        raise ValueError(f"data_dir {data_dir} is not a folder")
     said = io.StringIO()
     # Of libraries that are not installed TFDS prints a box beside raising an error.
     with quiet(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -48,10 +49,10 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
             raise ValueError(
                 f"unknown data set {name!r}; allowed are 'digits' and the names of "
                 "https://www.tensorflow.org/datasets/catalog, such as 'mnist', 'fashion_mnist', "
-                "'cifar10'."
+                "'cifar10'"
             ) from None
         except Exception as error:  # a wrong name or version, or damaged files: any kind of error
-            first = re.sub(r'^Failed to construct dataset .*?\}": ', "", _first_line(error))
+            first = re.sub(r'^Failed to construct dataset .*?\}": ', "", first_line(error))
             folder = "TFDS's own folder" if data_dir is None else data_dir
             raise ValueError(f"data set {name!r} in {folder} cannot be opened: {first}") from None
     with quiet():
@@ -63,7 +64,7 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
     missing = f"data set {builder.name!r} is not prepared under {builder.data_path}"
     ways = (
         "give --data-dir, a folder where TFDS has prepared it, "
-        "or use 'digits', which needs neither a network nor preparing."
+        "or use 'digits', which needs neither a network nor preparing"
     )
     family = builder.name in mnist_family.FAMILY
     if not family and importlib.util.find_spec("tensorflow") is None:
@@ -76,7 +77,7 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
         if urls and not network.reachable(urls[0]):
             raise ValueError(f"{missing}, and {urls[0]} does not answer; {ways}")
     elif not manual_dir.is_dir():
-        raise ValueError(f"manual_dir {manual_dir} is not a folder.")
+        raise ValueError(f"manual_dir {manual_dir} is not a folder")
     if family:
         mnist_family.replace_generators(builder, manual_dir)
     try:
@@ -87,18 +88,18 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
         raise
     except Exception as error:  # a download can fail in many ways, and all mean the same here
         raise ValueError(
-            f"{missing}, and preparing it failed: {_first_line(error)}; {ways}"
+            f"{missing}, and preparing it failed: {first_line(error)}; {ways}"
         ) from error
 
 
 def split_called(name: str, builder: Any) -> str:
-    """The split that `"test"` stands for: with no such split, the only one besides `"train"`."""
+    """The split that `"test"` means: with no such split, the only one besides `"train"`."""
     others = [split for split in builder.info.splits if split != "train"]
     return others[0] if name == "test" and len(others) == 1 else name
 
 
 def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arrays:
-    """Decode a split: images (N, H, W, C) uint8 and labels (N,) int32.
+    """Decodes a split: images (N, H, W, C) uint8 and labels (N,) int32.
 
     Args:
       builder: of a prepared data set.
@@ -120,7 +121,7 @@ def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arr
             raise ValueError(
                 f"data set {builder.name!r} under {builder.data_path} is not stored as "
                 "array_record, the format that is read without TensorFlow; prepare it with "
-                "file_format='array_record'."
+                "file_format='array_record'"
             ) from None
         except Exception as error:  # whatever is wrong with the files of others
             raise _damaged(builder, error) from error
@@ -133,7 +134,7 @@ def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arr
                     f"what lies under {builder.data_path} is not {builder.name!r}: its content "
                     "differs from the published files (TFDS writes MNIST under the name of "
                     "Fashion-MNIST when both are extracted in one folder); delete that folder and "
-                    "prepare it again."
+                    "prepare it again"
                 )
     return arrays
 
@@ -151,23 +152,23 @@ def split_size(builder: Any, split: str) -> int:
     except (KeyError, TypeError, AttributeError):
         one_each = False
     if not one_each:
-        raise ValueError(f"data set {builder.name!r} is not one of images with a class label each.")
+        raise ValueError(f"data set {builder.name!r} is not one of images with a class label each")
     if None in image.shape:
-        raise ValueError(f"data set {builder.name!r} has images of differing sizes.")
+        raise ValueError(f"data set {builder.name!r} has images of differing sizes")
     if image.np_dtype != np.uint8:
         raise ValueError(
-            f"data set {builder.name!r} has images of {np.dtype(image.np_dtype)}; allowed is uint8."
+            f"data set {builder.name!r} has images of {np.dtype(image.np_dtype)}; allowed is uint8"
         )
     if split not in builder.info.splits:
         raise ValueError(
             f"data set {builder.name!r} has no split {split!r}; "
-            f"it has {', '.join(builder.info.splits) or 'none'}."
+            f"it has {', '.join(builder.info.splits) or 'none'}"
         )
     return builder.info.splits[split].num_examples
 
 
 def _check_counts(split: Any) -> None:
-    """Compare what the description says of a split's files with what they hold."""
+    """Compares what the description says of a split's files with what they hold."""
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
     for path, declared in zip(split.filepaths, split.shard_lengths, strict=True):
@@ -198,23 +199,13 @@ def _decode(builder: Any, source: Any, rows: range) -> cache.Arrays:
 
 def _damaged(builder: Any, error: Exception) -> ValueError:
     return ValueError(
-        f"data set {builder.name!r} under {builder.data_path} is damaged: {_first_line(error)}; "
-        "delete that folder and prepare it again."
+        f"data set {builder.name!r} under {builder.data_path} is damaged: {first_line(error)}; "
+        "delete that folder and prepare it again"
     )
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
-
-
 def cache_name(builder: Any, split: str) -> str:
-    """A file name for one prepared split: by name, and by a digest of what is prepared there.
-
-    Args:
-      builder: of a prepared data set.
-      split: its name, or that of something made of it.
-    """
+    """A file name for a split, or for what is made of it, with a digest of what is prepared."""
     digest = hashlib.sha256(str(Path(builder.data_path).resolve()).encode())
     for file in sorted(Path(builder.data_path).iterdir()):
         digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())

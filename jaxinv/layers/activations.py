@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxinv.layers.lowpass import filtered_nonlinearity
 from jaxinv.layers.options import check_options
-from jaxinv.layers.spatial import naming
+from jaxinv.layers.spatial import in_one_float, naming
 
 POINTWISE: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
@@ -72,6 +72,7 @@ def polynomial(
         raise ValueError(
             f"coefficients have shape {coefficients.shape}; needed is (degree + 1, {x.shape[-1]})"
         )
+    x, coefficients = in_one_float(x, coefficients)
     y = jnp.broadcast_to(coefficients[-1], x.shape)
     for a in coefficients[-2::-1]:
         y = y * x + a

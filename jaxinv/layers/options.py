@@ -21,7 +21,7 @@ _PER_AXIS = int | Sequence[int]
 _FROM_ZERO = frozenset({"blocks", "depth", "downsamplings"})
 # Options of which not every number of their type has a meaning.
 _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "dropout": (lambda share: 0 <= share < 1, "numbers from 0 to below 1"),
+    "dropout": (lambda share: bool(0 <= np.float32(share) < 1), "numbers from 0 to below 1"),
     "temperature": (lambda value: bool(np.float32(value) > 0), "values above 0, and finite"),
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 from scipy import stats
 
-from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.arguments import as_inexact, check_key, number_or_nan, whole_number
 from jaxinv.metrics.numbers import is_known
 
 # Numbers of the resamples that are held at a time.
@@ -47,7 +47,7 @@ def wilson_interval(successes: int, total: int, *, confidence: float = 0.95) -> 
     """
     _check_confidence(confidence)
     count, images = whole_number(successes, "successes", least=0), whole_number(total, "total")
-    if count > images:
+    if not count <= images <= np.iinfo(np.int64).max:
         raise ValueError(
             f"{count} of {images} is no proportion; allowed are 0 to all of some images"
         )
@@ -122,12 +122,8 @@ def bootstrap_interval(
 
 
 def _generator(key):
-    try:
-        return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    except TypeError:
-        raise ValueError(
-            f"key is a {type(key).__name__}; allowed is a random key, as of jax.random.key(0)"
-        ) from None
+    check_key(key)
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
 
 
 class PairedTest(NamedTuple):
@@ -197,5 +193,5 @@ def mcnemar(first: Bool[Array, " n"], second: Bool[Array, " n"]) -> PairedTest:
 
 
 def _check_confidence(confidence):
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; allowed are numbers between 0 and 1")
+    if not 0 < number_or_nan(confidence) < 1:
+        raise ValueError(f"confidence is {confidence!r}; allowed are numbers between 0 and 1")

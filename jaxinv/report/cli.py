@@ -89,6 +89,8 @@ def parse(argv: Sequence[str]) -> Arguments:
       SystemExit: after --help.
     """
     arguments = read_options(Arguments, argv, config=(tyro.conf.UseAppendAction,))
+    if sum(word.partition("=")[0] == "--apply" for word in argv) > 1:
+        raise ValueError("apply is given twice; allowed is one network, beside checkpoints")
     for name, (low, high) in BOUNDS.items():
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:

@@ -112,6 +112,10 @@ def parse(argv: Sequence[str]) -> Arguments:
     )
     _check_needs(arguments.config, argv)
     if chosen_options := _shared_options(arguments):
+        given = arguments.config.model_options
+        twice = sorted(chosen_options.keys() & given.keys())
+        if twice and given != config.model_options:
+            raise ValueError(f"model option {twice[0]!r} is given twice")
         options = {**arguments.config.model_options, **chosen_options}
         config = dataclasses.replace(arguments.config, model_options=options)
         arguments = dataclasses.replace(arguments, config=config)

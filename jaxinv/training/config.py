@@ -26,12 +26,12 @@ CHANGEABLE = frozenset(
 
 
 def parse_options(words: list[str]) -> dict[str, Any]:
-    """Read `["head=gap", "dense=800,"]` as `{"head": "gap", "dense": (800,)}`.
+    """Reads `["head=gap", "dense=800,"]` as `{"head": "gap", "dense": (800,)}`.
 
     Raises:
       ValueError: a word is not `name=value`.
 
-    Examples:
+    Example:
       >>> parse_options(["head=gap", "dense=800,", "local=True"])
       {'head': 'gap', 'dense': (800,), 'local': True}
     """
@@ -39,7 +39,9 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name.isidentifier():
-            raise ValueError(f"model option {word!r} is not of the form name=value.")
+            raise ValueError(f"model option {word!r} is not of the form name=value")
+        if name in options:
+            raise ValueError(f"model option {name!r} is given twice")
         try:
             options[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
@@ -73,31 +75,26 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     parts = get_args(hint)
     if get_origin(hint) is Literal:
         if value not in parts:
-            raise ValueError(f"{name} is {value!r}; allowed are {', '.join(parts)}.")
+            raise ValueError(f"{name} is {value!r}; allowed are {', '.join(parts)}")
         return value
     if value is None and type(None) in parts:
         return None
     kind = next(kind for kind in (get_origin(hint), *parts, hint) if kind in _KINDS)
     accepted, convert, allowed = _KINDS[kind]
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{name} is {value!r}; allowed are {allowed}.")
+        raise ValueError(f"{name} is {value!r}; allowed are {allowed}")
     try:
         value = convert(value)
     except OverflowError:
         value = math.inf
     if kind is float and not abs(value) <= _LARGEST_FLOAT:
-        raise ValueError(f"{name} is {value}; it must be finite, in float32.")
+        raise ValueError(f"{name} is {value}; it must be finite, in float32")
     return value
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """A training run. The same configuration and seed give the same parameters, bit for bit.
-
-    Example:
-      >>> from jaxinv import training
-      >>> training.TrainConfig(model="mlp", epochs=3).model
-      'mlp'
 
     Reference: the settings of published runs are in `PRESETS`, such as Simard, Steinkraus and
     Platt (2003), https://doi.org/10.1109/ICDAR.2003.1227801.
@@ -118,7 +115,7 @@ class TrainConfig:
     most accurate on them. With none it is the one of the lowest training loss: the test split
     never chooses."""
     canvas: int | None = None
-    """Centre the images on a black square of so many pixels a side."""
+    """Centre the images on a black square of this side, in pixels."""
 
     model: str = "lenet"
     """Network, by its name in jaxinv.models."""
@@ -136,7 +133,7 @@ class TrainConfig:
     subpixel: bool = False
     """Translate by fractions of a pixel."""
     rotation: float = 15.0
-    """Affine: rotation up to so many degrees either way."""
+    """Affine: largest rotation in degrees, either way."""
     scaling: float = 0.15
     """Affine: each axis is scaled by a factor within 1 -+ this."""
     shear: float = 0.15
@@ -180,13 +177,13 @@ class TrainConfig:
     batch_size: int = 64
     """Images a step, over all devices and accumulated parts."""
     accumulate: int = 1
-    """Split each batch into so many parts, one after the other, to save memory."""
+    """Parts that each batch is split into, one after the other, to save memory."""
     precision: Precision = "float32"
     """bfloat16 computes the network in it; parameters, optimiser and loss stay float32."""
     seed: int = 0
     """Seed of initial weights, order of images, distortions and dropout."""
     seeds: int = 1
-    """Train so many networks at once, with seeds seed, seed + 1, ..."""
+    """Networks that are trained at once, with seeds seed, seed + 1, ..."""
 
     eval_every: int = 1
     """Epochs between evaluations on the test split, with checkpoints; the last epoch has both."""
@@ -217,20 +214,20 @@ class TrainConfig:
             "seed", lambda value: 0 <= value <= _LARGEST_SEED, f"must be in 0 to {_LARGEST_SEED}"
         )
         if self.seed + self.seeds - 1 > _LARGEST_SEED:
-            raise ValueError(f"seed {self.seed} and those after it exceed {_LARGEST_SEED}.")
+            raise ValueError(f"seed {self.seed} and those after it exceed {_LARGEST_SEED}")
         if self.batch_size % self.accumulate:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be split into {self.accumulate} equal parts."
+                f"batch_size {self.batch_size} cannot be split into {self.accumulate} equal parts"
             )
         if self.max_shift is None and self.fill != "wrap":
-            raise ValueError("max_shift None means every circular shift and needs fill 'wrap'.")
+            raise ValueError("max_shift None means every circular shift and needs fill 'wrap'")
         given: Any = self.max_shift
         limits = check_max_shift(given, mode=self.fill, subpixel=self.subpixel)
         if limits is not None:
             object.__setattr__(self, "max_shift", limits if np.ndim(given) else limits[0])
         if self.epochs and self.warmup_epochs > self.epochs:
             raise ValueError(
-                f"warmup_epochs is {self.warmup_epochs}; it must be at most epochs, {self.epochs}."
+                f"warmup_epochs is {self.warmup_epochs}; it must be at most epochs, {self.epochs}"
             )
 
     def _check(self, name: str, holds: Callable[[Any], bool], what: str) -> None:
@@ -238,7 +235,7 @@ class TrainConfig:
         # As the run will see it: 1e-50 is zero there, and 1 - 1e-9 is one.
         seen = np.float32(value) if isinstance(value, float) else value
         if value is not None and not holds(seen):
-            raise ValueError(f"{name} is {value}; it {what}.")
+            raise ValueError(f"{name} is {value}; it {what}")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON can hold them."""
@@ -253,7 +250,7 @@ class TrainConfig:
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
-            raise ValueError(f"unknown settings of a training run: {', '.join(unknown)}.")
+            raise ValueError(f"unknown settings of a training run: {', '.join(unknown)}")
         return cls(**_tuples(fields))
 
 

@@ -238,7 +238,9 @@ class _Run:
 
     def _means(self) -> Record:
         sums = jax.device_get(self.state.sums)
-        count = np.maximum(sums["count"], 1)
+        count = sums["count"]
+        if not np.all(count):
+            return {}  # a run of no epochs
         return {
             "train_loss": (sums["loss"] / count).tolist(),
             "train_accuracy": (sums["correct"] / count).tolist(),
@@ -283,7 +285,7 @@ class _Run:
             self.recorder.add(record)
         if not looked:
             return
-        score = -float(np.mean(record["train_loss"]))
+        score = -float(np.mean(record.get("train_loss", np.finfo(np.float32).max)))
         if self.config.holdout:
             score = float(np.mean(record["holdout_accuracy"]))
         if score > self.best["score"]:
@@ -291,7 +293,7 @@ class _Run:
 
     def _save_if_best(self) -> None:
         # After the last checkpoint, so that none is newer.
-        if self.step and self.best["step"] == self.step:
+        if np.isfinite(self.best["score"]) and self.best["step"] == self.step:
             self._save("best")
 
     def _save(self, which: str) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxinv.arguments import as_inexact
+from jaxinv.arguments import as_inexact, number_or_nan
 from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.predictions import check_labels
 from jaxinv.orbit import OrbitMode, orbit, shift_set
@@ -48,8 +48,8 @@ def cross_entropy(
         raise ValueError(f"logits have shape {logits.shape}; allowed is (..., classes)")
     if jnp.iscomplexobj(logits):
         raise ValueError(f"logits have dtype {logits.dtype}; allowed are real numbers")
-    if is_known(label_smoothing) and not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing is {label_smoothing}; allowed are numbers from 0 to 1")
+    if is_known(label_smoothing) and not 0 <= number_or_nan(label_smoothing) <= 1:
+        raise ValueError(f"label_smoothing is {label_smoothing!r}; allowed are numbers from 0 to 1")
     count = logits.shape[-1]
     labels = check_labels(labels, logits.shape[:-1], classes=count)
     targets = jax.nn.one_hot(labels, count, dtype=logits.dtype)
@@ -81,7 +81,12 @@ class Objective:
         Returns:
           losses (N,), correct (N,), and `extra`, averaged over the orbit. Losses and correct are
           NaN where a logit is not finite.
+
+        Raises:
+          ValueError: there are no images.
         """
+        if not len(images):
+            raise ValueError("there are no images")
         if self.at == "orbit":
             # Without sharing, the backward pass repeats the forward pass of each chunk instead of
             # keeping the activations of all shifts.

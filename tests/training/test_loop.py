@@ -180,6 +180,19 @@ def test_a_stopped_run_resumed_to_end_where_it_stopped_is_looked_at(tmp_path, sm
     assert [json.loads(line)["step"] for line in lines] == [3]
 
 
+def test_a_run_of_no_epochs_has_no_figures_of_training(tmp_path, small):
+    result = training.train_and_evaluate(small(epochs=0), tmp_path, show=False)
+    assert result.metrics["test_accuracy"] >= 0
+    assert "train_loss" not in result.metrics
+    assert "train_accuracy" not in result.metrics
+    for which in ("best", "last"):
+        chex.assert_trees_all_equal(
+            training.load_checkpoint(tmp_path, which=which).variables, result.variables
+        )
+    again = training.train_and_evaluate(small(epochs=1), tmp_path, resume=True, show=False)
+    assert training.load_checkpoint(tmp_path, which="best").step == again.step == 3
+
+
 def test_results_without_their_configuration_are_not_overwritten(tmp_path, small):
     training.train_and_evaluate(small(epochs=1), tmp_path, show=False)
     (tmp_path / "config.json").unlink()

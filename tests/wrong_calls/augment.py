@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import augment
-from tests.wrong_calls.given import INF, KEY, NAN, flat, row, x
+from tests.wrong_calls.given import INF, KEY, NAN, NO_KEYS, flat, row, x
 
 HALF = np.array([0.0, 0.5], np.float32).reshape(2, 1, 1)
 
@@ -145,6 +145,18 @@ REFUSED = {
         lambda: augment.affine_field((0, 8), jnp.eye(2), jnp.zeros(2)),
         "shape is (0, 8); allowed are sizes from 1",
     ),
+    **{
+        f"{name} with {what} as key": (
+            lambda call=call, key=key: call(key),
+            f"{called}; allowed is one key of jax.random.key",
+        )
+        for what, (key, called) in NO_KEYS.items()
+        for name, call in (
+            ("augment.flip", lambda key: augment.flip(key, x())),
+            ("augment.elastic_field", lambda key: augment.elastic_field(key, (8, 8))),
+            ("augment.compose", lambda key: augment.compose(augment.flip)(key, x())),
+        )
+    },
 }
 
 ANSWERED = {

@@ -29,3 +29,13 @@ def row(*values, dtype=jnp.uint8):
 
 def flat(y):
     return np.asarray(y, np.float64).ravel()
+
+
+# What is no key, and what an error calls it.
+NO_KEYS = {
+    "a seed": (3, "key is a int"),
+    "two keys": (jax.random.split(KEY, 2), "of shape (2,)"),
+    "half a key": (np.zeros(1, np.uint32), "of shape (1,)"),
+    "an image": (IMAGES, "of shape (2, 8, 8, 1)"),
+    "nothing": (None, "key is a NoneType"),
+}

@@ -365,6 +365,10 @@ ANSWERED = {
         lambda: flat(layers.alias_free_norm(jnp.full((1, 9, 1), 3e38, jnp.float32) * SIGNS)),
         np.tile([1.0, -1], 9),
     ),
+    "polynomial of int8 with int8": (
+        lambda: flat(layers.polynomial(row(100, dtype=jnp.int8), jnp.full((3, 1), 3, jnp.int8))),
+        np.array([30303.0]),
+    ),
     "convolve of uint8 with uint8": (
         lambda: flat(layers.convolve(row(200), jnp.full((1, 1, 1), 7, jnp.uint8))),
         np.array([1400.0]),

@@ -315,7 +315,7 @@ _STATISTICS = {
     ),
     "bootstrap_interval, a number as key": (
         lambda: metrics.bootstrap_interval(3, np.ones(3)),
-        "allowed is a random key",
+        "key is a int; allowed is one key of jax.random.key",
     ),
     "bootstrap_interval while tracing": (
         lambda: jax.jit(lambda v: metrics.bootstrap_interval(KEY, v))(np.ones(3)),
@@ -343,7 +343,25 @@ _STATISTICS = {
     ),
 }
 
-REFUSED = {**_DISTANCES, **_CLASSES, **_STATISTICS}
+_INTERVALS = {
+    **{
+        f"wilson_interval, confidence {share!r}": (
+            lambda share=share: metrics.wilson_interval(1, 4, confidence=share),
+            f"confidence is {share!r}; allowed are numbers between 0 and 1",
+        )
+        for share in ("0.9", None, True, 1j, 1)
+    },
+    "wilson_interval of a truth value": (
+        lambda: metrics.wilson_interval(True, 4),
+        "successes is True; allowed are whole numbers from 0",
+    ),
+    "wilson_interval of more images than can be counted": (
+        lambda: metrics.wilson_interval(1, 10**30),
+        "is no proportion",
+    ),
+}
+
+REFUSED = {**_DISTANCES, **_CLASSES, **_STATISTICS, **_INTERVALS}
 
 ANSWERED = {
     "relative_error of two zero arrays": (

@@ -6,7 +6,7 @@ import numpy as np
 from jaxinv.metrics import protocols
 from jaxinv.metrics.protocols import Sample
 from jaxinv.orbit import shift_set
-from tests.wrong_calls.given import IMAGES, KEY, NAN, TWO, net, same
+from tests.wrong_calls.given import IMAGES, KEY, NAN, NO_KEYS, TWO, net, same
 
 LOGITS = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)  # shifts, images, classes
 LABELS = np.array([0, 1, 3])
@@ -101,6 +101,23 @@ REFUSED = {
         lambda: protocols.transformation_grid(steps=(5, 0, 3)),
         "three whole ones from 1",
     ),
+    "transformation_grid in words": (
+        lambda: protocols.transformation_grid(limits=(3, 3, "a quarter")),
+        "allowed are three finite numbers",
+    ),
+    "transformation_grid of one limit": (
+        lambda: protocols.transformation_grid(limits=3),
+        "allowed are three finite numbers",
+    ),
+    "worst_of within NaN": (
+        lambda: protocols.worst_of(KEY, net, IMAGES, TWO, limits=(3, 3, NAN)),
+        "allowed are three finite numbers",
+    ),
+    "eq_t up to a word": (lambda: protocols.eq_t(same, IMAGES, largest="half"), "within 0 and 1"),
+    "decibels below a peak in words": (
+        lambda: protocols.decibels(0.1, peak="two"),
+        "peak is 'two'; allowed are positive numbers",
+    ),
     "transformation_grid without end": (
         lambda: protocols.transformation_grid(limits=(3, 3, float("inf"))),
         "allowed are three finite numbers",
@@ -165,6 +182,25 @@ REFUSED = {
         lambda: protocols.lanczos_translate(IMAGES, (1.0,)),
         "one number per axis",
     ),
+    **{
+        f"{name} with {what} as key": (
+            lambda call=call, key=key: call(key),
+            f"{called}; allowed is one key of jax.random.key",
+        )
+        for what, (key, called) in NO_KEYS.items()
+        for name, call in (
+            (
+                "one_pixel_change",
+                lambda key: protocols.one_pixel_change(net, IMAGES, size=4, sample=Sample(key)),
+            ),
+            (
+                "circular_consistency",
+                lambda key: protocols.circular_consistency(net, IMAGES, sample=Sample(key)),
+            ),
+            ("worst_of", lambda key: protocols.worst_of(key, net, IMAGES, TWO)),
+            ("eq_t", lambda key: protocols.eq_t(same, IMAGES, sample=Sample(key))),
+        )
+    },
 }
 
 ANSWERED = {

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxinv
@@ -88,6 +89,10 @@ REFUSED = {
 }
 
 ANSWERED = {
+    "subpixel_translate of images without rows": (
+        lambda: jaxinv.subpixel_translate(jnp.ones((1, 0, 2, 1)), (0.5, 0.5)),
+        np.ones((1, 0, 2, 1)),
+    ),
     "subpixel_translate by many turns": (
         lambda: flat(jaxinv.subpixel_translate(row(1, 0, 0, 0), (10**9 + 1,), axes=(1,))),
         np.array([0.0, 1, 0, 0]),

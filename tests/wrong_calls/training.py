@@ -34,6 +34,23 @@ REFUSED = {
         lambda: training.cross_entropy(np.zeros((1, 3)), np.array([1]), label_smoothing=10),
         "label_smoothing is 10; allowed are numbers from 0 to 1",
     ),
+    **{
+        f"cross_entropy, smoothing of {share!r}": (
+            lambda share=share: training.cross_entropy(
+                np.zeros((1, 3)), np.array([1]), label_smoothing=share
+            ),
+            f"label_smoothing is {share!r}; allowed are numbers from 0 to 1",
+        )
+        for share in ("a tenth", None, NAN, True, 1j)
+    },
+    "orbit_loss of no images": (
+        lambda: training.orbit_loss(net, IMAGES[:0], TWO[:0], max_shift=1),
+        "there are no images",
+    ),
+    "worst_shift_loss of no images": (
+        lambda: training.worst_shift_loss(net, IMAGES[:0], TWO[:0], max_shift=1),
+        "there are no images",
+    ),
     "orbit_loss, one label of two": (
         lambda: training.orbit_loss(net, IMAGES, TWO[:1], max_shift=1),
         "one for each of the 2 images",

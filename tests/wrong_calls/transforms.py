@@ -1,5 +1,6 @@
 """Bad calls of the assertions, `certify`, `orbit` and `symmetrize`."""
 
+import jax
 import jax.numpy as jnp
 
 import jaxinv
@@ -41,6 +42,14 @@ _ASSERTIONS = {
     "a shift between strides": (
         lambda: invariant(stride=2, shifts=[(1, 0)]),
         "no multiple of the stride",
+    ),
+    "traced images": (
+        lambda: jax.jit(lambda x: equivariant(x=x))(IMAGES),
+        "call assertions outside of jit, vmap and grad, or ask for method='proof'",
+    ),
+    "traced images, mapped": (
+        lambda: jax.vmap(lambda x: invariant(x=x))(IMAGES[:, None]),
+        "call assertions outside of jit, vmap and grad",
     ),
     "an axis that is not there": (lambda: invariant(axes=(1, 7)), "axis 7"),
     "a scalar output": (lambda: equivariant(jnp.sum), "an output is a scalar"),
@@ -127,6 +136,10 @@ FAILED = {
         lambda: equivariant(lambda x: x.at[0, 0].set(NAN), shifts=[(1, 0)]),
         "is not finite for 1 of 2 images",
     ),
+    "a pixel reader far around the torus": (
+        lambda: invariant(shifts=[(10**12 * 8 + 1, -(10**20) * 8)]),
+        "output differs most at shift (1, 0)",
+    ),
     "a pixel reader": (
         lambda: invariant(shifts=[(0, 1)]),
         "not translation invariant",
@@ -138,5 +151,10 @@ FAILED = {
 }
 
 ANSWERED = {
+    "a proof of what is traced": (
+        lambda: jax.jit(lambda x: equivariant(x=x, method="proof"))(IMAGES),
+        None,
+    ),
+    "shifts far around the torus": (lambda: equivariant(shifts=[(10**12, -(10**30))]), None),
     "tolerance of whole numbers": (lambda: jaxinv.tolerance("uint8"), (0.0, 0.0)),
 }

@@ -173,6 +173,7 @@ ROWS = [
     ("--params weights.npz", "nothing to evaluate: give a checkpoint"),
     ("--checkpoint unfinished --params weights.npz", "params belongs to apply"),
     # The user's own network.
+    (f"{A}mean {A}columns", "apply is given twice; allowed is one network"),
     ("--apply ''", "it has the form package.module:function"),
     ("--apply wrong_networks", "it has the form package.module:function"),
     ("--apply wrong_networks:", "it has the form package.module:function"),

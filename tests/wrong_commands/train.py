@@ -137,6 +137,8 @@ ROWS = [
     # networks
     ("--model nope", "model is 'nope'; allowed are mlp"),
     ("--model-options colour=1", "has no option 'colour'; allowed are"),
+    ("--model-options head=gap head=flatten", "model option 'head' is given twice"),
+    ("--head gap --model-options head=flatten", "model option 'head' is given twice"),
     ("--model-options colour", "model option 'colour' is not of the form name=value"),
     ("--model-options dense=-5,", "dense is (-5,); allowed are sequences of whole numbers from 1"),
     ("--model-options dense=abc", "dense is 'abc'; allowed are sequences of whole numbers from 1"),
@@ -154,7 +156,7 @@ ROWS = [
     ("--model-options num_classes=3", "model option 'num_classes' is not for a run to choose"),
     *(
         (f"--model-options dropout={share}", "allowed are numbers from 0 to below 1")
-        for share in ("2", "1.0", "-0.5", "1e999", "True", "half")
+        for share in ("2", "1.0", "0.9999999999", "-0.5", "1e999", "True", "half")
     ),
     ("--model vit_small --model-options heads=0", "heads is 0; allowed are whole numbers from 1"),
     ("--model vit_small --model-options heads=5", "heads is 5; allowed are divisors of the 384"),

@@ -13,7 +13,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from jaxinv.arguments import whole_number
+from jaxinv.arguments import check_key, number_or_nan, whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
 from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
@@ -132,8 +132,9 @@ def transformation_grid(
     Reference:
       Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779.
     """
-    three = len(limits) == len(steps) == 3
-    if not three or not np.isfinite(limits).all() or min(per_axis(steps, 3, "steps")) < 1:
+    three = np.shape(limits) == np.shape(steps) == (3,)
+    finite = three and np.isfinite(list(map(number_or_nan, limits))).all()
+    if not finite or min(per_axis(steps, 3, "steps")) < 1:
         raise ValueError(
             f"limits are {limits} and steps {steps}; allowed are three finite numbers, and three "
             "whole ones from 1"
@@ -276,8 +277,8 @@ def worst_of(
       Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779: worst-of-10.
     """
     tries, repeats = whole_number(tries, "tries"), whole_number(repeats, "repeats")
-    if len(limits) != 3:
-        raise ValueError(f"limits are {limits}; allowed are three numbers")
+    if np.shape(limits) != (3,) or not np.isfinite(list(map(number_or_nan, limits))).all():
+        raise ValueError(f"limits are {limits}; allowed are three finite numbers")
     images = jnp.asarray(images)
     check_labels(labels, images.shape[:1])
     most = jnp.asarray(limits, float)
@@ -293,6 +294,7 @@ def worst_of(
             drawn = rows[jax.random.randint(one, (images.shape[0],), 0, rows.shape[0])]
         return predicted_classes(fun(jax.vmap(transform)(images, drawn)))
 
+    check_key(key)
     keys = jax.random.split(key, (repeats, tries))
     predictions = jax.lax.map(attempt, keys.reshape(-1)).reshape(repeats, tries, -1)
     return mean_of_samples(jax.vmap(lambda tried: worst_case_accuracy(tried, labels))(predictions))

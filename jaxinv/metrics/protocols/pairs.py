@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.arguments import as_inexact, check_key, whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
 from jaxinv.shifts import check_axes, per_axis
@@ -40,6 +40,7 @@ class Sample(NamedTuple):
 
     def keys(self) -> PRNGKeyArray:
         """One key for each draw."""
+        check_key(self.key)
         return jax.random.split(self.key, whole_number(self.draws, "draws"))
 
 
@@ -149,6 +150,7 @@ def sampled_consistency(
         seen = jnp.stack([predict(first), predict(second)])
         return nan_if_undefined(jnp.mean(seen[0] == seen[1], dtype=float), seen)
 
+    check_key(key)
     return mean_of_samples(lax.map(agreement, jax.random.split(key, pairs)))
 
 

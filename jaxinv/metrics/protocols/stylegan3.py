@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact, whole_number
+from jaxinv.arguments import as_inexact, check_key, number_or_nan, whole_number
 from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
@@ -44,8 +44,8 @@ def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[
     Reference:
       Karras et al. (2021), equation 3, https://arxiv.org/abs/2106.12423.
     """
-    if is_known(peak) and not 0 < peak < np.inf:
-        raise ValueError(f"peak is {peak}; allowed are positive numbers")
+    if is_known(peak) and not number_or_nan(peak) > 0:
+        raise ValueError(f"peak is {peak!r}; allowed are positive numbers")
     error = as_inexact(squared_error, "squared_error")
     level = 20 * jnp.log10(peak) - 10 * jnp.log10(error)
     return jnp.where(jnp.isfinite(error), level, jnp.nan)
@@ -259,6 +259,7 @@ def _squared_error(moved, expected, mask):
 def _drawn(sample, largest, sizes):
     most = largest * jnp.array(sizes, float)
     shape = (whole_number(sample.draws, "draws"), len(sizes))
+    check_key(sample.key)
     return jax.random.uniform(sample.key, shape, minval=-most, maxval=most)
 
 
@@ -278,7 +279,7 @@ def _output(fun, images, stride, axes):
 def _sizes(images, axes, stride, largest):
     dims = check_axes(axes, jnp.ndim(images), "images")
     (stride,) = per_axis(stride, 1, "stride")
-    if stride < 1 or not 0 < largest < 1:
+    if stride < 1 or not 0 < number_or_nan(largest) < 1:
         raise ValueError(f"stride {stride} must be at least 1, largest {largest} within 0 and 1")
     return [jnp.shape(images)[d] for d in dims]
 
