@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import primitives
 
-from jaxinv.borders.operations import OPERATIONS, Wanted, at_same_positions
+from jaxinv.borders.operations import Operation, Wanted, at_same_positions
 from jaxinv.borders.pieces import NotABox
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.rules.pointwise import pointwise
@@ -88,4 +88,4 @@ def _evaluated(program: Program, arrays: Sequence, shape: Sequence[int]) -> list
     return [env[i] for i in program.outputs]
 
 
-OPERATIONS[primitives.custom_jvp_call_p] = _custom_jvp
+OPERATIONS: dict[Any, Operation] = {primitives.custom_jvp_call_p: _custom_jvp}

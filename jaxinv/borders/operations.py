@@ -70,7 +70,6 @@ class Wanted:
 
 
 Operation = Callable[[Wanted], Any]
-OPERATIONS: dict[Any, Operation] = {p: None for p in ()}
 
 
 def _pointwise(wanted: Wanted) -> Any:
@@ -79,6 +78,7 @@ def _pointwise(wanted: Wanted) -> Any:
 
 
 def at_same_positions(wanted: Wanted, operand: Pieces) -> Any:
+    """The box of an operand that has the result's shape, single positions in its place, or none."""
     shape = wanted.layout.shape
     if operand.shape == shape:
         return operand.read(wanted.layout.sizes, wanted.box)
@@ -94,7 +94,9 @@ def at_same_positions(wanted: Wanted, operand: Pieces) -> Any:
 
 def _broadcast(wanted: Wanted) -> Any:
     (operand,), params = wanted.operands, wanted.params
-    sizes, box, goes_to = [], [], []
+    sizes: list[int] = []
+    box: list[Range] = []
+    goes_to: list[int] = []
     for dim, to in enumerate(params["broadcast_dimensions"]):
         first = sum(len(row) for row in wanted.layout.dims[:to])
         if operand.shape[dim] == wanted.layout.shape[to]:
@@ -119,9 +121,7 @@ def _transpose(wanted: Wanted) -> Any:
     rows = [wanted.factors(order.index(dim)) for dim in range(len(order))]
     array = wanted.operands[0].read(*map(_chained, zip(*rows, strict=True)))
     starts = np.cumsum([0, *(len(own) for own, _ in rows)])
-    return lax.transpose(
-        array, [int(starts[d]) + i for d in order for i in range(len(rows[d][0]))]
-    )
+    return lax.transpose(array, [int(starts[d]) + i for d in order for i in range(len(rows[d][0]))])
 
 
 def _chained(rows) -> list:
@@ -322,7 +322,9 @@ def along(name: str) -> Operation:
     return operation
 
 
-OPERATIONS = {primitive: _pointwise for primitive, rule in RULES.items() if rule is pointwise}
+OPERATIONS: dict[Any, Operation] = {
+    primitive: _pointwise for primitive, rule in RULES.items() if rule is pointwise
+}
 OPERATIONS |= {
     primitives.broadcast_in_dim_p: _broadcast,
     primitives.concatenate_p: _concatenate,

@@ -164,9 +164,7 @@ def _sliced(array, box: Sequence[Range]) -> Any:
     return lax.slice(array, [start for start, _ in box], [stop for _, stop in box])
 
 
-def as_factors(
-    sizes: Sequence[int], box: Sequence[Range], to: Sequence[int]
-) -> tuple[Range, ...]:
+def as_factors(sizes: Sequence[int], box: Sequence[Range], to: Sequence[int]) -> tuple[Range, ...]:
     """A box along some factors as one along others with the same positions in the same order.
 
     Example:
@@ -209,8 +207,9 @@ def _folded(row: Sequence[tuple[int, Range]]) -> Range:
 
 def _unfolded(positions: Range, sizes: Sequence[int]) -> list[Range]:
     """The opposite."""
-    (start, stop), found = positions, []
-    for at, n in enumerate(sizes):
+    start, stop = positions
+    found: list[Range] = []
+    for at in range(len(sizes)):
         inner = math.prod(sizes[at + 1 :])
         if start % inner == 0 and stop % inner == 0:
             return [*found, (start // inner, stop // inner), *((0, m) for m in sizes[at + 1 :])]

@@ -7,21 +7,19 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import primitives
 
-from jaxinv.borders import calls, sums  # noqa: F401  (they name their operations)
-from jaxinv.borders.operations import OPERATIONS, Wanted
-from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of, uncut
+from jaxinv.borders import calls, operations, sums
+from jaxinv.borders.operations import Operation, Wanted
+from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of
 from jaxinv.symmetry.analysis import Traced
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.values import Value
 
+OPERATIONS = operations.OPERATIONS | sums.OPERATIONS | calls.OPERATIONS
 _NUMBERED = re.compile(r"equation=(\d+)")
 
 
-def on_pieces(
-    traced: Traced, line: dict[int, Value], *, end: int, differentiated: bool
-) -> Traced:
+def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiated: bool) -> Traced:
     """The program with every map cut at the ends of its interior.
 
     Args:
@@ -85,13 +83,14 @@ def _in_pieces(
         return None
 
 
-def _result(wanted: Wanted, operation) -> Any:
+def _result(wanted: Wanted, operation: Operation) -> Pieces:
     aval, layout = wanted.equation.out_avals[wanted.out], wanted.layout
     parts = {}
     for index, box in layout.boxes():
         piece = dataclasses.replace(wanted, box=box)
         parts[index] = operation(piece)
-        assert np.shape(parts[index]) == tuple(piece.shape) and parts[index].dtype == aval.dtype
+        assert np.shape(parts[index]) == tuple(piece.shape)
+        assert parts[index].dtype == aval.dtype
     return Pieces(layout, parts)
 
 

@@ -37,7 +37,7 @@ def pays_until(traced: Traced, line: Walked, torus: Torus, count: int) -> int:
 
 def _determining(record: Record) -> tuple[Value, ...]:
     """What an equation is as often computed for: its result, or the pieces that it sums over."""
-    if record.equation.primitive in sums.SUMS:
+    if record.equation.primitive in sums.OPERATIONS:
         return (*record.results, *record.operands)
     return record.results
 

@@ -16,6 +16,7 @@ from jaxinv.symmetry.moves import Context, program_shaped, reader
 from jaxinv.symmetry.values import Value, constant, is_broken, tracked_input
 from jaxinv.symmetry.walk import apply_rule, constants
 
+
 def evaluate(
     plan: Plan,
     arrays: Sequence[jax.Array],
