@@ -111,8 +111,12 @@ def _broadcast(wanted: Wanted) -> Any:
 
 def _reshape(wanted: Wanted) -> Any:
     """The same positions in the same order."""
-    if wanted.params.get("dimensions") is not None:
+    if wanted.params["dimensions"] is not None:
         raise NotABox
+    return _regrouped(wanted)
+
+
+def _regrouped(wanted: Wanted) -> Any:
     return wanted.operands[0].read(wanted.layout.sizes, wanted.box)
 
 
@@ -198,6 +202,8 @@ def _pad(wanted: Wanted) -> Any:
     for outputs, size, (low, high, interior) in rows:
         geometry = Geometry(1, 1, int(low), int(high), 1, int(interior) + 1)
         read, ends = _reach(outputs, size, geometry)
+        if min(ends) < 0:
+            return lax.broadcast(fill.whole(), wanted.shape)
         box.append(read)
         config.append((*ends, int(interior)))
     return reshaped(_padded(operand.read(operand.shape, box), fill.whole(), config), wanted.shape)
@@ -344,7 +350,7 @@ OPERATIONS |= {
     primitives.rev_p: _reverse,
     primitives.slice_p: _slice,
     primitives.sort_p: along("dimension"),
-    primitives.squeeze_p: _reshape,
+    primitives.squeeze_p: _regrouped,
     primitives.transpose_p: _transpose,
     lax.split_p: _split,
 }

@@ -121,8 +121,10 @@ class Pieces:
         Raises:
           NotABox: if these positions are no box in the array's own factors.
         """
-        own = as_factors(sizes, box, self.layout.sizes)
-        array = self._gathered(own, ())
+        if not self.layout.is_cut:
+            (array,) = self.parts.values()
+            return _sliced(reshaped(array, sizes), box)
+        array = self._gathered(as_factors(sizes, box, self.layout.sizes), ())
         return reshaped(array, [stop - start for start, stop in box])
 
     def whole(self) -> Any:

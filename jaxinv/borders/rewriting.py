@@ -12,6 +12,7 @@ from jaxinv.borders import calls, operations, sums
 from jaxinv.borders.operations import Operation, Wanted
 from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of
 from jaxinv.symmetry.analysis import Traced
+from jaxinv.symmetry.known import has_numbers
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.values import Value
 
@@ -42,8 +43,8 @@ def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiate
         for index, equation in enumerate(program.equations):
             with jax.named_scope(f"equation={index}"):
                 operands = [values[i] for i in equation.ins]
-                made = None
-                if index < end and joined.isdisjoint(equation.ins):
+                made = _nothing(equation)
+                if made is None and index < end and joined.isdisjoint(equation.ins):
                     made = _in_pieces(program, equation, operands, layouts, differentiated)
                 if made is None:
                     made = equation.bind(*map(_whole, operands))
@@ -58,6 +59,13 @@ def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiate
     return dataclasses.replace(traced, program=cut)
 
 
+def _nothing(equation: Equation) -> list[Any] | None:
+    """The results of an operation that makes no positions at all; what padding by 0 leaves."""
+    if any(aval.size or not has_numbers(aval) for aval in equation.out_avals):
+        return None
+    return [np.zeros(aval.shape, aval.dtype) for aval in equation.out_avals]
+
+
 def _in_pieces(
     program: Program,
     equation: Equation,
@@ -70,8 +78,7 @@ def _in_pieces(
     if not any(isinstance(v, Pieces) for v in operands) and not any(row.is_cut for row in rows):
         return None
     operation = OPERATIONS.get(equation.primitive)
-    avals = (*equation.in_avals, *equation.out_avals)
-    if operation is None or equation.whole is not None or any(0 in a.shape for a in avals):
+    if operation is None or equation.whole is not None:
         return None
     given = [v if isinstance(v, Pieces) else in_one_piece(v) for v in operands]
     try:

@@ -2,13 +2,21 @@
 
 import math
 
+import numpy as np
+
 from jaxinv.borders import sums
+from jaxinv.borders.pieces import layout_of
 from jaxinv.symmetry.analysis import Record, Traced, Walked
 from jaxinv.symmetry.cost import flops
+from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.values import LINE_LENGTH, Torus, Value
 
 # A piece is gathered from others, and many small operations are slower than a large one.
 _OVERHEAD = 1.25
+# Joining the pieces of a map at a shift is as slow as so many operations a position.
+_JOINED = 10
+# Many pieces take long to compile: they are joined as soon as that costs no more than this.
+_TOLERANCE = 1.05
 
 
 def pays_until(traced: Traced, line: Walked, torus: Torus, count: int) -> int:
@@ -23,16 +31,36 @@ def pays_until(traced: Traced, line: Walked, torus: Torus, count: int) -> int:
     Returns:
       0 if cutting saves nothing.
     """
+    equations = traced.program.equations
     records = {id(record.equation): record for record in line.records}
-    # What cutting up to an equation costs beyond running all of them at each shift.
-    balance = [0.0]
-    for equation in traced.program.equations:
-        cost = 0.0
+    # What each equation costs in pieces, and whole at each shift.
+    cut, whole = np.zeros(len(equations)), np.zeros(len(equations))
+    for at, equation in enumerate(equations):
         if record := records.get(id(equation)):
+            whole[at] = count * flops(equation)
             copies = min(_copies(torus, value) for value in _determining(record))
-            cost = flops(equation) * (_OVERHEAD * copies - count)
-        balance.append(balance[-1] + cost)
-    return min(range(len(balance)), key=lambda k: (balance[k], k))
+            cut[at] = _OVERHEAD * copies * flops(equation)
+    joined = count * _JOINED * _pieces_alive(traced.program, line)
+    totals = np.concatenate([[0], np.cumsum(cut)]) + joined
+    totals += np.concatenate([np.cumsum(whole[::-1])[::-1], [0]])
+    return int(np.flatnonzero(totals <= _TOLERANCE * totals.min())[0])
+
+
+def _pieces_alive(program: Program, line: Walked) -> np.ndarray:
+    """Positions of all maps in pieces that are read after so many equations."""
+    equations = program.equations
+    last = {number: len(equations) for number in program.outputs}
+    for at, equation in reversed(list(enumerate(equations))):
+        for number in equation.ins:
+            last.setdefault(number, at)
+    changes = np.zeros(len(equations) + 2)
+    for at, equation in enumerate(equations):
+        for number in equation.outs:
+            if number in last and layout_of(line.values[number]).is_cut:
+                size = program.avals[number].size
+                changes[at + 1] += size
+                changes[last[number] + 1] -= size
+    return np.cumsum(changes)[:-1]
 
 
 def _determining(record: Record) -> tuple[Value, ...]:
