@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 # Of the free memory, what a value held for all shifts may take.
 _SHARE_OF_MEMORY = 0.25
 # Pieces are many small operations: they have to save so much of the counted work.
-_LEAST_SAVED = 0.2
+LEAST_SAVED = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ def best_plan(traced: Traced, asked: Asked) -> Plan:
     if cut is None:
         return best
     pieces = _cheapest([asked.plan(cut, plan.embedding) for plan in plans], asked)
-    if pieces.cost(asked.chosen.count) > (1 - _LEAST_SAVED) * best.cost(asked.chosen.count):
+    if pieces.cost(asked.chosen.count) > (1 - LEAST_SAVED) * best.cost(asked.chosen.count):
         return best
     return dataclasses.replace(pieces, single_cost=best.single_cost)
 
