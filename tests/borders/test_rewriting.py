@@ -9,7 +9,7 @@ from jax import lax
 from jaxinv.borders.rewriting import on_pieces
 from jaxinv.symmetry.analysis import line_of, trace, walk
 from tests.borders.rewritten import assert_equal, in_pieces, run, shapes
-from tests.symmetry import judged, programs, reference
+from tests.symmetry import bordered, judged, reference
 
 COUNT, CHUNK = 60, 20
 
@@ -34,7 +34,7 @@ def test_random_programs(start, differentiated):
     wrong, cut = [], 0
     with jax.enable_x64(True):
         for seed in range(start, start + CHUNK):
-            program = programs.bordered(seed)
+            program = bordered.seeded(seed)
             fun, more = rewritten(program, differentiated)
             cut += more > 0
             mine, truth = reference.run(fun, program.x), reference.run(program.fun, program.x)

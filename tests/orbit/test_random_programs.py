@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.symmetry import judged, programs
+from tests.symmetry import bordered, judged, programs
 from tests.symmetry.domains import Domain
 from tests.symmetry.materials import GENERIC, TIED
 from tests.symmetry.programs import Program
@@ -60,7 +60,7 @@ def test_orbits_and_gradients_with_borders_cut(start):
     wrong = []
     with jax.enable_x64(True):
         for seed in range(start, min(BORDERED, start + CHUNK)):
-            program = programs.bordered(seed)
+            program = bordered.seeded(seed)
             found = judged.wrong_values(program, seed, cut=True)
             if not found and seed % GRADIENT == 0:
                 found = judged.wrong_gradient(program, seed, cut=True)

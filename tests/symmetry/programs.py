@@ -10,14 +10,12 @@ the hypothesis strategy `programs()` draw from the same class.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.symmetry import steps_windows
 from tests.symmetry.domains import Domain, draw_domain
 from tests.symmetry.drawing import Draw, HypothesisDraw, SeededDraw
 from tests.symmetry.materials import ORDINARY, WITH_RARE, Material
@@ -114,12 +112,6 @@ def seeded(seed: int) -> Program:
     """The program of this seed; call it with 64-bit types enabled."""
     with np.errstate(all="ignore"):
         return build(SeededDraw(seed))
-
-
-def bordered(seed: int) -> Program:
-    """The program of this seed with zeros, edges and mirror images in place of circular padding."""
-    with mock.patch.object(steps_windows, "PADDINGS", steps_windows.BORDERED):
-        return seeded(seed)
 
 
 @st.composite

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from tests.symmetry import judged, programs
+from tests.symmetry import bordered, judged, programs
 from tests.symmetry.programs import Program
 
 CHECKS: dict[str, Callable[..., object]] = {
@@ -85,23 +85,23 @@ def first_coarse_step(program: Program) -> str:
     return "another output"
 
 
-def findings(seed: int, *, compiled: int = 0, bordered: bool = False) -> Iterator[dict]:
+def findings(seed: int, *, compiled: int = 0, cut: bool = False) -> Iterator[dict]:
     """What one program shows: at most one finding of each check, and whether it is coarse."""
-    program = programs.bordered(seed) if bordered else programs.seeded(seed)
+    program = bordered.seeded(seed) if cut else programs.seeded(seed)
     for check in CHECKS:
         if check == "wrong when compiled" and (not compiled or seed % compiled):
             continue
-        found = verdict(check, program, seed, cut=bordered)
+        found = verdict(check, program, seed, cut=cut)
         if found is None:
             continue
         kind, text = found
 
         def fails(part, check=check, kind=kind):
-            again = verdict(check, part, seed, cut=bordered)
+            again = verdict(check, part, seed, cut=cut)
             return again is not None and again[0] == kind
 
         part = smallest(program, fails)
-        text = (verdict(check, part, seed, cut=bordered) or found)[1]
+        text = (verdict(check, part, seed, cut=cut) or found)[1]
         yield {"kind": kind, "text": text, "program": str(part)}
     if program.material.exact:  # its weights hold zeros, and what they hide is a symmetry
         return
@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> int:
         for seed in seeds:
             if seed in rows:
                 continue
-            rows[seed] = list(findings(seed, compiled=options.compiled, bordered=options.bordered))
+            rows[seed] = list(findings(seed, compiled=options.compiled, cut=options.bordered))
             if options.results is not None:
                 with options.results.open("a") as file:
                     file.write(json.dumps({"seed": seed, "findings": rows[seed]}) + "\n")
