@@ -51,7 +51,8 @@ def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiate
                     if any(layouts[i].is_cut for i in equation.outs):
                         joined.update(equation.outs)
                 values |= dict(zip(equation.outs, made, strict=True))
-        return [_whole(values[i]) for i in program.outputs]
+        with jax.named_scope(f"equation={len(program.equations) - 1}"):
+            return [_whole(values[i]) for i in program.outputs]
 
     closed = jax.make_jaxpr(rewritten)(*(program.avals[i] for i in program.inputs))
     cut = flatten(closed, enter=lambda primitive: not differentiated)
