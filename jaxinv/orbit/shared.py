@@ -1,6 +1,5 @@
 """A function at every translation of its argument, each distinct activation computed once."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,76 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.orbit.chunks import free_bytes, in_chunks
-from jaxinv.orbit.embedding import Embedding, exact, lay_out, longer
-from jaxinv.orbit.plan import Plan, frontier, make_plan, shared_needed
+from jaxinv.orbit.chunks import in_chunks
+from jaxinv.orbit.embedding import lay_out
+from jaxinv.orbit.plan import Plan, frontier, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.symmetry.moves import Context, program_shaped, reader
-from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Value, is_broken
-from jaxinv.symmetry.walk import inputs_of, interpret, line_of, walk
-
-# Of the free memory, what a value held for all shifts may take.
-_SHARE_OF_MEMORY = 0.25
-
-
-def best_plan(
-    traced: Traced,
-    chosen: ShiftSet,
-    mode: OrbitMode,
-    lengths: Sequence[int],
-    *,
-    differentiated: bool,
-) -> Plan:
-    """The cheapest way to lay the input on a torus.
-
-    Circular shifts of a size that the strides divide lie on the image itself. Other sizes, and
-    other fills, need a longer torus; on it, programs that pad circularly are broken, so for
-    circular shifts both are tried. On either, sharing stops where more would be computed on the
-    cosets than at the shifts asked for.
-
-    Args:
-      traced: the program, traced on the window that it sees.
-      chosen: the shifts.
-      mode: what enters at the border.
-      lengths: positions of the argument along each axis.
-      differentiated: whether derivatives, too, have to be those of evaluating each shift.
-    """
-    make = functools.partial(
-        make_plan,
-        traced,
-        differentiated=differentiated,
-        count=chosen.count,
-        memory=int(free_bytes() * _SHARE_OF_MEMORY),
-    )
-
-    def plan(embedding: Embedding) -> Plan:
-        whole = make(embedding)
-        return whole if whole.best_end == whole.equations else make(embedding, end=whole.best_end)
-
-    candidates = []
-    if mode == "wrap":
-        candidates.append(plan(exact(chosen)))
-        if not candidates[0].deferred:
-            return candidates[0]
-    multiple = _strides(traced)
-    if all(m * 2 <= size for m, size in zip(multiple, chosen.sizes, strict=True)):
-        candidates.append(plan(longer(chosen, mode, lengths, multiple)))
-    else:
-        candidates.append(plan(longer(chosen, mode, lengths, (1,) * len(multiple))))
-    return min(candidates, key=lambda p: p.cost(chosen.count))
-
-
-def _strides(traced: Traced) -> tuple[int, ...]:
-    """Per axis the largest period that the strides alone lead to."""
-    line = walk(traced, line_of(traced.sizes))
-    periods = [1] * len(traced.sizes)
-    for record in line.records:
-        for value in record.results:
-            for axis in range(len(periods)):
-                if value.moves_along(axis):
-                    periods[axis] = int(np.lcm(periods[axis], value.period[axis]))
-    return tuple(periods)
+from jaxinv.symmetry.walk import inputs_of, interpret
 
 
 def evaluate(

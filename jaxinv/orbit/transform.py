@@ -12,6 +12,7 @@ from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.orbit import shared
 from jaxinv.orbit.arguments import seen_arguments
 from jaxinv.orbit.captured import hoisted
+from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.chunks import refuse_if_too_large
 from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.plan import Plan
@@ -66,8 +67,8 @@ def plan_call(
     if traced.effects:
         return None
     refuse_if_too_large(chosen.count * traced.output_bytes, chosen.count)
-    plan = shared.best_plan(traced, chosen, mode, seen.lengths, differentiated=differentiated)
-    return Call(traced, plan, chosen)
+    plan = best_plan(traced, Asked(chosen, mode, seen.lengths, differentiated))
+    return Call(plan.traced, plan, chosen)
 
 
 def orbit(

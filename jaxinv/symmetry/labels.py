@@ -12,7 +12,7 @@ from jax.extend.core import primitives
 
 from jaxinv.symmetry.known import has_numbers
 from jaxinv.symmetry.program import Equation, Program
-from jaxinv.symmetry.registry import REGISTERED
+from jaxinv.symmetry.registry import REGISTERED, rule_of
 
 # An array of more numbers is not looked at.
 _LARGEST = 1 << 20
@@ -38,19 +38,19 @@ def labels(program: Program, number: int) -> np.ndarray | None:
 
 def _of_result(program: Program, equation: Equation) -> np.ndarray | None:
     """The labels of a result from those of the operands, where it repeats what they hold."""
-    rule = REGISTERED.get(equation.primitive)
-    if rule is None or equation.whole is not None or len(equation.outs) > 1:
+    known = REGISTERED.get(equation.primitive)
+    if known is None or equation.whole is not None or len(equation.outs) > 1:
         return None
     shape = equation.out_avals[0].shape
     if equation.primitive is primitives.gather_p:
         index = program.known_value(equation.ins[1])
         return None if index is None else _bound(program, equation, [index])
-    if rule.rule is REGISTERED[primitives.add_p].rule:
+    if known.rule is rule_of(primitives.add_p):
         if any(aval.shape not in ((), shape) for aval in equation.in_avals):
             return None
         rows = [labels(program, i) for i in equation.ins]
         return None if any(row is None for row in rows) else _numbered(rows, shape)
-    return _bound(program, equation, []) if rule.moves_only and len(equation.ins) == 1 else None
+    return _bound(program, equation, []) if known.moves_only and len(equation.ins) == 1 else None
 
 
 def _bound(program: Program, equation: Equation, rest: list[np.ndarray]) -> np.ndarray | None:

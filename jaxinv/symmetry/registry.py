@@ -35,6 +35,12 @@ class Registered:
 REGISTERED: dict[Any, Registered] = {}
 
 
+def rule_of(primitive: Any) -> Rule | None:
+    """The rule of a primitive, or None if it has none."""
+    known = REGISTERED.get(primitive)
+    return None if known is None else known.rule
+
+
 def register_rule(
     primitive: Any,
     rule: Rule,

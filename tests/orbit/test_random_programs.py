@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.symmetry import judged, programs
+from tests.symmetry import bordered, judged, programs
 from tests.symmetry.domains import Domain
 from tests.symmetry.materials import GENERIC, TIED
 from tests.symmetry.programs import Program
@@ -21,6 +21,8 @@ COUNT = int(os.environ.get("JAXINV_ORBIT_PROGRAMS", "250"))
 CHUNK = 25
 # Of the programs every so many also with its gradient.
 GRADIENT = 5
+# So many are padded with borders, which are cut.
+BORDERED = COUNT // 5
 # So many are compiled and run by XLA as well.
 COMPILED = 3
 
@@ -51,6 +53,20 @@ def test_gradient_of_the_shared_orbit(start):
                 wrong.append(f"seed {seed}: {found}\n{program}")
     assert not wrong, "\n\n".join(wrong)
     assert compared >= 0.6 * len(seeds)
+
+
+@pytest.mark.parametrize("start", range(0, BORDERED, CHUNK))
+def test_orbits_and_gradients_with_borders_cut(start):
+    wrong = []
+    with jax.enable_x64(True):
+        for seed in range(start, min(BORDERED, start + CHUNK)):
+            program = bordered.seeded(seed)
+            found = judged.wrong_values(program, seed, cut=True)
+            if not found and seed % GRADIENT == 0:
+                found = judged.wrong_gradient(program, seed, cut=True)
+            if found:
+                wrong.append(f"seed {seed}: {found}\n{program}")
+    assert not wrong, "\n\n".join(wrong)
 
 
 @pytest.mark.parametrize("seed", range(COUNT, COUNT + COMPILED))

@@ -6,13 +6,14 @@ no compilation. The truth is the program itself at inputs that numpy moved, eval
 """
 
 import contextlib
+import math
 from unittest import mock
 
 import jax
 import numpy as np
 
 import jaxinv
-from jaxinv.orbit import plan
+from jaxinv.orbit import choice, plan
 from jaxinv.symmetry import correlation
 from jaxinv.symmetry.rules import matrix_products
 from tests.symmetry import measured, reference
@@ -73,13 +74,17 @@ def is_coarse(program: Program, orbit=None, outputs=None) -> bool:
     return any(True for _ in measured.finer_symmetry(orbit, outputs))
 
 
-def shared_orbit(program: Program, **options):
+def shared_orbit(program: Program, *, cut: bool = False, **options):
+    """The orbit that is judged; `cut`: with borders cut as far as can be, be it that it costs."""
     domain = program.domain
     options = {"axes": program.axes, "mode": domain.mode} | domain.options | options
     fun = jaxinv.orbit(program.fun, **options)
 
     def run(*args):
         with contextlib.ExitStack() as stack:
+            if cut:
+                stack.enter_context(mock.patch.object(choice, "pays_until", _to_the_end))
+                stack.enter_context(mock.patch.object(choice, "LEAST_SAVED", -math.inf))
             if domain.forced:
                 # What sharing costs is left out of the plan: rules run, not only where it pays.
                 stack.enter_context(mock.patch.object(plan, "shared_flops", return_value=0))
@@ -94,6 +99,10 @@ def shared_orbit(program: Program, **options):
     return run
 
 
+def _to_the_end(traced, *_) -> int:
+    return len(traced.program.equations)
+
+
 def looked_at(program: Program, seed: int) -> list[int]:
     count = len(program.domain.table)
     if seed % EVERY == 0 or count <= LOOKED_AT:
@@ -101,11 +110,11 @@ def looked_at(program: Program, seed: int) -> list[int]:
     return np.random.default_rng(seed).choice(count, LOOKED_AT, replace=False).tolist()
 
 
-def wrong_values(program: Program, seed: int) -> str:
+def wrong_values(program: Program, seed: int, *, cut: bool = False) -> str:
     """The first output that differs from the program at some shift, or ""."""
     domain = program.domain
     truth = jax.make_jaxpr(program.fun)(program.x)
-    found = reference.run(shared_orbit(program), domain.argument(program.x))
+    found = reference.run(shared_orbit(program, cut=cut), domain.argument(program.x))
     rows = [y.reshape(len(domain.table), *y.shape[len(domain.lead) :]) for y in found]
     for i in looked_at(program, seed):
         shift = domain.table[i]
@@ -134,7 +143,7 @@ def pulled_back(run):
     return pull
 
 
-def wrong_gradient(program: Program, seed: int) -> str | None:
+def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | None:
     """Pulls random cotangents back through the orbit, and through the program at each shift.
 
     Cotangents are zero but at the shifts that are looked at, so that those alone are run; of a
@@ -159,7 +168,7 @@ def wrong_gradient(program: Program, seed: int) -> str | None:
     except (NotImplementedError, ValueError):
         return None  # while loops, dilated pools, top_k of an integer
     given = [row.reshape(*domain.lead, *row.shape[1:]) for row in rows]
-    shared = jax.make_jaxpr(pulled_back(shared_orbit(program)))(domain.argument(x), *given)
+    shared = jax.make_jaxpr(pulled_back(shared_orbit(program, cut=cut)))(domain.argument(x), *given)
     (mine,) = reference.evaluate(shared, domain.argument(x), *given)
     truth = np.zeros_like(domain.argument(x))
     with np.errstate(all="ignore"):
@@ -170,10 +179,10 @@ def wrong_gradient(program: Program, seed: int) -> str | None:
     return "" if close(mine, truth, gradient=True) else f"gradient off by {difference(mine, truth)}"
 
 
-def wrong_when_compiled(program: Program, seed: int) -> str:
+def wrong_when_compiled(program: Program, seed: int, *, cut: bool = False) -> str:
     """As `wrong_values`, but both sides are compiled and run by XLA."""
     domain = program.domain
-    found = jax.tree.leaves(shared_orbit(program)(domain.argument(program.x)))
+    found = jax.tree.leaves(shared_orbit(program, cut=cut)(domain.argument(program.x)))
     rows = [np.asarray(y).reshape(len(domain.table), *y.shape[len(domain.lead) :]) for y in found]
     single = jax.jit(program.fun)
     for i in looked_at(program, seed):

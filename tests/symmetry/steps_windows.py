@@ -11,6 +11,8 @@ PADDINGS = (
     *("wrap", "concatenate", "wrap", "concatenate", "wrap", "valid", "valid"),
     *("zeros", "zeros", "reflect", "edge", "symmetric", "constant", "roll"),
 )
+# What enters at the border is not what leaves at the other: maps have borders and an interior.
+BORDERED = ("zeros", "zeros", "zeros", "reflect", "edge", "symmetric", "constant", "valid")
 
 
 def pad(v, dim, low, high, mode):

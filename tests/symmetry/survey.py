@@ -1,10 +1,11 @@
 """Many random programs held to brute force: what is false, wrong, raised or too coarse.
 
-    python -m tests.symmetry.survey START COUNT [--results FILE] [--compiled EVERY]
+    python -m tests.symmetry.survey START COUNT [--results FILE] [--compiled EVERY] [--bordered]
 
 runs the programs of the seeds START .. START + COUNT - 1. Each finding is printed with the
 smallest part of its program that still shows it. With `--results`, one JSON line a seed is
 appended to FILE, and seeds that it holds are not run again: a survey that was stopped goes on.
+With `--bordered` maps are padded by zeros, edges and mirror images, and their borders are cut.
 """
 
 import argparse
@@ -21,10 +22,10 @@ import jax
 
 import jaxinv
 from jaxinv.symmetry.reasons import UNKNOWN
-from tests.symmetry import judged, programs
+from tests.symmetry import bordered, judged, programs
 from tests.symmetry.programs import Program
 
-CHECKS: dict[str, Callable[[Program, int], object]] = {
+CHECKS: dict[str, Callable[..., object]] = {
     "false claim": judged.false_claims,
     "wrong value": judged.wrong_values,
     "wrong gradient": judged.wrong_gradient,
@@ -36,10 +37,13 @@ FAULTS = (*CHECKS, "exception")
 COARSE, NO_RULE, GENERIC = "coarse", "no rule", "generic"
 
 
-def verdict(check: str, program: Program, seed: int) -> tuple[str, str] | None:
-    """The kind of a finding and what it says, or None."""
+def verdict(
+    check: str, program: Program, seed: int, *, cut: bool = False
+) -> tuple[str, str] | None:
+    """The kind of a finding and what it says, or None; `cut`: of the orbit with borders cut."""
+    options = {"cut": True} if cut and check != "false claim" else {}
     try:
-        found = CHECKS[check](program, seed)
+        found = CHECKS[check](program, seed, **options)
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         inner = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in frames if "jaxinv" in f.filename]  # fmt: skip  # noqa: E501
@@ -91,23 +95,23 @@ def first_coarse_step(program: Program) -> tuple[str, str]:
     return COARSE, "another output"
 
 
-def findings(seed: int, *, compiled: int = 0) -> Iterator[dict]:
+def findings(seed: int, *, compiled: int = 0, cut: bool = False) -> Iterator[dict]:
     """What one program shows: at most one finding of each check, and whether it is coarse."""
-    program = programs.seeded(seed)
+    program = bordered.seeded(seed) if cut else programs.seeded(seed)
     for check in CHECKS:
         if check == "wrong when compiled" and (not compiled or seed % compiled):
             continue
-        found = verdict(check, program, seed)
+        found = verdict(check, program, seed, cut=cut)
         if found is None:
             continue
         kind, text = found
 
         def fails(part, check=check, kind=kind):
-            again = verdict(check, part, seed)
+            again = verdict(check, part, seed, cut=cut)
             return again is not None and again[0] == kind
 
         part = smallest(program, fails)
-        text = (verdict(check, part, seed) or found)[1]
+        text = (verdict(check, part, seed, cut=cut) or found)[1]
         yield {"kind": kind, "text": text, "program": str(part)}
     if program.material.exact:  # its weights hold zeros, and what they hide is a symmetry
         return
@@ -126,6 +130,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("count", type=int, help="how many programs")
     parser.add_argument("--results", type=pathlib.Path, help="JSON lines; seeds in it are skipped")
     parser.add_argument("--compiled", type=int, default=0, help="every so many also run by XLA")
+    parser.add_argument("--bordered", action="store_true", help="padding that makes borders, cut")
     return parser.parse_args(arguments)
 
 
@@ -141,7 +146,7 @@ def main(arguments: list[str]) -> int:
         for seed in seeds:
             if seed in rows:
                 continue
-            rows[seed] = list(findings(seed, compiled=options.compiled))
+            rows[seed] = list(findings(seed, compiled=options.compiled, cut=options.bordered))
             if options.results is not None:
                 with options.results.open("a") as file:
                     file.write(json.dumps({"seed": seed, "findings": rows[seed]}) + "\n")

@@ -1,0 +1,119 @@
+"""The cheapest plan of an orbit: the torus that the input lies on, and whether borders are cut."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxinv.borders.rewriting import on_pieces
+from jaxinv.borders.work import pays_until
+from jaxinv.orbit.chunks import free_bytes
+from jaxinv.orbit.embedding import Embedding, exact, longer
+from jaxinv.orbit.plan import Plan, make_plan
+from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.walk import Walked, line_of, walk
+
+_log = logging.getLogger(__name__)
+
+# Of the free memory, what a value held for all shifts may take.
+_SHARE_OF_MEMORY = 0.25
+# Pieces are many small operations: they have to save so much of the counted work.
+LEAST_SAVED = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What an orbit is asked for.
+
+    Attributes:
+      chosen: the shifts.
+      mode: what enters at the border.
+      lengths: positions of the argument along each axis.
+      differentiated: whether derivatives, too, have to be those of evaluating each shift.
+    """
+
+    chosen: ShiftSet
+    mode: OrbitMode
+    lengths: Sequence[int]
+    differentiated: bool
+
+    def plan(self, traced: Traced, embedding: Embedding) -> Plan:
+        """The plan of a program on a torus; sharing stops where it costs more than it saves."""
+        memory = int(free_bytes() * _SHARE_OF_MEMORY)
+        count, differentiated = self.chosen.count, self.differentiated
+        end = None
+        while True:
+            found = make_plan(
+                traced,
+                embedding,
+                differentiated=differentiated,
+                count=count,
+                memory=memory,
+                end=end,
+            )
+            if end is not None or found.best_end == found.equations:
+                return found
+            end = found.best_end
+
+
+def best_plan(traced: Traced, asked: Asked) -> Plan:
+    """The cheapest way to evaluate a program at every shift.
+
+    Circular shifts of a size that the strides divide lie on the image itself. Other sizes, and
+    other fills, need a longer torus; on it, programs that pad circularly are broken, so for
+    circular shifts both are tried. On either, sharing stops where more would be computed on the
+    cosets than at the shifts asked for. Where padding ends the sharing, the program is tried with
+    its borders cut as well.
+
+    Args:
+      traced: the program, traced on the window that it sees.
+      asked: the shifts, and how they are filled.
+    """
+    plans = []
+    if asked.mode == "wrap":
+        plans.append(asked.plan(traced, exact(asked.chosen)))
+        if not plans[0].deferred:
+            return plans[0]
+    line = walk(traced, line_of(traced.sizes))
+    multiple = _strides(line)
+    if not all(m * 2 <= n for m, n in zip(multiple, asked.chosen.sizes, strict=True)):
+        multiple = (1,) * len(multiple)
+    extended = longer(asked.chosen, asked.mode, asked.lengths, multiple)
+    plans.append(asked.plan(traced, extended))
+    best = _cheapest(plans, asked)
+    cut = _cut(traced, line, best, asked)
+    if cut is None:
+        return best
+    pieces = _cheapest([asked.plan(cut, plan.embedding) for plan in plans], asked)
+    if pieces.cost(asked.chosen.count) > (1 - LEAST_SAVED) * best.cost(asked.chosen.count):
+        return best
+    return dataclasses.replace(pieces, single_cost=best.single_cost)
+
+
+def _cheapest(plans: Sequence[Plan], asked: Asked) -> Plan:
+    return min(plans, key=lambda plan: plan.cost(asked.chosen.count))
+
+
+def _cut(traced: Traced, line: Walked, best: Plan, asked: Asked) -> Traced | None:
+    """The program with its borders cut, as far as that may pay."""
+    end = pays_until(traced, line, best.embedding.torus, asked.chosen.count)
+    if end == 0:
+        return None
+    try:
+        return on_pieces(traced, line.values, end=end, differentiated=asked.differentiated)
+    except Exception:  # Each shift by itself is always right.
+        _log.debug("borders are not cut", exc_info=True)
+        return None
+
+
+def _strides(line: Walked) -> tuple[int, ...]:
+    """Per axis the largest period that the strides alone lead to."""
+    periods = [1] * len(line.torus.lengths)
+    for record in line.records:
+        for value in record.results:
+            for axis in range(len(periods)):
+                if value.moves_along(axis):
+                    periods[axis] = int(np.lcm(periods[axis], value.period[axis]))
+    return tuple(periods)
