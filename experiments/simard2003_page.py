@@ -72,8 +72,8 @@ each, the last 10,000 of the training split held out; the test split chose nothi
 | elastic | ReLU | 40 | 0.002, decay 0.1, label smoothing 0.1 | 0.69 |
 
 Decay is decoupled (AdamW). The activation was worth most. With elastic distortions the network is
-right on 98.6% of its training images after 40 epochs: it still learns, so there are 60 epochs in
-the preset. Simard and others trained for several hundred.
+right on 98.6% of its training images after 40 epochs: it still learns, so the preset has 60.
+Simard and others trained for several hundred.
 
 ## What orbit costs
 

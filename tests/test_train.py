@@ -46,12 +46,15 @@ def test_shared_options_of_networks_have_flags_in_capitals_or_not(capsys):
         "activation": "gelu",
         "norm": "layer",
     }
-    # They join the options given as words and win over them.
-    words = ["--model-options", "blocks=1,1", "padding=SAME"]
+    # They join the options given as words; one given twice is refused.
+    words = ["--model-options", "blocks=1,1"]
     assert cli.parse([*words, "--padding", "Edge"]).config.model_options == {
         "blocks": (1, 1),
         "padding": "EDGE",
     }
+    with pytest.raises(SystemExit):
+        cli.parse(["--model-options", "padding=SAME", "--padding", "Edge"])
+    capsys.readouterr()
     with pytest.raises(SystemExit):
         cli.parse(["--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())

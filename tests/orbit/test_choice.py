@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jaxinv.symmetry.analysis import line_of, trace, walk
 
 import jaxinv
 from jaxinv.borders import work
 from jaxinv.orbit import choice, every_shift
 from jaxinv.orbit.transform import plan_call
+from jaxinv.symmetry.tracing import trace
 from jaxinv.symmetry.values import Torus
+from jaxinv.symmetry.walk import line_of, walk
 
 OPTIONS = {"argnums": 0, "axes": (1, 2), "mode": "wrap", "max_shift": None, "shifts": None}
 
