@@ -91,7 +91,8 @@ def orbit(
     As long as a value is equivariant, its copy at another shift is a roll of what is known. So
     the jaxpr is read by the rules of `jaxinv.certify`, each distinct activation is computed once,
     for one representative of each coset, and only the equations that share nothing (after a dense
-    layer, zero padding, a position embedding) run shift by shift. The result is that of
+    layer, a position embedding) run shift by shift. Where maps are padded, the interior is shared
+    and only the corners run so, if that is less work. The result is that of
     evaluating each shift, to rounding: a primitive without a rule runs at each shift as it is,
     custom derivatives stay, and declarations of layers are not believed.
 

@@ -144,7 +144,8 @@ def test_what_is_not_finite_reaches_the_shifts_that_read_it(value):
     x = numbers(1, 12, 10, 2).at[0, 3, 4, 1].set(value)
 
     def fun(x):
-        return pool(convolve(x, 2))[:, :2, 1:3]
+        # XLA's own pools lose NaN at some shapes, so that they are no truth to compare with.
+        return convolve(convolve(x, 2), 2, 2)[:, :2, 1:3]
 
     shared, brute = jaxinv.orbit(fun)(x), every_shift(fun)(x)
     np.testing.assert_allclose(shared, brute, rtol=1e-12, atol=1e-12)
