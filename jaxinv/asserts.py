@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree, Shaped
 
 from jaxinv.metrics.numbers import is_known
-from jaxinv.orbit.every_shift import every_shift
+from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shifts import check_axes, per_axis, translate
 from jaxinv.tolerances import LARGEST, rounding, spacing_of

@@ -11,7 +11,7 @@ import numpy as np
 from jaxinv.borders import calls, operations, sums
 from jaxinv.borders.operations import Operation, Wanted
 from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of
-from jaxinv.symmetry.known import has_numbers
+from jaxinv.symmetry.constant_folding import has_numbers
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Value

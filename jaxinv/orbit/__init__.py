@@ -1,8 +1,8 @@
 """Runs a function at every translation of its argument."""
 
-from jaxinv.orbit.compact import DistinctOutputs, distinct_orbit, symmetrize
+from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.cost import OrbitCost, orbit_cost
-from jaxinv.orbit.every_shift import every_shift
+from jaxinv.orbit.distinct import DistinctOutputs, distinct_orbit, symmetrize
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet, shift_set
 from jaxinv.orbit.transform import orbit
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from jaxinv.orbit.embedding import Embedding
 from jaxinv.symmetry.cost import elements, flops, shared_flops
-from jaxinv.symmetry.layers_of import operation
-from jaxinv.symmetry.moves import Context, Findings
+from jaxinv.symmetry.layer_names import operation
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.relayout import Context, Findings
 from jaxinv.symmetry.rules.calls import states_of
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Torus, Value, is_broken, positions

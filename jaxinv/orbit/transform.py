@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxinv.arguments import check_argnums, split_arguments
-from jaxinv.orbit import shared
-from jaxinv.orbit.arguments import seen_arguments
+from jaxinv.orbit import execution
+from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.captured import hoisted
 from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.chunks import refuse_if_too_large
-from jaxinv.orbit.every_shift import every_shift
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
+from jaxinv.orbit.translated import seen_arguments
 from jaxinv.symmetry.tracing import Traced, trace
 
 
@@ -174,7 +174,7 @@ def _shared(fun: Callable, chunk: int | None, options: dict[str, Any]) -> Callab
             return brute(*args, **kwargs)
         traced, plan, chosen = call
         refuse_if_too_large(chosen.count * traced.output_bytes + plan.held_bytes, chosen.count)
-        flat = shared.evaluate(plan, arrays, chosen, options["mode"], chunk)
+        flat = execution.evaluate(plan, arrays, chosen, options["mode"], chunk)
         outs = [jnp.reshape(out, chosen.shape + out.shape[1:]) for out in flat]
         return jax.tree.unflatten(traced.out_tree, outs)
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxinv.symmetry.factoring import as_plain, split
-from jaxinv.symmetry.moves import Context, at_offset, common_period, expand
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.relayout import Context, at_offset, common_period, expand
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window
 

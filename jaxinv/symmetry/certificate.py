@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import jax
 
 from jaxinv.symmetry.cost import flops, shared_flops
-from jaxinv.symmetry.layers_of import layer_names
+from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
 from jaxinv.symmetry.steps import States, Step, equation_steps, layer_steps
-from jaxinv.symmetry.text import table
 from jaxinv.symmetry.tracing import Traced, trace
 from jaxinv.symmetry.walk import Walked, line_of, torus_of, walk
+from jaxinv.symmetry.wording import table
 
 Mode = Literal["wrap", "constant", "edge", "reflect", "crop"]
 

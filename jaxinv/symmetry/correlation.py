@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxinv.symmetry.moves import Context, periodic_slice
 from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.relayout import Context, periodic_slice
 from jaxinv.symmetry.values import Value, Window
 
 _EXACT = lax.Precision.HIGHEST

@@ -5,7 +5,8 @@ import math
 
 import jax.numpy as jnp
 
-from jaxinv.symmetry.moves import (
+from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.relayout import (
     Context,
     at_offset,
     expand,
@@ -13,7 +14,6 @@ from jaxinv.symmetry.moves import (
     normal,
     resample,
 )
-from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window, positions
 
 

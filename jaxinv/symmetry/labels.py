@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives
 
-from jaxinv.symmetry.known import has_numbers
+from jaxinv.symmetry.constant_folding import has_numbers
 from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.registry import REGISTERED, rule_of
 

@@ -20,9 +20,9 @@ from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, Literal, primitives
 
 from jaxinv.symmetry.batched import with_batched_lookups
+from jaxinv.symmetry.constant_folding import evaluated, has_numbers
 from jaxinv.symmetry.folding import with_folds
 from jaxinv.symmetry.fourier import Filter, with_filters
-from jaxinv.symmetry.known import evaluated, has_numbers
 
 # Calls that mean nothing but their body, with the parameter that holds it.
 INLINED = {primitives.jit_p: "jaxpr", primitives.closed_call_p: "call_jaxpr"}

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxinv.symmetry import layers_of
+from jaxinv.symmetry.layer_names import (
+    LIBRARY,
+    in_words_of,
+    is_structural,
+    library_call,
+    operation,
+    pooling,
+)
 from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.reasons import Cause, Reason, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, describe
@@ -113,9 +120,9 @@ def equation_steps(
     """One step for each equation of a walk, given the names of their layers."""
     for record, name in zip(main.records, names, strict=True):
         equation = record.equation
-        operation = layers_of.operation(equation)
-        call = layers_of.library_call(equation)
-        label = layers_of.LIBRARY[call.function] if call else operation
+        primitive = operation(equation)
+        call = library_call(equation)
+        label = LIBRARY[call.function] if call else primitive
         moving = [i for i in equation.ins if not main.values[i].is_constant] or equation.ins[:1]
         if not moving:
             continue
@@ -129,7 +136,7 @@ def equation_steps(
         yield Step(
             layer=name or label,
             where=equation.source.line,
-            primitive=operation,
+            primitive=primitive,
             shape=equation.out_avals[0].shape,
             before=before,
             after=after,
@@ -138,7 +145,7 @@ def equation_steps(
             ended=ended,
             pooled=pooled,
             mirrored=_mirrored(before, after),
-            pooling=layers_of.pooling(program, equation) if pooled else "",
+            pooling=pooling(program, equation) if pooled else "",
         )
 
 
@@ -146,11 +153,11 @@ def _reasons(
     program: Program, record: Record, names: Sequence[int], ended: Sequence[int]
 ) -> Iterator[Reason]:
     """Why the symmetry thins or ends at an equation, along which dimensions of the input."""
-    call = layers_of.library_call(record.equation)
+    call = library_call(record.equation)
     for axis, name in enumerate(names):
         for reason in record.notes.get(axis, ()):
             if call is not None:
-                reason = layers_of.in_words_of(program, call, reason)
+                reason = in_words_of(program, call, reason)
             yield dataclasses.replace(reason, axis=name)
         if name in ended and axis not in record.notes:
             # On the line a rule goes on with what has not met the border.
@@ -170,10 +177,10 @@ def layer_steps(
         if not any(v.touched for v in record.results):
             # What is done to parameters alone is no layer.
             continue
-        part_of = name or layers_of.library_call(record.equation)
+        part_of = name or library_call(record.equation)
         if part_of and part_of == last:
             rows[-1].append(step)
-        elif name or step.has_consequence or layers_of.is_structural(record.equation):
+        elif name or step.has_consequence or is_structural(record.equation):
             rows.append([step])
             last = part_of
         # What has no name and no consequence (an activation) belongs to no row.

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.symmetry.moves import Context
+from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.values import Torus, Value, Window, positions
 
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.declarations import declare_p
-from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation, Program, inner_jaxprs
 from jaxinv.symmetry.reasons import Reason
 from jaxinv.symmetry.registry import REGISTERED
+from jaxinv.symmetry.relayout import Context, Findings
 from jaxinv.symmetry.rules.fallback import at_each_shift
 from jaxinv.symmetry.rules.filtering import filtered
 from jaxinv.symmetry.tracing import Traced

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry import walk
-from jaxinv.symmetry.moves import Context, Findings, reader
 from jaxinv.symmetry.program import flatten
+from jaxinv.symmetry.relayout import Context, Findings, reader
 from jaxinv.symmetry.values import Torus, Value, Window, tracked_input
 from jaxinv.symmetry.walk import torus_of
 

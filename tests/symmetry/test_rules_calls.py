@@ -9,8 +9,8 @@ from jax import lax
 from jax.extend.core import primitives
 
 from jaxinv.symmetry import walk
-from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import flatten
+from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.values import tracked_input
 from jaxinv.symmetry.walk import torus_of
 from tests.symmetry.shifted import (

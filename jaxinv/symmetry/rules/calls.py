@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.symmetry.cost import flops_of_body
-from jaxinv.symmetry.moves import Context, Findings
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, Findings
 from jaxinv.symmetry.rules.fallback import at_each_coset, at_every_shift
 from jaxinv.symmetry.values import Value
 from jaxinv.symmetry.walk import evaluate

@@ -8,10 +8,10 @@ from jax import lax
 
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.correlation import correlate
-from jaxinv.symmetry.moves import Context, expand, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, expand, normal, period_of
 from jaxinv.symmetry.rules import resampling
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from jaxinv.declarations import declare_p
-from jaxinv.symmetry.moves import Context, normal
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.registry import register_rule
+from jaxinv.symmetry.relayout import Context, normal
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
 

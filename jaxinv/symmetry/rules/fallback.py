@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.symmetry.align import decisions_of
-from jaxinv.symmetry.moves import (
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.relayout import (
     Context,
     common_period,
     expand,
@@ -14,8 +16,6 @@ from jaxinv.symmetry.moves import (
     program_shaped,
     resample,
 )
-from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.values import Plain, Value, stored_shape
 
 

@@ -3,9 +3,9 @@
 from jaxinv.symmetry.align import align
 from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.fourier import Filter
-from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Value, positions

@@ -9,10 +9,10 @@ import numpy as np
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.factoring import as_single, split
-from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules import per_position
 from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken

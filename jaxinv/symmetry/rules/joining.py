@@ -8,10 +8,10 @@ from jax import lax
 
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.rules.layout import sliced
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.rules.windowed import window_of

@@ -8,9 +8,9 @@ import numpy as np
 from jax import lax
 
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, normal, replace_factor
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.relayout import Context, normal, replace_factor
 from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.layout import reversed_along, sliced, squeezed, transposed
 from jaxinv.symmetry.rules.per_position import still

@@ -10,7 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry.factoring import as_plain, as_single, split
-from jaxinv.symmetry.moves import (
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import (
     Context,
     expand,
     expand_windows,
@@ -18,9 +21,6 @@ from jaxinv.symmetry.moves import (
     replace_factor,
     resample,
 )
-from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.reasons import Cause
-from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window, constant, positions
 
 

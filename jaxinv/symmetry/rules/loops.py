@@ -12,10 +12,10 @@ from jax import lax
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.cost import flops_of_body
 from jaxinv.symmetry.factoring import as_plain
-from jaxinv.symmetry.moves import Context, Findings, period_of
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, Findings, period_of
 from jaxinv.symmetry.rules.calls import (
     Body,
     body_of,

@@ -15,10 +15,10 @@ from jax.extend.core import primitives
 
 from jaxinv.symmetry.align import Meeting, align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain
-from jaxinv.symmetry.moves import Context, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, normal, period_of
 from jaxinv.symmetry.rules.fallback import on_each_coset
 from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
 

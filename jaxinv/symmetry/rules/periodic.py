@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry.labels import labels
-from jaxinv.symmetry.moves import Context
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.resampling import LONGEST_PATTERN, Pattern, longest_pattern
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Plain, Value, Window, positions

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxinv.symmetry.align import align, decisions_of, met
-from jaxinv.symmetry.moves import Context, expand_windows, normal, period_of
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, expand_windows, normal, period_of
 from jaxinv.symmetry.rules.fallback import at_each_shift
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.values import Uniform, Value, constant

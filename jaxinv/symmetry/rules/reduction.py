@@ -9,7 +9,10 @@ from jax.extend.core import primitives
 
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.factoring import as_plain
-from jaxinv.symmetry.moves import (
+from jaxinv.symmetry.program import Equation
+from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import (
     Context,
     expand,
     normal,
@@ -17,9 +20,6 @@ from jaxinv.symmetry.moves import (
     periodic_slice,
     replace_factor,
 )
-from jaxinv.symmetry.program import Equation
-from jaxinv.symmetry.reasons import Cause
-from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions

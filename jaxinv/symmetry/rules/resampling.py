@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, replace_factor, resample
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
+from jaxinv.symmetry.relayout import Context, replace_factor, resample
 from jaxinv.symmetry.rules.layout import transposed
 from jaxinv.symmetry.rules.per_position import still
 from jaxinv.symmetry.rules.windowed import window_of

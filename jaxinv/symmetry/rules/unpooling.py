@@ -4,10 +4,10 @@ import math
 
 from jaxinv.symmetry.align import align
 from jaxinv.symmetry.factoring import as_plain
-from jaxinv.symmetry.moves import Context, at_offset, common_period, resample
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
+from jaxinv.symmetry.relayout import Context, at_offset, common_period, resample
 from jaxinv.symmetry.rules.per_position import results_of, still
 from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Value

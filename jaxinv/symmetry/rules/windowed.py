@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxinv.symmetry.factoring import as_plain, as_single
-from jaxinv.symmetry.moves import Context, periodic_slice
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
+from jaxinv.symmetry.relayout import Context, periodic_slice
 from jaxinv.symmetry.values import Value, Window, positions
 
 

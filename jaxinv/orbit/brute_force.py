@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments
-from jaxinv.orbit.arguments import seen_arguments, shifts_of_arguments
 from jaxinv.orbit.chunks import bytes_of, in_chunks, refuse_if_too_large
 from jaxinv.orbit.shift_set import OrbitMode
+from jaxinv.orbit.translated import seen_arguments, shifts_of_arguments
 from jaxinv.orbit.windows import extend, window
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxinv.orbit import chunks
-from jaxinv.orbit.every_shift import every_shift
+from jaxinv.orbit.brute_force import every_shift
 from jaxinv.shifts import crop_translate, translate
 
 WEIGHTS = jax.random.normal(jax.random.key(0), (5 * 6 * 2, 3))

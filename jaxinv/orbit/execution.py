@@ -12,7 +12,7 @@ from jaxinv.orbit.chunks import in_chunks
 from jaxinv.orbit.embedding import lay_out
 from jaxinv.orbit.plan import Plan, frontier, shared_needed
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
-from jaxinv.symmetry.moves import Context, program_shaped, reader
+from jaxinv.symmetry.relayout import Context, program_shaped, reader
 from jaxinv.symmetry.values import Value, is_broken
 from jaxinv.symmetry.walk import inputs_of, interpret
 
