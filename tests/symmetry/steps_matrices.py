@@ -32,6 +32,7 @@ def _tridiagonal(a):
 
 
 def _spread(a):
+    """Far from the multiples of one matrix, of which reflections and eigenvectors are arbitrary."""
     return a + jnp.diag(jnp.arange(a.shape[0], dtype=a.dtype))
 
 
@@ -46,9 +47,11 @@ MATRICES = {
     "triangular_solve": lambda a: jax.scipy.linalg.solve_triangular(
         a, jnp.ones(a.shape[0], a.dtype), lower=True
     ),
-    "hessenberg": lambda a: jnp.diag(lax.linalg.hessenberg(a)[0]),
-    "householder_product": lambda a: lax.linalg.householder_product(*lax.linalg.hessenberg(a)),
-    "tridiagonal": lambda a: lax.linalg.tridiagonal(a)[1],
+    "hessenberg": lambda a: jnp.diag(lax.linalg.hessenberg(_spread(a))[0]),
+    "householder_product": lambda a: lax.linalg.householder_product(
+        *lax.linalg.hessenberg(_spread(a))
+    ),
+    "tridiagonal": lambda a: lax.linalg.tridiagonal(_spread(a))[1],
     "schur": lambda a: jnp.sort(jnp.diag(lax.linalg.schur(_spread(a))[0])),
     "tridiagonal_solve": _tridiagonal,
     "linear_solve": _linear_solve,
