@@ -1,14 +1,13 @@
 """A function at every translation of its argument, one forward pass per shift: the brute force."""
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxinv.arguments import check_argnums, check_callable, split_arguments
+from jaxinv.arguments import check_argnums, check_callable, split_arguments, whole_number
 from jaxinv.orbit.chunks import bytes_of, in_chunks, refuse_if_too_large
 from jaxinv.orbit.shift_set import OrbitMode
 from jaxinv.orbit.translated import seen_arguments, shifts_of_arguments
@@ -72,8 +71,8 @@ def every_shift(
       (2017), https://arxiv.org/abs/1801.01450: an output at every translation of its input.
     """
     check_callable(fun)
-    if chunk is not None and operator.index(chunk) < 1:
-        raise ValueError(f"chunk is {chunk}; allowed are numbers from 1")
+    if chunk is not None:
+        whole_number(chunk, "chunk")
 
     @functools.partial(jax.jit, static_argnums=0)
     def evaluate(static, arrays):

@@ -145,11 +145,18 @@ def _window(sizes, limits):
     return window
 
 
+# The table of shifts is one of 32 bits.
+_FARTHEST = 2**31 - 1
+
+
 def _listed(sizes, mode, limits, shifts):
     if limits is not None and mode != "crop":
         raise ValueError("give either max_shift or shifts, not both (but for mode 'crop')")
     try:
-        listed = tuple(per_axis(tuple(shift), len(sizes), "shift") for shift in shifts)
+        listed = tuple(
+            per_axis(tuple(shift), len(sizes), "shift", least=-_FARTHEST, most=_FARTHEST)
+            for shift in shifts
+        )
     except TypeError:
         raise ValueError(f"shifts is {shifts!r}; allowed is a list of shift tuples") from None
     if not listed:

@@ -86,6 +86,14 @@ _TRANSFORMS = {
         lambda: jaxinv.orbit(net, argnums=1)(IMAGES),
         "names argument 1",
     ),
+    "orbit in chunks and a half": (
+        lambda: jaxinv.orbit(net, chunk=1.5)(IMAGES),
+        "chunk is 1.5; allowed are whole numbers from 1",
+    ),
+    "orbit beyond 32 bits": (
+        lambda: jaxinv.orbit(net, shifts=[(10**12, 0)])(IMAGES),
+        "allowed are whole numbers from -2147483647 to 2147483647",
+    ),
     "orbit in chunks of 0": (
         lambda: jaxinv.orbit(net, chunk=0)(IMAGES),
         "chunk is 0",
