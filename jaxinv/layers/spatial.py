@@ -59,9 +59,8 @@ def magnitude(x: Inexact[Array, "..."], axis: Sequence[int]) -> Inexact[Array, "
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(magnitude(jnp.array([[3e4, -7e4], [0, 0]]), (1,)))
-      [[65536.]
-       [    1.]]
+      >>> magnitude(jnp.array([[3e4, -7e4], [0, 0]]), (1,)).tolist()
+      [[65536.0], [1.0]]
     """
     largest = lax.stop_gradient(jnp.max(jnp.abs(x), axis=tuple(axis), keepdims=True, initial=0))
     info = jnp.finfo(largest.dtype)
