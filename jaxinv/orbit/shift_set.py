@@ -15,6 +15,10 @@ from jaxinv.shifts import per_axis
 OrbitMode = Literal["wrap", "constant", "edge", "reflect", "crop"]
 
 
+# The table of shifts is one of 32 bits.
+_FARTHEST = 2**31 - 1
+
+
 @dataclasses.dataclass(frozen=True)
 class ShiftSet:
     """A grid of shifts, one sorted row per spatial axis, or a list of shift tuples.
@@ -51,9 +55,18 @@ class ShiftSet:
         return self.listed is None or len(set(self.listed)) == math.prod(map(len, self.rows))
 
     def table(self) -> Int[np.ndarray, "count axes"]:
-        """All shifts in the order of the flattened leading axes, in pixels."""
-        shifts = itertools.product(*self.rows) if self.listed is None else self.listed
-        return np.array(list(shifts), np.int32).reshape(self.count, len(self.rows))
+        """All shifts in the order of the flattened leading axes, in pixels.
+
+        Raises:
+          ValueError: if a shift does not fit into 32 bits.
+        """
+        shifts = list(itertools.product(*self.rows) if self.listed is None else self.listed)
+        for shift in shifts:
+            if max(map(abs, shift)) > _FARTHEST:
+                raise ValueError(
+                    f"shift is {shift}; allowed are whole numbers from {-_FARTHEST} to {_FARTHEST}"
+                )
+        return np.array(shifts, np.int32).reshape(self.count, len(self.rows))
 
     def shift(self, index: Sequence[int]) -> tuple[int, ...]:
         """The shift at an index of the leading axes."""
@@ -145,18 +158,11 @@ def _window(sizes, limits):
     return window
 
 
-# The table of shifts is one of 32 bits.
-_FARTHEST = 2**31 - 1
-
-
 def _listed(sizes, mode, limits, shifts):
     if limits is not None and mode != "crop":
         raise ValueError("give either max_shift or shifts, not both (but for mode 'crop')")
     try:
-        listed = tuple(
-            per_axis(tuple(shift), len(sizes), "shift", least=-_FARTHEST, most=_FARTHEST)
-            for shift in shifts
-        )
+        listed = tuple(per_axis(tuple(shift), len(sizes), "shift") for shift in shifts)
     except TypeError:
         raise ValueError(f"shifts is {shifts!r}; allowed is a list of shift tuples") from None
     if not listed:

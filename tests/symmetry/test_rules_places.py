@@ -113,7 +113,6 @@ def test_votes(x):
     """Updates that reach a position in any order: no shift changes what all of them make."""
     bins = lambda x: jnp.clip(2 * x + 2, 0, 3).astype(int)  # noqa: E731
     cases = {
-        "histogram": (lambda x: jnp.histogram(x, bins=3, range=(-2.0, 2.0))[0], "1,1 | P3"),
         "weighted": (lambda x: jnp.zeros(4).at[bins(x)].add(x), "1,1 | P4"),
         "counts": (lambda x: jnp.bincount(bins(x).reshape(-1), length=4), "1,1 | P4"),
         "sums over segments": (
