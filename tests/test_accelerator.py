@@ -372,6 +372,7 @@ def dry_run(folder, *patterns):
     return failed, found["rows"]
 
 
+@pytest.mark.slow
 def test_dry_run_of_a_row_of_each_kind(tmp_path, capsys):
     failed, found = dry_run(tmp_path, *PATTERNS)
     assert failed == 0, found

@@ -54,6 +54,7 @@ def test_sampled_shifts_are_compared_with_the_same_shifts():
     assert row["figures"]["difference"] < 1e-5
 
 
+@pytest.mark.slow
 def test_row_of_a_gradient():
     case = dataclasses.replace(
         TINY, kind="gradient", aims={"gradients": 1e9, "difference": 1e-4}, sample=3

@@ -96,6 +96,7 @@ def steps_in(workdir):
     return [int(p.name) for p in (workdir / "checkpoints" / "last").glob("*") if p.name.isdigit()]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_never_killed(tmp_path):
     """SIGKILL once steps are stored, then SIGINT, then to the end: bit for bit the plain run."""
     cut = tmp_path / "cut"
@@ -138,6 +139,7 @@ assert len(kernel.sharding.device_set) == 8, kernel.sharding
 """
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_numbers_of_one(tmp_path):
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     done = subprocess.run(
