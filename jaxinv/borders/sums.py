@@ -88,7 +88,7 @@ class _Seen:
     Attributes:
       operand: the operand.
       sizes: of its factors.
-      rows: for each factor its ranges, of which one is read at a time.
+      rows: for each factor its ranges; one of them is read at a time.
       places: for each dimension its factors.
     """
 

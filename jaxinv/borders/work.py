@@ -48,7 +48,7 @@ def pays_until(traced: Traced, line: Walked, torus: Torus, count: int) -> int:
 
 
 def _pieces_alive(program: Program, line: Walked) -> np.ndarray:
-    """Positions of all maps in pieces that are read after so many equations."""
+    """After each number of equations the positions of maps in pieces that are read later."""
     equations = program.equations
     last = {number: len(equations) for number in program.outputs}
     for at, equation in reversed(list(enumerate(equations))):

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 # Of the free memory, what a value held for all shifts may take.
 _SHARE_OF_MEMORY = 0.25
-# Pieces are many small operations: they have to save so much of the counted work.
+# Pieces are many small operations: they have to save this part of the counted work.
 LEAST_SAVED = 0.2
 
 
