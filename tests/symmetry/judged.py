@@ -75,7 +75,7 @@ def is_coarse(program: Program, orbit=None, outputs=None) -> bool:
 
 
 def shared_orbit(program: Program, *, cut: bool = False, **options):
-    """The orbit that is judged; `cut`: with borders cut as far as possible, even if that costs more."""
+    """The orbit that is judged; `cut`: with borders cut as far as possible, at any cost."""
     domain = program.domain
     options = {"axes": program.axes, "mode": domain.mode} | domain.options | options
     fun = jaxinv.orbit(program.fun, **options)
