@@ -94,8 +94,7 @@ def _by_half_turns(ctx: Context, values: Sequence[Value], axis: int) -> list[Val
     if period != half:
         ctx.note(axis, Cause.OPPOSITE_DIRECTIONS(period=half))
     values = [
-        resample(ctx, v, axis, half // v.period[axis]) if v.moves_along(axis) else v
-        for v in values
+        resample(ctx, v, axis, half // v.period[axis]) if v.moves_along(axis) else v for v in values
     ]
     return [_forwards(v, axis) for v in values]
 
