@@ -1,5 +1,6 @@
 """A program on pieces: equal to the original, with its borders cut from its interiors."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Value
 
 OPERATIONS = operations.OPERATIONS | sums.OPERATIONS | calls.OPERATIONS
-_NUMBERED = re.compile(r"equation=(\d+)")
+_NUMBERED = re.compile(r"equation=(\d+)(?:/piece=([\d-]+))?")
 
 
 def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiated: bool) -> Traced:
@@ -96,7 +97,10 @@ def _result(wanted: Wanted, operation: Operation) -> Pieces:
     parts = {}
     for index, box in layout.boxes():
         piece = dataclasses.replace(wanted, box=box)
-        parts[index] = operation(piece)
+        # Of a result in one piece there is nothing to tell apart.
+        name = f"piece={'-'.join(map(str, index))}" if layout.is_cut else ""
+        with jax.named_scope(name) if name else contextlib.nullcontext():
+            parts[index] = operation(piece)
         assert np.shape(parts[index]) == tuple(piece.shape)
         assert parts[index].dtype == aval.dtype
     return Pieces(layout, parts)
@@ -116,4 +120,5 @@ def _of_original(equation: Equation, originals: Sequence[Equation]) -> Equation:
     found = _NUMBERED.search(equation.source.module)
     if found is None:
         return equation
-    return dataclasses.replace(equation, source=originals[int(found[1])].source)
+    piece = tuple(map(int, found[2].split("-"))) if found[2] else None
+    return dataclasses.replace(equation, source=originals[int(found[1])].source, piece=piece)
