@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from jaxinv.orbit.embedding import Embedding
 from jaxinv.symmetry.cost import elements, flops, shared_flops
-from jaxinv.symmetry.layer_names import operation
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.relayout import Context, Findings
 from jaxinv.symmetry.rules.calls import states_of
@@ -26,8 +25,7 @@ class Plan:
       shared: the equations that are evaluated once, on the cosets.
       deferred: those that are evaluated at each shift.
       states: what is known of each value that is held for all shifts at once.
-      shared_cost: operations of the shared equations, for all shifts.
-      deferred_cost: operations of the others, for one shift.
+      costs: of each equation its operations for all shifts if it is shared, else for one.
       single_cost: operations of the whole program, for one shift.
       held_bytes: bytes of the largest value that is held.
       best_end: after how many equations sharing should stop, for the least work in all.
@@ -39,9 +37,7 @@ class Plan:
     shared: tuple[Equation, ...]
     deferred: tuple[Equation, ...]
     states: dict[int, Value]
-    costs: dict[str, tuple[int, int]]
-    shared_cost: int
-    deferred_cost: int
+    costs: dict[Equation, int]
     single_cost: int
     held_bytes: int
     best_end: int
@@ -54,6 +50,16 @@ class Plan:
     def saves_nothing(self, count: int) -> bool:
         """Whether evaluating each of this many shifts on its own costs no more."""
         return self.cost(count) >= 0.98 * count * self.single_cost
+
+    @property
+    def shared_cost(self) -> int:
+        """Operations of the shared equations, for all shifts."""
+        return sum(self.costs[equation] for equation in self.shared)
+
+    @property
+    def deferred_cost(self) -> int:
+        """Operations of the others, for one shift."""
+        return sum(self.costs[equation] for equation in self.deferred)
 
     def cost(self, count: int) -> int:
         """Operations for this many shifts."""
@@ -86,7 +92,7 @@ def make_plan(
     program, torus = traced.program, embedding.torus
     shared: list[Equation] = []
     deferred: list[Equation] = []
-    costs: dict[str, list[int]] = {}
+    costs: dict[Equation, int] = {}
     held = [0]
     # What sharing the first k equations costs beyond running all of them at each shift.
     balance = [0]
@@ -94,7 +100,6 @@ def make_plan(
     def decided(ctx: Context, equation: Equation, operands: Sequence[Value] | None):
         """The states of what is shared; None for what runs at each shift."""
         once = flops(equation)
-        row = costs.setdefault(equation.source.module or operation(equation), [0, 0])
         late = end is not None and len(balance) > end
         results = None
         if operands is not None and not equation.has_own_backward:
@@ -107,12 +112,12 @@ def make_plan(
                 results = None
         if operands is None or results is None:
             deferred.append(equation)
-            row[1] += once
+            costs[equation] = once
             balance.append(balance[-1])
             return None
         shared.append(equation)
         cost = shared_flops(torus, equation, operands, results[0])
-        row[0] += cost
+        costs[equation] = cost
         held.append(size)
         balance.append(balance[-1] + cost - count * once)
         return states_of(results)
@@ -128,9 +133,7 @@ def make_plan(
         shared=tuple(shared),
         deferred=tuple(deferred),
         states=states,
-        costs={layer: (a, b) for layer, (a, b) in costs.items()},
-        shared_cost=sum(a for a, _ in costs.values()),
-        deferred_cost=sum(b for _, b in costs.values()),
+        costs=costs,
         single_cost=sum(map(flops, equations)),
         held_bytes=max(held),
         best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),
