@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxinv.orbit.shift_set import OrbitMode
 from jaxinv.orbit.transform import plan_call
+from jaxinv.shifts import OrbitMode
 from jaxinv.symmetry.cost import elements
 
 
@@ -79,16 +79,15 @@ def orbit_cost(
     Reference:
       The method is described in docs/method.md.
     """
-    call = plan_call(
+    plan = plan_call(
         fun, args, {}, argnums=argnums, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
     )
-    if call is None:
+    if plan is None:
         raise ValueError(
             "a function with side effects, or an image of one position, runs at each shift; "
             "its orbit costs one forward pass each"
         )
-    _, plan, chosen = call
-    total = plan.cost(chosen.count)
+    total, count = plan.cost(), plan.shifts.count
     torus = plan.embedding.torus
     held = sum(
         elements(torus, plan.states[out])
@@ -96,15 +95,15 @@ def orbit_cost(
         for out in equation.outs
         if not plan.states[out].is_constant
     )
-    layers = {name: a + b * chosen.count for name, (a, b) in plan.costs.items()}
+    layers = {name: a + b * count for name, (a, b) in plan.costs.items()}
     return OrbitCost(
-        shifts=chosen.count,
+        shifts=count,
         distinct_activations=held,
         forward_flops=plan.single_cost,
         shared_flops=plan.shared_cost,
         flops_per_shift=plan.deferred_cost,
         forward_passes=total / max(1, plan.single_cost),
-        ratio=chosen.count * plan.single_cost / max(1, total),
-        peak_bytes=chosen.count * plan.traced.output_bytes + plan.held_bytes,
+        ratio=count * plan.single_cost / max(1, total),
+        peak_bytes=count * plan.traced.output_bytes + plan.held_bytes,
         dominant_layer=max(layers, key=lambda name: layers[name], default=""),
     )

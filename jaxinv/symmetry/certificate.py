@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 
+from jaxinv.shifts import OrbitMode, check_mode
 from jaxinv.symmetry.cost import flops, shared_flops
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
@@ -13,8 +14,6 @@ from jaxinv.symmetry.steps import States, Step, equation_steps, layer_steps
 from jaxinv.symmetry.tracing import Traced, trace
 from jaxinv.symmetry.walk import Walked, line_of, torus_of, walk
 from jaxinv.symmetry.wording import table
-
-Mode = Literal["wrap", "constant", "edge", "reflect", "crop"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def certify(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     axes: Sequence[int] = (1, 2),
-    mode: Mode = "wrap",
+    mode: OrbitMode = "wrap",
 ) -> Certificate:
     """Proves from a function's program which shifts it commutes with, and where that ends.
 
@@ -191,9 +190,7 @@ def certify(
       Cohen and Welling, "Group equivariant convolutional networks" (2016),
       https://arxiv.org/abs/1602.07576, for the notion; the method is described in docs/method.md.
     """
-    if mode not in get_args(Mode):
-        allowed = ", ".join(map(repr, get_args(Mode)))
-        raise ValueError(f"mode is {mode!r}; allowed are {allowed}")
+    check_mode(mode, OrbitMode)
     traced = trace(fun, args, argnums=argnums, axes=axes, enter=lambda primitive: True)
     if traced.effects:
         raise ValueError(
