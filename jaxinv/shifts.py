@@ -15,6 +15,7 @@ from jaxinv.arguments import per_axis as per_axis
 from jaxinv.arguments import real_per_axis
 
 Mode = Literal["wrap", "constant", "edge", "reflect"]
+OrbitMode = Literal[Mode, "crop"]
 
 
 def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[int, ...]:
@@ -47,6 +48,13 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
     if len(set(positive)) < len(positive):
         raise ValueError(f"axes {given} names a dimension twice")
     return positive
+
+
+def check_mode(mode: Any, allowed: Any) -> None:
+    """Raises ValueError unless a mode is among those of `Mode` or `OrbitMode`."""
+    if mode not in get_args(allowed):
+        names = ", ".join(map(repr, get_args(allowed)))
+        raise ValueError(f"mode is {mode!r}; allowed are {names}")
 
 
 def whole_axes(axes: Sequence[int]) -> tuple[int, ...]:
@@ -306,8 +314,7 @@ def _check_mode(mode):
             "mode 'crop' needs the size of the window: use crop_translate; "
             f"translate allows {', '.join(map(repr, get_args(Mode)))}"
         )
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode is {mode!r}; allowed are {', '.join(map(repr, get_args(Mode)))}")
+    check_mode(mode, Mode)
 
 
 def _split_shift(shift, count, whole):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments, whole_number
 from jaxinv.orbit.chunks import bytes_of, in_chunks, refuse_if_too_large
-from jaxinv.orbit.shift_set import OrbitMode
-from jaxinv.orbit.translated import seen_arguments, shifts_of_arguments
+from jaxinv.orbit.translated import seen_arguments
 from jaxinv.orbit.windows import extend, window
+from jaxinv.shifts import OrbitMode
 
 
 def every_shift(
@@ -79,18 +79,15 @@ def every_shift(
         args, kwargs = static.restore(arrays)
         moved = check_argnums(argnums, len(args))
         values = [args[i] for i in moved]
-        options: Any = {"axes": axes, "mode": mode, "max_shift": max_shift, "shifts": shifts}
-        chosen, dims = shifts_of_arguments(values, **options)
-        seen = seen_arguments(args, argnums=moved, **options)
-        need = chosen.count * _output_bytes(fun, seen.args, kwargs)
-        refuse_if_too_large(need, chosen.count)
+        seen, chosen, dims = seen_arguments(
+            args, argnums=moved, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
+        )
+        refuse_if_too_large(chosen.count * _output_bytes(fun, seen, kwargs), chosen.count)
         leaves, tree = jax.tree.flatten(values)
-        wide = [extend(leaf, dim, chosen, mode) for leaf, dim in zip(leaves, dims, strict=True)]
+        wide = [extend(leaf, dim, chosen) for leaf, dim in zip(leaves, dims, strict=True)]
 
         def at_shift(t):
-            windows = [
-                window(leaf, dim, chosen, mode, t) for leaf, dim in zip(wide, dims, strict=True)
-            ]
+            windows = [window(leaf, dim, chosen, t) for leaf, dim in zip(wide, dims, strict=True)]
             given = list(args)
             for i, value in zip(moved, jax.tree.unflatten(tree, windows), strict=True):
                 given[i] = value

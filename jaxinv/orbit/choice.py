@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from jaxinv.borders.work import pays_until
 from jaxinv.orbit.chunks import free_bytes
 from jaxinv.orbit.embedding import Embedding, exact, longer
 from jaxinv.orbit.plan import Plan, make_plan
-from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
+from jaxinv.orbit.shift_set import ShiftSet
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.walk import Walked, line_of, walk
 
@@ -28,30 +27,20 @@ class Asked:
     """What an orbit is asked for.
 
     Attributes:
-      chosen: the shifts.
-      mode: what enters at the border.
-      lengths: positions of the argument along each axis.
+      shifts: the shifts, and what enters at the border.
       differentiated: whether derivatives, too, have to be those of evaluating each shift.
     """
 
-    chosen: ShiftSet
-    mode: OrbitMode
-    lengths: Sequence[int]
+    shifts: ShiftSet
     differentiated: bool
 
     def plan(self, traced: Traced, embedding: Embedding) -> Plan:
         """The plan of a program on a torus; sharing stops where it costs more than it saves."""
         memory = int(free_bytes() * _SHARE_OF_MEMORY)
-        count, differentiated = self.chosen.count, self.differentiated
         end = None
         while True:
             found = make_plan(
-                traced,
-                embedding,
-                differentiated=differentiated,
-                count=count,
-                memory=memory,
-                end=end,
+                traced, embedding, differentiated=self.differentiated, memory=memory, end=end
             )
             if end is not None or found.best_end == found.equations:
                 return found
@@ -69,36 +58,32 @@ def best_plan(traced: Traced, asked: Asked) -> Plan:
 
     Args:
       traced: the program, traced on the window that it sees.
-      asked: the shifts, and how they are filled.
+      asked: the shifts, and whether derivatives have to be theirs.
     """
     plans = []
-    if asked.mode == "wrap":
-        plans.append(asked.plan(traced, exact(asked.chosen)))
+    if asked.shifts.mode == "wrap":
+        plans.append(asked.plan(traced, exact(asked.shifts)))
         if not plans[0].deferred:
             return plans[0]
     line = walk(traced, line_of(traced.sizes))
     multiple = _strides(line)
-    if not all(m * 2 <= n for m, n in zip(multiple, asked.chosen.sizes, strict=True)):
+    if not all(m * 2 <= n for m, n in zip(multiple, asked.shifts.sizes, strict=True)):
         multiple = (1,) * len(multiple)
-    extended = longer(asked.chosen, asked.mode, asked.lengths, multiple)
+    extended = longer(asked.shifts, multiple)
     plans.append(asked.plan(traced, extended))
-    best = _cheapest(plans, asked)
+    best = min(plans, key=Plan.cost)
     cut = _cut(traced, line, best, asked)
     if cut is None:
         return best
-    pieces = _cheapest([asked.plan(cut, plan.embedding) for plan in plans], asked)
-    if pieces.cost(asked.chosen.count) > (1 - LEAST_SAVED) * best.cost(asked.chosen.count):
+    pieces = min((asked.plan(cut, plan.embedding) for plan in plans), key=Plan.cost)
+    if pieces.cost() > (1 - LEAST_SAVED) * best.cost():
         return best
     return dataclasses.replace(pieces, single_cost=best.single_cost)
 
 
-def _cheapest(plans: Sequence[Plan], asked: Asked) -> Plan:
-    return min(plans, key=lambda plan: plan.cost(asked.chosen.count))
-
-
 def _cut(traced: Traced, line: Walked, best: Plan, asked: Asked) -> Traced | None:
     """The program with its borders cut, as far as that may pay."""
-    end = pays_until(traced, line, best.embedding.torus, asked.chosen.count)
+    end = pays_until(traced, line, best.embedding.torus, asked.shifts.count)
     if end == 0:
         return None
     try:

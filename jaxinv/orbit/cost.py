@@ -8,8 +8,9 @@ from typing import Any
 
 from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.plan import Plan
-from jaxinv.orbit.shift_set import OrbitMode, shift_set
+from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
+from jaxinv.shifts import OrbitMode
 from jaxinv.symmetry.cost import Work, counts_work, elements
 from jaxinv.symmetry.layer_names import operation
 from jaxinv.symmetry.program import Equation, Source
@@ -96,16 +97,15 @@ def orbit_cost(
     Reference:
       The method is described in docs/method.md.
     """
-    call = plan_call(
+    plan = plan_call(
         fun, args, {}, argnums=argnums, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
     )
-    if call is None:
+    if plan is None:
         raise ValueError(
             "a function with side effects, or an image of one position, runs at each shift; "
             "its orbit costs one forward pass each"
         )
-    _, plan, chosen = call
-    total = plan.cost(chosen.count)
+    total, count = plan.cost(), plan.shifts.count
     torus = plan.embedding.torus
     held = sum(
         elements(torus, plan.states[out])
@@ -114,18 +114,18 @@ def orbit_cost(
         if not plan.states[out].is_constant
     )
     layers: collections.Counter[str] = collections.Counter()
-    for equation, cost in _costs(plan, chosen.count).items():
+    for equation, cost in _costs(plan).items():
         layers[_layer(equation)] += cost
-    work = _work(plan, chosen.count, {})
+    work = _work(plan, {})
     return OrbitCost(
-        shifts=chosen.count,
+        shifts=count,
         distinct_activations=held,
         forward_flops=plan.single_cost,
         shared_flops=plan.shared_cost,
         flops_per_shift=plan.deferred_cost,
         forward_passes=work.passes,
-        ratio=chosen.count * plan.single_cost / max(1, total),
-        peak_bytes=chosen.count * plan.traced.output_bytes + plan.held_bytes,
+        ratio=count * plan.single_cost / max(1, total),
+        peak_bytes=count * plan.traced.output_bytes + plan.held_bytes,
         dominant_layer=max(layers, key=lambda name: layers[name], default=""),
         dominant_part=work.largest,
         dominant_share=work.share,
@@ -140,26 +140,25 @@ def work_of_circular_shifts(traced: Traced, names: Mapping[Source, str]) -> Work
       traced: the program.
       names: its layers by where their equations come from.
     """
-    chosen = shift_set(traced.sizes)
-    plan = best_plan(traced, Asked(chosen, "wrap", traced.sizes, differentiated=False))
-    return _work(plan, chosen.count, names)
+    asked = Asked(shift_set(traced.sizes), differentiated=False)
+    return _work(best_plan(traced, asked), names)
 
 
-def _costs(plan: Plan, count: int) -> dict[Equation, int]:
+def _costs(plan: Plan) -> dict[Equation, int]:
     """Operations of each equation for all shifts."""
-    rounds = dict.fromkeys(plan.shared, 1) | dict.fromkeys(plan.deferred, count)
+    rounds = dict.fromkeys(plan.shared, 1) | dict.fromkeys(plan.deferred, plan.shifts.count)
     return {equation: plan.costs[equation] * n for equation, n in rounds.items()}
 
 
-def _work(plan: Plan, count: int, names: Mapping[Source, str]) -> Work:
+def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
     """All operations in forward passes, and where most of them are."""
     parts: collections.Counter[tuple[str, str]] = collections.Counter()
     pieces = collections.defaultdict(set)
-    for equation, cost in _costs(plan, count).items():
+    for equation, cost in _costs(plan).items():
         part = names.get(equation.source) or _layer(equation), _kind(plan, equation)
         parts[part] += cost
         pieces[part].add(equation.piece)
-    total = plan.cost(count)
+    total = plan.cost()
     (layer, kind), most = max(parts.items(), key=lambda item: item[1], default=(("", ""), 0))
     largest = layer
     if kind:

@@ -97,24 +97,24 @@ def _grid(period: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 def _outputs(fun, args, kwargs, *, argnums, axes):
     """Per output its period and whether it moves; and the outputs' structure."""
-    call = plan_call(
+    plan = plan_call(
         fun, args, kwargs, argnums=argnums, axes=axes, mode="wrap", max_shift=None, shifts=None
     )
-    if call is None:
+    if plan is None:
         raise ValueError(
             "the distinct outputs of a function with side effects, or of an image of one "
             "position, are not known; use jaxinv.orbit"
         )
-    states = {} if call.plan.embedding.extended else call.plan.states
+    states = {} if plan.embedding.extended else plan.states
     outputs = []
-    for number in call.traced.program.outputs:
+    for number in plan.traced.program.outputs:
         value = states.get(number)
         if value is None:
-            outputs.append((call.chosen.sizes, False))
+            outputs.append((plan.shifts.sizes, False))
         else:
             moves = any(True for _ in value.windows())
-            outputs.append((_period_of_output(call.plan.embedding.torus, value), moves))
-    return outputs, call.traced.out_tree
+            outputs.append((_period_of_output(plan.embedding.torus, value), moves))
+    return outputs, plan.traced.out_tree
 
 
 def _period_of_output(torus, value: Value) -> tuple[int, ...]:

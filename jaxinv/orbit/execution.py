@@ -11,32 +11,23 @@ import numpy as np
 from jaxinv.orbit.chunks import in_chunks
 from jaxinv.orbit.embedding import lay_out
 from jaxinv.orbit.plan import Plan, frontier, shared_needed
-from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.symmetry.relayout import Context, program_shaped, reader
 from jaxinv.symmetry.values import Value, is_broken
 from jaxinv.symmetry.walk import inputs_of, interpret
 
 
-def evaluate(
-    plan: Plan,
-    arrays: Sequence[jax.Array],
-    chosen: ShiftSet,
-    mode: OrbitMode,
-    chunk: int | None,
-) -> list[jax.Array]:
+def evaluate(plan: Plan, arrays: Sequence[jax.Array], chunk: int | None) -> list[jax.Array]:
     """The outputs of a plan at all shifts, flat, with one leading axis for the shifts.
 
     Args:
       plan: the plan.
       arrays: the arguments, in the order of the program's inputs.
-      chosen: the shifts.
-      mode: what enters at the border.
       chunk: how many shifts run together; None chooses.
     """
     program = plan.traced.program
-    values = _held_values(plan, arrays, chosen, mode)
+    values = _held_values(plan, arrays)
     ctx = _context(plan)
-    residues = plan.embedding.residues(chosen)
+    residues = plan.embedding.residues()
     made = {out for equation in plan.deferred for out in equation.outs}
     still = [
         number
@@ -111,11 +102,11 @@ class _Reader(dict):
         return self[number]
 
 
-def _held_values(plan: Plan, arrays, chosen: ShiftSet, mode: OrbitMode) -> dict[int, Value]:
+def _held_values(plan: Plan, arrays: Sequence[jax.Array]) -> dict[int, Value]:
     """The shared equations, evaluated; only what is read later is kept."""
     traced, embedding = plan.traced, plan.embedding
     wide = [
-        array if dims is None else lay_out(array, dims, embedding, chosen, mode)
+        array if dims is None else lay_out(array, dims, embedding)
         for dims, array in zip(traced.dims, arrays, strict=True)
     ]
     inputs = inputs_of(traced, embedding.torus, embedding.offsets, wide)

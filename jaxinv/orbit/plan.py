@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxinv.orbit.embedding import Embedding
+from jaxinv.orbit.shift_set import ShiftSet
 from jaxinv.symmetry.cost import elements, flops, shared_flops
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.relayout import Context, Findings
@@ -47,9 +48,10 @@ class Plan:
         """The number of equations that the outputs depend on."""
         return len(self.shared) + len(self.deferred)
 
-    def saves_nothing(self, count: int) -> bool:
-        """Whether evaluating each of this many shifts on its own costs no more."""
-        return self.cost(count) >= 0.98 * count * self.single_cost
+    @property
+    def shifts(self) -> ShiftSet:
+        """The shifts asked for."""
+        return self.embedding.shifts
 
     @property
     def shared_cost(self) -> int:
@@ -61,9 +63,13 @@ class Plan:
         """Operations of the others, for one shift."""
         return sum(self.costs[equation] for equation in self.deferred)
 
-    def cost(self, count: int) -> int:
-        """Operations for this many shifts."""
-        return self.shared_cost + count * self.deferred_cost
+    def saves_nothing(self) -> bool:
+        """Whether evaluating each shift on its own costs no more."""
+        return self.cost() >= 0.98 * self.shifts.count * self.single_cost
+
+    def cost(self) -> int:
+        """Operations for all shifts."""
+        return self.shared_cost + self.shifts.count * self.deferred_cost
 
 
 def make_plan(
@@ -71,7 +77,6 @@ def make_plan(
     embedding: Embedding,
     *,
     differentiated: bool,
-    count: int,
     memory: int,
     end: int | None = None,
 ) -> Plan:
@@ -85,7 +90,6 @@ def make_plan(
       traced: the program.
       embedding: the torus that its input lies on.
       differentiated: whether derivatives, too, have to be those of evaluating each shift.
-      count: the number of shifts.
       memory: bytes that held values may take.
       end: after this many equations sharing stops, but for what no shift changes.
     """
@@ -119,7 +123,7 @@ def make_plan(
         cost = shared_flops(torus, equation, operands, results[0])
         costs[equation] = cost
         held.append(size)
-        balance.append(balance[-1] + cost - count * once)
+        balance.append(balance[-1] + cost - embedding.shifts.count * once)
         return states_of(results)
 
     ctx = Context(torus, program, differentiated=differentiated)

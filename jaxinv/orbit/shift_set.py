@@ -5,15 +5,12 @@ import itertools
 import math
 import operator
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from jaxinv.shifts import per_axis
-
-OrbitMode = Literal["wrap", "constant", "edge", "reflect", "crop"]
-
+from jaxinv.shifts import OrbitMode, check_mode, per_axis
 
 # The table of shifts is one of 32 bits.
 _FARTHEST = 2**31 - 1
@@ -24,7 +21,10 @@ class ShiftSet:
     """A grid of shifts, one sorted row per spatial axis, or a list of shift tuples.
 
     Attributes:
-      sizes: positions along each spatial axis of the image that the function sees.
+      mode: what enters at the border.
+      lengths: positions of the argument along each spatial axis.
+      sizes: positions of the image that the function sees: fewer than `lengths` for
+        `mode="crop"`, else the same.
       rows: the shifts along each axis, ascending. Of a grid, all combinations are meant; of a
         list, these are the values that occur in it.
       listed: the shift tuples in the order given, or None for a grid.
@@ -35,6 +35,8 @@ class ShiftSet:
       ((3, 1), [[-1, 0], [0, 0], [1, 0]])
     """
 
+    mode: OrbitMode
+    lengths: tuple[int, ...]
     sizes: tuple[int, ...]
     rows: tuple[Sequence[int], ...]
     listed: tuple[tuple[int, ...], ...] | None = None
@@ -89,9 +91,20 @@ class ShiftSet:
         except ValueError:
             raise ValueError(f"shift {shift} is not in the set of {self.count} shifts") from None
 
+    def moves(self, axis: int, shift: Any) -> Any:
+        """How far shifts along one axis move the image: circular ones of -1 by `P - 1`.
+
+        The numbers that the user gave are translated here, and nowhere else.
+        """
+        return shift % self.sizes[axis] if self.mode == "wrap" else shift
+
     def margins(self) -> tuple[tuple[int, int], ...]:
-        """Pixels that the shifts bring in, per axis: at its start (down and right), at its end."""
-        return tuple((max(0, row[-1]), max(0, -row[0])) for row in self.rows)
+        """Positions beside the image that shifts read, per axis: before its start, past its end."""
+        if self.mode == "crop":
+            rests = [n - size for n, size in zip(self.lengths, self.sizes, strict=True)]
+            return tuple((rest // 2, rest - rest // 2) for rest in rests)
+        moves = [[self.moves(axis, t) for t in row] for axis, row in enumerate(self.rows)]
+        return tuple((max(0, *row), max(0, *(-t for t in row))) for row in moves)
 
 
 def shift_set(
@@ -125,10 +138,8 @@ def shift_set(
       >>> shift_set((8,), mode="crop", max_shift=2).sizes
       (4,)
     """
-    window = tuple(sizes)
-    if mode not in get_args(OrbitMode):
-        allowed = ", ".join(map(repr, get_args(OrbitMode)))
-        raise ValueError(f"mode is {mode!r}; allowed are {allowed}")
+    lengths = window = tuple(sizes)
+    check_mode(mode, OrbitMode)
     if min(window) < 1:
         raise ValueError(f"an image of {window} positions has nothing to translate")
     limits = None if max_shift is None else per_axis(max_shift, len(window), "max_shift")
@@ -137,13 +148,14 @@ def shift_set(
     if mode == "crop":
         window = _window(window, limits)
     if shifts is not None:
-        return _listed(window, mode, limits, shifts)
+        rows, listed = _listed(window, mode, limits, shifts)
+        return ShiftSet(mode, lengths, window, rows, listed)
     if limits is not None:
         _check_reach(window, mode, limits)
-        return ShiftSet(window, tuple(range(-m, m + 1) for m in limits))
+        return ShiftSet(mode, lengths, window, tuple(range(-m, m + 1) for m in limits))
     if mode != "wrap":
         raise ValueError(f"mode {mode!r} needs max_shift or shifts: only 'wrap' has a full set")
-    return ShiftSet(window, tuple(range(size) for size in window))
+    return ShiftSet(mode, lengths, window, tuple(range(size) for size in window))
 
 
 def _window(sizes, limits):
@@ -172,7 +184,7 @@ def _listed(sizes, mode, limits, shifts):
     if mode == "crop" and any(r > m for r, m in zip(reach, limits, strict=True)):
         raise ValueError(f"shifts reach {reach}, outside max_shift {limits} of the crop")
     _check_reach(sizes, mode, reach)
-    return ShiftSet(sizes, rows, listed)
+    return rows, listed
 
 
 def _check_reach(sizes, mode, reach):

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,9 @@ from jaxinv.orbit.captured import hoisted
 from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.chunks import refuse_if_too_large
 from jaxinv.orbit.plan import Plan
-from jaxinv.orbit.shift_set import OrbitMode, ShiftSet
 from jaxinv.orbit.translated import seen_arguments
-from jaxinv.symmetry.tracing import Traced, trace
-
-
-class Call(NamedTuple):
-    """One call of a transformed function: what is translated, and how it is planned."""
-
-    traced: Traced
-    plan: Plan
-    chosen: ShiftSet
+from jaxinv.shifts import OrbitMode
+from jaxinv.symmetry.tracing import trace
 
 
 def plan_call(
@@ -39,7 +31,7 @@ def plan_call(
     max_shift: int | Sequence[int] | None,
     shifts: Sequence[Sequence[int]] | None,
     differentiated: bool = False,
-) -> Call | None:
+) -> Plan | None:
     """The plan of a call, or None where every shift has to run by itself.
 
     That is so for programs with side effects, and for images of one position along an axis.
@@ -50,15 +42,14 @@ def plan_call(
     Raises:
       ValueError: if the shifts do not fit the arguments, or the outputs do not fit into memory.
     """
-    seen = seen_arguments(
+    seen, chosen, _ = seen_arguments(
         args, argnums=argnums, axes=axes, mode=mode, max_shift=max_shift, shifts=shifts
     )
-    chosen = seen.chosen
     if min(chosen.sizes) < 2 or (differentiated and not chosen.is_grid):
         return None
     traced = trace(
         fun,
-        seen.args,
+        seen,
         kwargs,
         argnums=argnums,
         axes=axes,
@@ -67,8 +58,7 @@ def plan_call(
     if traced.effects:
         return None
     refuse_if_too_large(chosen.count * traced.output_bytes, chosen.count)
-    plan = best_plan(traced, Asked(chosen, mode, seen.lengths, differentiated))
-    return Call(plan.traced, plan, chosen)
+    return best_plan(traced, Asked(chosen, differentiated))
 
 
 def orbit(
@@ -169,13 +159,13 @@ def _shared(fun: Callable, chunk: int | None, options: dict[str, Any]) -> Callab
     @functools.partial(jax.jit, static_argnums=(0, 1))
     def evaluate(static, differentiated, arrays):
         args, kwargs = static.restore(arrays)
-        call = plan_call(fun, args, kwargs, differentiated=differentiated, **options)
-        if call is None or call.plan.saves_nothing(call.chosen.count):
+        plan = plan_call(fun, args, kwargs, differentiated=differentiated, **options)
+        if plan is None or plan.saves_nothing():
             return brute(*args, **kwargs)
-        traced, plan, chosen = call
-        refuse_if_too_large(chosen.count * traced.output_bytes + plan.held_bytes, chosen.count)
-        flat = execution.evaluate(plan, arrays, chosen, options["mode"], chunk)
-        outs = [jnp.reshape(out, chosen.shape + out.shape[1:]) for out in flat]
+        count, traced = plan.shifts.count, plan.traced
+        refuse_if_too_large(count * traced.output_bytes + plan.held_bytes, count)
+        flat = execution.evaluate(plan, arrays, chunk)
+        outs = [jnp.reshape(out, plan.shifts.shape + out.shape[1:]) for out in flat]
         return jax.tree.unflatten(traced.out_tree, outs)
 
     # What is differentiated is planned by itself: of equal positions each shift chooses its own,

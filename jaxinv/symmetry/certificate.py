@@ -3,10 +3,11 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 
+from jaxinv.shifts import OrbitMode, check_mode
 from jaxinv.symmetry.cost import Work, work_of_all_shifts
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
@@ -14,8 +15,6 @@ from jaxinv.symmetry.steps import States, Step, equation_steps, layer_steps
 from jaxinv.symmetry.tracing import Traced, trace
 from jaxinv.symmetry.walk import line_of, torus_of, walk
 from jaxinv.symmetry.wording import table
-
-Mode = Literal["wrap", "constant", "edge", "reflect", "crop"]
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def certify(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     axes: Sequence[int] = (1, 2),
-    mode: Mode = "wrap",
+    mode: OrbitMode = "wrap",
 ) -> Certificate:
     """Proves from a function's program which shifts it commutes with, and where that ends.
 
@@ -207,9 +206,7 @@ def certify(
       Cohen and Welling, "Group equivariant convolutional networks" (2016),
       https://arxiv.org/abs/1602.07576, for the notion; the method is described in docs/method.md.
     """
-    if mode not in get_args(Mode):
-        allowed = ", ".join(map(repr, get_args(Mode)))
-        raise ValueError(f"mode is {mode!r}; allowed are {allowed}")
+    check_mode(mode, OrbitMode)
     traced = trace(fun, args, argnums=argnums, axes=axes, enter=lambda primitive: True)
     if traced.effects:
         raise ValueError(

@@ -11,12 +11,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from jaxinv.shifts import check_max_shift
+from jaxinv.shifts import Mode, check_max_shift
 
 Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
 Schedule = Literal["constant", "cosine", "linear", "step"]
 Precision = Literal["float32", "bfloat16"]
-Fill = Literal["wrap", "constant", "edge", "reflect"]
 
 # How a run is stored and shown; a resumed run may change these and stays the same run. `epochs`
 # is among them so that a finished run can be continued.
@@ -128,7 +127,7 @@ class TrainConfig:
     max_shift: int | float | tuple[int | float, int | float] | None = 4
     """Pixels up to which translate, crop, orbit and worst move, or one number per axis; fractions
     with subpixel only; None: every circular shift."""
-    fill: Fill = "constant"
+    fill: Mode = "constant"
     """What comes in at the border."""
     subpixel: bool = False
     """Translate by fractions of a pixel."""

@@ -91,10 +91,10 @@ def scanned_net(x):
 
 def is_cut(fun, x, differentiated=False, **options) -> bool:
     """Whether the plan is one of a program in pieces."""
-    call = plan_call(fun, (x,), {}, differentiated=differentiated, **OPTIONS | options)
+    plan = plan_call(fun, (x,), {}, differentiated=differentiated, **OPTIONS | options)
     axes = (OPTIONS | options)["axes"]
     whole = trace(fun, (x,), argnums=0, axes=axes, enter=lambda _: not differentiated)
-    return len(call.plan.traced.program.equations) > len(whole.program.equations)
+    return len(plan.traced.program.equations) > len(whole.program.equations)
 
 
 def assert_shares(fun, x, *, saves, tolerance=1e-12, **options):
@@ -208,7 +208,7 @@ def test_gradients_at_ties(monkeypatch):
     monkeypatch.setattr(choice, "LEAST_SAVED", -np.inf)
     monkeypatch.setattr(choice, "pays_until", lambda traced, *_: len(traced.program.equations))
     x = jnp.asarray(np.random.default_rng(0).integers(-1, 2, (1, 12, 10, 2)), float)
-    assert plan_call(extremum_net, (x,), {}, differentiated=True, **OPTIONS).plan.shared
+    assert plan_call(extremum_net, (x,), {}, differentiated=True, **OPTIONS).shared
     for mine, truth in zip(
         gradient(extremum_net, x, jaxinv.orbit), gradient(extremum_net, x, every_shift), strict=True
     ):

@@ -18,7 +18,7 @@ from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken
 from jaxinv.symmetry.rules.layout import sliced, squeezed, transposed
 from jaxinv.symmetry.rules.pointwise import combined, stretched
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Dimension, Value, Window
 
 UNKNOWN = Cause.UNKNOWN_POSITIONS()
 REPLACED = Cause.REPLACED()
@@ -264,7 +264,8 @@ def _with_components(
 def _split_into(ctx: Context, value: Value, dim: int, step: int) -> Value:
     """The value with a dimension as two, of which the inner one counts its components."""
     value = as_single(ctx, value, dim, REPLACED)
-    outer, inner = (), value.dims[dim]
+    outer: Dimension = ()
+    inner = value.dims[dim]
     if step < value.shape[dim]:
         while len(value.dims[dim]) < 2:
             value = split(ctx, value, dim, 0, step)
