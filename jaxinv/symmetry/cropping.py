@@ -29,12 +29,18 @@ def ranges_read(equations: Sequence[Any], outputs: Sequence[int]) -> dict[int, l
         for number, found in zip(equation.ins, backwards(equation, ranges), strict=True):
             if found is None:
                 whole.add(number)
-            else:
+            elif number not in read or _is_empty(read[number]):
+                read[number] = found
+            elif not _is_empty(found):
                 read[number] = [
                     (min(a, c), max(b, d))
-                    for (a, b), (c, d) in zip(found, read.get(number, found), strict=True)
+                    for (a, b), (c, d) in zip(found, read[number], strict=True)
                 ]
     return {number: ranges for number, ranges in read.items() if number not in whole}
+
+
+def _is_empty(ranges: Sequence[Range]) -> bool:
+    return any(start >= stop for start, stop in ranges)
 
 
 def _slice(equation, ranges: Sequence[Range]) -> list[list[Range]]:
