@@ -139,4 +139,4 @@ def _by_coset(ctx: Context, value: Value, residues: np.ndarray) -> Any:
     base = jnp.reshape(base, (math.prod(cosets), *base.shape[value.n_axes :]))
     if np.array_equal(flat, np.arange(base.shape[0])):
         return base
-    return jnp.take(base, flat, axis=0)
+    return jnp.take(base, flat, axis=0, mode="clip")

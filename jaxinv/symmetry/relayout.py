@@ -176,7 +176,8 @@ def resample(
         if windows:
             base = _resampled_base(ctx, value, axis, factor, steps, phases)
         elif base.shape[axis] > 1:
-            base = jnp.take(base, coset_indices(ctx.torus, axis, old, new), axis=axis)
+            read = coset_indices(ctx.torus, axis, old, new)
+            base = jnp.take(base, read, axis=axis, mode="clip")
     kept = tuple((place, steps.get(place, 1), phase) for place, phase in phases.items())
     origin = ("resampled", value.origin, axis, factor, kept)
     return normal(
@@ -200,7 +201,7 @@ def _resampled_base(ctx, value, axis, factor, steps, phases):
         read = sources[turns == k]
         piece = base
         if read.tolist() != list(range(cosets)):
-            piece = jnp.take(piece, read, axis=axis)
+            piece = jnp.take(piece, read, axis=axis, mode="clip")
         for place, window in value.windows(axis):
             step = steps.get(place, 1)
             start = phases[place] - window.rate * k
@@ -305,13 +306,21 @@ def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[
         shape[place] = window.size
 
     def at(shift: Sequence) -> Value:
-        shift_along = dict(zip(axes, shift, strict=True))
+        # No shift is negative. Signs, and tables where sums do, would take long to compile.
+        shift_along = {a: jnp.asarray(t, jnp.uint32) for a, t in zip(axes, shift, strict=True)}
         starts = [jnp.zeros((), jnp.int32)] * base.ndim
         for axis, table in coset_of.items():
-            starts[axis] = jnp.asarray(table)[shift_along[axis] % value.period[axis]]
+            coset = jax.lax.rem(shift_along[axis], jnp.uint32(value.period[axis]))
+            if not np.array_equal(table, np.arange(len(table))):
+                coset = jax.lax.dynamic_index_in_dim(jnp.asarray(table), coset, keepdims=False)
+            starts[axis] = jnp.asarray(coset, jnp.int32)
         for place, window in windows:
-            moved = window.rate * (shift_along[window.axis] // value.period[window.axis])
-            starts[place] = jnp.asarray((window.offset - moved) % counts[place], jnp.int32)
+            count, period = counts[place], value.period[window.axis]
+            moved = jax.lax.div(shift_along[window.axis], jnp.uint32(period))
+            farthest = int(window.rate * ((ctx.torus.lengths[window.axis] - 1) // period))
+            first = window.offset % count + max(0, -(-farthest // count)) * count
+            start = first - moved * window.rate if window.rate > 0 else first + moved * -window.rate
+            starts[place] = jnp.asarray(jax.lax.rem(start, jnp.uint32(count)), jnp.int32)
         return value.with_base(jax.lax.dynamic_slice(base, starts, shape), dims=dims)
 
     return at
