@@ -317,9 +317,11 @@ def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[
         for place, window in windows:
             count, period = counts[place], value.period[window.axis]
             moved = jax.lax.div(shift_along[window.axis], jnp.uint32(period))
-            farthest = int(window.rate * ((ctx.torus.lengths[window.axis] - 1) // period))
+            # Whole, but for declared layers, which are not believed where arrays are read.
+            rate = int(window.rate)
+            farthest = rate * ((ctx.torus.lengths[window.axis] - 1) // period)
             first = window.offset % count + max(0, -(-farthest // count)) * count
-            start = first - moved * window.rate if window.rate > 0 else first + moved * -window.rate
+            start = first - moved * rate if rate > 0 else first + moved * -rate
             starts[place] = jnp.asarray(jax.lax.rem(start, jnp.uint32(count)), jnp.int32)
         return value.with_base(jax.lax.dynamic_slice(base, starts, shape), dims=dims)
 
