@@ -53,6 +53,7 @@ def evaluate(
 
         def at_shift(given):
             shift, own = given
+            shift = [shift[axis] for axis in range(residues.shape[1])]
             env = _Reader(readers, shift)
             env.update(own)
             for equation in plan.deferred:

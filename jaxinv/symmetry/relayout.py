@@ -294,35 +294,28 @@ def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[
     if base is None:
         return lambda shift: value.with_base(None, dims=dims)
     shape = list(base.shape)
-    coset_of = {}
+    # Where the slice starts along each dimension, by the shift: sums of it would compile slowly.
+    starts_at: dict[int, tuple[int, np.ndarray]] = {}
     for axis in axes:
         if base.shape[axis] > 1:
-            residues = np.asarray(ctx.torus.residues(axis, value.period[axis]))
-            coset_of[axis] = np.zeros(value.period[axis], np.int32)
-            coset_of[axis][residues] = np.arange(len(residues))
+            period = value.period[axis]
+            index = {r: i for i, r in enumerate(ctx.torus.residues(axis, period))}
+            cosets = [index.get(t % period, 0) for t in range(ctx.torus.lengths[axis])]
+            starts_at[axis] = axis, np.array(cosets, np.uint32)
             shape[axis] = 1
     for place, window in windows:
+        turns = np.arange(ctx.torus.lengths[window.axis]) // value.period[window.axis]
+        table = (window.offset - window.rate * turns) % counts[place]
+        starts_at[place] = window.axis, table.astype(np.uint32)
         base = periodic_slice(base, place, 0, counts[place] + window.size - 1)
         shape[place] = window.size
 
     def at(shift: Sequence) -> Value:
-        # No shift is negative. Signs, and tables where sums do, would take long to compile.
         shift_along = {a: jnp.asarray(t, jnp.uint32) for a, t in zip(axes, shift, strict=True)}
-        starts = [jnp.zeros((), jnp.int32)] * base.ndim
-        for axis, table in coset_of.items():
-            coset = jax.lax.rem(shift_along[axis], jnp.uint32(value.period[axis]))
-            if not np.array_equal(table, np.arange(len(table))):
-                coset = jax.lax.dynamic_index_in_dim(jnp.asarray(table), coset, keepdims=False)
-            starts[axis] = jnp.asarray(coset, jnp.int32)
-        for place, window in windows:
-            count, period = counts[place], value.period[window.axis]
-            moved = jax.lax.div(shift_along[window.axis], jnp.uint32(period))
-            # Whole, but for declared layers, which are not believed where arrays are read.
-            rate = int(window.rate)
-            farthest = rate * ((ctx.torus.lengths[window.axis] - 1) // period)
-            first = window.offset % count + max(0, -(-farthest // count)) * count
-            start = first - moved * rate if rate > 0 else first + moved * -rate
-            starts[place] = jnp.asarray(jax.lax.rem(start, jnp.uint32(count)), jnp.int32)
+        # Unsigned: what may be negative is checked for it.
+        starts = [jnp.zeros((), jnp.uint32)] * base.ndim
+        for dim, (axis, table) in starts_at.items():
+            starts[dim] = jax.lax.dynamic_index_in_dim(table, shift_along[axis], keepdims=False)
         return value.with_base(jax.lax.dynamic_slice(base, starts, shape), dims=dims)
 
     return at
@@ -342,7 +335,7 @@ def _expand(ctx: Context, value: Value, axis: int) -> Value:
     at = _reader_along(ctx, value, [axis])
     base = value.base
     if base is not None:
-        shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.int32))
+        shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.uint32))
         base = jax.vmap(lambda t: jax.lax.squeeze(at([t]).base, [axis]), out_axes=axis)(shifts)
     period = tuple(length if a == axis else d for a, d in enumerate(value.period))
     return normal(ctx, at([0]).with_base(base, period=period))
