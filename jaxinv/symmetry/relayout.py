@@ -305,7 +305,8 @@ def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[
             shape[axis] = 1
     for place, window in windows:
         turns = np.arange(ctx.torus.lengths[window.axis]) // value.period[window.axis]
-        table = (window.offset - window.rate * turns) % counts[place]
+        # Its rate is whole, but after declared layers, which are not believed here.
+        table = (window.offset - int(window.rate) * turns) % counts[place]
         starts_at[place] = window.axis, table.astype(np.uint32)
         base = periodic_slice(base, place, 0, counts[place] + window.size - 1)
         shape[place] = window.size
