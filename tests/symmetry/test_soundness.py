@@ -16,9 +16,10 @@ from tests.symmetry import judged, measured, programs, survey
 
 COUNT = int(os.environ.get("JAXINV_PROGRAMS", "300"))
 MORE, CHUNK = 400, 30
-# Of the programs with generic weights at least so many have a certificate that is exact. More would
-# be better; docs/method.md says what the others lack.
-SHARP = 0.8
+# Of the programs with generic weights at least so many have a certificate that is exact, those with
+# an operation of which nothing is known aside. docs/method.md says what the others lack. Of so few
+# programs the share is known to 0.02 only; the surveys measure it.
+SHARP = 0.93
 
 
 @pytest.mark.parametrize("start", range(0, COUNT, CHUNK))
@@ -65,7 +66,11 @@ def test_claims_are_sharp():
             program = programs.seeded(seed)
             if not program.material.exact:
                 generic += 1
-                coarse += [seed] if judged.is_coarse(program) else []
+                if (
+                    judged.is_coarse(program)
+                    and survey.first_coarse_step(program)[0] == survey.COARSE
+                ):
+                    coarse.append(seed)
     assert generic > 80
     assert len(coarse) <= (1 - SHARP) * generic, f"coarser than the truth: seeds {coarse}"
 
