@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact
-from jaxinv.shifts import per_axis
+from jaxinv.arguments import as_inexact, per_axis
 
 
 def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:

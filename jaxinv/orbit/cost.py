@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxinv.orbit.transform import plan_call
-from jaxinv.shifts import OrbitMode
+from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.cost import elements
 
 

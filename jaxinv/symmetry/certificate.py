@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxinv.shifts import OrbitMode, check_mode
+from jaxinv.shift_options import OrbitMode, check_mode
 from jaxinv.symmetry.cost import flops, shared_flops
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State

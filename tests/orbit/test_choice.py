@@ -14,13 +14,9 @@ from jaxinv.symmetry.tracing import trace
 from jaxinv.symmetry.values import Torus
 from jaxinv.symmetry.walk import line_of, walk
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 OPTIONS = {"argnums": 0, "axes": (1, 2), "mode": "wrap", "max_shift": None, "shifts": None}
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def numbers(*shape, seed=0):

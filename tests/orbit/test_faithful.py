@@ -12,11 +12,7 @@ from jax.experimental import io_callback
 
 import jaxinv
 
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 def numbers(*shape, seed=0):
