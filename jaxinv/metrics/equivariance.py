@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, per_axis
-from jaxinv.metrics.numbers import divided, index_of, norm, quotient, two_alike
+from jaxinv.magnitudes import divided, norm, quotient
+from jaxinv.metrics.numbers import index_of, two_alike
 from jaxinv.shifts import subpixel_translate, translate
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, per_axis
-from jaxinv.metrics.numbers import divided
+from jaxinv.magnitudes import divided
 from jaxinv.shift_options import check_axes
 
 
