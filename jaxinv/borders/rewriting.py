@@ -1,23 +1,30 @@
 """A program on pieces: equal to the original, with its borders cut from its interiors."""
 
+import contextlib
 import dataclasses
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
+from jax.extend.core import primitives
 
 from jaxinv.borders import calls, operations, sums
 from jaxinv.borders.operations import Operation, Wanted
 from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of
 from jaxinv.symmetry.constant_folding import has_numbers
 from jaxinv.symmetry.program import Equation, Program, flatten
+from jaxinv.symmetry.relayout import Context
+from jaxinv.symmetry.rules.loops import scan_counts
 from jaxinv.symmetry.tracing import Traced
-from jaxinv.symmetry.values import Value
+from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.walk import interpret, line_of
 
 OPERATIONS = operations.OPERATIONS | sums.OPERATIONS | calls.OPERATIONS
-_NUMBERED = re.compile(r"equation=(\d+)")
+_NUMBERED = re.compile(r"equation=(\d+)(?:/equation=\d+)*(?:/piece=([\d-]+))?")
 
 
 def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiated: bool) -> Traced:
@@ -34,30 +41,62 @@ def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiate
       piece; any other joins its operands.
     """
     program = traced.program
-    layouts = {number: layout_of(value) for number, value in line.items()}
 
     def rewritten(*arrays):
-        values = {i: _literal(v, program.avals[i]) for i, v in program.constants.items()}
-        values |= dict(zip(program.inputs, arrays, strict=True))
-        joined: set[int] = set()
-        for index, equation in enumerate(program.equations):
-            with jax.named_scope(f"equation={index}"):
-                operands = [values[i] for i in equation.ins]
-                made = _nothing(equation)
-                if made is None and index < end and joined.isdisjoint(equation.ins):
-                    made = _in_pieces(program, equation, operands, layouts, differentiated)
-                if made is None:
-                    made = equation.bind(*map(_whole, operands))
-                    if any(layouts[i].is_cut for i in equation.outs):
-                        joined.update(equation.outs)
-                values |= dict(zip(equation.outs, made, strict=True))
+        outputs = _rewritten(program, line, arrays, end=end, differentiated=differentiated)
         with jax.named_scope(f"equation={len(program.equations) - 1}"):
-            return [_whole(values[i]) for i in program.outputs]
+            return list(map(_whole, outputs))
 
     closed = jax.make_jaxpr(rewritten)(*(program.avals[i] for i in program.inputs))
     cut = flatten(closed, enter=lambda primitive: not differentiated)
     cut.equations = [_of_original(e, program.equations) for e in cut.equations]
     return dataclasses.replace(traced, program=cut)
+
+
+def _rewritten(
+    program: Program,
+    line: dict[int, Value],
+    inputs: Sequence[Any],
+    *,
+    end: int | None,
+    differentiated: bool,
+) -> list[Any]:
+    """The outputs of a program, in pieces where they are.
+
+    Raises:
+      NotABox: if a map has to be joined, and that is not allowed (`end` is None).
+    """
+    layouts = {number: layout_of(value) for number, value in line.items()}
+    values = {i: _literal(v, program.avals[i]) for i, v in program.constants.items()}
+    values |= dict(zip(program.inputs, inputs, strict=True))
+    joined: set[int] = set()
+    for index, equation in enumerate(program.equations):
+        with jax.named_scope(f"equation={index}"):
+            operands = [values[i] for i in equation.ins]
+            made = _nothing(equation)
+            if made is None and (end is None or index < end) and joined.isdisjoint(equation.ins):
+                made = _in_pieces(program, equation, operands, line, layouts, differentiated)
+            if made is None:
+                made = equation.bind(*map(_whole, operands))
+                if any(layouts[i].is_cut for i in equation.outs):
+                    joined.update(equation.outs)
+            if end is None and _joins(operands, made):
+                raise NotABox
+            values |= dict(zip(equation.outs, made, strict=True))
+    return [values[i] for i in program.outputs]
+
+
+def _joins(operands: Sequence[Any], results: Sequence[Any]) -> bool:
+    """Whether pieces became a map in one piece; a sum of all of them is none."""
+    pieces = [v for v in operands if _is_cut(v)]
+    if not pieces:
+        return False
+    largest = max(math.prod(v.shape) for v in pieces)
+    return any(not _is_cut(v) and math.prod(v.shape) >= largest for v in results)
+
+
+def _is_cut(value) -> bool:
+    return isinstance(value, Pieces) and value.layout.is_cut
 
 
 def _nothing(equation: Equation) -> list[Any] | None:
@@ -71,6 +110,7 @@ def _in_pieces(
     program: Program,
     equation: Equation,
     operands: Sequence[Any],
+    line: dict[int, Value],
     layouts: dict[int, Layout],
     differentiated: bool,
 ) -> list[Any] | None:
@@ -78,6 +118,13 @@ def _in_pieces(
     rows = [layouts[i] for i in equation.outs]
     if not any(isinstance(v, Pieces) for v in operands) and not any(row.is_cut for row in rows):
         return None
+    body = _BODIES.get(equation.primitive)
+    if body is not None:
+        states = [line[i] for i in equation.ins]
+        try:
+            return body(equation, operands, states, differentiated)
+        except NotABox:
+            return None
     operation = OPERATIONS.get(equation.primitive)
     if operation is None or equation.whole is not None:
         return None
@@ -91,12 +138,67 @@ def _in_pieces(
         return None
 
 
+def _body_in_place(
+    jaxpr: Any, operands: Sequence[Any], states: Sequence[Value], differentiated: bool
+) -> tuple[list[Any], list[Value]]:
+    """The results of the body of a call, all of it in pieces, and their states on the line.
+
+    Raises:
+      NotABox: if some of it does not go in pieces.
+    """
+    body = flatten(jaxpr, enter=lambda primitive: not differentiated)
+    ctx = Context(line_of(range(states[0].n_axes)), body, believes=True)
+    line = interpret(ctx, body, dict(zip(body.inputs, states, strict=True)))
+    outs = _rewritten(body, line, operands, end=None, differentiated=differentiated)
+    return outs, [line[number] for number in body.outputs]
+
+
+def _remat(
+    equation: Equation, operands: Sequence[Any], states: Sequence[Value], differentiated: bool
+) -> list[Any]:
+    """What is then stored and not computed again is little: pieces, and what all shifts share."""
+    return _body_in_place(equation.params["jaxpr"], operands, states, differentiated)[0]
+
+
+def _scan(
+    equation: Equation, operands: Sequence[Any], states: Sequence[Value], differentiated: bool
+) -> list[Any]:
+    """A scan over layers, round after round; a border grows in each."""
+    length, jaxpr = equation.params["length"], equation.params["jaxpr"]
+    consts, carried = scan_counts(equation)
+    first = consts + carried
+    along = list(zip(operands[first:], states[first:], strict=True))
+    moves = any(isinstance(f, Window) for _, state in along for f in state.dims[0])
+    if length > _LONGEST_SCAN or len(equation.outs) > carried or moves:
+        raise NotABox
+    slices = [dataclasses.replace(state, dims=state.dims[1:]) for _, state in along]
+    carry, carry_states = list(operands[consts:first]), list(states[consts:first])
+    for at in reversed(range(length)) if equation.params["reverse"] else range(length):
+        rows = [lax.index_in_dim(_whole(x), at, keepdims=False) for x, _ in along]
+        given = [*operands[:consts], *carry, *rows]
+        known = [*states[:consts], *carry_states, *slices]
+        carry, carry_states = _body_in_place(jaxpr, given, known, differentiated)
+    return carry
+
+
+# Calls whose bodies stand in their place.
+_BODIES: dict[Any, Callable[..., list[Any]]] = {
+    primitives.remat_p: _remat,
+    primitives.scan_p: _scan,
+}
+# Each round is compiled by itself.
+_LONGEST_SCAN = 16
+
+
 def _result(wanted: Wanted, operation: Operation) -> Pieces:
     aval, layout = wanted.equation.out_avals[wanted.out], wanted.layout
     parts = {}
     for index, box in layout.boxes():
         piece = dataclasses.replace(wanted, box=box)
-        parts[index] = operation(piece)
+        # Of a result in one piece there is nothing to tell apart.
+        name = f"piece={'-'.join(map(str, index))}" if layout.is_cut else ""
+        with jax.named_scope(name) if name else contextlib.nullcontext():
+            parts[index] = operation(piece)
         assert np.shape(parts[index]) == tuple(piece.shape)
         assert parts[index].dtype == aval.dtype
     return Pieces(layout, parts)
@@ -116,4 +218,5 @@ def _of_original(equation: Equation, originals: Sequence[Equation]) -> Equation:
     found = _NUMBERED.search(equation.source.module)
     if found is None:
         return equation
-    return dataclasses.replace(equation, source=originals[int(found[1])].source)
+    piece = tuple(map(int, found[2].split("-"))) if found[2] else None
+    return dataclasses.replace(equation, source=originals[int(found[1])].source, piece=piece)

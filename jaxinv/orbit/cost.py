@@ -1,12 +1,21 @@
 """What an orbit will cost, told from shapes before anything runs."""
 
-from collections.abc import Callable, Sequence
+import collections
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxinv.orbit.choice import Asked, best_plan
+from jaxinv.orbit.plan import Plan
+from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
 from jaxinv.shift_options import OrbitMode
-from jaxinv.symmetry.cost import elements
+from jaxinv.symmetry.cost import Work, counts_work, elements
+from jaxinv.symmetry.layer_names import operation
+from jaxinv.symmetry.program import Equation, Source
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.values import is_broken
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,9 @@ class OrbitCost:
       ratio: operations of brute force over those of the orbit.
       peak_bytes: about the memory needed: the outputs and the largest value held.
       dominant_layer: the layer with the most operations over all shifts.
+      dominant_part: the part of a layer with the most: where borders are cut, its interior, sides
+        or corners.
+      dominant_share: the share of all operations that this part takes.
     """
 
     shifts: int
@@ -34,12 +46,18 @@ class OrbitCost:
     ratio: float
     peak_bytes: int
     dominant_layer: str
+    dominant_part: str
+    dominant_share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cost as JSON can hold it."""
+        return dataclasses.asdict(self)
 
     def __str__(self) -> str:
         return (
             f"{self.shifts:,} shifts: {self.forward_passes:,.1f} forward passes' work instead of "
-            f"{self.shifts:,} ({self.ratio:,.0f} times less), most of it in {self.dominant_layer}; "
-            f"about {self.peak_bytes / 2**20:,.0f} MiB"
+            f"{self.shifts:,} ({self.ratio:,.0f} times less), {self.dominant_share:.0%} of it in "
+            f"{self.dominant_part}; about {self.peak_bytes / 2**20:,.0f} MiB"
         )
 
 
@@ -95,15 +113,75 @@ def orbit_cost(
         for out in equation.outs
         if not plan.states[out].is_constant
     )
-    layers = {name: a + b * count for name, (a, b) in plan.costs.items()}
+    layers: collections.Counter[str] = collections.Counter()
+    for equation, cost in _costs(plan).items():
+        layers[_layer(equation)] += cost
+    work = _work(plan, {})
     return OrbitCost(
         shifts=count,
         distinct_activations=held,
         forward_flops=plan.single_cost,
         shared_flops=plan.shared_cost,
         flops_per_shift=plan.deferred_cost,
-        forward_passes=total / max(1, plan.single_cost),
+        forward_passes=work.passes,
         ratio=count * plan.single_cost / max(1, total),
         peak_bytes=count * plan.traced.output_bytes + plan.held_bytes,
         dominant_layer=max(layers, key=lambda name: layers[name], default=""),
+        dominant_part=work.largest,
+        dominant_share=work.share,
     )
+
+
+@counts_work
+def work_of_circular_shifts(traced: Traced, names: Mapping[Source, str]) -> Work:
+    """What all circular shifts of a program cost, for its certificate.
+
+    Args:
+      traced: the program.
+      names: its layers by where their equations come from.
+    """
+    asked = Asked(shift_set(traced.sizes), differentiated=False)
+    return _work(best_plan(traced, asked), names)
+
+
+def _costs(plan: Plan) -> dict[Equation, int]:
+    """Operations of each equation for all shifts."""
+    rounds = dict.fromkeys(plan.shared, 1) | dict.fromkeys(plan.deferred, plan.shifts.count)
+    return {equation: plan.costs[equation] * n for equation, n in rounds.items()}
+
+
+def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
+    """All operations in forward passes, and where most of them are."""
+    parts: collections.Counter[tuple[str, str]] = collections.Counter()
+    pieces = collections.defaultdict(set)
+    for equation, cost in _costs(plan).items():
+        part = names.get(equation.source) or _layer(equation), _kind(plan, equation)
+        parts[part] += cost
+        pieces[part].add(equation.piece)
+    total = plan.cost()
+    (layer, kind), most = max(parts.items(), key=lambda item: item[1], default=(("", ""), 0))
+    largest = layer
+    if kind:
+        found = len(pieces[layer, kind])
+        largest = f"{found} {kind}s of {layer}" if found > 1 else f"{kind} of {layer}"
+    return Work(total / max(1, plan.single_cost), largest, most / max(1, total))
+
+
+def _layer(equation: Equation) -> str:
+    return equation.source.module or operation(equation)
+
+
+# A piece by the number of axes along which it is at the border.
+_KINDS = {1: ("interior", "end"), 2: ("interior", "side", "corner")}
+_KINDS[3] = ("interior", "face", "edge", "corner")
+
+
+def _kind(plan: Plan, equation: Equation) -> str:
+    """Which piece of a map an equation makes, "" for a map in one piece."""
+    if equation.piece is None:
+        return ""
+    torus = plan.embedding.torus
+    axes = range(len(torus.lengths))
+    value = plan.states.get(equation.outs[0])
+    borders = [value is None or is_broken(torus, value, axis) for axis in axes]
+    return _KINDS[len(axes)][sum(borders)]

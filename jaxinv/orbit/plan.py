@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from jaxinv.orbit.embedding import Embedding
 from jaxinv.orbit.shift_set import ShiftSet
 from jaxinv.symmetry.cost import elements, flops, shared_flops
-from jaxinv.symmetry.layer_names import operation
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.relayout import Context, Findings
 from jaxinv.symmetry.rules.calls import states_of
@@ -27,8 +26,7 @@ class Plan:
       shared: the equations that are evaluated once, on the cosets.
       deferred: those that are evaluated at each shift.
       states: what is known of each value that is held for all shifts at once.
-      shared_cost: operations of the shared equations, for all shifts.
-      deferred_cost: operations of the others, for one shift.
+      costs: of each equation its operations for all shifts if it is shared, else for one.
       single_cost: operations of the whole program, for one shift.
       held_bytes: bytes of the largest value that is held.
       best_end: after how many equations sharing should stop, for the least work in all.
@@ -40,9 +38,7 @@ class Plan:
     shared: tuple[Equation, ...]
     deferred: tuple[Equation, ...]
     states: dict[int, Value]
-    costs: dict[str, tuple[int, int]]
-    shared_cost: int
-    deferred_cost: int
+    costs: dict[Equation, int]
     single_cost: int
     held_bytes: int
     best_end: int
@@ -56,6 +52,16 @@ class Plan:
     def shifts(self) -> ShiftSet:
         """The shifts asked for."""
         return self.embedding.shifts
+
+    @property
+    def shared_cost(self) -> int:
+        """Operations of the shared equations, for all shifts."""
+        return sum(self.costs[equation] for equation in self.shared)
+
+    @property
+    def deferred_cost(self) -> int:
+        """Operations of the others, for one shift."""
+        return sum(self.costs[equation] for equation in self.deferred)
 
     def saves_nothing(self) -> bool:
         """Whether evaluating each shift on its own costs no more."""
@@ -90,7 +96,7 @@ def make_plan(
     program, torus = traced.program, embedding.torus
     shared: list[Equation] = []
     deferred: list[Equation] = []
-    costs: dict[str, list[int]] = {}
+    costs: dict[Equation, int] = {}
     held = [0]
     # What sharing the first k equations costs beyond running all of them at each shift.
     balance = [0]
@@ -98,7 +104,6 @@ def make_plan(
     def decided(ctx: Context, equation: Equation, operands: Sequence[Value] | None):
         """The states of what is shared; None for what runs at each shift."""
         once = flops(equation)
-        row = costs.setdefault(equation.source.module or operation(equation), [0, 0])
         late = end is not None and len(balance) > end
         results = None
         if operands is not None and not equation.has_own_backward:
@@ -111,12 +116,12 @@ def make_plan(
                 results = None
         if operands is None or results is None:
             deferred.append(equation)
-            row[1] += once
+            costs[equation] = once
             balance.append(balance[-1])
             return None
         shared.append(equation)
         cost = shared_flops(torus, equation, operands, results[0])
-        row[0] += cost
+        costs[equation] = cost
         held.append(size)
         balance.append(balance[-1] + cost - embedding.shifts.count * once)
         return states_of(results)
@@ -132,9 +137,7 @@ def make_plan(
         shared=tuple(shared),
         deferred=tuple(deferred),
         states=states,
-        costs={layer: (a, b) for layer, (a, b) in costs.items()},
-        shared_cost=sum(a for a, _ in costs.values()),
-        deferred_cost=sum(b for _, b in costs.values()),
+        costs=costs,
         single_cost=sum(map(flops, equations)),
         held_bytes=max(held),
         best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),

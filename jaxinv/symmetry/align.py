@@ -1,11 +1,19 @@
 """Bringing operands to one period, one layout and one offset, so that they can meet."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxinv.symmetry.factoring import as_plain, split
 from jaxinv.symmetry.reasons import Cause, Reason
-from jaxinv.symmetry.relayout import Context, at_offset, common_period, expand
+from jaxinv.symmetry.relayout import (
+    Context,
+    at_offset,
+    common_period,
+    expand,
+    period_of,
+    resample,
+)
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Factor, Plain, Uniform, Value, Window
 
@@ -21,6 +29,7 @@ class Mismatch:
 
     meeting: int
     split: tuple[int, int, int] | None = None  # operand, factor, inner size
+    mirrored: int | None = None  # axis along which windows move in opposite directions
     end: tuple[tuple[int, ...], Reason] | None = None  # axes that end, why
     merge: bool = False
 
@@ -58,6 +67,8 @@ def align(
             dim = meeting[i]
             assert dim is not None
             values[i] = split(ctx, values[i], dim, index, inner)
+        elif mismatch.mirrored is not None:
+            values = _by_half_turns(ctx, values, mismatch.mirrored)
         elif mismatch.end is not None:
             for axis in mismatch.end[0]:
                 values = expand(ctx, values, axis, mismatch.end[1])
@@ -68,6 +79,35 @@ def align(
             ]
     aligned = _same_offsets(ctx, values, meetings)
     return [without_unread(ctx, v) for v in aligned] if ctx.differentiated else aligned
+
+
+def _by_half_turns(ctx: Context, values: Sequence[Value], axis: int) -> list[Value]:
+    """The values at shifts by half of the torus, by which both directions lead to the same place.
+
+    A window of rate `r` has `m = P |r| / d` positions. At `d = P / 2` that is `2 |r|`, so that
+    `r` and `-r` are equal modulo `m`.
+    """
+    half, left = divmod(ctx.torus.lengths[axis], 2)
+    period = period_of(values)[axis]
+    if ctx.torus.endless or left or half % period:
+        return expand(ctx, values, axis, Cause.MOVE_DIFFERENTLY())
+    if period != half:
+        ctx.note(axis, Cause.OPPOSITE_DIRECTIONS(period=half))
+    values = [
+        resample(ctx, v, axis, half // v.period[axis]) if v.moves_along(axis) else v for v in values
+    ]
+    return [_forwards(v, axis) for v in values]
+
+
+def _forwards(value: Value, axis: int) -> Value:
+    dims = tuple(
+        tuple(
+            dataclasses.replace(f, rate=f.pace) if isinstance(f, Window) and f.axis == axis else f
+            for f in dim
+        )
+        for dim in value.dims
+    )
+    return dataclasses.replace(value, dims=dims)
 
 
 def _first_mismatch(values, meetings, contracted, reason) -> Mismatch | None:
@@ -106,8 +146,10 @@ def _first_mismatch_of_rows(
             return Mismatch(number, merge=True)
         windows = {(f.axis, f.rate) for f in factors if isinstance(f, Window)}
         axes = tuple(sorted({axis for axis, _ in windows}))
-        if len(windows) > 1:
+        if len({(axis, abs(rate)) for axis, rate in windows}) > 1:
             return Mismatch(number, end=(axes, Cause.MOVE_DIFFERENTLY()))
+        if len(windows) > 1:
+            return Mismatch(number, mirrored=axes[0])
         if windows and any(isinstance(f, Plain) for f in factors) and not contracted:
             return Mismatch(number, end=(axes, reason))
     return None

@@ -1,18 +1,19 @@
 """The certificate: which shifts a network commutes with, and which line ends that."""
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 
 from jaxinv.shift_options import OrbitMode, check_mode
-from jaxinv.symmetry.cost import flops, shared_flops
+from jaxinv.symmetry.cost import Work, work_of_all_shifts
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
 from jaxinv.symmetry.steps import States, Step, equation_steps, layer_steps
 from jaxinv.symmetry.tracing import Traced, trace
-from jaxinv.symmetry.walk import Walked, line_of, torus_of, walk
+from jaxinv.symmetry.walk import line_of, torus_of, walk
 from jaxinv.symmetry.wording import table
 
 
@@ -51,7 +52,7 @@ class Certificate:
       equations: one row for each equation that the output depends on.
       breaks: the equations at which a period grew or the symmetry ended.
       assumptions: conditions that declared layers stated.
-      cost: floating-point operations of all shifts shared, as a multiple of one forward pass.
+      count_work: counts the work of all shifts; `work` is what it returns.
     """
 
     sizes: tuple[int, ...]
@@ -62,7 +63,21 @@ class Certificate:
     equations: tuple[Step, ...]
     breaks: tuple[Step, ...]
     assumptions: tuple[str, ...]
-    cost: float
+    count_work: Callable[[], Work] = field(repr=False, compare=False)
+
+    @functools.cached_property
+    def work(self) -> Work:
+        """What `jaxinv.orbit` computes for all circular shifts, counted when first asked for."""
+        return self.count_work()
+
+    @property
+    def cost(self) -> float:
+        """Operations of all circular shifts, as a multiple of one forward pass."""
+        return self.work.passes
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What counts holds the program, which cannot be pickled.
+        return vars(self) | {"work": self.work, "count_work": None}
 
     @property
     def only(self) -> OutputCertificate:
@@ -134,7 +149,8 @@ class Certificate:
             "steps": [step.to_dict() for step in self.steps],
             "breaks": [step.to_dict() for step in self.breaks],
             "assumptions": list(self.assumptions),
-            "cost": self.cost,
+            "cost": self.work.passes,
+            "largest_part": {"name": self.work.largest, "share": self.work.share},
         }
 
     def __str__(self) -> str:
@@ -203,6 +219,7 @@ def certify(
     names = layer_names(traced.program, main.records)
     states = States(traced, main, line, tuple(axes))
     equations = tuple(equation_steps(traced.program, main, states, names))
+    layers = {r.equation.source: n for r, n in zip(main.records, names, strict=True) if n}
     return Certificate(
         sizes=traced.sizes,
         axes=states.names,
@@ -212,7 +229,7 @@ def certify(
         equations=equations,
         breaks=tuple(step for step in equations if step.reasons),
         assumptions=main.assumptions,
-        cost=_cost(circular),
+        count_work=functools.partial(work_of_all_shifts, traced, layers),
     )
 
 
@@ -226,12 +243,3 @@ def _verdicts(traced: Traced, states: States):
             traced.program.avals[number].shape,
             states[number],
         )
-
-
-def _cost(walked: Walked) -> float:
-    """All shifts, each distinct activation once, as a multiple of one forward pass."""
-    once = sum(flops(r.equation) for r in walked.records)
-    shared = sum(
-        shared_flops(walked.torus, r.equation, r.operands, r.results[0]) for r in walked.records
-    )
-    return shared / max(1, once)

@@ -80,6 +80,7 @@ class Equation:
     """One primitive applied to numbered values; `ins` and `outs` index the program's values.
 
     `whole` is the filter that it ends, if it does; the operands are those of the filter then.
+    `piece` says which piece of a map it makes, by its place in the grid, where borders are cut.
     """
 
     primitive: Any
@@ -90,6 +91,7 @@ class Equation:
     out_avals: tuple[Any, ...]
     source: Source
     whole: Filter | None = None
+    piece: tuple[int, ...] | None = None
 
     @functools.cached_property
     def has_own_backward(self) -> bool:

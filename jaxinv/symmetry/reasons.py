@@ -19,6 +19,7 @@ class Cause(enum.Enum):
     STRIDE = "stride {stride}: {shifts} only"
     CONSTANT_REPEATS = "a constant repeats every {count} positions: multiples of {period} only"
     GROUPS = "split into groups of {size}: multiples of {period} only"
+    OPPOSITE_DIRECTIONS = "opposite directions meet: multiples of {period} only"
     # It ends: sizes.
     STRIDE_DOES_NOT_DIVIDE = "{positions} positions are not divisible by stride {stride}"
     GROUPS_DO_NOT_DIVIDE = "{positions} is not divisible by {size}"

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.symmetry.relayout import Context
-from jaxinv.symmetry.values import Torus, Value, Window, positions
+from jaxinv.symmetry.relayout import Context, period_of
+from jaxinv.symmetry.values import Dimension, Torus, Value, Window, positions
 
 
 def without_unread(ctx: Context, value: Value) -> Value:
@@ -27,6 +27,28 @@ def without_unread(ctx: Context, value: Value) -> Value:
         if rows is not None:
             value = value.on_base(functools.partial(_taken, axis=axis, place=place, rows=rows))
     return value
+
+
+def unread_pairs_along(
+    ctx: Context, values: Sequence[Value], dims: Sequence[Dimension]
+) -> int | None:
+    """An axis along which a result would hold pairs of positions that no shift reads together.
+
+    Two of its windows follow that axis and see a part of the torus, so that positions far from one
+    another are never seen at once. Each of them is read, so that none can stand in for it.
+
+    Args:
+      ctx: the context.
+      values: the operands, aligned.
+      dims: the dimensions of the result.
+    """
+    if not ctx.differentiated:
+        return None
+    for axis, (length, period) in enumerate(zip(ctx.torus.lengths, period_of(values), strict=True)):
+        windows = [f for dim in dims for f in dim if isinstance(f, Window) and f.axis == axis]
+        if len(windows) > 1 and any(f.size < length * f.pace // period for f in windows):
+            return axis
+    return None
 
 
 @functools.lru_cache(maxsize=4096)

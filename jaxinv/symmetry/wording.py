@@ -120,7 +120,9 @@ def _verdict(certificate) -> list[str]:
         count = math.prod(certificate.sizes)
         passes = f"{max(1, certificate.cost):,.0f}"
         work = "one forward pass's" if passes == "1" else f"{passes} forward passes'"
-        lines.append(f"All {count:,} shifts: about {work} work instead of {count:,}.")
+        largest, share = certificate.work.largest, certificate.work.share
+        where = f", {share:.0%} of it in {largest}" if largest else ""
+        lines.append(f"All {count:,} shifts: about {work} work instead of {count:,}{where}.")
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)]
 
 

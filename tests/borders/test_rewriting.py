@@ -117,9 +117,9 @@ clipped.defvjp(lambda x: (clipped(x), None), lambda _, g: (jnp.clip(g, -1, 1),))
         (rounded_slope, 3),
         (centred, 1),
         (clipped, 1),
-        (jax.checkpoint(jnp.sin), 1),
+        (jax.checkpoint(lambda x: jnp.cumsum(jnp.sin(x), axis=1)), 1),
     ],
-    ids=["relu", "pointwise", "over positions", "custom_vjp", "remat"],
+    ids=["relu", "pointwise", "over positions", "custom_vjp", "remat along positions"],
 )
 def test_calls_keep_their_derivatives(call, pieces):
     """A derivative of one's own goes piece by piece if it does position by position."""
@@ -136,6 +136,68 @@ def test_calls_keep_their_derivatives(call, pieces):
         mine = jax.grad(lambda x: jnp.sum(jnp.sin(run(cut, x)[0])))(x)
         truth = jax.grad(lambda x: jnp.sum(jnp.sin(fun(x))))(x)
         np.testing.assert_allclose(mine, truth, rtol=1e-12, atol=1e-12)
+
+
+def block(x):
+    return jax.nn.relu(convolve(jnp.tanh(convolve(x))))
+
+
+def scanned(x):
+    kernels = np.random.default_rng(3).normal(size=(2, 3, 2, 2))
+    step = lambda x, kernel: (jnp.tanh(convolved(x, kernel)), None)  # noqa: E731
+    return jax.lax.scan(step, x, kernels, reverse=True)[0]
+
+
+def convolved(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+# Of nine positions one more at each end has met padding after each convolution.
+BODIES = {
+    "remat": (jax.checkpoint(block), [1, 7, 1, 2, 5, 2]),
+    "remat of remat": (jax.checkpoint(jax.checkpoint(block)), [1, 7, 1, 2, 5, 2]),
+    "scan over layers": (scanned, [1, 7, 1, 2, 5, 2]),
+    "remat and scan": (jax.checkpoint(scanned), [1, 7, 1, 2, 5, 2]),
+    "loop": (
+        lambda x: lax.fori_loop(0, 3, lambda _, x: convolve(x), x),
+        [1, 7, 1, 2, 5, 2, 3, 3, 3],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("differentiated", [False, True], ids=["values", "differentiated"])
+def test_bodies_stand_in_the_place_of_calls(name, differentiated):
+    fun, pieces = BODIES[name]
+    with jax.enable_x64(True):
+        x = numbers(1, 9, 2)
+        cut = assert_equal(fun, x, differentiated=differentiated)
+        assert [shape[1] for shape in shapes(cut, "conv_general_dilated")] == pieces
+        mine = jax.grad(lambda x: jnp.sum(jnp.sin(run(cut, x)[0])))(x)
+        truth = jax.grad(lambda x: jnp.sum(jnp.sin(fun(x))))(x)
+        np.testing.assert_allclose(mine, truth, rtol=1e-12, atol=1e-12)
+
+
+def history(x):
+    return lax.scan(lambda x, _: (convolve(x), x), x, None, length=2)
+
+
+def long(x):
+    return lax.fori_loop(0, 17, lambda _, x: convolve(x) / 8, x)
+
+
+def along_rows(x):
+    step = lambda carry, row: (convolve(carry) + row[:, None], None)  # noqa: E731
+    return lax.scan(step, x, jnp.moveaxis(convolve(x), 1, 0))[0]
+
+
+@pytest.mark.parametrize("fun", [history, long, along_rows])
+def test_other_scans_are_joined(fun):
+    with jax.enable_x64(True):
+        cut = assert_equal(fun, numbers(1, 9, 2))
+        assert len(shapes(cut, "scan")) == 1
 
 
 def test_calls_are_entered_for_values():

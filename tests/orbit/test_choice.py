@@ -69,10 +69,27 @@ def mirrored_net(x):
     return x.max(axis=(1, 2))
 
 
-def is_cut(fun, x, **options) -> bool:
+def checkpointed_net(x):
+    block = jax.checkpoint(lambda x: jax.nn.relu(convolve(jnp.tanh(convolve(x, 3)), 2)))
+    return block(x).mean(axis=(1, 2))
+
+
+def scanned_net(x):
+    kernels = numbers(2, 3, 3, 2, 2)
+    spec = ("NHWC", "HWIO", "NHWC")
+
+    def layer(x, kernel):
+        x = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=spec)
+        return jnp.tanh(x), None
+
+    return lax.scan(layer, x, kernels)[0].mean(axis=(1, 2))
+
+
+def is_cut(fun, x, differentiated=False, **options) -> bool:
     """Whether the plan is one of a program in pieces."""
-    plan = plan_call(fun, (x,), {}, **OPTIONS | options)
-    whole = trace(fun, (x,), argnums=0, axes=(OPTIONS | options)["axes"], enter=lambda _: True)
+    plan = plan_call(fun, (x,), {}, differentiated=differentiated, **OPTIONS | options)
+    axes = (OPTIONS | options)["axes"]
+    whole = trace(fun, (x,), argnums=0, axes=axes, enter=lambda _: not differentiated)
     return len(plan.traced.program.equations) > len(whole.program.equations)
 
 
@@ -89,8 +106,8 @@ def assert_shares(fun, x, *, saves, tolerance=1e-12, **options):
 
 @pytest.mark.parametrize(
     ("fun", "saves"),
-    [(pooled_net, 3), (dense_net, 2), (residual_net, 1.3), (mirrored_net, 3)],
-    ids=["pooled", "dense", "residual", "mirrored"],
+    [(pooled_net, 3), (dense_net, 2), (residual_net, 1.3), (mirrored_net, 3), (scanned_net, 3)],
+    ids=["pooled", "dense", "residual", "mirrored", "scanned"],
 )
 def test_padded_networks_share(fun, saves):
     assert_shares(fun, numbers(1, 16, 12, 2), saves=saves)
@@ -161,11 +178,12 @@ def gradient(fun, x, transform):
 
 @pytest.mark.parametrize(
     "fun",
-    [pooled_net, dense_net, residual_net, mirrored_net],
-    ids=["pooled", "dense", "residual", "mirrored"],
+    [pooled_net, dense_net, residual_net, mirrored_net, checkpointed_net, scanned_net],
+    ids=["pooled", "dense", "residual", "mirrored", "remat", "scanned"],
 )
 def test_gradients_are_those_of_every_shift(fun):
     x = numbers(1, 12, 10, 2)
+    assert is_cut(fun, x, differentiated=True)
     for mine, truth in zip(
         gradient(fun, x, jaxinv.orbit), gradient(fun, x, every_shift), strict=True
     ):

@@ -1,5 +1,8 @@
 """The cost of an orbit against counts made by hand."""
 
+import functools
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,3 +72,42 @@ def test_sharing_stops_where_few_shifts_need_less():
     shared = jaxinv.orbit(twice, shifts=shifts)(x)
     brute = jaxinv.orbit(twice, shifts=shifts, share=False)(x)
     np.testing.assert_allclose(shared, brute, rtol=1e-4, atol=1e-3)
+
+
+def padded(x, extent=3):
+    spatial = "DHW"[-(x.ndim - 2) :]
+    kernel = np.ones((extent,) * len(spatial) + (8, 8), np.float32)
+    spec = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    x = jax.lax.conv_general_dilated(x, kernel, (1,) * len(spatial), "SAME", dimension_numbers=spec)
+    return x.sum(axis=tuple(range(1, x.ndim - 1)))
+
+
+# Of n positions along an axis b have met padding; the interior has n places on the torus, and what
+# meets a border is new at each shift along that axis: 1 + b copies.
+@pytest.mark.parametrize(
+    ("shape", "extent", "part", "share"),
+    [
+        ((1, 8, 8), 3, "2 ends of conv_general_dilated", 2 / 3),
+        ((1, 12, 9, 8), 5, "4 corners of conv_general_dilated", 16 / 25),
+        ((1, 6, 5, 5, 8), 3, "12 edges of conv_general_dilated", 12 / 27),
+    ],
+)
+def test_the_pieces_with_the_most_work(shape, extent, part, share):
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    fun = functools.partial(padded, extent=extent)
+    cost = jaxinv.orbit_cost(fun, x, axes=range(1, x.ndim - 1))
+    assert cost.dominant_part == part
+    # The sums over the pieces take little beside the convolution.
+    assert cost.dominant_share == pytest.approx(share, rel=0.1)
+    assert cost.forward_passes == pytest.approx(extent ** (x.ndim - 2), rel=0.1)
+    assert f"{cost.dominant_share:.0%} of it in {part}" in str(cost)
+    assert cost.to_dict()["dominant_part"] == part
+
+
+@pytest.mark.parametrize("fun", [padded, strided, jnp.tanh], ids=["padded", "strided", "pointwise"])
+def test_the_certificate_tells_the_same_cost(fun):
+    x = jax.ShapeDtypeStruct((1, 12, 10, 8) if fun is padded else IMAGE.shape, jnp.float32)
+    certificate, cost = jaxinv.certify(fun, x), jaxinv.orbit_cost(fun, x)
+    assert certificate.cost == certificate.to_dict()["cost"] == cost.forward_passes
+    assert certificate.work == (cost.forward_passes, cost.dominant_part, cost.dominant_share)
+    assert pickle.loads(pickle.dumps(certificate)).work == certificate.work

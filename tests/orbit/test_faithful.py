@@ -114,6 +114,31 @@ def test_what_no_shift_reads_changes_nothing(fun, unread):
     assert_faithful(fun, x, axes=(1,), shifts=[(0,), (-1,)])
 
 
+PAIRS = {
+    "products of tokens": lambda x: (x @ jnp.swapaxes(x, 1, 2)).sum((1, 2)),
+    "products of numbers": lambda x: (x[:, :, None] * x[:, None]).max((1, 2)),
+    "of components": lambda x: (x[:, 0:6:2, None] / x[:, None, 1:7:2]).sum((1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_positions_that_no_shift_sees_together_do_not_meet(name):
+    # An infinite one at either end: no window of 8 of these 14 positions holds both.
+    x = jnp.asarray(numbers(1, 14, 2)).at[0, 1, 0].set(jnp.inf).at[0, 12, 1].set(-jnp.inf)
+
+    def by_definition(x):
+        return sum((k + 1) * PAIRS[name](x[:, 6 - k : 14 - k]).sum() for k in range(7))
+
+    def shared(x):
+        outputs = jaxinv.orbit(PAIRS[name], axes=(1,), mode="crop", max_shift=3)(x)
+        weights = jnp.arange(1, 8).reshape(7, *[1] * (outputs.ndim - 1))
+        return (weights * outputs).sum()
+
+    expected = jax.grad(by_definition)(x)
+    assert np.isfinite(expected).any()
+    np.testing.assert_allclose(jax.grad(shared)(x), expected, rtol=1e-12)
+
+
 def test_shifts_between_those_listed_are_not_computed_for_a_gradient():
     # The other two cosets hold zeros, whose logarithm has an infinite slope.
     x = jnp.asarray(np.abs(numbers(1, 6, 6)) + 0.1).at[:, 0::2, 1::2].set(0.0)

@@ -88,6 +88,18 @@ def test_the_interior_of_a_padded_net_shrinks_by_the_receptive_field():
     assert (conv.start, conv.stop) == (3, 11)
     assert (last.start, last.stop, last.period) == (2, 5, 4)
     assert inner
+
+
+def test_the_last_line_counts_the_program_with_its_borders_cut():
+    certificate = certificate_of(LeNet(padding="SAME", pooled=True))
+    work = certificate.work
+    assert work.passes < 784 / 4
+    assert work.largest == "4 corners of Conv_1"
+    assert str(certificate).endswith(
+        f"All 784 shifts: about {work.passes:.0f} forward passes' work instead of 784, "
+        f"{work.share:.0%} of it in 4 corners of Conv_1."
+    )
+    assert certificate.to_dict()["largest_part"] == {"name": work.largest, "share": work.share}
     assert certificate.interior_ends.primitive == "reduce_sum"
     assert certificate.first_end.reason == "zero padding of 2 meets the border"
 

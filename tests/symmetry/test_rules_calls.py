@@ -185,8 +185,30 @@ def test_branches(x):
             lambda x: lax.cond(x[0, 0, 0, 0] > 0, circular, jnp.sin, x),
             BROKEN,
         ),
+        "by a single row": (
+            lambda x: lax.cond(x[0, 0].sum() > 0, circular, jnp.sin, x),
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "by a polyphase component": (
+            lambda x: lax.cond(x[:, ::2].sum() > 0, circular, jnp.sin, x),
+            "2,1 | P2 W6/2 W4 P3",
+        ),
+        "of three, by a polyphase component": (
+            lambda x: lax.switch(
+                x[:, :, 1::2].mean((0, 1, 2)).argmax(), [jnp.zeros_like, jnp.sin, circular], x
+            ),
+            "1,2 | P2 W6 W4/2 P3",
+        ),
     }
     assert_states(cases, x)
+
+
+def test_gradients_of_branches_that_cosets_choose(x):
+    def fun(x):
+        index = x[:, ::2].mean((0, 1, 2)).argmax()
+        return lax.switch(index, [jnp.zeros_like, jnp.sin, lambda x: jnp.abs(x) ** 3], x)
+
+    assert_same_gradient(fun, jnp.round(2 * x))
 
 
 def test_what_a_loop_carries_is_not_what_it_started_as(x):

@@ -234,7 +234,19 @@ def test_reversed_positions(x):
             lambda x: jnp.flip(x, 1).reshape(2, 72) @ drawn(72, 2),
             "6,4 | P2 P2",
         ),
-        "meets what is not reversed": (lambda x: x + jnp.flip(x, 2), "1,4 | P2 W6 P4 P3"),
+        "meets what is not reversed": (lambda x: x + jnp.flip(x, 2), "1,2 | P2 W6 W4/2 P3"),
+        "of a size that is odd": (
+            lambda x: x[:, ::2] + jnp.flip(x[:, ::2], 1),
+            "6,1 | P2 P3 W4 P3",
+        ),
+        "in every order": (
+            lambda x: jnp.maximum(x, jnp.flip(x, (1, 2))).max((1, 2)),
+            "3,2 | P2 P3",
+        ),
+        "contracted": (
+            lambda x: jnp.einsum("bhwc,bhwd->bwcd", x, jnp.flip(x, 1)),
+            "3,1 | P2 W4 P3 P3",
+        ),
         "channels": (lambda x: jnp.flip(x, (0, 3)), EVERY),
     }
     assert_states(cases, x)

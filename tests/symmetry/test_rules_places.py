@@ -48,6 +48,52 @@ def test_gradients_of_scatters_that_reach_each_position_once(x):
     assert_same_gradient(fun, jnp.round(2 * x))
 
 
+def test_scatters_that_reach_polyphase_components(x):
+    rows, columns = np.arange(0, 6, 3), np.arange(1, 4, 2)
+    cases = {
+        "a constant": (lambda x: x.at[:, 1::3].add(drawn(3)), "3,1 | P2 W2*P3 W4 P3"),
+        "another component": (
+            lambda x: x.at[:, ::2].multiply(x[:, 1::2]),
+            "2,1 | P2 W3*P2 W4 P3",
+        ),
+        "of two axes": (
+            lambda x: x.at[:, ::2, 1::2].max(x[:, 1::2, ::2]),
+            "2,2 | P2 W3*P2 W2*P2 P3",
+        ),
+        "named one by one": (
+            lambda x: x.at[:, rows[:, None], columns].set(1.0),
+            "3,2 | P2 W2*P3 W2*P2 P3",
+        ),
+        "backwards": (
+            lambda x: jnp.zeros((2, 12, 4, 3)).at[:, np.arange(12)[::-2]].set(x),
+            "1,1 | P2 W6/-1*P2 W4 P3",
+        ),
+        "zeros between positions": (
+            lambda x: jnp.zeros((2, 12, 8, 3)).at[:, ::2, 1::2].set(x),
+            "1,1 | P2 W6*P2 W4*P2 P3",
+        ),
+        "and of channels": (
+            lambda x: x.at[:, ::2, :, 1].subtract(x[:, 1::2, :, 0]),
+            "2,1 | P2 W3*P2 W4 P3",
+        ),
+        "not whole": (lambda x: x.at[:, 2::2].add(1.0), BROKEN_ROWS),
+        "a step that does not divide": (lambda x: x.at[:, ::4].add(1.0), BROKEN_ROWS),
+        "a diagonal": (lambda x: x.at[:, np.arange(4), np.arange(4)].add(1.0), "6,4 | P2 P6 P4 P3"),
+    }
+    assert_states(cases, x)
+
+
+def test_gradients_of_scatters_that_reach_polyphase_components(x):
+    def fun(x):
+        return [
+            x.at[:, ::2, 1::2].add(jnp.sin(x[:, 1::2, ::2])),
+            jnp.ones((2, 12, 8, 3)).at[:, ::2, 1::2].set(x * x),
+            x.at[:, ::3].multiply(x[:, 1::3], unique_indices=True),
+        ]
+
+    assert_same_gradient(fun, jnp.round(2 * x))
+
+
 def test_lookups_by_indices_that_count(x):
     """Indices that name each position in turn say that this dimension is shared."""
     rows, columns = np.arange(6)[:, None], np.arange(4)

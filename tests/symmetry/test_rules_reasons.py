@@ -66,7 +66,8 @@ REASONS = {
         x, (9, 1, 3, 2), padding=((8, 8), (0, 0))
     ),
     "a constant that differs between positions meets what moves": lambda x: x + drawn(6, 1, 1),
-    "dimensions that move differently meet": lambda x: x + jnp.flip(x, 1),
+    "dimensions that move differently meet": lambda x: x[:, ::2] + jnp.flip(x[:, ::2], 1),
+    "opposite directions meet: multiples of 3 only": lambda x: x + jnp.flip(x, 1),
     "a single position is read": lambda x: x[:, 0],
     "a reshape cuts through positions that move": lambda x: x.reshape(2, 9, 8),
     "a slice cuts through positions that move": lambda x: x.reshape(2, 24, 3)[:, 1:12],

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxinv
 import jaxinv.shifts as shifts
 from jaxinv import training
 from jaxinv.training.losses import Objective
@@ -120,6 +121,37 @@ def test_windows_of_larger_images(problem, loss):
     expected = losses.mean() if loss is training.orbit_loss else losses.max(0).mean()
     got = loss(fun, images, labels, mode="crop", max_shift=1)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [training.orbit_loss, training.worst_shift_loss])
+def test_a_padded_network(loss):
+    """Its borders are cut, for the loss and for the gradient."""
+    r = np.random.default_rng(1)
+    kernels = [jnp.asarray(r.normal(size=(3, 3, n, 3)), jnp.float32) for n in (1, 3)]
+    images = jnp.asarray(r.normal(size=(2, 12, 10, 1)), jnp.float32)
+    labels = jnp.asarray([0, 2])
+
+    def logits(kernels, x):
+        for kernel in kernels:
+            spec = ("NHWC", "HWIO", "NHWC")
+            x = jnp.tanh(
+                jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=spec)
+            )
+        return x.mean(axis=(1, 2))
+
+    def mine(kernels):
+        return loss(lambda x: logits(kernels, x), images, labels)
+
+    @jax.value_and_grad
+    def by_definition(kernels):
+        moved = jnp.stack([shifts.translate(images, (a, b)) for a in range(12) for b in range(10)])
+        losses = jax.vmap(lambda x: training.cross_entropy(logits(kernels, x), labels))(moved)
+        return losses.mean() if loss is training.orbit_loss else losses.max(0).mean()
+
+    assert jaxinv.orbit_cost(lambda x: logits(kernels, x), images).ratio > 3
+    chex.assert_trees_all_close(
+        jax.value_and_grad(mine)(kernels), by_definition(kernels), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_worst_shift_is_at_least_as_bad_as_any(problem):

@@ -13,7 +13,7 @@ from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, expand, normal, period_of
 from jaxinv.symmetry.rules import resampling
-from jaxinv.symmetry.unread import without_unread
+from jaxinv.symmetry.unread import unread_pairs_along, without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
@@ -36,21 +36,24 @@ def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> lis
     resizes = resampling.band(ctx, equation, values) is not None
     while True:
         values = align(ctx, values, meetings, contracted=contracted)
+        batch = [met(values, meetings[i]) for i in range(len(lhs_b))]
+        free = [
+            value.dims[d]
+            for value, used in zip(values, ({*lhs_c, *lhs_b}, {*rhs_c, *rhs_b}), strict=True)
+            for d in range(len(value.dims))
+            if d not in used
+        ]
+        dims = (*batch, *free)
         ended = _axis_that_ends(ctx, equation, values, [meetings[i] for i in contracted], resizes)
         if ended is None:
-            break
+            unread = unread_pairs_along(ctx, values, dims)
+            if unread is None:
+                break
+            ended = unread, Cause.MOVE_DIFFERENTLY()
         values = expand(ctx, values, *ended)
     correlated = _correlated_axes(values, [meetings[i] for i in contracted])
     for axis in correlated:
         ctx.note(axis, _mixing(values, meetings[len(lhs_b) :], axis, resizes))
-    batch = [met(values, meetings[i]) for i in range(len(lhs_b))]
-    free = [
-        value.dims[d]
-        for value, used in zip(values, ({*lhs_c, *lhs_b}, {*rhs_c, *rhs_b}), strict=True)
-        for d in range(len(value.dims))
-        if d not in used
-    ]
-    dims = (*batch, *free)
     decisions = decisions_of(values)
     period = tuple(
         ctx.torus.lengths[axis] if axis in correlated else d

@@ -130,12 +130,13 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
         for _ in range(n_axes):
             apply = jax.vmap(apply)
         y = apply(x, filters)
-    # Back from images: y is (cosets * n, *spatial, c), or (*cosets, n, *spatial, c).
+    # Back from images: y is (n * cosets, *spatial, c), or (*cosets, n, *spatial, c).
     at = (0 if together else n_axes) + numbers.out_spec[0]
     if not grouped:
         y = jnp.reshape(y, y.shape[:at] + batch + y.shape[at + 1 :])
     if together:
-        y = jnp.moveaxis(y, range(at, at + n_axes), range(n_axes))
+        first = at + len(batch) - n_axes
+        y = jnp.moveaxis(y, range(first, first + n_axes), range(n_axes))
     assert y.ndim == n_axes + sum(map(len, layout))
     return y
 
@@ -173,7 +174,7 @@ def _as_images(
       base: the base, its windows of any length.
       image: its value.
       spec: the dimensions of the batch, the channels, and of space.
-      together: whether the cosets join the batch, (cosets * n, ...), or stay, (*cosets, n, ...).
+      together: whether the cosets join the batch, (n * cosets, ...), or stay, (*cosets, n, ...).
 
     Returns:
       The images, and the sizes of which the batch is the product.
@@ -181,7 +182,8 @@ def _as_images(
     cosets = list(range(image.n_axes))
     places = [[image.place(dim, k) for k in range(len(row))] for dim, row in enumerate(image.dims)]
     if together:
-        places[spec[0]] = cosets + places[spec[0]]
+        # The images first: a batch that several devices hold stays where it is.
+        places[spec[0]] = places[spec[0]] + cosets
     order = [place for group in places for place in group]
     lead = () if together else base.shape[: image.n_axes]
     x = jnp.transpose(base, order if together else cosets + order)

@@ -18,7 +18,7 @@ from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken
 from jaxinv.symmetry.rules.layout import sliced, squeezed, transposed
 from jaxinv.symmetry.rules.pointwise import combined, stretched
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Dimension, Value, Window
 
 UNKNOWN = Cause.UNKNOWN_POSITIONS()
 REPLACED = Cause.REPLACED()
@@ -106,11 +106,15 @@ def scatter(
     index = ctx.program.known_value(equation.ins[1])
     if index is None:
         return per_position.scattered(ctx, equation, [operand, indices, updates], UNKNOWN)
-    component = _component(equation, index)
-    if component is not None:
-        return [_with_component(ctx, equation, operand, updates, *component)]
-    if _reaches_each_once(ctx, equation, index):
-        return _updated_everywhere(ctx, equation, operand, updates, index.ravel())
+    components = _components(equation, index) if _goes_by_position(ctx, equation) else ()
+    moving = [
+        c
+        for c in components
+        if _moves(operand, c.dim) or (c.updates is not None and _moves(updates, c.updates))
+    ]
+    # A single position of a dimension that moves is a place and no component.
+    if moving and all(len(c.row) > 1 or c.step == 1 for c in moving):
+        return [_with_components(ctx, equation, operand, updates, components)]
     one_block = index.size == index.shape[-1] and not numbers.operand_batching_dims
     sizes = _block_sizes(numbers, equation.in_avals[2].shape, len(operand.shape))
     starts = [0] * len(sizes)
@@ -131,31 +135,70 @@ def scatter(
     return [_replaced(ctx, operand, block, starts)]
 
 
-def _row_along(equation: Equation, index: np.ndarray) -> int | None:
-    """The dimension of which a scatter updates a row of positions, all others being whole."""
+@dataclasses.dataclass(frozen=True)
+class _Component:
+    """Positions `phase + step * i` along a dimension, which are all of one polyphase component.
+
+    Attributes:
+      dim: the dimension of the operand.
+      updates: the dimension of the updates that goes along it; None for a single position.
+      row: the positions in the order of the updates.
+      step: the number of components.
+    """
+
+    dim: int
+    updates: int | None
+    row: tuple[int, ...]
+    step: int
+
+    @property
+    def phase(self) -> int:
+        return min(self.row)
+
+
+def _components(equation: Equation, index: np.ndarray) -> list[_Component]:
+    """What a scatter reaches along each dimension that it names, if these are whole components.
+
+    With all its positions a dimension is its one component. The other dimensions are whole.
+
+    Returns:
+      One component for each such dimension; none if the scatter reaches anything else.
+    """
     numbers = equation.params["dimension_numbers"]
     operand, _, updates = (aval.shape for aval in equation.in_avals)
-    dims = tuple(numbers.scatter_dims_to_operand_dims)
-    lone = len(dims) == 1 and tuple(numbers.inserted_window_dims) == dims
-    if index.ndim != 2 or not lone or numbers.operand_batching_dims:
-        return None
-    others = [n for d, n in enumerate(operand) if d != dims[0]]
-    whole = [updates[d] for d in numbers.update_window_dims] == others
-    return dims[0] if whole else None
+    named = tuple(numbers.scatter_dims_to_operand_dims)
+    lone = [d for d in range(len(updates)) if d not in numbers.update_window_dims]
+    others = [n for d, n in enumerate(operand) if d not in named]
+    if (
+        sorted(named) != list(numbers.inserted_window_dims)
+        or index.size == 0
+        or numbers.operand_batching_dims
+        or [updates[d] for d in numbers.update_window_dims] != others
+    ):
+        return []
+    found = []
+    for k, dim in enumerate(named):
+        places = index[..., k]
+        along = [axis for axis in range(places.ndim) if np.diff(places, axis=axis).any()]
+        if len(along) > 1:
+            return []
+        row = (int(places.flat[0]),)
+        if along:
+            rows = np.moveaxis(places, along[0], 0)
+            row = tuple(rows.reshape(len(rows), -1)[:, 0].tolist())
+        step, rest = divmod(operand[dim], len(row))
+        phase = min(row)
+        every = [phase + step * i for i in range(len(row))]
+        if rest or not 0 <= phase < step or sorted(row) != every:
+            return []
+        found.append(_Component(dim, lone[along[0]] if along else None, row, step))
+    read = [c.updates for c in found if c.updates is not None]
+    each = set(read) >= {d for d in lone if updates[d] > 1} and len(set(read)) == len(read)
+    return found if each else []
 
 
-def _row_of_updates(equation: Equation, updates: Value, dim: int) -> Value:
-    """The updates with their row as the dimension that it updates."""
-    order = list(equation.params["dimension_numbers"].update_window_dims)
-    (at,) = set(range(len(updates.dims))) - set(order)
-    return transposed(updates, [*order[:dim], at, *order[dim:]])
-
-
-def _reaches_each_once(ctx: Context, equation: Equation, index: np.ndarray) -> bool:
-    """Whether a scatter updates each position of a dimension, once."""
-    dim = _row_along(equation, index)
-    if dim is None or sorted(index.ravel()) != list(range(equation.in_avals[0].shape[dim])):
-        return False
+def _goes_by_position(ctx: Context, equation: Equation) -> bool:
+    """Whether a scatter, its derivative too, is a function of each position that it reaches."""
     # Of the other functions JAX has derivatives of its own, or none.
     linear = (primitives.scatter_p, primitives.scatter_add_p)
     own = equation.primitive is primitives.scatter_p and _function(equation) is not None
@@ -170,60 +213,64 @@ def _function(equation: Equation) -> Callable | None:
     return jnp.vectorize(lambda old, new: jax.core.eval_jaxpr(jaxpr, consts, old, new)[0])
 
 
-def _updated_everywhere(
-    ctx: Context, equation: Equation, operand: Value, updates: Value, index: np.ndarray
-) -> list[Value]:
-    """A function of the operand and of the updates, put in order, position by position."""
-    dim = _row_along(equation, index[:, None])
-    assert dim is not None
-    block = _row_of_updates(equation, updates, dim)
-    read = taken(ctx, block, dim, np.argsort(index))
-    assert read is not None  # One row is never too many.
-    fun = _function(equation)
-    if fun is None:
-        return [read]
-    return combined(ctx, operand.shape, lambda *arrays: [fun(*arrays)], [operand, read])
-
-
-def _component(equation: Equation, index: np.ndarray) -> tuple[int, int, int] | None:
-    """Dimension, step and phase of a replacement of one polyphase component, if it is that."""
-    dim = _row_along(equation, index)
-    replaces = equation.primitive is primitives.scatter_p and _function(equation) is None
-    if not replaces or dim is None or len(index) < 2:
-        return None
-    step, phase = int(index[1, 0] - index[0, 0]), int(index[0, 0])
-    count, rest = divmod(equation.in_avals[0].shape[dim], step) if step > 1 else (0, 1)
-    if rest or len(index) != count or not 0 <= phase < step:
-        return None
-    every = np.array_equal(index[:, 0], phase + step * np.arange(count))
-    return (dim, step, phase) if every else None
-
-
-def _with_component(
+def _with_components(
     ctx: Context,
     equation: Equation,
     operand: Value,
     updates: Value,
-    dim: int,
-    step: int,
-    phase: int,
+    components: Sequence[_Component],
 ) -> Value:
-    """The operand with positions `phase + step * i` of a dimension replaced."""
-    updates = _row_of_updates(equation, updates, dim)
-    updates = dataclasses.replace(updates, dims=updates.dims_with(dim + 1, (), instead=0))
-    value = as_single(ctx, operand, dim, REPLACED)
-    while len(value.dims[dim]) < 2:
-        value = split(ctx, value, dim, 0, step)
-    outer, inner = value.dims[dim]
-    value = dataclasses.replace(value, dims=value.dims_with(dim, (outer,), (inner,)))
-    pieces = [
-        sliced(ctx, value, dim + 1, 0, phase),
-        updates,
-        sliced(ctx, value, dim + 1, phase + 1, step),
-    ]
-    joined = concatenated(ctx, [v for v in pieces if v.shape[dim + 1] > 0], dim + 1, REPLACED)
-    row = (*joined.dims[dim], *joined.dims[dim + 1])
-    return dataclasses.replace(joined, dims=joined.dims_with(dim, row, instead=2))
+    """The operand with a polyphase component of some dimensions updated."""
+    goes_along = {c.dim: c.updates for c in components}
+    windows = iter(equation.params["dimension_numbers"].update_window_dims)
+    order = [goes_along[d] if d in goes_along else next(windows) for d in range(len(operand.dims))]
+    there = [d for d in order if d is not None]
+    lone = [d for d in range(len(updates.dims)) if d not in there]
+    block = transposed(updates, [*there, *lone])
+    block = squeezed(ctx, block, range(len(there), len(updates.dims)))
+    for dim, source in enumerate(order):
+        if source is None:
+            block = dataclasses.replace(block, dims=block.dims_with(dim, (), instead=0))
+    for component in components:
+        if list(component.row) != sorted(component.row):
+            read = taken(ctx, block, component.dim, np.argsort(component.row))
+            assert read is not None  # One row is never too many.
+            block = read
+    fun = _function(equation)
+
+    def updated(value: Value, left: Sequence[_Component]) -> Value:
+        if not left:
+            if fun is None:
+                return block
+            return combined(ctx, value.shape, lambda *a: [fun(*a)], [value, block])[0]
+        dim, step, phase = left[0].dim, left[0].step, left[0].phase
+        if step == 1:
+            return updated(value, left[1:])
+        value = _split_into(ctx, value, dim, step)
+        inner = squeezed(ctx, sliced(ctx, value, dim + 1, phase, phase + 1), [dim + 1])
+        made = updated(inner, left[1:])
+        pieces = [
+            sliced(ctx, value, dim + 1, 0, phase),
+            dataclasses.replace(made, dims=made.dims_with(dim + 1, (), instead=0)),
+            sliced(ctx, value, dim + 1, phase + 1, step),
+        ]
+        joined = concatenated(ctx, [v for v in pieces if v.shape[dim + 1] > 0], dim + 1, REPLACED)
+        row = (*joined.dims[dim], *joined.dims[dim + 1])
+        return dataclasses.replace(joined, dims=joined.dims_with(dim, row, instead=2))
+
+    return updated(operand, components)
+
+
+def _split_into(ctx: Context, value: Value, dim: int, step: int) -> Value:
+    """The value with a dimension as two, of which the inner one counts its components."""
+    value = as_single(ctx, value, dim, REPLACED)
+    outer: Dimension = ()
+    inner = value.dims[dim]
+    if step < value.shape[dim]:
+        while len(value.dims[dim]) < 2:
+            value = split(ctx, value, dim, 0, step)
+        outer, inner = value.dims[dim][:1], value.dims[dim][1:]
+    return dataclasses.replace(value, dims=value.dims_with(dim, outer, inner))
 
 
 def _block_sizes(numbers, shape, rank: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ both can be brought to. It only ever rises, so that a few readings of the body s
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
@@ -25,6 +26,7 @@ from jaxinv.symmetry.rules.calls import (
     with_results,
 )
 from jaxinv.symmetry.rules.fallback import at_each_coset
+from jaxinv.symmetry.rules.pointwise import combined
 from jaxinv.symmetry.values import Plain, Value, stored_shape
 
 # Readings of a body after which what it carries counts as never the same.
@@ -198,10 +200,7 @@ def while_(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
 
 @rule("cond")
 def cond(ctx: Context, equation: Equation, index: Value, *operands: Value) -> list[Value]:
-    """A choice that all shifts make alike: the results of all branches are brought to one state."""
-    if not index.is_constant:
-        reason = Cause.BRANCH_CHOICES()
-        return at_each_coset(ctx, equation, [index, *operands], reason)
+    """A choice, made once where all shifts make it alike; else all branches, and each shift's."""
     bodies = [Body(ctx, body_of(ctx, branch), operands) for branch in equation.params["branches"]]
     quiet = dataclasses.replace(ctx, computes=False)
     rows = []
@@ -215,8 +214,6 @@ def cond(ctx: Context, equation: Equation, index: Value, *operands: Value) -> li
             joined(quiet, one, other, Cause.BRANCHES_DIFFER())
             for one, other in zip(states, row, strict=True)
         ]
-    if not ctx.computes:
-        return states
 
     def branch(body: Body, results: list[Value]):
         def run(*bases):
@@ -225,6 +222,25 @@ def cond(ctx: Context, equation: Equation, index: Value, *operands: Value) -> li
 
         return run
 
-    choice = jnp.reshape(index.base, ()).astype(jnp.int32)
     branches = [branch(body, row) for body, row in zip(bodies, rows, strict=True)]
-    return with_results(states, lax.switch(choice, branches, *(v.base for v in operands)))
+    bases = [v.base for v in operands]
+    if not index.is_constant:
+        made = [with_results(states, run(*bases)) if ctx.computes else states for run in branches]
+        return [_chosen(ctx, index, column) for column in zip(*made, strict=True)]
+    if not ctx.computes:
+        return states
+    choice = jnp.reshape(index.base, ()).astype(jnp.int32)
+    return with_results(states, lax.switch(choice, branches, *bases))
+
+
+def _chosen(ctx: Context, index: Value, cases: Sequence[Value]) -> Value:
+    """Of each coset the case that its index says, clamped as `cond` clamps it."""
+    for axis, thinner in enumerate(period_of([index, *cases])):
+        if thinner > max(v.period[axis] for v in cases):
+            ctx.note(axis, Cause.BRANCH_CHOICES(period=thinner))
+
+    def choose(which, *arrays):
+        return [lax.select_n(jnp.clip(which.astype(jnp.int32), 0, len(arrays) - 1), *arrays)]
+
+    (value,) = combined(ctx, cases[0].shape, choose, [index, *cases])
+    return value

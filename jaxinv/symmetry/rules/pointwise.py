@@ -9,9 +9,10 @@ from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
-from jaxinv.symmetry.relayout import Context, expand_windows, normal, period_of
+from jaxinv.symmetry.relayout import Context, expand, expand_windows, normal, period_of
 from jaxinv.symmetry.rules.fallback import at_each_shift
 from jaxinv.symmetry.rules.periodic import followed
+from jaxinv.symmetry.unread import unread_pairs_along
 from jaxinv.symmetry.values import Uniform, Value, constant
 
 
@@ -66,6 +67,9 @@ def combined(
     meetings = [[dim if len(v.dims) == rank else None for v in operands] for dim in range(rank)]
     values = align(ctx, operands, meetings)
     dims = tuple(met(values, meeting) for meeting in meetings)
+    while (axis := unread_pairs_along(ctx, values, dims)) is not None:
+        values = align(ctx, expand(ctx, values, axis, Cause.MOVE_DIFFERENTLY()), meetings)
+        dims = tuple(met(values, meeting) for meeting in meetings)
     bases: Sequence = [None]
     origin: Hashable = object()
     if made is not None:
