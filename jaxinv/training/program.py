@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import data
-from jaxinv.orbit.chunks import free_bytes
+from jaxinv.orbit.memory import free_bytes
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.devices import (
