@@ -9,7 +9,8 @@ from jaxinv.shifts import crop_translate, subpixel_translate, translate
 
 # Proof: which shifts a network commutes with, and which line ends that.
 from jaxinv.declarations import declare_equivariance, declare_invariance
-from jaxinv.symmetry import Certificate, certify, register_rule
+from jaxinv.certificate import Certificate, certify
+from jaxinv.symmetry import register_rule
 from jaxinv.margins import declared_margin
 
 # Measurement: a network at every translation of its input.

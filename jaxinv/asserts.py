@@ -291,7 +291,7 @@ def _compare_leaf(name, got, want, chosen, tolerances, unclear, what):
 
 def _prove(fun, x, axes, kind, strides, shifts):
     # The analysis is loaded only where a proof is asked for.
-    from jaxinv.symmetry import certify
+    from jaxinv.certificate import certify
 
     certificate = certify(fun, x, axes=axes)
     sizes = certificate.sizes

@@ -1,10 +1,11 @@
-"""A program on pieces: equal to the original, with its borders cut from its interiors."""
+"""A program on pieces, equal to the original: cut where borders and interiors meet, or at seams."""
 
 import contextlib
 import dataclasses
+import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +15,8 @@ from jax.extend.core import primitives
 
 from jaxinv.borders import calls, operations, sums
 from jaxinv.borders.operations import Operation, Wanted
-from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of
+from jaxinv.borders.pieces import Layout, NotABox, Pieces, in_one_piece, layout_of, uncut
+from jaxinv.borders.seams import Seams, seams_of
 from jaxinv.symmetry.constant_folding import has_numbers
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.relayout import Context
@@ -24,16 +26,34 @@ from jaxinv.symmetry.values import Value, Window
 from jaxinv.symmetry.walk import interpret, line_of
 
 OPERATIONS = operations.OPERATIONS | sums.OPERATIONS | calls.OPERATIONS
+_log = logging.getLogger(__name__)
 _NUMBERED = re.compile(r"equation=(\d+)(?:/equation=\d+)*(?:/piece=([\d-]+))?")
 
 
-def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiated: bool) -> Traced:
-    """The program with every map cut at the ends of its interior.
+@dataclasses.dataclass(frozen=True)
+class Borders:
+    """Cuts at the ends of interiors.
+
+    Attributes:
+      line: the state of each value on the line.
+    """
+
+    line: dict[int, Value]
+
+    def layouts(self, equation: Equation, operands: Sequence[Layout]) -> list[Layout]:
+        """Where the results of an equation are cut."""
+        return [layout_of(self.line[i]) for i in equation.outs]
+
+
+def on_pieces(
+    traced: Traced, cuts: Borders | Seams, *, end: int | None = None, differentiated: bool
+) -> Traced:
+    """The program with its arrays in pieces.
 
     Args:
       traced: the program.
-      line: the state of each of its values on the line, which says where interiors end.
-      end: from this equation on maps are joined again.
+      cuts: where they are cut.
+      end: from this equation on they are joined again; None for none.
       differentiated: whether derivatives, too, have to be those of the original.
 
     Returns:
@@ -41,9 +61,10 @@ def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiate
       piece; any other joins its operands.
     """
     program = traced.program
+    end = len(program.equations) if end is None else end
 
     def rewritten(*arrays):
-        outputs = _rewritten(program, line, arrays, end=end, differentiated=differentiated)
+        outputs = _rewritten(program, cuts, arrays, end=end, differentiated=differentiated)
         with jax.named_scope(f"equation={len(program.equations) - 1}"):
             return list(map(_whole, outputs))
 
@@ -53,9 +74,29 @@ def on_pieces(traced: Traced, line: dict[int, Value], *, end: int, differentiate
     return dataclasses.replace(traced, program=cut)
 
 
+def apart_at_seams(
+    traced: Traced, values: Mapping[int, Value], *, differentiated: bool
+) -> Traced | None:
+    """The program with what moves and what is joined to it apart; None if there is no seam.
+
+    Args:
+      traced: the program.
+      values: the states of those of its values that all shifts share.
+      differentiated: whether derivatives, too, have to be those of the original.
+    """
+    seams = seams_of(traced.program, values)
+    if seams is None:
+        return None
+    try:
+        return on_pieces(traced, seams, differentiated=differentiated)
+    except Exception:  # Joined is always right.
+        _log.debug("a program is not cut at its seams", exc_info=True)
+        return None
+
+
 def _rewritten(
     program: Program,
-    line: dict[int, Value],
+    cuts: Borders | Seams,
     inputs: Sequence[Any],
     *,
     end: int | None,
@@ -66,19 +107,19 @@ def _rewritten(
     Raises:
       NotABox: if a map has to be joined, and that is not allowed (`end` is None).
     """
-    layouts = {number: layout_of(value) for number, value in line.items()}
     values = {i: _literal(v, program.avals[i]) for i, v in program.constants.items()}
     values |= dict(zip(program.inputs, inputs, strict=True))
     joined: set[int] = set()
     for index, equation in enumerate(program.equations):
         with jax.named_scope(f"equation={index}"):
             operands = [values[i] for i in equation.ins]
+            rows = cuts.layouts(equation, [_layout(v) for v in operands])
             made = _nothing(equation)
             if made is None and (end is None or index < end) and joined.isdisjoint(equation.ins):
-                made = _in_pieces(program, equation, operands, line, layouts, differentiated)
+                made = _in_pieces(program, equation, operands, cuts, rows, differentiated)
             if made is None:
                 made = equation.bind(*map(_whole, operands))
-                if any(layouts[i].is_cut for i in equation.outs):
+                if any(row.is_cut for row in rows):
                     joined.update(equation.outs)
             if end is None and _joins(operands, made):
                 raise NotABox
@@ -93,6 +134,10 @@ def _joins(operands: Sequence[Any], results: Sequence[Any]) -> bool:
         return False
     largest = max(math.prod(v.shape) for v in pieces)
     return any(not _is_cut(v) and math.prod(v.shape) >= largest for v in results)
+
+
+def _layout(value) -> Layout:
+    return value.layout if isinstance(value, Pieces) else uncut(np.shape(value))
 
 
 def _is_cut(value) -> bool:
@@ -110,17 +155,16 @@ def _in_pieces(
     program: Program,
     equation: Equation,
     operands: Sequence[Any],
-    line: dict[int, Value],
-    layouts: dict[int, Layout],
+    cuts: Borders | Seams,
+    rows: Sequence[Layout],
     differentiated: bool,
 ) -> list[Any] | None:
     """The results of an operation in pieces; None if it has to be applied to whole arrays."""
-    rows = [layouts[i] for i in equation.outs]
     if not any(isinstance(v, Pieces) for v in operands) and not any(row.is_cut for row in rows):
         return None
     body = _BODIES.get(equation.primitive)
-    if body is not None:
-        states = [line[i] for i in equation.ins]
+    if body is not None and isinstance(cuts, Borders):
+        states = [cuts.line[i] for i in equation.ins]
         try:
             return body(equation, operands, states, differentiated)
         except NotABox:
@@ -149,7 +193,7 @@ def _body_in_place(
     body = flatten(jaxpr, enter=lambda primitive: not differentiated)
     ctx = Context(line_of(range(states[0].n_axes)), body, believes=True)
     line = interpret(ctx, body, dict(zip(body.inputs, states, strict=True)))
-    outs = _rewritten(body, line, operands, end=None, differentiated=differentiated)
+    outs = _rewritten(body, Borders(line), operands, end=None, differentiated=differentiated)
     return outs, [line[number] for number in body.outputs]
 
 

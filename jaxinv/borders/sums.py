@@ -31,7 +31,9 @@ def _reduction(wanted: Wanted) -> Any:
     """Each piece reduced, then the results; in one piece where that could not be told apart."""
     (operand,), axes = wanted.operands, wanted.params["axes"]
     primitive = wanted.equation.primitive
-    whole = primitive not in _COMBINED or (wanted.differentiated and primitive in _SHARES_AT_TIES)
+    whole = primitive not in _COMBINED or (
+        primitive in _SHARES_AT_TIES and wanted.differentiated and not _is_stopped(wanted)
+    )
     kept = [dim for dim in range(len(operand.shape)) if dim not in axes]
     seen = _Seen(operand)
     for dim, factors in enumerate(operand.layout.dims):
@@ -42,6 +44,14 @@ def _reduction(wanted: Wanted) -> Any:
     flat = tuple(place for dim in axes for place in seen.places[dim])
     parts = [wanted.bind(seen.read(cell), axes=flat) for cell in seen.cells(flat)]
     return functools.reduce(_COMBINED[primitive], parts) if len(parts) > 1 else parts[0]
+
+
+def _is_stopped(wanted: Wanted) -> bool:
+    """Whether no derivative passes the result: the maximum that `softmax` subtracts."""
+    (number,) = wanted.equation.outs
+    read_by = [e for e in wanted.program.equations if number in e.ins]
+    stops = all(e.primitive.name == "stop_gradient" for e in read_by)
+    return stops and number not in wanted.program.outputs
 
 
 def _contraction(wanted: Wanted) -> Any:
@@ -142,7 +152,8 @@ def _common_factors(wanted: Wanted, dims: tuple[int, int]) -> list[tuple[int, ..
     return [tuple(sorted({*a, *b})) for a, b in zip(*rows, strict=True)]
 
 
+REDUCTIONS = (*_COMBINED, primitives.argmax_p, primitives.argmin_p)
 OPERATIONS: dict[Any, Operation] = {
-    **dict.fromkeys((*_COMBINED, primitives.argmax_p, primitives.argmin_p), _reduction),
+    **dict.fromkeys(REDUCTIONS, _reduction),
     primitives.dot_general_p: _contraction,
 }

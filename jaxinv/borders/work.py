@@ -7,15 +7,15 @@ import numpy as np
 from jaxinv.borders import sums
 from jaxinv.borders.pieces import layout_of
 from jaxinv.symmetry.cost import flops
-from jaxinv.symmetry.program import Program
+from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import LINE_LENGTH, Torus, Value
 from jaxinv.symmetry.walk import Record, Walked
 
 # A piece is gathered from others, and many small operations are slower than a large one.
 _OVERHEAD = 1.25
-# Joining the pieces of a map at a shift is as slow as so many operations a position.
-_JOINED = 10
+# To read and write a position is as slow as so many operations of a convolution.
+_MOVED = 20
 # Many pieces take long to compile: they are joined as soon as that costs no more than this.
 _TOLERANCE = 1.05
 
@@ -38,13 +38,19 @@ def pays_until(traced: Traced, line: Walked, torus: Torus, count: int) -> int:
     cut, whole = np.zeros(len(equations)), np.zeros(len(equations))
     for at, equation in enumerate(equations):
         if record := records.get(id(equation)):
-            whole[at] = count * flops(equation)
+            whole[at] = count * _time(equation)
             copies = min(_copies(torus, value) for value in _determining(record))
-            cut[at] = _OVERHEAD * copies * flops(equation)
-    joined = count * _JOINED * _pieces_alive(traced.program, line)
+            cut[at] = _OVERHEAD * copies * _time(equation)
+    joined = count * _MOVED * _pieces_alive(traced.program, line)
     totals = np.concatenate([[0], np.cumsum(cut)]) + joined
     totals += np.concatenate([np.cumsum(whole[::-1])[::-1], [0]])
     return int(np.flatnonzero(totals <= _TOLERANCE * totals.min())[0])
+
+
+def _time(equation: Equation) -> int:
+    """Of an equation at one shift, in operations of a convolution."""
+    once = flops(equation)
+    return once and once + _MOVED * max(aval.size for aval in equation.out_avals)
 
 
 def _pieces_alive(program: Program, line: Walked) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxinv.certificate import Certificate
 from jaxinv.data import Dataset
 from jaxinv.evaluation import proof, summary
 from jaxinv.evaluation.layers import feature_error, layer_rows
@@ -18,7 +19,6 @@ from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
 from jaxinv.shifts import crop_translate, translate
-from jaxinv.symmetry import Certificate
 
 # Images that the layer table and the features' error are measured on.
 FEW = 8

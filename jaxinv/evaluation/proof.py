@@ -7,11 +7,11 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxinv.certificate import Certificate, certify
 from jaxinv.evaluation.results import short_number
 from jaxinv.evaluation.subject import Subject
 from jaxinv.margins import TIE, declared_margin
 from jaxinv.orbit import OrbitMode
-from jaxinv.symmetry import Certificate, certify
 
 Images = Shaped[np.ndarray, "n h w c"]
 

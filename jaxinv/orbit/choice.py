@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from jaxinv.borders.rewriting import on_pieces
+from jaxinv.borders.rewriting import Borders, apart_at_seams, on_pieces
 from jaxinv.borders.work import pays_until
 from jaxinv.orbit.memory import free_bytes
 from jaxinv.orbit.plan import Plan, make_plan
@@ -54,12 +54,27 @@ def best_plan(traced: Traced, asked: Asked) -> Plan:
     other fills, need a longer torus; on it, programs that pad circularly are broken, so for
     circular shifts both are tried. On either, sharing stops where more would be computed on the
     cosets than at the shifts asked for. Where padding ends the sharing, the program is tried with
-    its borders cut as well.
+    its borders cut as well; where a class token joins the tokens of an image, with both apart.
 
     Args:
       traced: the program, traced on the window that it sees.
       asked: the shifts, and whether derivatives have to be theirs.
     """
+    best = _best_of(traced, asked)
+    if best.cost() < 2 * best.single_cost:
+        return best
+    apart = apart_at_seams(traced, best.states, differentiated=asked.differentiated)
+    return best if apart is None else _cheaper(_best_of(apart, asked), best)
+
+
+def _cheaper(pieces: Plan, best: Plan) -> Plan:
+    """The plan of a program in pieces, if it saves enough."""
+    if pieces.cost() > (1 - LEAST_SAVED) * best.cost():
+        return best
+    return dataclasses.replace(pieces, single_cost=best.single_cost)
+
+
+def _best_of(traced: Traced, asked: Asked) -> Plan:
     plans = []
     if asked.shifts.mode == "wrap":
         plans.append(asked.plan(traced, exact(asked.shifts)))
@@ -76,9 +91,7 @@ def best_plan(traced: Traced, asked: Asked) -> Plan:
     if cut is None:
         return best
     pieces = min((asked.plan(cut, plan.embedding) for plan in plans), key=Plan.cost)
-    if pieces.cost() > (1 - LEAST_SAVED) * best.cost():
-        return best
-    return dataclasses.replace(pieces, single_cost=best.single_cost)
+    return _cheaper(pieces, best)
 
 
 def _cut(traced: Traced, line: Walked, best: Plan, asked: Asked) -> Traced | None:
@@ -87,7 +100,7 @@ def _cut(traced: Traced, line: Walked, best: Plan, asked: Asked) -> Traced | Non
     if end == 0:
         return None
     try:
-        return on_pieces(traced, line.values, end=end, differentiated=asked.differentiated)
+        return on_pieces(traced, Borders(line.values), end=end, differentiated=asked.differentiated)
     except Exception:  # Each shift by itself is always right.
         _log.debug("borders are not cut", exc_info=True)
         return None

@@ -11,7 +11,7 @@ from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
 from jaxinv.shift_options import OrbitMode
-from jaxinv.symmetry.cost import Work, counts_work, elements
+from jaxinv.symmetry.cost import Work, elements
 from jaxinv.symmetry.layer_names import operation
 from jaxinv.symmetry.program import Equation, Source
 from jaxinv.symmetry.tracing import Traced
@@ -132,7 +132,6 @@ def orbit_cost(
     )
 
 
-@counts_work
 def work_of_circular_shifts(traced: Traced, names: Mapping[Source, str]) -> Work:
     """What all circular shifts of a program cost, for its certificate.
 

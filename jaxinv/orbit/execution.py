@@ -44,6 +44,7 @@ def evaluate(plan: Plan, arrays: Sequence[jax.Array], chunk: int | None) -> list
 
         def at_shift(given):
             shift, own = given
+            shift = [shift[axis] for axis in range(residues.shape[1])]
             env = _Reader(readers, shift)
             env.update(own)
             for equation in plan.deferred:
@@ -130,4 +131,4 @@ def _by_coset(ctx: Context, value: Value, residues: np.ndarray) -> Any:
     base = jnp.reshape(base, (math.prod(cosets), *base.shape[value.n_axes :]))
     if np.array_equal(flat, np.arange(base.shape[0])):
         return base
-    return jnp.take(base, flat, axis=0)
+    return jnp.take(base, flat, axis=0, mode="clip")

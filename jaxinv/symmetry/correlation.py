@@ -159,7 +159,7 @@ def _directly(product: Callable, moving, still, out: Sequence[int], sizes: tuple
     for i, m in enumerate(sizes):
         # Of each pair (u, j), the tap u + j.
         taps = (np.arange(m) + np.arange(m)[:, None]) % m
-        kernel = jnp.take(kernel, taps, axis=2 * i)
+        kernel = jnp.take(kernel, taps, axis=2 * i, mode="clip")
     paired = [label for pair in zip(where, at, strict=True) for label in pair]
     return product(moving[0], [*at, *moving[1]], kernel, [*paired, *still[1]], [*where, *out])
 
@@ -290,5 +290,5 @@ def _by_shift(ctx: Context, moving, result, axes, windows):
         if shifts is not None:
             index = {r: k for k, r in enumerate(ctx.torus.residues(axis, d))}
             wanted = np.array([t // d * cosets + index[t % d] for t in sorted(shifts)])
-            result = jnp.take(result, wanted, axis=axis)
+            result = jnp.take(result, wanted, axis=axis, mode="clip")
     return result

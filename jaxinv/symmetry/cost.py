@@ -1,15 +1,14 @@
 """What an equation costs, from shapes: for one shift, and for all shifts shared."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.correlation import DIRECT, TOGETHER
-from jaxinv.symmetry.program import Equation, Source, open_jaxpr
+from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.registry import REGISTERED
-from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Torus, Value, Window, is_broken, positions, stored_shape
 
 
@@ -25,25 +24,6 @@ class Work(NamedTuple):
     passes: float
     largest: str
     share: float
-
-
-# From a program and the names of its layers to the work of all circular shifts.
-Counting = Callable[[Traced, Mapping[Source, str]], Work]
-_counting: list[Counting] = []
-
-
-def counts_work(counting: Counting) -> Counting:
-    """Makes a function the one that tells certificates what all shifts cost.
-
-    The orbit plans that work. It reads this package, which therefore cannot ask it directly.
-    """
-    _counting[:] = [counting]
-    return counting
-
-
-def work_of_all_shifts(traced: Traced, names: Mapping[Source, str]) -> Work:
-    """What all circular shifts of a program cost."""
-    return _counting[0](traced, names)
 
 
 def flops(equation: Equation) -> int:

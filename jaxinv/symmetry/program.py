@@ -21,6 +21,7 @@ from jax.extend.core import Jaxpr, Literal, primitives
 
 from jaxinv.symmetry.batched import with_batched_lookups
 from jaxinv.symmetry.constant_folding import evaluated, has_numbers
+from jaxinv.symmetry.cropping import ranges_read
 from jaxinv.symmetry.folding import with_folds
 from jaxinv.symmetry.fourier import Filter, with_filters
 
@@ -133,28 +134,7 @@ class Program:
 
     @functools.cached_property
     def _cropped(self) -> dict[int, list[tuple[int, int]]]:
-        """For values that are nothing but sliced: what is read of each dimension in the end."""
-        read: dict[int, list[tuple[int, int]]] = {}
-        whole = set(self.outputs)
-        for equation in reversed(self.equations):
-            if equation.primitive is not primitives.slice_p:
-                whole.update(equation.ins)
-                continue
-            (number,), (out,) = equation.ins, equation.outs
-            starts = equation.params["start_indices"]
-            steps = equation.params["strides"] or (1,) * len(starts)
-            inner = read.get(out)
-            if inner is None or out in whole:
-                inner = [(0, n) for n in equation.out_avals[0].shape]
-            ranges = [
-                (start + lo * step, start + (hi - 1) * step + 1)
-                for (lo, hi), start, step in zip(inner, starts, steps, strict=True)
-            ]
-            read[number] = [
-                (min(a, c), max(b, d))
-                for (a, b), (c, d) in zip(ranges, read.get(number, ranges), strict=True)
-            ]
-        return {number: ranges for number, ranges in read.items() if number not in whole}
+        return ranges_read(self.equations, self.outputs)
 
     @functools.cached_property
     def read(self) -> frozenset[int]:
@@ -166,6 +146,10 @@ class Program:
         if number in self._cropped:
             return self._cropped[number][dim]
         return 0, self.avals[number].shape[dim]
+
+    def is_needed(self, number: int) -> bool:
+        """Whether any position of a value is read."""
+        return all(start < stop for start, stop in self._cropped.get(number, ()))
 
     def known_value(self, number: int) -> Any:
         """The value of a small constant expression (indices, say); None if it depends on data.

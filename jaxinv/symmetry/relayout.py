@@ -176,7 +176,8 @@ def resample(
         if windows:
             base = _resampled_base(ctx, value, axis, factor, steps, phases)
         elif base.shape[axis] > 1:
-            base = jnp.take(base, coset_indices(ctx.torus, axis, old, new), axis=axis)
+            read = coset_indices(ctx.torus, axis, old, new)
+            base = jnp.take(base, read, axis=axis, mode="clip")
     kept = tuple((place, steps.get(place, 1), phase) for place, phase in phases.items())
     origin = ("resampled", value.origin, axis, factor, kept)
     return normal(
@@ -200,7 +201,7 @@ def _resampled_base(ctx, value, axis, factor, steps, phases):
         read = sources[turns == k]
         piece = base
         if read.tolist() != list(range(cosets)):
-            piece = jnp.take(piece, read, axis=axis)
+            piece = jnp.take(piece, read, axis=axis, mode="clip")
         for place, window in value.windows(axis):
             step = steps.get(place, 1)
             start = phases[place] - window.rate * k
@@ -293,25 +294,29 @@ def _reader_along(ctx: Context, value: Value, axes: Sequence[int]) -> Callable[[
     if base is None:
         return lambda shift: value.with_base(None, dims=dims)
     shape = list(base.shape)
-    coset_of = {}
+    # Where the slice starts along each dimension, by the shift: sums of it would compile slowly.
+    starts_at: dict[int, tuple[int, np.ndarray]] = {}
     for axis in axes:
         if base.shape[axis] > 1:
-            residues = np.asarray(ctx.torus.residues(axis, value.period[axis]))
-            coset_of[axis] = np.zeros(value.period[axis], np.int32)
-            coset_of[axis][residues] = np.arange(len(residues))
+            period = value.period[axis]
+            index = {r: i for i, r in enumerate(ctx.torus.residues(axis, period))}
+            cosets = [index.get(t % period, 0) for t in range(ctx.torus.lengths[axis])]
+            starts_at[axis] = axis, np.array(cosets, np.uint32)
             shape[axis] = 1
     for place, window in windows:
+        turns = np.arange(ctx.torus.lengths[window.axis]) // value.period[window.axis]
+        # Its rate is whole, but after declared layers, which are not believed here.
+        table = (window.offset - int(window.rate) * turns) % counts[place]
+        starts_at[place] = window.axis, table.astype(np.uint32)
         base = periodic_slice(base, place, 0, counts[place] + window.size - 1)
         shape[place] = window.size
 
     def at(shift: Sequence) -> Value:
-        shift_along = dict(zip(axes, shift, strict=True))
-        starts = [jnp.zeros((), jnp.int32)] * base.ndim
-        for axis, table in coset_of.items():
-            starts[axis] = jnp.asarray(table)[shift_along[axis] % value.period[axis]]
-        for place, window in windows:
-            moved = window.rate * (shift_along[window.axis] // value.period[window.axis])
-            starts[place] = jnp.asarray((window.offset - moved) % counts[place], jnp.int32)
+        shift_along = {a: jnp.asarray(t, jnp.uint32) for a, t in zip(axes, shift, strict=True)}
+        # Unsigned: what may be negative is checked for it.
+        starts = [jnp.zeros((), jnp.uint32)] * base.ndim
+        for dim, (axis, table) in starts_at.items():
+            starts[dim] = jax.lax.dynamic_index_in_dim(table, shift_along[axis], keepdims=False)
         return value.with_base(jax.lax.dynamic_slice(base, starts, shape), dims=dims)
 
     return at
@@ -331,7 +336,7 @@ def _expand(ctx: Context, value: Value, axis: int) -> Value:
     at = _reader_along(ctx, value, [axis])
     base = value.base
     if base is not None:
-        shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.int32))
+        shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.uint32))
         base = jax.vmap(lambda t: jax.lax.squeeze(at([t]).base, [axis]), out_axes=axis)(shifts)
     period = tuple(length if a == axis else d for a, d in enumerate(value.period))
     return normal(ctx, at([0]).with_base(base, period=period))

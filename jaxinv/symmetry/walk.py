@@ -179,5 +179,6 @@ def _live(program: Program, records: Sequence[Record]) -> list[Record]:
         if needed.isdisjoint(equation.outs):
             continue
         kept.append(record)
-        needed.update(equation.ins[:1] if _is_believed(record) else equation.ins)
+        operands = equation.ins[:1] if _is_believed(record) else equation.ins
+        needed.update(i for i in operands if program.is_needed(i))
     return kept[::-1]

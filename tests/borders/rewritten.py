@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxinv.borders.rewriting import on_pieces
+from jaxinv.borders.rewriting import Borders, on_pieces
 from jaxinv.symmetry.tracing import Traced, trace
 from jaxinv.symmetry.walk import line_of, walk
 
@@ -11,7 +11,7 @@ from jaxinv.symmetry.walk import line_of, walk
 def in_pieces(fun, x, *, axes=(1,), end=10**9, differentiated=False) -> Traced:
     traced = trace(fun, (x,), argnums=0, axes=axes, enter=lambda primitive: not differentiated)
     line = walk(traced, line_of(traced.sizes)).values
-    return on_pieces(traced, line, end=end, differentiated=differentiated)
+    return on_pieces(traced, Borders(line), end=end, differentiated=differentiated)
 
 
 def run(traced: Traced, x) -> list[np.ndarray]:

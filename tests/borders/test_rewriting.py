@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxinv.borders.rewriting import on_pieces
+from jaxinv.borders.rewriting import Borders, on_pieces
 from jaxinv.symmetry.tracing import trace
 from jaxinv.symmetry.walk import line_of, walk
 from tests.borders.rewritten import assert_equal, in_pieces, run, shapes
@@ -25,7 +25,7 @@ def rewritten(program, differentiated):
         enter=lambda primitive: not differentiated,
     )
     line = walk(traced, line_of(traced.sizes)).values
-    cut = on_pieces(traced, line, end=10**9, differentiated=differentiated)
+    cut = on_pieces(traced, Borders(line), end=10**9, differentiated=differentiated)
     return (lambda x: run(cut, x)), len(cut.program.equations) - len(traced.program.equations)
 
 

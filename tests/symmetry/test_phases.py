@@ -97,7 +97,7 @@ REPLACED = {
     ),
     "a step that does not divide": (lambda x: x.at[:, ::5].set(1.0), (12, 1)),
     "not all of it": (lambda x: x.at[:, :10:2].set(1.0), (12, 1)),
-    "out of order": (lambda x: x.at[:, np.array([2, 0, 4, 6, 8, 10])].set(1.0), (12, 1)),
+    "out of order": (lambda x: x.at[:, np.array([2, 0, 4, 6, 8, 10])].set(1.0), (2, 1)),
 }
 
 

@@ -1,6 +1,7 @@
 """What puts positions beside one another: padding, zeros in between, and concatenation."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -33,6 +34,12 @@ def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[V
             continue
         operand, fill = align(ctx, [operand, fill], [])
         window = window_of(operand, dim)
+        first, stop = ctx.program.positions_read(equation.outs[0], dim)
+        if interior == 0 and low <= first and stop <= low + operand.shape[dim]:
+            continued = _continued(ctx, operand, dim, low, high)
+            if continued is not None:
+                operand = continued
+                continue
         if window is not None and (max(low, high) <= interior or ctx.torus.endless):
             operand = _dilated_window(operand, dim, window, (low, high, interior), fill)
             continue
@@ -40,6 +47,16 @@ def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[V
         operand, fill = align(ctx, [operand, fill], [])
         operand = _padded(operand, dim, (low, high, interior), fill)
     return [normal(ctx, operand)]
+
+
+def _continued(ctx: Context, value: Value, dim: int, before: int, after: int) -> Value | None:
+    """A window with more of its torus at its ends, in place of positions that nothing reads."""
+    window = window_of(value, dim)
+    if window is None or window.valid is not None or ctx.torus.endless:
+        return None
+    size = before + window.size + after
+    longer = dataclasses.replace(window, offset=window.offset - before, size=size)
+    return replace_factor(value, value.place(dim), longer)
 
 
 def _dilated_window(value: Value, dim: int, window: Window, config, fill: Value) -> Value:
@@ -118,7 +135,17 @@ def concatenate(ctx: Context, equation: Equation, *operands: Value) -> list[Valu
     """Neighbouring windows of one base are one window; nothing else that moves can be joined."""
     dim = equation.params["dimension"]
     values = followed(ctx, equation, operands, but=dim)
-    return [concatenated(ctx, [v for v in values if v.shape[dim] > 0], dim)]
+    values = [v for v in values if v.shape[dim] > 0]
+    ends = [0, *itertools.accumulate(v.shape[dim] for v in values)]
+    first, stop = ctx.program.positions_read(equation.outs[0], dim)
+    read = [i for i in range(len(values)) if ends[i] < stop and first < ends[i + 1]]
+    if 0 < len(read) < len(values):
+        start, end = ends[read[0]], ends[read[-1] + 1]
+        core = concatenated(ctx, [values[i] for i in read], dim)
+        continued = _continued(ctx, core, dim, start, ends[-1] - end)
+        if continued is not None:
+            return [continued]
+    return [concatenated(ctx, values, dim)]
 
 
 def concatenated(

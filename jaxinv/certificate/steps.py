@@ -1,6 +1,7 @@
 """The rows of a certificate: what each equation, and each layer, does to the symmetry."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from jaxinv.symmetry.layer_names import (
     operation,
     pooling,
 )
-from jaxinv.symmetry.program import Program
+from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.reasons import Cause, Reason, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, describe
 from jaxinv.symmetry.tracing import Traced
@@ -104,6 +105,10 @@ class States:
             self._known[number] = describe(self._main.torus, self._sizes, self._axes, value, line)
         return self._known[number]
 
+    def moving(self, numbers: Sequence[int]) -> Sequence[int]:
+        """Those of some values that a shift changes; one of them if none is changed."""
+        return [i for i in numbers if not self._main.values[i].is_constant] or numbers[:1]
+
     def least(self, numbers: Sequence[int]) -> State:
         """For each axis the state of the value that follows the fewest shifts along it."""
         states = [self[number] for number in numbers]
@@ -114,34 +119,80 @@ class States:
         return State(per_axis, states[0].layout)
 
 
-def equation_steps(
-    program: Program, main: Walked, states: States, names: Sequence[str]
-) -> Iterator[Step]:
-    """One step for each equation of a walk, given the names of their layers."""
-    for record, name in zip(main.records, names, strict=True):
-        equation = record.equation
+@dataclass(frozen=True)
+class Row:
+    """An equation of the function with what was found of it, or of the pieces that it is made in.
+
+    Attributes:
+      equation: the equation.
+      name: the name of its layer, or "".
+      records: of the equation itself, or of those that make its pieces.
+    """
+
+    equation: Equation
+    name: str
+    records: tuple[Record, ...]
+
+    @property
+    def ins(self) -> list[int]:
+        """The values that it is made of."""
+        inside = {out for record in self.records for out in record.equation.outs}
+        return [i for record in self.records for i in record.equation.ins if i not in inside]
+
+    @property
+    def results(self) -> list[int]:
+        """Its first result, or the pieces of it."""
+        last = {record.equation.piece: record.equation.outs[0] for record in self.records}
+        return [out for piece, out in last.items() if piece is not None] or list(last.values())
+
+
+def rows_of(original: Walked, names: Sequence[str], walked: Walked) -> list[Row]:
+    """The equations of a function in order.
+
+    Args:
+      original: the walk over it.
+      names: for each record of that walk the name of its layer.
+      walked: the same walk, or one over the function in pieces.
+    """
+    named = list(zip(original.records, names, strict=True))
+    if walked is original:
+        rows = [Row(record.equation, name, (record,)) for record, name in named]
+    else:
+        by_source = {record.equation.source: (record.equation, name) for record, name in named}
+        rows = [
+            Row(*by_source.get(source, (records[-1].equation, "")), records)
+            for source, group in itertools.groupby(walked.records, lambda r: r.equation.source)
+            if (records := tuple(group))
+        ]
+    return [row for row in rows if row.ins]
+
+
+def equation_steps(program: Program, rows: Sequence[Row], states: States) -> Iterator[Step]:
+    """One step for each equation."""
+    for row in rows:
+        equation = row.equation
         primitive = operation(equation)
         call = library_call(equation)
         label = LIBRARY[call.function] if call else primitive
-        moving = [i for i in equation.ins if not main.values[i].is_constant] or equation.ins[:1]
-        if not moving:
-            continue
-        before, after = states.least(moving), states[equation.outs[0]]
+        before, after = states.least(states.moving(row.ins)), states.least(row.results)
         pooled = _pooled(before, after)
         ended = tuple(
             new.axis
             for old, new in zip(before.per_axis, after.per_axis, strict=True)
             if new.kind == BROKEN != old.kind
         )
+        reasons = [
+            r for record in row.records for r in _reasons(program, record, states.names, ended)
+        ]
         yield Step(
-            layer=name or label,
+            layer=row.name or label,
             where=equation.source.line,
             primitive=primitive,
             shape=equation.out_avals[0].shape,
             before=before,
             after=after,
             copies=math.prod(after.period),
-            reasons=tuple(_reasons(program, record, states.names, ended)),
+            reasons=tuple(dict.fromkeys(reasons)),
             ended=ended,
             pooled=pooled,
             mirrored=_mirrored(before, after),
@@ -164,40 +215,35 @@ def _reasons(
             yield dataclasses.replace(Cause.BEYOND_BORDER(), axis=name)
 
 
-def layer_steps(
-    equations: Sequence[Step], records: Sequence[Record], names: Sequence[str]
-) -> Iterator[Step]:
-    """Neighbouring equations of one layer as one row."""
-    rows: list[list[Step]] = []
+def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step]:
+    """Neighbouring equations of one layer as one step."""
+    groups: list[list[Step]] = []
     last = None
-    shown = [
-        (record, name) for record, name in zip(records, names, strict=True) if record.equation.ins
-    ]
-    for step, (record, name) in zip(equations, shown, strict=True):
-        if not any(v.touched for v in record.results):
+    for step, row in zip(equations, rows, strict=True):
+        if not any(v.touched for record in row.records for v in record.results):
             # What is done to parameters alone is no layer.
             continue
-        part_of = name or library_call(record.equation)
+        part_of = row.name or library_call(row.equation)
         if part_of and part_of == last:
-            rows[-1].append(step)
-        elif name or step.has_consequence or is_structural(record.equation):
-            rows.append([step])
+            groups[-1].append(step)
+        elif row.name or step.has_consequence or is_structural(row.equation):
+            groups.append([step])
             last = part_of
-        # What has no name and no consequence (an activation) belongs to no row.
-    for row in rows:
-        reasons = tuple(reason for step in row for reason in step.reasons)
-        head = next((step for step in row if step.reasons), row[0])
+        # What has no name and no consequence (an activation) belongs to no layer.
+    for group in groups:
+        reasons = tuple(reason for step in group for reason in step.reasons)
+        head = next((step for step in group if step.reasons), group[0])
         yield dataclasses.replace(
-            row[-1],
+            group[-1],
             layer=head.layer,
             where=head.where,
             primitive=head.primitive,
-            before=row[0].before,
+            before=group[0].before,
             reasons=tuple(dict.fromkeys(reasons)),
-            ended=tuple(sorted({axis for step in row for axis in step.ended})),
-            pooled=_pooled(row[0].before, row[-1].after),
-            mirrored=_mirrored(row[0].before, row[-1].after),
-            pooling=next((step.pooling for step in row if step.pooled), ""),
+            ended=tuple(sorted({axis for step in group for axis in step.ended})),
+            pooled=_pooled(group[0].before, group[-1].after),
+            mirrored=_mirrored(group[0].before, group[-1].after),
+            pooling=next((step.pooling for step in group if step.pooled), ""),
         )
 
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import jax
 
+from jaxinv.borders.rewriting import apart_at_seams
+from jaxinv.certificate.steps import States, Step, equation_steps, layer_steps, rows_of
+from jaxinv.certificate.wording import table
+from jaxinv.orbit.cost import work_of_circular_shifts
 from jaxinv.shift_options import OrbitMode, check_mode
-from jaxinv.symmetry.cost import Work, work_of_all_shifts
+from jaxinv.symmetry.cost import Work
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
-from jaxinv.symmetry.steps import States, Step, equation_steps, layer_steps
 from jaxinv.symmetry.tracing import Traced, trace
-from jaxinv.symmetry.walk import line_of, torus_of, walk
-from jaxinv.symmetry.wording import table
+from jaxinv.symmetry.values import is_broken
+from jaxinv.symmetry.walk import Walked, line_of, torus_of, walk
 
 
 @dataclass(frozen=True)
@@ -212,25 +215,50 @@ def certify(
         raise ValueError(
             f"the function has side effects ({traced.effects}); certify needs a pure function"
         )
-    torus = torus_of(traced.sizes)
-    circular = walk(traced, torus)
-    line = walk(traced, line_of(traced.sizes))
-    main = circular if mode == "wrap" else line
-    names = layer_names(traced.program, main.records)
+    circular, line = walks = _walks(traced)
+    original = circular if mode == "wrap" else line
+    names = layer_names(traced.program, original.records)
+    program, main = traced.program, original
+    layers = {r.equation.source: n for r, n in zip(original.records, names, strict=True) if n}
+    count_work = functools.partial(work_of_circular_shifts, traced, layers)
+    apart = apart_at_seams(traced, circular.values, differentiated=False)
+    if apart is not None:
+        found = _walks(apart)
+        in_pieces = found[walks.index(original)]
+        if _is_finer(apart, in_pieces, traced, original):
+            traced, main, (_, line) = apart, in_pieces, found
     states = States(traced, main, line, tuple(axes))
-    equations = tuple(equation_steps(traced.program, main, states, names))
-    layers = {r.equation.source: n for r, n in zip(main.records, names, strict=True) if n}
+    rows = rows_of(original, names, main)
+    equations = tuple(equation_steps(program, rows, states))
     return Certificate(
         sizes=traced.sizes,
         axes=states.names,
         mode=mode,
         outputs=tuple(_verdicts(traced, states)),
-        steps=tuple(layer_steps(equations, main.records, names)),
+        steps=tuple(layer_steps(equations, rows)),
         equations=equations,
         breaks=tuple(step for step in equations if step.reasons),
         assumptions=main.assumptions,
-        count_work=functools.partial(work_of_all_shifts, traced, layers),
+        count_work=count_work,
     )
+
+
+def _walks(traced: Traced) -> tuple[Walked, Walked]:
+    """The walk with circular shifts, and the one on the line."""
+    return walk(traced, torus_of(traced.sizes)), walk(traced, line_of(traced.sizes))
+
+
+def _is_finer(traced: Traced, walked: Walked, other: Traced, of_other: Walked) -> bool:
+    """Whether the outputs of a program keep symmetries that those of its equal lose."""
+    pairs = [
+        (
+            is_broken(walked.torus, walked.values[one], axis),
+            is_broken(walked.torus, of_other.values[two], axis),
+        )
+        for one, two in zip(traced.program.outputs, other.program.outputs, strict=True)
+        for axis in range(len(traced.sizes))
+    ]
+    return (False, True) in pairs and (True, False) not in pairs
 
 
 def _verdicts(traced: Traced, states: States):
