@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.symmetry import judged, measured, programs, survey
 
 COUNT = int(os.environ.get("JAXINV_PROGRAMS", "120"))
-MORE, CHUNK = 400, 30
+MORE, CHUNK = 240, 30
 # Of the programs with generic weights at least so many have a certificate that is exact. More would
 # be better; docs/method.md says what the others lack.
 SHARP = 0.8
