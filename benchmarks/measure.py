@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from benchmarks.cases import AT_LEAST, Case
 from benchmarks.timing import Contender, best, interleave, ratio
-from jaxinv.orbit import OrbitCost, chunks, orbit, orbit_cost
+from jaxinv.orbit import OrbitCost, orbit, orbit_cost
 from jaxinv.tolerances import tolerance
 from jaxinv.training import cross_entropy, orbit_loss
 
@@ -104,7 +104,7 @@ def compiled(fun: Callable, *args: Any) -> Program:
 def _chosen_chunks() -> Iterator[list[int]]:
     """The chunks that the library chooses meanwhile, which it logs."""
     chosen: list[int] = []
-    log = logging.getLogger(chunks.__name__)
+    log = logging.getLogger("jaxinv.orbit.memory")
     handler = logging.Handler()
     handler.emit = lambda record: chosen.append(record.args[0])  # type: ignore
     before = log.level, log.propagate

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree, Shaped
 
+from jaxinv.arguments import per_axis
 from jaxinv.metrics.numbers import is_known
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
-from jaxinv.shifts import check_axes, per_axis, translate
+from jaxinv.shift_options import check_axes, common_sizes
+from jaxinv.shifts import translate
 from jaxinv.tolerances import LARGEST, rounding, spacing_of
 
 Method = Literal["measure", "proof", "both"]
@@ -160,14 +162,8 @@ def _check(fun, x, axes, rtol, atol, method):
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not (isinstance(value, Real) and 0 <= float(value) < 1):
             raise ValueError(f"{name} is {value!r}; allowed are numbers from 0 to below 1")
-    leaves = jax.tree.leaves(x)
-    if not leaves:
-        raise ValueError("x holds no arrays")
-    shapes = [getattr(leaf, "shape", ()) for leaf in leaves]
-    sizes = {tuple(s[d] for d in check_axes(axes, len(s), "x")) for s in shapes}
-    if len(sizes) > 1:
-        raise ValueError(f"the arrays of x differ in size along axes {tuple(axes)}: {sizes}")
-    _check_filled(shapes)
+    sizes = common_sizes(x, axes, "x")
+    _check_filled(map(np.shape, jax.tree.leaves(x)))
     outputs = jax.tree.leaves(jax.eval_shape(fun, x))
     if not outputs:
         raise ValueError("fun returns no arrays; allowed are outputs of numbers or booleans")
@@ -175,7 +171,7 @@ def _check(fun, x, axes, rtol, atol, method):
     for leaf in outputs:
         if not (jnp.issubdtype(leaf.dtype, jnp.number) or leaf.dtype == bool):
             raise ValueError(f"an output has dtype {leaf.dtype}; allowed are numbers and booleans")
-    return sizes.pop(), outputs
+    return sizes, outputs
 
 
 def _check_filled(shapes):

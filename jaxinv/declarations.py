@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, Shaped
 
 from jaxinv.arguments import per_axis
-from jaxinv.shifts import check_axes, whole_axes
+from jaxinv.shift_options import check_axes, whole_axes
 
 declare_p = Primitive("declare_equivariance")
 

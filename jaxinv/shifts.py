@@ -1,9 +1,8 @@
 """Translating arrays: by whole pixels, by fractions of one, and as windows of a larger image."""
 
 import math
-import operator
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,58 +10,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Num, PyTree, Shaped
 
-from jaxinv.arguments import per_axis as per_axis
-from jaxinv.arguments import real_per_axis
-
-Mode = Literal["wrap", "constant", "edge", "reflect"]
-OrbitMode = Literal[Mode, "crop"]
-
-
-def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[int, ...]:
-    """Returns the spatial axes of an array of `rank` dimensions as distinct whole numbers from 0.
-
-    Args:
-      axes: dimensions, negative ones counted from the last.
-      rank: number of dimensions of the array.
-      what: what the array is, for the message.
-
-    Raises:
-      ValueError: if there are no axes, one is out of range, or one occurs twice.
-
-    Example:
-      >>> check_axes((1, -2), 4)
-      (1, 2)
-    """
-    given = whole_axes(axes)
-    if not given:
-        raise ValueError("axes is empty; a translation needs at least one spatial axis")
-    if rank == 0:
-        raise ValueError(f"{what} is a scalar and has no spatial axes to translate")
-    for axis in given:
-        if not -rank <= axis < rank:
-            raise ValueError(
-                f"axis {axis} of axes {given} is out of range for {what} with {rank} dimensions; "
-                f"allowed are {-rank} to {rank - 1}"
-            )
-    positive = tuple(a % rank for a in given)
-    if len(set(positive)) < len(positive):
-        raise ValueError(f"axes {given} names a dimension twice")
-    return positive
-
-
-def check_mode(mode: Any, allowed: Any) -> None:
-    """Raises ValueError unless a mode is among those of `Mode` or `OrbitMode`."""
-    if mode not in get_args(allowed):
-        names = ", ".join(map(repr, get_args(allowed)))
-        raise ValueError(f"mode is {mode!r}; allowed are {names}")
-
-
-def whole_axes(axes: Sequence[int]) -> tuple[int, ...]:
-    """Returns the axes as given; raises ValueError unless they are whole numbers."""
-    try:
-        return tuple(operator.index(a) for a in axes)
-    except TypeError:
-        raise ValueError(f"axes is {axes!r}; allowed is a sequence of whole numbers") from None
+from jaxinv.arguments import per_axis
+from jaxinv.shift_options import Mode, check_axes, check_fill, whole_axes
 
 
 def centred_shift(shift: Any, size: Any) -> Any:
@@ -120,7 +69,7 @@ def translate(
       Cohen and Welling, "Group equivariant convolutional networks" (2016), section 4,
       https://arxiv.org/abs/1602.07576: the action of a translation on a feature map.
     """
-    _check_mode(mode)
+    check_fill(mode)
     steps = _split_shift(shift, len(whole_axes(axes)), whole=True)
 
     def move(leaf):
@@ -268,53 +217,6 @@ def subpixel_translate(
         return leaf
 
     return jax.tree.map(move, x)
-
-
-def check_max_shift(
-    max_shift: Any, count: int = 2, *, mode: str, subpixel: bool = False, name: str = "max_shift"
-) -> tuple[float, ...] | None:
-    """Returns up to how many pixels a random translation goes along each axis.
-
-    Args:
-      max_shift: a number that is not negative, or one per axis; None for every circular shift.
-      count: the number of axes.
-      mode: the fill at the border.
-      subpixel: whether fractions of a pixel are meant.
-      name: the option's name, for the message.
-
-    Returns:
-      `count` numbers, whole ones unless `subpixel`; None for every circular shift.
-
-    Raises:
-      ValueError: if a number is negative, not finite, or a fraction without `subpixel`; if there
-        are not `count`; if None comes with a mode other than "wrap", or `subpixel` with None or a
-        mode other than "constant".
-    """
-    _check_mode(mode)
-    if subpixel and (mode != "constant" or max_shift is None):
-        raise ValueError(
-            f"subpixel shifts need a {name} and mode 'constant', zeros at the border; "
-            f"{name} is {max_shift!r} and mode {mode!r}"
-        )
-    if max_shift is None:
-        if mode != "wrap":
-            raise ValueError(f"{name} None, every circular shift, needs mode 'wrap', not {mode!r}")
-        return None
-    entries = (
-        real_per_axis(max_shift, count, name) if subpixel else per_axis(max_shift, count, name)
-    )
-    if min(entries) < 0:
-        raise ValueError(f"{name} is {max_shift!r}; allowed are numbers from 0")
-    return entries
-
-
-def _check_mode(mode):
-    if mode == "crop":
-        raise ValueError(
-            "mode 'crop' needs the size of the window: use crop_translate; "
-            f"translate allows {', '.join(map(repr, get_args(Mode)))}"
-        )
-    check_mode(mode, Mode)
 
 
 def _split_shift(shift, count, whole):

@@ -7,3 +7,37 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Each program runs a few times: to compile it takes longer than it gains from LLVM's optimisations,
 # without which the suite takes about half the time. Set it to 0 to test with them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+import jax
+import pytest
+
+from tests.layers import generic
+
+
+@pytest.fixture
+def x64():
+    """The test computes in 64 bits: `pytestmark = pytest.mark.usefixtures("x64")`."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def settings_stay():
+    """Gives back the settings that a program run in this process changes."""
+    names = ("jax_default_matmul_precision", "jax_enable_x64")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture
+def signal():
+    """Makes a random signal of any shape."""
+    return generic.signal
+
+
+@pytest.fixture
+def weights():
+    """Makes random variables for a module and an input."""
+    return generic.generic_variables

@@ -3,9 +3,6 @@
 import dataclasses
 import itertools
 import json
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -22,6 +19,8 @@ from benchmarks.timing import Contender, best, interleave
 from jaxinv import certify
 from jaxinv.orbit import orbit
 
+pytestmark = pytest.mark.usefixtures("settings_stay")
+
 ROOT = Path(__file__).resolve().parent.parent
 PATTERNS = [
     "exactness-lenet-*-default",
@@ -29,15 +28,6 @@ PATTERNS = [
     "chunk-lenet*",
     "training-base*-float32",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _settings_stay():
-    names = ("jax_default_matmul_precision", "jax_enable_x64")
-    before = {name: getattr(jax.config, name) for name in names}
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 def options(folder, *names, minutes=8.0, **changes):
@@ -364,98 +354,3 @@ def test_page_in_the_documentation_is_the_one_written(tmp_path):
         (tmp_path / source.name).write_text(source.read_text())
     page.write_page(tmp_path)
     assert (tmp_path / "benchmarks.md").read_text() == (page.DOCS / "benchmarks.md").read_text()
-
-
-def dry_run(folder, *patterns):
-    failed = accelerator.main(["--dry-run", "--out", str(folder), "--only", *patterns])
-    found = json.loads((folder / "dry-run.json").read_text())
-    return failed, found["rows"]
-
-
-@pytest.mark.slow
-def test_dry_run_of_a_row_of_each_kind(tmp_path, capsys):
-    failed, found = dry_run(tmp_path, *PATTERNS)
-    assert failed == 0, found
-    assert [r["table"] for r in found.values()] == [
-        "Exactness",
-        "Peak memory",
-        "Chunks",
-        "Training",
-    ]
-    said = capsys.readouterr().out
-    assert "| LeNet circular, flatten + Dense | 2x8x8x1 | float32 |" in said
-    assert found["exactness-lenet-circular-dense-default"]["lines"][0]["verdict"] == "within"
-    assert "figures in" in said
-
-
-@pytest.mark.slow
-def test_dry_run(tmp_path, capsys):
-    failed, found = dry_run(tmp_path, "*")
-    assert failed == 0, found
-    assert len(found) == sum(r.dry for r in ROWS)
-    assert "EXCEED" not in capsys.readouterr().out
-
-
-# Refuses to our code, not to Flax, what a bare machine lacks.
-BARE = """
-import builtins, sys
-MISSING = {"tensorflow_datasets", "array_record", "tyro", "rich", "matplotlib", "sklearn", "orbax",
-           "PIL", "importlib_resources", "torch"}
-found = builtins.__import__
-def importing(name, globals=None, locals=None, fromlist=(), level=0):
-    ours = ((globals or {}).get("__name__") or "").split(".")[0] in ("jaxinv", "benchmarks")
-    if level == 0 and ours and name.split(".")[0] in MISSING:
-        raise ImportError(f"{name} is not there")
-    return found(name, globals, locals, fromlist, level)
-builtins.__import__ = importing
-from jaxinv import augment, data, layers, metrics, models, training
-from benchmarks import accelerator
-"""
-
-
-def in_a_process(code, *argv):
-    return subprocess.run(
-        [sys.executable, "-c", BARE + textwrap.dedent(code), *argv],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-
-
-def test_runs_where_little_is_installed(tmp_path):
-    # The watching process leaves the device alone.
-    code = """
-    from jax._src import xla_bridge
-    assert not xla_bridge.backends_are_initialized()
-    sys.exit(accelerator.main(sys.argv[1:]))
-    """
-    argv = ["--dry-run", "--out", str(tmp_path), "--only", "speed-lenet-circular-pooled-default"]
-    ended = in_a_process(code, *argv)
-    assert ended.returncode == 0, ended.stderr
-    (found,) = json.loads((tmp_path / "dry-run.json").read_text())["rows"].values()
-    assert found["status"] == "done"
-    assert found["case"]["pytorch"] == "not measured"
-
-
-@pytest.mark.slow
-def test_a_row_that_hangs_is_ended(tmp_path):
-    code = """
-    import time
-    from pathlib import Path
-    accelerator.LEAST_PATIENCE = 1.0
-    hang = accelerator.Row("hang", "", 0.0, lambda conditions: time.sleep(100))
-    accelerator.ROWS = (hang,)
-    given = accelerator.Options(Path(sys.argv[1]), ("hang",), True, time.monotonic() + 480)
-    accelerator.measure_here(given, guarded=True)
-    """
-    ended = in_a_process(code, str(tmp_path))
-    assert ended.returncode == 1
-    assert "time.sleep" in ended.stderr or "Timeout" in ended.stderr
-    assert (
-        json.loads((tmp_path / "dry-run.json").read_text())["rows"]["hang"]["status"] == "started"
-    )
-
-
-@pytest.mark.slow
-def test_processes_of_their_own(tmp_path):
-    names = ("exactness-lenet-circular-dense-default", "memory-lenet-circular-dense")
-    found = accelerator.supervise(options(tmp_path, *names))
-    assert [found["rows"][name]["status"] for name in names] == ["done", "done"]

@@ -5,13 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.shifts import (
-    check_max_shift,
-    crop_translate,
-    per_axis,
-    subpixel_translate,
-    translate,
-)
+from jaxinv.shifts import crop_translate, subpixel_translate, translate
 
 # A picture without any symmetry: an L with a dot.
 PICTURE = np.array([[1, 0, 0, 0], [1, 0, 0, 2], [1, 3, 0, 0]])
@@ -262,42 +256,6 @@ def test_linear_interpolation_of_half_precision_rounds_once():
     np.testing.assert_array_equal(moved, wide.astype(jnp.bfloat16))
 
 
-def test_reaches_of_random_translations():
-    assert check_max_shift(3, mode="constant") == (3, 3)
-    assert check_max_shift((0, np.int64(3)), mode="edge") == (0, 3)
-    assert check_max_shift(0.5, 1, mode="constant", subpixel=True) == (0.5,)
-    assert check_max_shift(None, mode="wrap") is None
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_shift": 0.1}, "max_shift is 0.1; allowed are a whole number or one per axis"),
-        ({"max_shift": 2.9}, "max_shift is 2.9; allowed are a whole number"),
-        ({"max_shift": 2.0}, "max_shift is 2.0; allowed are a whole number"),
-        ({"max_shift": True}, "max_shift is True; allowed are a whole number"),
-        ({"max_shift": (0, 0.5)}, r"max_shift is \(0, 0.5\); allowed are a whole number"),
-        ({"max_shift": (1, -1)}, r"max_shift is \(1, -1\); allowed are numbers from 0"),
-        ({"max_shift": (1, 2, 3)}, "3 entries for 2 axes"),
-        ({"max_shift": -1, "name": "padding"}, "padding is -1; allowed are numbers from 0"),
-        ({"max_shift": None}, "max_shift None, every circular shift, needs mode 'wrap'"),
-        ({"max_shift": 1, "mode": "crop"}, "mode 'crop' needs"),
-        (
-            {"max_shift": 1, "mode": "edge", "subpixel": True},
-            "subpixel shifts need a max_shift and",
-        ),
-        ({"max_shift": None, "mode": "wrap", "subpixel": True}, "subpixel shifts need a max_shift"),
-        ({"max_shift": np.nan, "subpixel": True}, "max_shift is nan; allowed are a finite number"),
-        ({"max_shift": np.inf, "subpixel": True}, "max_shift is inf; allowed are a finite number"),
-        ({"max_shift": "4", "subpixel": True}, "max_shift is '4'; allowed are a finite number"),
-    ],
-)
-def test_other_reaches_are_refused(options, message):
-    with pytest.raises(ValueError, match=message) as raised:
-        check_max_shift(**{"mode": "constant", **options})
-    assert "\n" not in str(raised.value)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -336,10 +294,3 @@ def test_wrong_use_is_a_value_error(call, message):
     with pytest.raises(ValueError, match=message) as raised:
         call(jnp.zeros((2, 5, 6, 3)))
     assert "\n" not in str(raised.value)
-
-
-def test_per_axis_takes_a_number_or_one_each():
-    assert per_axis(np.int32(2), 3, "size") == (2, 2, 2)
-    assert per_axis([1, 2], 2, "size") == (1, 2)
-    with pytest.raises(ValueError, match=r"size \(1,\) has 1 entries for 2 axes"):
-        per_axis([1], 2, "size")

@@ -15,6 +15,7 @@ from jaxtyping import Array, Num, PRNGKeyArray
 from jaxinv import shifts
 from jaxinv.arguments import check_callable, check_key, real_number, real_per_axis
 from jaxinv.augment.fields import affine_field, check_elastic, elastic_field, warp
+from jaxinv.shift_options import Mode, check_max_shift
 
 Images = Num[Array, "n h w c"]
 
@@ -43,7 +44,7 @@ def translate(
     images: Images,
     *,
     max_shift: float | Sequence[float] | None = 4,
-    mode: shifts.Mode = "constant",
+    mode: Mode = "constant",
     subpixel: bool = False,
     axes: Sequence[int] = (1, 2),
 ) -> Images:
@@ -83,7 +84,7 @@ def translate(
 
 def _translate(key, images, max_shift, *, mode, name, subpixel=False):
     size = images.shape[1:-1]
-    reach = shifts.check_max_shift(max_shift, len(size), mode=mode, subpixel=subpixel, name=name)
+    reach = check_max_shift(max_shift, len(size), mode=mode, subpixel=subpixel, name=name)
     if subpixel and len(size) != 2:
         raise ValueError(f"subpixel shifts are for images; these have {len(size)} spatial axes")
     low, high = (0, np.array(size)) if reach is None else (-np.array(reach), np.array(reach))
@@ -201,7 +202,7 @@ def crop(
     images: Images,
     *,
     padding: int | Sequence[int] = 4,
-    mode: shifts.Mode = "constant",
+    mode: Mode = "constant",
     axes: Sequence[int] = (1, 2),
 ) -> Images:
     """Pads each image and cuts a window of its old size at random: the usual CIFAR augmentation.

@@ -11,7 +11,7 @@ from jaxinv.borders.rewriting import apart_at_seams
 from jaxinv.certificate.steps import States, Step, equation_steps, layer_steps, rows_of
 from jaxinv.certificate.wording import table
 from jaxinv.orbit.cost import work_of_circular_shifts
-from jaxinv.shifts import OrbitMode, check_mode
+from jaxinv.shift_options import OrbitMode, check_mode
 from jaxinv.symmetry.cost import Work
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from jaxinv.command_line import first_line
-from jaxinv.data import cache, mnist_family, network
-from jaxinv.data.quiet import quiet
+from jaxinv.data import cache, mnist_family, reachability
+from jaxinv.data.log_level import quiet
 
 # Records are decoded in batches, which is three times faster than one by one.
 _BATCH = 256
@@ -74,7 +74,7 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
         )
     if manual_dir is None:
         urls = list(builder.url_infos or ())
-        if urls and not network.reachable(urls[0]):
+        if urls and not reachability.reachable(urls[0]):
             raise ValueError(f"{missing}, and {urls[0]} does not answer; {ways}")
     elif not manual_dir.is_dir():
         raise ValueError(f"manual_dir {manual_dir} is not a folder")

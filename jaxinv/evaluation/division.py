@@ -111,7 +111,7 @@ def part_of_shifts(
         outputs_at = orbit(apply, mode="crop", max_shift=reach, shifts=listed, **options)
 
     def outputs(images: Array, part: Array) -> Array:
-        wide = images if mode == "wrap" else extend(images, (1, 2), shifts, mode)
+        wide = images if mode == "wrap" else extend(images, (1, 2), shifts)
         flat = outputs_at(jnp.roll(wide, part, axis=1))
         return jnp.reshape(flat, (len(steps), len(right), *flat.shape[1:]))
 

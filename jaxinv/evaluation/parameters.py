@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxinv.command_line import first_line
-from jaxinv.data.quiet import quiet
+from jaxinv.data.log_level import quiet
 from jaxinv.files import read_arrays
 
 # Gigabytes (10^9 bytes) that parameters may take unless more is allowed.

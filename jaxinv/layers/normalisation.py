@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxinv.layers.spatial import magnitude, naming, summed_in_float32
+from jaxinv.layers.spatial import naming, summed_in_float32
+from jaxinv.magnitudes import magnitude
 
 NORMS: tuple[str, ...] = ("none", "batch", "layer", "alias_free")
 

@@ -20,7 +20,8 @@ from jaxinv.arguments import as_inexact
 from jaxinv.declarations import declare_equivariance
 from jaxinv.layers.blur import blur_pool, smoothed
 from jaxinv.layers.padding import Padding
-from jaxinv.layers.spatial import magnitude, per_axis, spatial_rank
+from jaxinv.layers.spatial import per_axis, spatial_rank
+from jaxinv.magnitudes import magnitude
 
 CRITERIA: tuple[str, ...] = ("l1", "l2", "linf", "l2_filtered")
 

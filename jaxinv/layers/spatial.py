@@ -2,13 +2,12 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Inexact, Shaped
+from jaxtyping import Array, Shaped
 
 from jaxinv import arguments
 from jaxinv.arguments import as_inexact
@@ -42,32 +41,6 @@ def in_one_float(*arrays: Shaped[Array, "..."]) -> list[Array]:
     if not jnp.issubdtype(common, jnp.inexact):
         common = as_inexact(jnp.zeros((), common)).dtype
     return [jnp.asarray(a).astype(common) for a in arrays]
-
-
-def magnitude(x: Inexact[Array, "..."], axis: Sequence[int]) -> Inexact[Array, "..."]:
-    """The power of two nearest to the largest of some numbers, to measure them in.
-
-    In these units no square overflows or vanishes, and the change of units rounds nothing. It has
-    no derivative: what is measured does not depend on the units.
-
-    Args:
-      x: real or complex numbers.
-      axis: the axes over which they belong together.
-
-    Returns:
-      The units, with these axes of size 1; 1 where all are zero or one is not finite.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> magnitude(jnp.array([[3e4, -7e4], [0, 0]]), (1,)).tolist()
-      [[65536.0], [1.0]]
-    """
-    largest = lax.stop_gradient(jnp.max(jnp.abs(x), axis=tuple(axis), keepdims=True, initial=0))
-    info = jnp.finfo(largest.dtype)
-    power = lax.reduce_precision(largest, exponent_bits=info.nexp, mantissa_bits=0)
-    # XLA on CPU divides by a larger one through its reciprocal, which it takes for zero.
-    power = jnp.minimum(power, 2.0 ** (info.maxexp - 2))
-    return jnp.where(jnp.isfinite(largest) & (power > 0), power, 1)
 
 
 def summed_in_float32(function: _Function) -> _Function:

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
+from jaxinv.arguments import per_axis
 from jaxinv.metrics.predictions import (
     flatten_shifts,
     hits,
     nan_if_undefined,
     predicted_classes,
 )
-from jaxinv.shifts import per_axis
 
 
 def consistency(outputs: Shaped[Array, "..."], *, per_image: bool = False) -> Float[Array, "..."]:

@@ -6,9 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import divided, index_of, norm, quotient, two_alike
-from jaxinv.shifts import per_axis, subpixel_translate, translate
+from jaxinv.arguments import as_inexact, per_axis
+from jaxinv.magnitudes import divided, norm, quotient
+from jaxinv.metrics.numbers import index_of, two_alike
+from jaxinv.shifts import subpixel_translate, translate
 
 
 def relative_error(

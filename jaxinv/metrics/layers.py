@@ -14,7 +14,8 @@ from jaxtyping import Array, Num, PyTree, Shaped
 from jaxinv.arguments import as_inexact
 from jaxinv.metrics.equivariance import cosine_invariance, relative_error
 from jaxinv.metrics.spectrum import energy_above_nyquist
-from jaxinv.shifts import check_axes, subpixel_translate, translate
+from jaxinv.shift_options import check_axes
+from jaxinv.shifts import subpixel_translate, translate
 
 # Strides that networks have, tried where the ratio of sizes does not explain a map.
 USUAL_STRIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

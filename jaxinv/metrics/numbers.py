@@ -1,15 +1,12 @@
-"""Arrays as numbers to compute with: wide enough, not empty, and norms of any magnitude."""
+"""What the metrics ask of arrays: numbers to be compared, known values, indices in range."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array
 
-from jaxinv.arguments import as_inexact
-from jaxinv.shifts import per_axis
+from jaxinv.arguments import as_inexact, per_axis
 
 
 def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:
@@ -33,56 +30,6 @@ def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:
     return one, other
 
 
-def norm(
-    values: Num[Array, "..."], *, axis: int | Sequence[int] | None = None, keepdims: bool = False
-) -> Float[Array, "..."]:
-    """Euclidean norm of numbers of any magnitude: their squares neither overflow nor vanish.
-
-    NaN where a number is not finite. The gradient at zero is zero.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> print(norm(jnp.array([3e30, 4e30])), norm(jnp.full((5, 256), 256, "float16")).round())
-      5e+30 9159.0
-    """
-    values = as_inexact(values)
-    axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
-    # The norm does not depend on this scale, so neither does its derivative.
-    largest = lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True, initial=0))
-    unit = divided(values, largest)
-    squares = jnp.sum(jnp.real(unit * jnp.conj(unit)), axis=axis, keepdims=True)
-    lengths = largest * jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
-    return lengths if keepdims else jnp.squeeze(lengths, _axes(axis, values.ndim))
-
-
-def quotient(distance: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
-    """A distance in units of a scale, or as it is where the scale is zero; NaN if not finite."""
-    ratio = divided(distance, scale)
-    return jnp.where(jnp.isfinite(distance) & jnp.isfinite(scale), ratio, jnp.nan)
-
-
-def divided(values: Num[Array, "..."], scale: Float[Array, "..."]) -> Num[Array, "..."]:
-    """Numbers in units of a scale, or as they are where the scale is zero.
-
-    Args:
-      values: numbers.
-      scale: what to divide them by, of a shape that broadcasts.
-
-    Returns:
-      The quotients.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> print(divided(jnp.array([1e38, 3e38]), jnp.array(2e38)))
-      [0.5 1.5]
-    """
-    scale = jnp.where(scale == 0, 1, scale)
-    # XLA on CPU divides by one number through its reciprocal, and takes that of 1e38 for zero.
-    large = 2.0 ** (jnp.finfo(scale.dtype).maxexp - 2)
-    smaller = jnp.where(scale > large, 0.25, 1).astype(scale.dtype)
-    return (values * smaller) / (scale * smaller)
-
-
 def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """The index of a shift, which JAX would move inside where it is out of range.
 
@@ -98,7 +45,3 @@ def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
 def is_known(*values: Any) -> bool:
     """Whether values can be looked at: not while JAX traces a function of them."""
     return not any(isinstance(value, jax.core.Tracer) for value in values)
-
-
-def _axes(axis, rank):
-    return tuple(range(rank)) if axis is None else axis

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import divided, index_of, norm
+from jaxinv.magnitudes import divided, norm
+from jaxinv.metrics.numbers import index_of
 from jaxinv.shifts import centred_shift
 
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact
-from jaxinv.metrics.numbers import divided
-from jaxinv.shifts import check_axes, per_axis
+from jaxinv.arguments import as_inexact, per_axis
+from jaxinv.magnitudes import divided
+from jaxinv.shift_options import check_axes
 
 
 def energy_above_nyquist(

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments, whole_number
-from jaxinv.orbit.chunks import bytes_of, in_chunks, refuse_if_too_large
+from jaxinv.orbit.extension import extend, window
+from jaxinv.orbit.memory import bytes_of, in_chunks, refuse_if_too_large
 from jaxinv.orbit.translated import seen_arguments
-from jaxinv.orbit.windows import extend, window
-from jaxinv.shifts import OrbitMode
+from jaxinv.shift_options import OrbitMode
 
 
 def every_shift(

@@ -7,10 +7,10 @@ import numpy as np
 
 from jaxinv.borders.rewriting import Borders, apart_at_seams, on_pieces
 from jaxinv.borders.work import pays_until
-from jaxinv.orbit.chunks import free_bytes
-from jaxinv.orbit.embedding import Embedding, exact, longer
+from jaxinv.orbit.memory import free_bytes
 from jaxinv.orbit.plan import Plan, make_plan
 from jaxinv.orbit.shift_set import ShiftSet
+from jaxinv.orbit.torus import Embedding, exact, longer
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.walk import Walked, line_of, walk
 

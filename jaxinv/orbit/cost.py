@@ -10,7 +10,7 @@ from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
-from jaxinv.shifts import OrbitMode
+from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.cost import Work, elements
 from jaxinv.symmetry.layer_names import operation
 from jaxinv.symmetry.program import Equation, Source

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.orbit.chunks import in_chunks
-from jaxinv.orbit.embedding import lay_out
+from jaxinv.orbit.memory import in_chunks
 from jaxinv.orbit.plan import Plan, frontier, shared_needed
+from jaxinv.orbit.torus import lay_out
 from jaxinv.symmetry.relayout import Context, program_shaped, reader
 from jaxinv.symmetry.values import Value, is_broken
 from jaxinv.symmetry.walk import inputs_of, interpret

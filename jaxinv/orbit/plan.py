@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxinv.orbit.embedding import Embedding
 from jaxinv.orbit.shift_set import ShiftSet
+from jaxinv.orbit.torus import Embedding
 from jaxinv.symmetry.cost import elements, flops, shared_flops
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.relayout import Context, Findings

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from jaxinv.shifts import OrbitMode, check_mode, per_axis
+from jaxinv.arguments import per_axis
+from jaxinv.shift_options import OrbitMode, check_mode
 
 # The table of shifts is one of 32 bits.
 _FARTHEST = 2**31 - 1

@@ -13,10 +13,10 @@ from jaxinv.orbit import execution
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.captured import hoisted
 from jaxinv.orbit.choice import Asked, best_plan
-from jaxinv.orbit.chunks import refuse_if_too_large
+from jaxinv.orbit.memory import refuse_if_too_large
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.translated import seen_arguments
-from jaxinv.shifts import OrbitMode
+from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.tracing import trace
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxinv.arguments import check_argnums
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
-from jaxinv.shifts import OrbitMode, check_axes
+from jaxinv.shift_options import OrbitMode, check_axes, common_sizes
 
 
 class Seen(NamedTuple):
@@ -57,16 +57,9 @@ def seen_arguments(
     """
     moved = check_argnums(argnums, len(args))
     leaves, tree = jax.tree.flatten([args[i] for i in moved])
-    if not leaves:
-        raise ValueError("the translated argument holds no arrays")
-    dims = [check_axes(axes, np.ndim(leaf), "the translated argument") for leaf in leaves]
-    sizes = [tuple(leaf.shape[d] for d in dim) for leaf, dim in zip(leaves, dims, strict=True)]
-    if len(set(sizes)) > 1:
-        raise ValueError(
-            f"the translated arrays differ in size along axes {tuple(axes)}: "
-            f"{' and '.join(map(str, sorted(set(sizes))))}; they must move together"
-        )
-    chosen = shift_set(sizes[0], mode=mode, max_shift=max_shift, shifts=shifts)
+    sizes = common_sizes(leaves, axes, "the translated argument")
+    dims = [check_axes(axes, np.ndim(leaf)) for leaf in leaves]
+    chosen = shift_set(sizes, mode=mode, max_shift=max_shift, shifts=shifts)
     windows = []
     for leaf, dim in zip(leaves, dims, strict=True):
         shape = list(leaf.shape)

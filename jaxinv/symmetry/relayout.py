@@ -273,7 +273,7 @@ def reader(ctx: Context, value: Value) -> Callable[[Sequence], Any]:
     What all shifts have in common is done here, once.
     """
     at = _reader_along(ctx, value, range(value.n_axes))
-    # As in `orbit.windows.window`: XLA must not merge this slice with one of the program's.
+    # As in `orbit.extension.window`: XLA must not merge this slice with one of the program's.
     return lambda shift: jax.lax.optimization_barrier(
         program_shaped(at(shift))[(0,) * value.n_axes]
     )

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxinv.arguments import check_argnums, check_callable, split_arguments
-from jaxinv.shifts import check_axes
+from jaxinv.shift_options import check_axes, common_sizes
 from jaxinv.symmetry.array_names import array_names, closure_names
 from jaxinv.symmetry.program import Program, flatten
 
@@ -80,26 +80,13 @@ def trace(
 
 def _translated(args, moved, axes):
     """Per array leaf of the positional arguments its spatial dimensions or None; the sizes."""
-    dims: list[tuple[int, ...] | None] = []
-    sizes: set[tuple[int, ...]] = set()
-    for at, arg in enumerate(args):
-        arrays, _ = split_arguments((arg,), {})
-        for leaf in arrays:
-            if at not in moved:
-                dims.append(None)
-                continue
-            shape = np.shape(leaf)
-            dim = check_axes(axes, len(shape), "the translated argument")
-            dims.append(dim)
-            sizes.add(tuple(shape[d] for d in dim))
-    if not sizes:
-        raise ValueError("the translated argument holds no arrays")
-    if len(sizes) > 1:
-        raise ValueError(
-            f"the translated arrays differ in size along axes {tuple(axes)}: "
-            f"{' and '.join(map(str, sorted(sizes)))}; they must move together"
-        )
-    (size,) = sizes
+    arrays = [split_arguments((arg,), {})[0] for arg in args]
+    size = common_sizes([arrays[i] for i in moved], axes, "the translated argument")
+    dims: list[tuple[int, ...] | None] = [
+        check_axes(axes, np.ndim(leaf)) if at in moved else None
+        for at, leaves in enumerate(arrays)
+        for leaf in leaves
+    ]
     if min(size) < 2:
         raise ValueError(
             f"the input has {size} positions along axes {tuple(axes)}; "

@@ -16,7 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxinv import models
-from jaxinv.data.quiet import quiet
+from jaxinv.data.log_level import quiet
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.state import TrainState, initial_state

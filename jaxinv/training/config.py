@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from jaxinv.shifts import Mode, check_max_shift
+from jaxinv.shift_options import Mode, check_max_shift
 
 Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
 Schedule = Literal["constant", "cosine", "linear", "step"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinv import data
 from jaxinv.devices import data_mesh, padded_to_devices, replicate, shard_batch
-from jaxinv.orbit.chunks import free_bytes
+from jaxinv.orbit.memory import free_bytes
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.optimizers import make_optimizer

@@ -8,11 +8,7 @@ from jax import lax
 
 from tests.borders.rewritten import assert_equal, in_pieces, lengths, run, shapes
 
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 def numbers(*shape, seed=0):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxinv import data
-from jaxinv.data import cache, mnist_family, network
+from jaxinv.data import cache, mnist_family, reachability
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 prepared = pytest.mark.skipif(not (SHARED / "tfds").is_dir(), reason="no prepared data sets here")
@@ -149,7 +149,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", hang)
     began = time.monotonic()
-    assert not network.reachable("http://example.org", timeout=0.2)
+    assert not reachability.reachable("http://example.org", timeout=0.2)
     assert time.monotonic() - began < 2
 
 

@@ -12,13 +12,9 @@ from jaxinv.layers import (
 from jaxinv.layers.lowpass import band_below, dirichlet
 from jaxinv.shifts import subpixel_translate
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 SHIFT = (0.37, -1.61)
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 @pytest.fixture

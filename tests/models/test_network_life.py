@@ -13,6 +13,7 @@ from jaxinv import certify, models
 from jaxinv.orbit import orbit
 from jaxinv.tolerances import tolerance
 from tests.layers.generic import trained
+from tests.sweeps import few
 
 TINY = {"widths": ((3,), (4,)), "kernels": 3, "dense": (5,)}
 RES = {"blocks": (1, 1), "width": 4}
@@ -95,6 +96,8 @@ LIVES = [
 
 def test_every_network_lives_here():
     assert {name for name, *_ in LIVES} == set(models.names())
+    assert len(BY_LABEL) == len(LIVES)
+    assert set(QUICK) <= set(BY_LABEL)
 
 
 def label(case):
@@ -107,9 +110,14 @@ def loss_of(logits):
     return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.array([0, 2])).mean()
 
 
-@pytest.mark.parametrize("case", LIVES, ids=label)
+BY_LABEL = {label(case): case for case in LIVES}
+QUICK = ("lenet-CIRCULAR-gap-max", "resnet20-CIRCULAR-aps", "convnext_tiny", "audio1d-CIRCULAR-aps")
+QUICK += ("vit_small-gap-aps", "unet-CIRCULAR-ideal")
+
+
+@pytest.mark.parametrize("case", few(BY_LABEL, *QUICK))
 def test_trained_saved_restored_certified_and_measured(case, signal, weights, tmp_path):
-    name, options, sizes, kind, period = case
+    name, options, sizes, kind, period = BY_LABEL[case]
     model = models.create(name, num_classes=3, **options)
     x = signal(2, *sizes, 2)
     start = weights(model, x)

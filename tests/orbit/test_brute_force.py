@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.orbit import chunks
+from jaxinv.orbit import memory
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.shifts import crop_translate, translate
 
@@ -203,22 +203,22 @@ def test_chunk_follows_the_memory(monkeypatch):
     def small(t):
         return jnp.tanh(jnp.zeros((256, 256)) + t).sum()  # two of 0.25 MiB
 
-    need = chunks.bytes_of_one_pass(large, 1.0)
+    need = memory.bytes_of_one_pass(large, 1.0)
     assert 2 * 2**20 <= need <= 2 * 2**20 + 16
-    monkeypatch.setattr(chunks.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(memory.jax, "default_backend", lambda: "gpu")
     for free, count, expected in [(80, 784, 9), (80, 7, 7), (1, 784, 1), (80, 401, 8)]:
-        monkeypatch.setattr(chunks, "free_bytes", lambda free=free: free * 2**20 + 10000)
-        assert chunks.choose_chunk(large, 1.0, count) == pytest.approx(expected, abs=1)
-        assert chunks.choose_chunk(large, 1.0, count) * need <= max(need, 0.25 * free * 2**20 + 1e4)
-    monkeypatch.setattr(chunks.jax, "default_backend", lambda: "cpu")
-    monkeypatch.setattr(chunks, "free_bytes", lambda: 2**40)
-    assert chunks.choose_chunk(large, 1.0, 784) == 1
-    assert chunks.choose_chunk(small, 1.0, 784) in (2, 4)
+        monkeypatch.setattr(memory, "free_bytes", lambda free=free: free * 2**20 + 10000)
+        assert memory.choose_chunk(large, 1.0, count) == pytest.approx(expected, abs=1)
+        assert memory.choose_chunk(large, 1.0, count) * need <= max(need, 0.25 * free * 2**20 + 1e4)
+    monkeypatch.setattr(memory.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**40)
+    assert memory.choose_chunk(large, 1.0, 784) == 1
+    assert memory.choose_chunk(small, 1.0, 784) in (2, 4)
 
 
 def test_the_size_of_a_program_counts_inner_calls():
     inner = jax.jit(lambda x: jnp.exp(jnp.concatenate([x, x])).sum())
-    assert chunks.bytes_of_one_pass(inner, jnp.zeros(100, jnp.float32)) == 1600 + 4
+    assert memory.bytes_of_one_pass(inner, jnp.zeros(100, jnp.float32)) == 1600 + 4
 
 
 def test_the_size_of_a_program_counts_what_changes():
@@ -227,10 +227,10 @@ def test_the_size_of_a_program_counts_what_changes():
     def read(i):
         return jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)(held, i, 10) * 2
 
-    assert chunks.bytes_of_one_pass(read, 3) == (10 + 10 + 10) * 4
+    assert memory.bytes_of_one_pass(read, 3) == (10 + 10 + 10) * 4
 
     def grown(x):
         return jax.lax.fori_loop(0, 3, lambda _, c: (c[0] + held[:5], c[0] * 2), (x, held[:5]))[1]
 
     # The second part of what the loop carries comes from the first.
-    assert chunks.bytes_of_one_pass(grown, held[:5]) >= (5 + 5 + 5) * 4
+    assert memory.bytes_of_one_pass(grown, held[:5]) >= (5 + 5 + 5) * 4

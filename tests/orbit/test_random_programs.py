@@ -1,7 +1,7 @@
 """The shared orbit of random programs equals the program at each shift, and so do gradients.
 
 What is held to what is in `tests/symmetry/judged.py`. Modes, shift subsets and chunks are drawn
-with the programs. `JAXINV_ORBIT_PROGRAMS` sets how many programs (250 by default).
+with the programs. `JAXINV_ORBIT_PROGRAMS` sets how many programs (100 by default).
 """
 
 import os
@@ -17,12 +17,12 @@ from tests.symmetry.materials import GENERIC, TIED
 from tests.symmetry.programs import Program
 from tests.symmetry.steps import Step
 
-COUNT = int(os.environ.get("JAXINV_ORBIT_PROGRAMS", "250"))
+COUNT = int(os.environ.get("JAXINV_ORBIT_PROGRAMS", "100"))
 CHUNK = 25
 # Of the programs every so many also with its gradient.
 GRADIENT = 5
 # So many are padded with borders, which are cut.
-BORDERED = COUNT // 5
+BORDERED = COUNT // 4
 # So many are compiled and run by XLA as well.
 COMPILED = 3
 

@@ -47,6 +47,11 @@ def drawn(*shape, dtype=np.float64, seed=0):
     return jnp.asarray(numbers, dtype)
 
 
+def strongest(x):
+    """The strongest channel at each position."""
+    return jnp.argmax(x, axis=-1)
+
+
 def state_of(value: Value) -> str:
     rows = ["*".join(map(_factor, row)) or "1" for row in value.dims]
     return f"{','.join(map(str, value.period))} | {' '.join(rows)}"

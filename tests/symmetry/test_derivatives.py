@@ -11,13 +11,9 @@ from jaxinv.symmetry.program import flatten
 from tests.symmetry import reference
 from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 EVERY = "1,1 | 1 W8 W4 P2"
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def wrapped(x, low, high=None):

@@ -9,17 +9,13 @@ from jax.numpy import fft
 import jaxinv
 from tests.symmetry.shifted import assert_states, drawn
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 EVERY = "1,1 | P2 W6 W4 P3"
 NUMBERS = np.random.default_rng(0)
 ROWS = NUMBERS.normal(size=(6, 1, 1)) + 1j
 BOTH = NUMBERS.normal(size=(6, 4, 1)) + 1j * NUMBERS.normal(size=(6, 4, 1))
 RUNS_ALONG = "the Fourier transform runs along what moves"
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def filtered(x, gains, axes):

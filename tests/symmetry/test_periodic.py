@@ -8,17 +8,13 @@ import pytest
 import jaxinv
 from tests.symmetry.shifted import assert_states, drawn
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 SELF = np.eye(4)
 # A number for each distance, around the torus and not.
 AROUND = np.array([0.5, -1.0, 2.0, 0.25])[(np.arange(4) - np.arange(4)[:, None]) % 4]
 ALONG = np.arange(7.0)[np.arange(4) - np.arange(4)[:, None] + 3]
 EVERY = "1,1 | P2 W6 W4 P3"
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def scores(x, y=None):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from tests.sweeps import few
 
 # Slices (start, step) of 12 positions, put one after the other; the period that the result has.
 JOINED = [
@@ -26,8 +27,7 @@ def pieces(rows):
 
 
 @pytest.mark.parametrize(("rows", "period"), JOINED, ids=str)
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+@pytest.mark.parametrize(("axis", "dtype"), [(0, np.float32), (1, np.int16)])
 def test_joined_slices(rows, period, axis, dtype):
     def join(x):
         x = x + jnp.roll(x, 1, axis)
@@ -62,7 +62,7 @@ MEETINGS = {
 }
 
 
-@pytest.mark.parametrize("name", MEETINGS)
+@pytest.mark.parametrize("name", few(MEETINGS, "added", "in place", "of a transpose"))
 def test_phases_that_meet(name):
     """Values and gradient of a dense layer behind them, at every shift."""
     with jax.enable_x64(True):
@@ -97,7 +97,7 @@ REPLACED = {
     ),
     "a step that does not divide": (lambda x: x.at[:, ::5].set(1.0), (12, 1)),
     "not all of it": (lambda x: x.at[:, :10:2].set(1.0), (12, 1)),
-    "out of order": (lambda x: x.at[:, np.array([2, 0, 4, 6, 8, 10])].set(1.0), (12, 1)),
+    "out of order": (lambda x: x.at[:, np.array([2, 0, 4, 6, 8, 10])].set(1.0), (2, 1)),
 }
 
 

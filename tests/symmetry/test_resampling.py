@@ -10,13 +10,9 @@ import jaxinv
 from tests.symmetry import measured
 from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 WEIGHTS = "resampling weights differ between positions"
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def sound_interior(fun, shape, axes):

@@ -19,19 +19,10 @@ from tests.symmetry.shifted import (
     drawn,
 )
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 EVERY = "1,1 | P2 W6 W4 P3"
 BROKEN = "6,4 | P2 P6 P4 P3"
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def x():
-    return drawn(2, 6, 4, 3)
 
 
 def circular(x, kernel=None):

@@ -7,27 +7,19 @@ import pytest
 from jax import lax
 
 import jaxinv
-from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn, states_when_right
+from tests.symmetry.shifted import (
+    assert_same_gradient,
+    assert_states,
+    drawn,
+    states_when_right,
+    strongest,
+)
+
+pytestmark = pytest.mark.usefixtures("x64")
 
 EVERY = "1,1 | P2 W6 W4 P3"
 BROKEN_ROWS = "6,1 | P2 P6 W4 P3"
 CODES = np.random.default_rng(0).normal(size=(7, 5))
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def x():
-    return drawn(2, 6, 4, 3)
-
-
-def strongest(x):
-    """The strongest channel at each position."""
-    return jnp.argmax(x, axis=-1)
 
 
 def test_scatters_by_every_function(x):

@@ -10,19 +10,10 @@ import jaxinv
 from tests.symmetry import measured
 from tests.symmetry.shifted import assert_states, drawn, states_when_right, walked
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 EVERY = "1,1 | P2 W6 W4 P3"
 LIST = np.array([2, 0, 1])
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def x():
-    return drawn(2, 6, 4, 3)
 
 
 def test_slices_and_rolls(x):

@@ -5,28 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn
+from tests.symmetry.shifted import assert_same_gradient, assert_states, strongest
+
+pytestmark = pytest.mark.usefixtures("x64")
 
 EVERY = "1,1 | P2 W6 W4 P3"
 BROKEN_ROWS = "6,1 | P2 P6 W4 P3"
 LAST_FIRST = np.array([2, 0, 1])
 ORDER = np.array([3, 1, 0, 2, 5, 4])
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def x():
-    return drawn(2, 6, 4, 3)
-
-
-def strongest(x):
-    """The strongest channel at each position."""
-    return jnp.argmax(x, axis=-1)
 
 
 def test_scatters_that_reach_each_position_once(x):

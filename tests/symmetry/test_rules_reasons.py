@@ -10,13 +10,9 @@ import jaxinv
 from jaxinv.symmetry import Cause, Reason
 from tests.symmetry.shifted import drawn, walked
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 IMAGES = jax.ShapeDtypeStruct((2, 96, 96, 3), jnp.float64)
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def convolve(x, shape, strides=(1, 1), padding="VALID", **options):

@@ -1,6 +1,5 @@
 """Convolutions and pools: every stride, dilation, padding and grouping, read at every shift."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,13 +15,9 @@ from tests.symmetry.shifted import (
     walked,
 )
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 NHWC = ("NHWC", "HWIO", "NHWC")
-
-
-@pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def convolve(x, kernel, strides=(1, 1), padding="VALID", numbers=NHWC, **options):

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from tests.sweeps import few
 from tests.symmetry import measured, zoo_equinox, zoo_linen, zoo_nnx
 
 ZOOS = {"linen": zoo_linen, "nnx": zoo_nnx, "equinox": zoo_equinox}
@@ -75,7 +76,14 @@ def source_line(where: str, zoo) -> str:
     return linecache.getline(zoo.__file__, int(number))
 
 
-@pytest.mark.parametrize(("framework", "name", "padding"), CASES)
+# One framework with all but the largest, and of the others what ends and what is kept.
+QUICK = [
+    *(("linen", *case) for case in TABLE if case[0] != "vgg11"),
+    *((zoo, name, "CIRCULAR") for zoo in ("nnx", "equinox") for name in ("lenet", "unet")),
+]
+
+
+@pytest.mark.parametrize(("framework", "name", "padding"), few(CASES, *QUICK))
 def test_verdict_and_line(framework, name, padding):
     zoo, expected = ZOOS[framework], TABLE[name, padding]
     fun, weights, shape = zoo.build(name, padding, expected.size)
@@ -98,7 +106,10 @@ def test_verdict_and_line(framework, name, padding):
         assert first.before.period == (expected.before, expected.before)
 
 
-@pytest.mark.parametrize(("name", "padding"), TABLE)
+@pytest.mark.parametrize(
+    ("name", "padding"),
+    few(TABLE, ("lenet", "CIRCULAR"), ("unet", "CIRCULAR"), ("vit", "POSITIONS")),
+)
 def test_the_table_is_what_the_networks_do(name, padding):
     """The verdicts that the table expects hold for generic weights, and none finer does."""
     expected = TABLE[name, padding]

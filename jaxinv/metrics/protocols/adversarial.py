@@ -20,7 +20,8 @@ from jaxinv.metrics.predictions import (
     predicted_classes,
 )
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
-from jaxinv.shifts import centred_shift, check_axes
+from jaxinv.shift_options import check_axes
+from jaxinv.shifts import centred_shift
 
 Norm = Literal["max", "euclidean"]
 

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from jaxinv.arguments import per_axis
 from jaxinv.metrics.change import mean_absolute_change
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, at_crops, crop, mean_of_samples
-from jaxinv.shifts import check_axes, per_axis
+from jaxinv.shift_options import check_axes
 
 
 class OnePixel(NamedTuple):

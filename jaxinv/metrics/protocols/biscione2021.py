@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
+from jaxinv.magnitudes import divided, norm
 from jaxinv.metrics.equivariance import cosine_invariance
-from jaxinv.metrics.numbers import divided, norm
 from jaxinv.orbit import OrbitMode, orbit
 
 

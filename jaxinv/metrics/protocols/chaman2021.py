@@ -11,7 +11,8 @@ from jaxinv.arguments import whole_number
 from jaxinv.metrics.consistency import consistency
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, check_all_pairs, sampled_consistency
 from jaxinv.orbit import orbit
-from jaxinv.shifts import check_axes, translate
+from jaxinv.shift_options import check_axes
+from jaxinv.shifts import translate
 
 
 def circular_consistency(

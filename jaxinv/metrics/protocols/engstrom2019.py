@@ -13,11 +13,10 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from jaxinv.arguments import check_key, number_or_nan, whole_number
+from jaxinv.arguments import check_key, number_or_nan, per_axis, whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
 from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
-from jaxinv.shifts import per_axis
 
 
 class SpatialRobustness(NamedTuple):

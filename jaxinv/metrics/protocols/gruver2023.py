@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Array, Float, Num, PyTree
 
 from jaxinv.arguments import as_array, as_inexact
-from jaxinv.metrics.numbers import norm
-from jaxinv.shifts import check_axes, subpixel_translate
+from jaxinv.magnitudes import norm
+from jaxinv.shift_options import check_axes
+from jaxinv.shifts import subpixel_translate
 
 Generator = Literal["fourier", "bilinear"]
 

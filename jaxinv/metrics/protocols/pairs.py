@@ -9,10 +9,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from jaxinv.arguments import as_inexact, check_key, whole_number
+from jaxinv.arguments import as_inexact, check_key, per_axis, whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
-from jaxinv.shifts import check_axes, per_axis
+from jaxinv.shift_options import check_axes
 
 
 class SampleMean(NamedTuple):

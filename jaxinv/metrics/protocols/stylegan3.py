@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact, check_key, number_or_nan, whole_number
+from jaxinv.arguments import as_inexact, check_key, number_or_nan, per_axis, whole_number
 from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
-from jaxinv.shifts import check_axes, per_axis, subpixel_translate, translate
+from jaxinv.shift_options import check_axes
+from jaxinv.shifts import subpixel_translate, translate
 
 Operator = Literal["fourier", "lanczos"]
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
+from jaxinv.arguments import per_axis
 from jaxinv.metrics.consistency import consistency
 from jaxinv.metrics.predictions import correct_predictions, probabilities
 from jaxinv.metrics.protocols.pairs import (
@@ -22,7 +23,7 @@ from jaxinv.metrics.protocols.pairs import (
     crop,
     sampled_consistency,
 )
-from jaxinv.shifts import check_axes, per_axis
+from jaxinv.shift_options import check_axes
 
 
 def crop_consistency(

@@ -8,8 +8,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Shaped
 
+from jaxinv.orbit.extension import extend
 from jaxinv.orbit.shift_set import ShiftSet
-from jaxinv.orbit.windows import extend
 from jaxinv.symmetry.values import Torus
 
 

@@ -1,4 +1,4 @@
-"""Silence for libraries that log what this package reports itself."""
+"""Log levels of libraries that log what this package reports itself."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How many shifts to evaluate together: a parameter, chosen from the device's memory."""
+"""What fits into the memory of the device: how many shifts together, and what is refused."""
 
 import logging
 import math
