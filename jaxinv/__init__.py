@@ -20,6 +20,8 @@ from jaxinv.orbit import DistinctOutputs, OrbitCost, distinct_orbit, orbit, orbi
 from jaxinv.asserts import assert_translation_equivariant, assert_translation_invariant
 from jaxinv.tolerances import tolerance
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from jaxinv import augment, data, layers, metrics, models, training
 

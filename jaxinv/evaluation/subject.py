@@ -1,11 +1,7 @@
 """A network to be audited: a checkpoint of train.py, a Flax module, or any apply function."""
 
 import dataclasses
-import importlib
 import inspect
-import os
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxinv.command_line import first_line, printable
+from jaxinv.command_line import printable
 from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
 from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
 from jaxinv.metrics import layer_outputs
+from jaxinv.user_code import imported, said
 
 Images = Float[Array, "n h w c"]
 
@@ -161,7 +158,7 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
     Raises:
       ValueError: if it cannot be imported or called, or the parameters cannot be read.
     """
-    value = _imported(path)
+    value = imported(path)
     variables = read_parameters(parameters, limit=limit) if parameters else None
     origin = {"apply": path, "params": str(parameters) if parameters else None}
     if isinstance(value, nn.Module):
@@ -176,7 +173,7 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
         try:
             return value(scaled) if variables is None else value(variables, scaled)
         except (Exception, SystemExit) as error:  # the function is the user's own
-            raise ValueError(_said(error)) from error
+            raise ValueError(said(error)) from error
 
     return Subject(
         name=printable(path),
@@ -185,44 +182,3 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
         variables=() if variables is None else variables,
         origin=origin,
     )
-
-
-def _imported(path: str) -> Any:
-    """The object that `package.module:name` names, found from the current folder."""
-    module_name, colon, name = path.partition(":")
-    if not colon or not all((*module_name.split("."), *name.split("."))):
-        raise ValueError(f"apply is {path!r}; it has the form package.module:function")
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        value: Any = importlib.import_module(module_name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # the module is the user's own and may do anything, exit too
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
-            raise ValueError(
-                f"cannot import {module_name}: there is no module {missing} in the current "
-                "folder or among those installed"
-            ) from error
-        raise ValueError(
-            f"your module {module_name} cannot be imported, by an error of its own: {_said(error)}"
-        ) from error
-    for part in name.split("."):
-        if not hasattr(value, part):
-            raise ValueError(f"{module_name} has no {name}")
-        value = getattr(value, part)
-    return value
-
-
-def _said(error: BaseException) -> str:
-    """What an error of the user's code says, and the line that it comes from."""
-    said = f"{type(error).__name__}: {first_line(error)}"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and not frame.filename.startswith("<")
-    ]
-    if isinstance(error, SyntaxError) or not frames:  # which says so itself
-        return said
-    return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"

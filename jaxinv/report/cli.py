@@ -126,8 +126,8 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"out is {out}; {there} cannot be written to")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The program evaluate.py; returns its exit status."""
+def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int:
+    """The program evaluate.py, or the command of that name; returns its exit status."""
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -170,4 +170,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not results.complete:
             raise KeyboardInterrupt(f"stopped; the partial report is {page}")
 
-    return run(body, name="evaluate.py")
+    return run(body, name=name)

@@ -73,7 +73,7 @@ class Source:
                 return f"{os.path.basename(frame.file_name)}:{frame.line_num}"
         if self.caller:
             return self.caller.line
-        return source_info_util.summarize(self.info).split(" ")[0]
+        return os.path.basename(source_info_util.summarize(self.info).split(" ")[0])
 
 
 @dataclass(frozen=True, eq=False)

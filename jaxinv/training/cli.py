@@ -154,8 +154,8 @@ def _shared_options(arguments: Arguments) -> dict[str, str]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The program train.py; returns its exit status."""
+def main(argv: Sequence[str] | None = None, *, name: str = "train.py") -> int:
+    """The program train.py, or the command of that name; returns its exit status."""
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -168,4 +168,4 @@ def main(argv: Sequence[str] | None = None) -> int:
             said += f" (mean {mean:.2%}, standard deviation {deviation:.2%} over seeds)"
         print(f"test accuracy {said}; {arguments.workdir}")
 
-    return run(body, name="train.py")
+    return run(body, name=name)

@@ -1,0 +1,84 @@
+"""Networks of several frameworks as functions of one array, in evaluation mode, by shapes alone."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+from flax import nnx
+
+
+class Call(NamedTuple):
+    """A function to certify.
+
+    Attributes:
+      fun: the function.
+      args: its arguments.
+      argnums: which of them is the image.
+    """
+
+    fun: Callable
+    args: tuple[Any, ...]
+    argnums: int
+
+
+def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]) -> Call:
+    """A network applied to an image.
+
+    Args:
+      network: a function of an image; a Flax (linen or nnx), Equinox or Keras module, in training
+        mode or not; or a function without parameters, or a class, that makes one of these.
+      image: the shape and dtype of the image.
+      options: keyword arguments of the call. `train=False` and its like are added where the
+        network has such a parameter.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+      >>> fun, args, argnums = called(nn.Conv(4, (3, 3)), image, {})
+      >>> jax.eval_shape(fun, *args).shape, argnums
+      ((1, 8, 8, 4), 1)
+    """
+    if isinstance(network, type) or _makes_one(network):
+        network = network()
+    if isinstance(network, nn.Module):
+        options = _evaluating(type(network).__call__) | dict(options)
+        # Parameters are shapes: no array of the network is computed.
+        init = functools.partial(network.init, **options)
+        variables = jax.eval_shape(init, jax.random.key(0), image)
+        return Call(functools.partial(network.apply, **options), (variables, image), 1)
+    if isinstance(network, nnx.Module):
+        network.eval()
+    elif (equinox := sys.modules.get("equinox")) and isinstance(network, equinox.Module):
+        network = equinox.nn.inference_mode(network)
+    inner = getattr(network, "call", network) if _is_keras(network) else network
+    options = _evaluating(inner) | dict(options)
+    return Call(functools.partial(network, **options), (image,), 0)
+
+
+def _is_keras(network: Any) -> bool:
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(network, keras.Layer)
+
+
+def _parameters(fun: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(fun).parameters
+    except (TypeError, ValueError):  # of compiled code, say
+        return {"image": inspect.Parameter("image", inspect.Parameter.POSITIONAL_ONLY)}
+
+
+def _makes_one(network: Any) -> bool:
+    return inspect.isfunction(network) and not _parameters(network)
+
+
+# What frameworks and people call the argument that says whether a network is being trained.
+_MODES = {"train": False, "training": False, "is_training": False, "deterministic": True}
+
+
+def _evaluating(fun: Any) -> dict[str, bool]:
+    known = _parameters(fun)
+    return {name: value for name, value in _MODES.items() if name in known}
