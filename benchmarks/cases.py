@@ -146,7 +146,7 @@ def _two_convolutions(size: int, images: int, at_least: float) -> Case:
         "lenet",
         {**_ZEROS, "widths": ((16,), (32,)), "downsample": "none"},
         (images, size, size, 1),
-        aims={"ratio_to_unshared": at_least, "difference": 1e-5},
+        aims={"ratio": at_least, "difference": 1e-5},
         sample=784,
     )
 
@@ -176,7 +176,7 @@ def _vgg11(size: int, max_shift: int | None, at_least: float) -> Case:
         "vgg11",
         {"widths": ((16,), (32,), (64, 64), (128, 128), (128, 128)), "dense": (1024, 1024)},
         (1, size, size, 3),
-        aims={"ratio_to_unshared": at_least, "difference": 1e-5},
+        aims={"ratio": at_least, "difference": 1e-5},
         sample=784 if max_shift is None else 98,
         max_shift=max_shift,
     )
@@ -189,7 +189,7 @@ def _unet(size: int, at_least: float) -> Case:
         "unet",
         {"widths": (8, 16)},
         (1, size, size, 1),
-        aims={"ratio_to_unshared": at_least, "difference": 1e-5},
+        aims={"ratio": at_least, "difference": 1e-5},
         sample=784,
         averaged=True,
     )
@@ -277,7 +277,7 @@ CASES = (
         {"padding": "SAME"},
         (4, 32, 32, 3),
         aims={
-            "ratio_to_unshared": 1.4,
+            "ratio": 1.4,
             "ratio_to_torch": 0.9,
             "compile_seconds": 10,
             "difference": 1e-5,
@@ -289,7 +289,7 @@ CASES = (
         "resnet20",
         {"padding": "SAME"},
         (1, 64, 64, 3),
-        aims={"ratio_to_unshared": 2.9, "compile_seconds": 10, "difference": 1e-5},
+        aims={"ratio": 2.9, "compile_seconds": 10, "difference": 1e-5},
         sample=784,
     ),
     Case(
@@ -298,7 +298,7 @@ CASES = (
         "lenet",
         {**_LENET, "padding": "SAME", "dense": ()},
         (8, 28, 28, 1),
-        aims={"ratio_to_unshared": 5, "ratio_to_torch": 2, "difference": 1e-5},
+        aims={"ratio": 5, "ratio_to_torch": 2, "difference": 1e-5},
     ),
     Case(
         "lenet-zeros-dense-64",
@@ -306,12 +306,12 @@ CASES = (
         "lenet",
         {**_LENET, "padding": "SAME", "dense": ()},
         (2, 64, 64, 1),
-        aims={"ratio_to_unshared": 15, "difference": 1e-5},
+        aims={"ratio": 15, "difference": 1e-5},
         sample=784,
     ),
     _two_convolutions(28, 8, 8),
     _two_convolutions(64, 2, 50),
-    _six_convolutions("forward", {"ratio_to_unshared": 33}),
+    _six_convolutions("forward", {"ratio": 33}),
     _six_convolutions("gradient", {"ratio": 60}),
     Case(
         "vgg-zeros-48",
@@ -333,7 +333,7 @@ CASES = (
         {"padding": "SAME"},
         (1, 224, 224, 3),
         1000,
-        {"ratio_to_unshared": 1.2, "difference": 1e-5},
+        {"ratio": 1.2, "difference": 1e-5},
         sample=17,
         mode="constant",
         max_shift=8,

@@ -22,6 +22,11 @@ def describe() -> dict[str, str]:
     }
 
 
+def load() -> float | None:
+    """How many programs wanted a core in the last minute, these measurements included."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def describe_accelerator() -> dict[str, str]:
     """The same, with the driver and the versions of what computes."""
     leave_room()

@@ -112,7 +112,7 @@ def main(options: Options, console: Console) -> dict[str, Any]:
     for number, case in enumerate(cases, start=1):
         console.print(f"{number}/{len(cases)} {case.name}", highlight=False)
         row = measure(case, settings)
-        found["rows"][case.name] = row
+        found["rows"][case.name] = row | {"load": machine.load()}
         if settings.torch and row.get("pytorch"):
             found["pytorch"] = row["pytorch"]
         page.write(options.output, {key: found})

@@ -289,7 +289,7 @@ def page(runs: dict[str, Run], accelerators: dict[str, Run]) -> str:
         text += [f"## {machine['device']}, {run['dtype']}", ""]
         text += [
             f"jax {machine['jax']}, {_pytorch(run)}, Python {machine['python']}; "
-            f"{_rounds(run)} rounds. Repeat it with `{run['command']}`.",
+            f"{_rounds(run)} rounds. Repeat it with `{run['command']}`.{_load(run)}",
             "",
         ]
         for table in tables(run):
@@ -313,6 +313,21 @@ def _rounds(run: Run) -> str:
     """Of the rows, which may have been measured one by one."""
     counts = {len(row["times"]["shared"]["seconds"]) for row in run["rows"].values()}
     return " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+
+
+def _load(run: Run) -> str:
+    """Whether the machine was shared: the measurements alone keep its two cores busy."""
+    loads = [row["load"] for row in run["rows"].values() if row.get("load")]
+    if not loads or max(loads) < _BUSY:
+        return ""
+    return (
+        f" Other programs ran meanwhile (load average {min(loads):.0f} to {max(loads):.0f}), which "
+        "slows what reads and writes most."
+    )
+
+
+# Load average of a machine that others use as well.
+_BUSY = 4
 
 
 def accelerator_tables(found: Run) -> list[str]:

@@ -163,12 +163,14 @@ def test_program_writes_figures_and_pages(tmp_path, monkeypatch):
     options = orbit.Options(output=tmp_path / "a" / "orbit.json", write_docs=True, docs=tmp_path)
     monkeypatch.setattr(machine, "use", lambda dtype: "float32")
     found = orbit.main(options, Console(file=said, width=200))
-    (saved,) = json.loads(options.output.read_text()).values()
+    ((key, saved),) = json.loads(options.output.read_text()).items()
     assert saved["rows"].keys() == {"tiny"}
     assert "Shared and brute force" in said.getvalue()
     written = (tmp_path / "benchmarks.md").read_text()
     assert "| Tiny | 2x4x4x1 | 16 |" in written
     assert "missed" in written
+    busy = {**found, "rows": {"tiny": found["rows"]["tiny"] | {"load": 9.6}}}
+    assert "Other programs ran meanwhile (load average 10 to 10)" in page.page({key: busy}, {})
     # With --resume nothing is measured again.
     monkeypatch.setattr(orbit, "measure", None)
     again = orbit.main(dataclasses.replace(options, resume=True), Console(file=said, width=200))

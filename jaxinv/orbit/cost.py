@@ -54,9 +54,10 @@ class OrbitCost:
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
+        times = f"{self.ratio:,.0f}" if self.ratio >= 10 else f"{self.ratio:.1f}"
         return (
             f"{self.shifts:,} shifts: {self.forward_passes:,.1f} forward passes' work instead of "
-            f"{self.shifts:,} ({self.ratio:,.0f} times less), {self.dominant_share:.0%} of it in "
+            f"{self.shifts:,} ({times} times less), {self.dominant_share:.0%} of it in "
             f"{self.dominant_part}; about {self.peak_bytes / 2**20:,.0f} MiB"
         )
 

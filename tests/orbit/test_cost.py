@@ -87,7 +87,7 @@ def padded(x, extent=3):
 @pytest.mark.parametrize(
     ("shape", "extent", "part", "share"),
     [
-        ((1, 8, 8), 3, "2 ends of conv_general_dilated", 2 / 3),
+        ((16, 12, 8), 3, "2 ends of conv_general_dilated", 2 / 3),
         ((1, 12, 9, 8), 5, "4 corners of conv_general_dilated", 16 / 25),
         ((1, 6, 5, 5, 8), 3, "12 edges of conv_general_dilated", 12 / 27),
     ],
