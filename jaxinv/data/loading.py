@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from jaxinv.data import cache, tfds_reader
+from jaxinv.data import cache, files, tfds_reader
 from jaxinv.data.dataset import (
     Dataset,
     channel_statistics,
@@ -31,13 +31,15 @@ def load(
     """Loads one split of an image-classification data set into memory.
 
     `"digits"`, real handwritten digits that come with scikit-learn, 16x16 in the middle of 32x32,
-    is always there. Any other name is one of TensorFlow Datasets, read without TensorFlow from a
+    is always there. A folder `name/split/class/picture`, or an .npz file with `train_images` and
+    `train_labels` (or `x_train` and `y_train`) and the like, is read by its path, such as
+    `"./pictures"`. Any other name is one of TensorFlow Datasets, read without TensorFlow from a
     prepared copy and kept as arrays in `cache_dir`. A data set that is not prepared is prepared
     where that is possible: the MNIST family (mnist, fashion_mnist, kmnist, emnist/...) needs a
     network or `manual_dir`, others TensorFlow as well (the extra `tfds-build`).
 
     Args:
-      name: `"digits"` or a name of https://www.tensorflow.org/datasets/catalog.
+      name: `"digits"`, a path or a name of https://www.tensorflow.org/datasets/catalog.
       split: a split with an optional slice, `"test"`, `"train[:5000]"`, `"train[90%:]"`; `"test"`
         means the one split besides `"train"` where that has another name.
       data_dir: folder of prepared TFDS data sets; TFDS's own default if None.
@@ -63,6 +65,7 @@ def load(
       array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], dtype=int32)
     """
     base, start, stop = split_slice(split)
+    folder = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
     mean: Any
     std: Any
     if name == "digits":
@@ -71,15 +74,24 @@ def load(
         images, labels = images[chosen], labels[chosen]
         num_classes = 10
         mean, std = channel_statistics(read_digits("train")[0])
+    elif files.is_path(name):
+        if data_dir is not None or manual_dir is not None:
+            raise ValueError("data_dir and manual_dir mean nothing for a folder or an .npz file")
+        stored = files.stored(name, base)
+        split = stored.name + split.removeprefix(base)
+        chosen = slice_bounds(start, stop, size=stored.size)
+        images, labels = stored.read(range(chosen.start, chosen.stop))
+        num_classes = stored.num_classes
+        scale = functools.cache(lambda: _scale_of_files(name, stored, folder))
+        mean, std = (lambda: scale()[0]), (lambda: scale()[1])
     else:
         builder = tfds_reader.prepared_builder(
             name,
             data_dir=None if data_dir is None else Path(data_dir).expanduser(),
             manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
         )
-        real = tfds_reader.split_called(base, builder)
+        real = files.split_called(base, list(builder.info.splits))
         base, split = real, real + split.removeprefix(base)
-        folder = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
         chosen = slice_bounds(start, stop, size=tfds_reader.split_size(builder, base))
         images, labels = _read(builder, base, chosen, folder)
         num_classes = builder.info.features["label"].num_classes
@@ -112,6 +124,18 @@ def _read(
     name = tfds_reader.cache_name(builder, f"{split}-{rows.start}-{rows.stop}")
     arrays = cache.cached(folder / name, lambda: tfds_reader.read_split(builder, split, rows))
     return arrays["images"], arrays["labels"]
+
+
+def _scale_of_files(name: str, stored: files.Stored, folder: Path) -> list[tuple[float, ...]]:
+    """Mean and deviation of the channels of the training split, or of the only one there is."""
+    whole = files.stored(name, "train") if "train" in stored.splits else stored
+
+    def read() -> cache.Arrays:
+        images, _ = whole.read(range(whole.size))
+        return {"scale": np.array(channel_statistics(images))}
+
+    arrays = cache.cached(folder / f"files-{whole.digest}-scale.npz", read)
+    return [tuple(row) for row in arrays["scale"].tolist()]
 
 
 def _scale(builder: Any, split: str, folder: Path) -> list[tuple[float, ...]]:

@@ -47,9 +47,9 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
             builder = tfds.builder(name, **where, file_format="array_record")
         except tfds.core.DatasetNotFoundError:
             raise ValueError(
-                f"unknown data set {name!r}; allowed are 'digits' and the names of "
+                f"unknown data set {name!r}; allowed are 'digits', the names of "
                 "https://www.tensorflow.org/datasets/catalog, such as 'mnist', 'fashion_mnist', "
-                "'cifar10'"
+                "'cifar10', and paths of folders and .npz files, such as './pictures'"
             ) from None
         except Exception as error:  # a wrong name or version, or damaged files: any kind of error
             first = re.sub(r'^Failed to construct dataset .*?\}": ', "", first_line(error))
@@ -90,12 +90,6 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
         raise ValueError(
             f"{missing}, and preparing it failed: {first_line(error)}; {ways}"
         ) from error
-
-
-def split_called(name: str, builder: Any) -> str:
-    """The split that `"test"` means: with no such split, the only one besides `"train"`."""
-    others = [split for split in builder.info.splits if split != "train"]
-    return others[0] if name == "test" and len(others) == 1 else name
 
 
 def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arrays:

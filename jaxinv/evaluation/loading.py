@@ -33,7 +33,7 @@ class Networks:
     params_limit: float = LIMIT
     """Gigabytes that the parameters may take in memory; more are not read."""
     dataset: str | None = None
-    """Data set; by default the one a checkpoint was trained on, else digits."""
+    """Data set, as for train.py; by default the one a checkpoint was trained on, else digits."""
     split: str | None = None
     """Split, a slice such as test[:1000] included; by default test."""
     data_dir: Path | None = None

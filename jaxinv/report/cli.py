@@ -81,14 +81,14 @@ BOUNDS = {
 }
 
 
-def parse(argv: Sequence[str]) -> Arguments:
+def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
     """Reads the command line, without the program's name.
 
     Raises:
       ValueError: an unknown option or a value that is not allowed.
       SystemExit: after --help.
     """
-    arguments = read_options(Arguments, argv, config=(tyro.conf.UseAppendAction,))
+    arguments = read_options(Arguments, argv, prog=name, config=(tyro.conf.UseAppendAction,))
     if sum(word.partition("=")[0] == "--apply" for word in argv) > 1:
         raise ValueError("apply is given twice; allowed is one network, beside checkpoints")
     for name, (low, high) in BOUNDS.items():
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int
     """The program evaluate.py, or the command of that name; returns its exit status."""
 
     def body() -> None:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
+        arguments = parse(sys.argv[1:] if argv is None else argv, name=name)
         study = _is_study(arguments)
         out = arguments.out or Path("study" if study else "runs/evaluation")
         _check_out(out)

@@ -79,7 +79,7 @@ class Arguments:
     """Start from the settings of a published run; the options given change them."""
 
 
-def parse(argv: Sequence[str]) -> Arguments:
+def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
     """Reads the command line.
 
     Raises:
@@ -108,6 +108,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         argv,
         default=Arguments(config=config),
         registry=_WORDS,
+        prog=name,
         description=f"Train a network. Presets: {', '.join(PRESETS)}.",
     )
     _check_needs(arguments.config, argv)
@@ -158,7 +159,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "train.py") -> int:
     """The program train.py, or the command of that name; returns its exit status."""
 
     def body() -> None:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
+        arguments = parse(sys.argv[1:] if argv is None else argv, name=name)
         result = train_and_evaluate(arguments.config, arguments.workdir, resume=arguments.resume)
         accuracy = result.metrics["test_accuracy"]
         accuracies = accuracy if isinstance(accuracy, list) else [accuracy]
