@@ -15,6 +15,7 @@ from jaxinv.shifts import translate
 AIMS = {
     "ratio": "at least {} times as fast as brute force",
     "ratio_to_unshared": "at least {} of the speed of share=False",
+    "ratio_to_torch": "at least {} times as fast as PyTorch's best loop or batch",
     "unshared_to_torch": "brute force at least {} times as fast as PyTorch's best batch",
     "passes": "at most the time of {} forward passes",
     "compile_seconds": "compiled in at most {} s",
@@ -23,11 +24,13 @@ AIMS = {
     "difference": "differs by at most {} of the output's scale",
     "difference_float64": "differs in float64 by at most {} of each parameter's scale",
 }
-AT_LEAST = ("ratio", "ratio_to_unshared", "unshared_to_torch")
+AT_LEAST = ("ratio", "ratio_to_unshared", "ratio_to_torch", "unshared_to_torch")
 
 # The prototype's LeNet: 32 and 64 maps of 5 x 5, max pooling, 128 hidden units or none.
 _LENET: dict[str, Any] = {"widths": ((32,), (64,))}
 _POOLED: dict[str, Any] = {**_LENET, "head": "gap", "dense": ()}
+# Convolutions of 3 x 3 with zeros at the border, then the mean of the map.
+_ZEROS: dict[str, Any] = {"kernels": 3, "dense": (), "head": "gap", "padding": "SAME"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Case:
       sample: how many shifts are timed where all would take too long; None: all.
       device: where the aims hold; cases of the GPU run only there.
       kind: what is timed: the network at every shift, or the gradient of its mean loss.
+      mode: what enters at the border.
+      max_shift: shifts from `-max_shift` to `max_shift` along each axis; None: all circular ones.
+      averaged: whether the mean over the positions of its maps is what the network returns.
     """
 
     name: str
@@ -57,6 +63,9 @@ class Case:
     sample: int | None = None
     device: Literal["cpu", "gpu"] = "cpu"
     kind: Literal["forward", "gradient"] = "forward"
+    mode: Literal["wrap", "constant"] = "wrap"
+    max_shift: int | None = None
+    averaged: bool = False
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -69,9 +78,19 @@ class Case:
         return self.shape[1:-1]
 
     @property
+    def steps(self) -> tuple[int, ...]:
+        """The number of shifts along each axis."""
+        return self.sizes if self.max_shift is None else (2 * self.max_shift + 1,) * len(self.sizes)
+
+    @property
     def count(self) -> int:
-        """The number of circular shifts."""
-        return int(np.prod(self.sizes))
+        """The number of shifts."""
+        return int(np.prod(self.steps))
+
+    @property
+    def orbit_options(self) -> dict[str, Any]:
+        """What `jaxinv.orbit` is told of the shifts."""
+        return {"axes": self.axes, "mode": self.mode, "max_shift": self.max_shift}
 
     def create(self) -> Any:
         """The module."""
@@ -79,10 +98,15 @@ class Case:
 
     def timed_shifts(self, sample: int | None) -> np.ndarray:
         """All shifts in order, or a random sample of so many, in which all cosets occur."""
-        table = np.stack(np.unravel_index(np.arange(self.count), self.sizes), axis=-1)
+        table = np.stack(np.unravel_index(np.arange(self.count), self.steps), axis=-1)
+        table = table - (self.max_shift or 0)
         if sample is None or sample >= self.count:
             return table
         return table[np.random.default_rng(0).permutation(self.count)[:sample]]
+
+    def places(self, shifts: np.ndarray) -> np.ndarray:
+        """The places of some shifts among all of them."""
+        return np.ravel_multi_index(tuple((shifts + (self.max_shift or 0)).T), self.steps)
 
     def build(self, dtype: str) -> tuple[Callable, Any, jax.Array]:
         """The network as a function of (variables, images), the variables, and images."""
@@ -103,11 +127,72 @@ class Case:
             leaves = [leaf.astype(dtype) for leaf in leaves]
             return jax.tree.unflatten(tree, leaves), x.astype(dtype)
 
-        return module.apply, *made()
+        def averaged(variables, x):
+            return module.apply(variables, x).mean(axis=self.axes)
+
+        return averaged if self.averaged else module.apply, *made()
 
     def at_shift(self, apply: Callable) -> Callable:
         """The network at one translation, a function of (variables, images, shift)."""
-        return lambda variables, x, shift: apply(variables, translate(x, shift, axes=self.axes))
+        return lambda variables, x, shift: apply(
+            variables, translate(x, shift, axes=self.axes, mode=self.mode)
+        )
+
+
+def _two_convolutions(size: int, images: int, at_least: float) -> Case:
+    return Case(
+        f"two-convolutions-zeros-{size}",
+        "Two convolutions zero-padded, mean",
+        "lenet",
+        {**_ZEROS, "widths": ((16,), (32,)), "downsample": "none"},
+        (images, size, size, 1),
+        aims={"ratio_to_unshared": at_least, "difference": 1e-5},
+        sample=784,
+    )
+
+
+def _six_convolutions(kind: Literal["forward", "gradient"], aims: dict[str, float]) -> Case:
+    gradient = kind == "gradient"
+    return Case(
+        "six-convolutions-zeros-64" + "-gradient" * gradient,
+        "Six convolutions zero-padded, mean" + ", gradient of the mean loss" * gradient,
+        "lenet",
+        {**_ZEROS, "widths": ((16,) * 6,), "downsample": "none"},
+        (1, 64, 64, 1),
+        aims={**aims, "difference": 1e-5},
+        sample=49 if gradient else 784,
+        kind=kind,
+    )
+
+
+def _up_to(max_shift: int | None) -> str:
+    return "" if max_shift is None else f", shifts up to {max_shift}"
+
+
+def _vgg11(size: int, max_shift: int | None, at_least: float) -> Case:
+    return Case(
+        f"vgg11-zeros-{size}",
+        "VGG-11 at a quarter of its width, zero-padded" + _up_to(max_shift),
+        "vgg11",
+        {"widths": ((16,), (32,), (64, 64), (128, 128), (128, 128)), "dense": (1024, 1024)},
+        (1, size, size, 3),
+        aims={"ratio_to_unshared": at_least, "difference": 1e-5},
+        sample=784 if max_shift is None else 98,
+        max_shift=max_shift,
+    )
+
+
+def _unet(size: int, at_least: float) -> Case:
+    return Case(
+        f"unet-zeros-{size}",
+        "U-Net of two levels zero-padded, mean of its maps",
+        "unet",
+        {"widths": (8, 16)},
+        (1, size, size, 1),
+        aims={"ratio_to_unshared": at_least, "difference": 1e-5},
+        sample=784,
+        averaged=True,
+    )
 
 
 def _resnet18(downsample: str, size: int) -> Case:
@@ -191,7 +276,12 @@ CASES = (
         "resnet20",
         {"padding": "SAME"},
         (4, 32, 32, 3),
-        aims={"ratio_to_unshared": 1.4, "compile_seconds": 10, "difference": 1e-5},
+        aims={
+            "ratio_to_unshared": 1.4,
+            "ratio_to_torch": 0.9,
+            "compile_seconds": 10,
+            "difference": 1e-5,
+        },
     ),
     Case(
         "resnet20-zeros-64",
@@ -208,7 +298,7 @@ CASES = (
         "lenet",
         {**_LENET, "padding": "SAME", "dense": ()},
         (8, 28, 28, 1),
-        aims={"ratio_to_unshared": 5, "difference": 1e-5},
+        aims={"ratio_to_unshared": 5, "ratio_to_torch": 2, "difference": 1e-5},
     ),
     Case(
         "lenet-zeros-dense-64",
@@ -218,6 +308,35 @@ CASES = (
         (2, 64, 64, 1),
         aims={"ratio_to_unshared": 15, "difference": 1e-5},
         sample=784,
+    ),
+    _two_convolutions(28, 8, 8),
+    _two_convolutions(64, 2, 50),
+    _six_convolutions("forward", {"ratio_to_unshared": 33}),
+    _six_convolutions("gradient", {"ratio": 60}),
+    Case(
+        "vgg-zeros-48",
+        "Six convolutions zero-padded, pools of 2 and 2, mean",
+        "lenet",
+        {**_ZEROS, "widths": ((16, 16), (32, 32), (64, 64)), "downsamplings": 2},
+        (1, 48, 48, 3),
+        aims={"ratio_to_torch": 2, "difference": 1e-5},
+        sample=784,
+    ),
+    _unet(64, 17),
+    _unet(128, 60),
+    _vgg11(64, None, 1.4),
+    _vgg11(128, 8, 2),
+    Case(
+        "resnet18-zeros-224",
+        "ResNet-18 zero-padded, zeros entering" + _up_to(8),
+        "resnet18",
+        {"padding": "SAME"},
+        (1, 224, 224, 3),
+        1000,
+        {"ratio_to_unshared": 1.2, "difference": 1e-5},
+        sample=17,
+        mode="constant",
+        max_shift=8,
     ),
     *(_resnet18(kind, size) for size in (64, 224) for kind in ("stride", "max", "blur")),
     Case(
@@ -273,6 +392,7 @@ CASES = (
 # What makes a network tiny: one stride of each kind is left.
 _TINY: dict[str, dict[str, Any]] = {
     "lenet": {"widths": ((2,), (2,)), "kernels": 3},
+    "vgg11": {"widths": ((2,), (2,)), "dense": ()},
     "resnet20": {"blocks": (1, 1), "width": 2},
     "resnet18": {"blocks": (1, 1), "width": 2},
     "resnet50": {"blocks": (1,), "width": 2},
@@ -299,6 +419,7 @@ def tiny(case: Case) -> Case:
         num_classes=min(case.num_classes, 10),
         options={**plain, **case.options, **_TINY[case.model]},
         sample=4,
+        max_shift=None if case.max_shift is None else 1,
     )
 
 

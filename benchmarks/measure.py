@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from benchmarks.cases import AT_LEAST, Case
 from benchmarks.timing import Contender, best, interleave, ratio
-from jaxinv.orbit import orbit, orbit_cost
+from jaxinv.orbit import OrbitCost, orbit, orbit_cost
 from jaxinv.tolerances import tolerance
 from jaxinv.training import cross_entropy, orbit_loss
 
@@ -129,7 +129,7 @@ def _forward(case: Case, settings: Settings) -> Row:
     table = case.timed_shifts(settings.sample_of(case))
     partly = len(table) < case.count
     single = compiled(apply, variables, x)
-    sharing = compiled(orbit(apply, argnums=1, axes=case.axes), variables, x)
+    sharing = compiled(orbit(apply, argnums=1, **case.orbit_options), variables, x)
     memory = memory_of(sharing, variables, x)
     contenders = [
         Contender("forward pass", lambda: single(variables, x)),
@@ -158,7 +158,10 @@ def _forward(case: Case, settings: Settings) -> Row:
     if settings.torch:
         from benchmarks.pytorch import torch_contenders
 
-        added, notes = torch_contenders(case, variables, x, table, settings)
+        try:
+            added, notes = torch_contenders(case, variables, x, table, settings)
+        except ValueError as error:
+            added, notes = [], str(error)
         contenders += added
         rows |= {c.name: table[: c.shifts] for c in added}
     else:
@@ -172,21 +175,25 @@ def _forward(case: Case, settings: Settings) -> Row:
         raise RuntimeError(next(c.failure for c in contenders if c.failure))
     ours = np.asarray(results["shared"], np.float64).reshape(case.count, -1)
     differences = {
-        name: difference(ours[_flat(some, case.sizes)], _plain(results[name], len(some)))
+        name: difference(ours[case.places(some)], _plain(results[name], len(some)))
         for name, some in rows.items()
         if name in results
     }
     figures = {
         "ratio": ratio(brute, shared),
         "passes": ratio(shared, contenders[0]),
-        "compile_seconds": sharing.seconds,
         "seconds_per_image": shared.median / case.shape[0],
         "difference": differences[brute.name],
-        "work_in_passes": orbit_cost(apply, variables, x, argnums=1, axes=case.axes).forward_passes,
+        **_compile_times(sharing, single),
+        **_work(orbit_cost(apply, variables, x, argnums=1, **case.orbit_options)),
     }
     unshared = next((c for c in contenders if c.name == "brute force, auto"), brute)
     if not unshared.failure:
         figures["ratio_to_unshared"] = ratio(unshared, shared)
+    figures["share_of_bound"] = figures["ratio"] * figures["work_in_passes"] / case.count
+    torch = [c for g in ("PyTorch loop", "PyTorch batched") if (c := best(contenders, g))]
+    if torch:
+        figures["ratio_to_torch"] = ratio(min(torch, key=lambda c: c.median), shared)
     batched = best(contenders, "PyTorch batched")
     if batched is not None:
         figures["unshared_to_torch"] = ratio(batched, brute)
@@ -198,6 +205,22 @@ def _forward(case: Case, settings: Settings) -> Row:
         "pytorch": notes,
         "chunks": chosen,
         "memory": memory,
+    }
+
+
+def _compile_times(sharing: Program, single: Program) -> dict[str, float]:
+    return {
+        "compile_seconds": sharing.seconds,
+        "compile_in_passes": sharing.seconds / single.seconds,
+    }
+
+
+def _work(cost: OrbitCost) -> dict[str, Any]:
+    """What is counted, and where most of it is."""
+    return {
+        "work_in_passes": cost.forward_passes,
+        "largest_part": cost.dominant_part,
+        "share_of_largest": cost.dominant_share,
     }
 
 
@@ -223,13 +246,14 @@ def brute_force(
     case: Case, apply: Callable, variables: Any, x: jax.Array, chunk: int | None, shifts, partly
 ) -> tuple[Program, Contender]:
     """All of the shifts without sharing, so many at a time."""
+    some: Any = {"shifts": [tuple(map(int, t)) for t in shifts], "max_shift": None}
+    listed = some if partly else {}
     fun = orbit(
         apply,
         argnums=1,
-        axes=case.axes,
         share=False,
         chunk=chunk,
-        shifts=[tuple(map(int, t)) for t in shifts] if partly else None,
+        **case.orbit_options | listed,
     )
     run = compiled(fun, variables, x)
     return run, Contender(
@@ -294,11 +318,15 @@ def _gradient(case: Case, settings: Settings) -> Row:
     figures = {
         "ratio": ratio(contenders[2], contenders[1]),
         "gradients": ratio(contenders[1], contenders[0]),
-        "compile_seconds": sharing.seconds,
+        **_compile_times(sharing, one),
         "difference": _difference_of_all(results["shared"], brute),
         "difference_of_each": _difference_of_each(results["shared"], brute),
     }
-    if not settings.quick:
+    # As many operations of the backward pass belong to each of the forward pass.
+    apply, variables, x = case.build(settings.dtype)
+    figures |= _work(orbit_cost(apply, variables, x, argnums=1, **case.orbit_options))
+    figures["share_of_bound"] = figures["ratio"] * figures["work_in_passes"] / case.count
+    if not settings.quick and "difference_float64" in case.aims:
         figures["difference_float64"] = _difference_float64(case)
     return _row(case, settings, contenders, figures) | {
         "best": {"brute force": "jitted loop"},
@@ -318,7 +346,7 @@ def _gradients(case: Case, dtype: str, images: int | None = None) -> tuple[Calla
         return cross_entropy(at_shift(variables, x, shift), labels).mean()
 
     def every(variables, x):
-        return orbit_loss(lambda images: apply(variables, images), x, labels, axes=case.axes)
+        return orbit_loss(lambda images: apply(variables, images), x, labels, **case.orbit_options)
 
     return jax.grad(single), jax.grad(every), (variables, x)
 
@@ -394,7 +422,3 @@ def _plain(result: Any, rows: int) -> np.ndarray:
     if isinstance(result, list):
         result = np.stack([np.asarray(part, np.float64) for part in result])
     return np.asarray(result, np.float64).reshape(rows, -1)
-
-
-def _flat(shifts: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    return np.ravel_multi_index(tuple(shifts.T), sizes)

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.orbit` times all networks on the device that JAX finds, prints tables and
 writes a JSON file; with `--write-docs` it writes docs/benchmarks.json and docs/benchmarks.md too,
-beside the runs on other devices and in other dtypes that are there.
+beside the runs on other devices and in other dtypes that are there. Both are written after each
+network, so that with `--resume` the same command goes on where it was stopped.
 """
 
 import dataclasses
@@ -36,6 +37,8 @@ class Options:
     """How often each computation is timed."""
     torch: bool = True
     """Time PyTorch as well, if it is installed."""
+    resume: bool = False
+    """Keep the figures that are in the output already, of this machine with these versions."""
     output: Path = Path("runs/benchmarks/orbit.json")
     """Where the figures go."""
     write_docs: bool = False
@@ -102,9 +105,10 @@ def main(options: Options, console: Console) -> dict[str, Any]:
         "command": command(options),
         "settings": dataclasses.asdict(settings),
         "pytorch": "PyTorch not measured",
-        "rows": {},
     }
     key = f"{found['machine']['device']}, {options.dtype}"
+    found["rows"] = _rows_of(options.output, key, found["machine"]) if options.resume else {}
+    cases = [case for case in cases if case.name not in found["rows"]]
     for number, case in enumerate(cases, start=1):
         console.print(f"{number}/{len(cases)} {case.name}", highlight=False)
         row = measure(case, settings)
@@ -112,15 +116,22 @@ def main(options: Options, console: Console) -> dict[str, Any]:
         if settings.torch and row.get("pytorch"):
             found["pytorch"] = row["pytorch"]
         page.write(options.output, {key: found})
+        if options.write_docs:
+            write_docs(options.docs, key, found)
         jax.clear_caches()
         gc.collect()
     for table in page.rich_tables(found):
         console.print(table)
         console.print()
     console.print(f"{key}; figures in {options.output}", highlight=False)
-    if options.write_docs:
-        write_docs(options.docs, key, found)
     return found
+
+
+def _rows_of(path: Path, key: str, machine_of_run: dict[str, str]) -> dict[str, Any]:
+    """The rows of an earlier run on the same machine."""
+    runs = json.loads(path.read_text()) if path.is_file() else {}
+    run = runs.get(key)
+    return run["rows"] if run is not None and run["machine"] == machine_of_run else {}
 
 
 def command(options: Options) -> str:

@@ -27,6 +27,7 @@ COLUMNS = (
     "work",
     "brute force",
     "ratio",
+    "of the bound",
     "difference",
     "compile",
 )
@@ -37,9 +38,9 @@ INTRODUCTION = f"""\
 *This page is written by `{COMMAND} --write-docs`; its figures are those in `benchmarks.json`
 beside it.*
 
-Each network is evaluated at every circular shift of its input, in one process, with the same
-random weights: by `jaxinv.orbit`, which computes each distinct activation once, and by evaluating
-the network at each shift.
+Each network is evaluated at every circular shift of its input, unless its row says otherwise, in
+one process, with the same random weights: by `jaxinv.orbit`, which computes each distinct
+activation once, and by evaluating the network at each shift.
 """
 NO_ACCELERATOR = """\
 No GPU or TPU was at hand so far: tolerances at TF32 and bfloat16, chunks, memory and speed there
@@ -108,7 +109,10 @@ METHOD = """\
   of thousands of units on one side or the other, which shows in parameters of small gradients:
   so, below the tables, the difference relative to each parameter's own, and the aim in float64,
   on 4 images, which is held against each parameter's own.
-* *compile* is tracing and compilation of the shared orbit.
+* *of the bound* is the ratio, as a share of what it would be if every operation took the same
+  time: the number of shifts divided by *work*.
+* *compile* is tracing and compilation of the shared orbit, with how many times as long it takes as
+  that of one pass.
 """
 
 
@@ -165,9 +169,17 @@ def cells(row: Row) -> tuple[str, ...]:
         plain(figures["work_in_passes"]) if "work_in_passes" in figures else "",
         f"{seconds(brute['median'])} ({brute['setting']})",
         plain(figures["ratio"]),
+        f"{figures['share_of_bound']:.0%}" if "share_of_bound" in figures else "",
         _difference(figures),
-        seconds(figures["compile_seconds"]),
+        _compile(figures),
     )
+
+
+def _compile(figures: dict[str, float]) -> str:
+    """How long it takes, and how many times as long as for one pass."""
+    found = seconds(figures["compile_seconds"])
+    times = figures.get("compile_in_passes")
+    return f"{found} ({plain(times)}x)" if times else found
 
 
 def _difference(figures: dict[str, float]) -> str:
@@ -276,8 +288,8 @@ def page(runs: dict[str, Run], accelerators: dict[str, Run]) -> str:
         machine = run["machine"]
         text += [f"## {machine['device']}, {run['dtype']}", ""]
         text += [
-            f"jax {machine['jax']}, {run['pytorch']}, Python {machine['python']}; "
-            f"{run['settings']['rounds']} rounds. Repeat it with `{run['command']}`.",
+            f"jax {machine['jax']}, {_pytorch(run)}, Python {machine['python']}; "
+            f"{_rounds(run)} rounds. Repeat it with `{run['command']}`.",
             "",
         ]
         for table in tables(run):
@@ -289,6 +301,18 @@ def page(runs: dict[str, Run], accelerators: dict[str, Run]) -> str:
     if not accelerators:
         text += [NO_ACCELERATOR]
     return "\n".join([*text, ACCELERATOR_METHOD, METHOD])
+
+
+def _pytorch(run: Run) -> str:
+    """The versions of PyTorch that rows were measured with."""
+    notes = {row.get("pytorch", "") for row in run["rows"].values()}
+    return ", ".join(sorted(n for n in notes if n.startswith("torch"))) or run["pytorch"]
+
+
+def _rounds(run: Run) -> str:
+    """Of the rows, which may have been measured one by one."""
+    counts = {len(row["times"]["shared"]["seconds"]) for row in run["rows"].values()}
+    return " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
 
 
 def accelerator_tables(found: Run) -> list[str]:

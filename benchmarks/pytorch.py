@@ -63,11 +63,12 @@ class Twin(torch.nn.Module):
     def _convnet(self, x: torch.Tensor) -> torch.Tensor:
         net = self.model
         index = 0
-        for widths in net.widths:
+        thinned = len(net.widths) if net.downsamplings is None else net.downsamplings
+        for stage, widths in enumerate(net.widths):
             for place in range(len(widths)):
                 stem = net.stem_stride if index == 0 else 1
                 x = F.relu(self._norm(self._conv(x, f"conv{index}", stem), f"norm{index}"))
-                if place == len(widths) - 1:
+                if place == len(widths) - 1 and stage < thinned:
                     x = self._downsample(x, net.factor)
                 index += 1
         return x
@@ -135,6 +136,8 @@ class Twin(torch.nn.Module):
     def _downsample(self, x: torch.Tensor, factor: int) -> torch.Tensor:
         kind = self.model.downsample
         tiling = "CIRCULAR" if self.model.padding == "CIRCULAR" else "VALID"
+        if kind == "none":
+            return x
         if kind == "max":
             return self._max_pool(x, factor, factor, tiling)
         if kind == "blur" and factor == 2 and x.ndim == 4:
@@ -188,7 +191,8 @@ def torch_contenders(
         memory_format = formats[layout]
         images = torch.tensor(np.asarray(x, np.float64)).to(dtype).movedim(-1, 1).to(device)
         twin = Twin(case.create(), variables, dtype).to(device).eval()
-        run = _over_shifts(_laid_out(twin, memory_format), images, memory_format, autocast=way)
+        laid_out = _laid_out(twin, memory_format)
+        run = _over_shifts(laid_out, images, memory_format, autocast=way, mode=case.mode)
         for chunk in ((1,) if settings.loops else ()) + settings.torch_chunks:
             if chunk > len(rows):
                 continue
@@ -219,7 +223,17 @@ def _laid_out(twin: Twin, memory_format: torch.memory_format) -> Twin:
     return other
 
 
-def _over_shifts(network, images, memory_format, *, autocast) -> Callable[..., np.ndarray]:
+def _moved(images: torch.Tensor, shift, axes, mode: str) -> torch.Tensor:
+    """The images translated; what enters is zero unless they are rolled."""
+    moved = torch.roll(images, shift, axes)
+    if mode == "constant":
+        for t, axis in zip(shift, axes, strict=True):
+            n = moved.shape[axis]
+            moved.narrow(axis, 0 if t > 0 else n - abs(t), abs(t)).zero_()
+    return moved
+
+
+def _over_shifts(network, images, memory_format, *, autocast, mode) -> Callable[..., np.ndarray]:
     images = images.contiguous(memory_format=memory_format)
     axes = tuple(range(2, images.ndim))
     device = images.device.type
@@ -231,7 +245,7 @@ def _over_shifts(network, images, memory_format, *, autocast) -> Callable[..., n
             torch.autocast(device, torch.bfloat16, enabled=bool(autocast)),
         ):
             for start in range(0, len(shifts), chunk):
-                part = [torch.roll(images, t, axes) for t in shifts[start : start + chunk]]
+                part = [_moved(images, t, axes, mode) for t in shifts[start : start + chunk]]
                 batch = part[0] if chunk == 1 else torch.cat(part)
                 outs.append(network(batch.contiguous(memory_format=memory_format)))
             joined = torch.cat(outs)

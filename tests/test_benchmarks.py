@@ -78,6 +78,8 @@ def test_weights_are_all_moved_from_their_start():
     [
         ("lenet", {"padding": "VALID", "kernels": 3}, (2, 12, 12, 1)),
         ("lenet", {"padding": "CIRCULAR", "head": "gap"}, (2, 8, 8, 1)),
+        ("lenet", {"padding": "SAME", "downsample": "none", "kernels": 3}, (2, 6, 6, 1)),
+        ("lenet", {"padding": "SAME", "downsamplings": 1, "head": "gap"}, (2, 8, 8, 1)),
         ("resnet20", {**SMALL, "padding": "SAME"}, (1, 8, 8, 3)),
         ("resnet18", {**SMALL, "padding": "CIRCULAR", "downsample": "stride"}, (1, 16, 16, 3)),
         ("resnet18", {**SMALL, "padding": "CIRCULAR", "downsample": "max"}, (1, 16, 16, 3)),
@@ -167,6 +169,10 @@ def test_program_writes_figures_and_pages(tmp_path, monkeypatch):
     written = (tmp_path / "benchmarks.md").read_text()
     assert "| Tiny | 2x4x4x1 | 16 |" in written
     assert "missed" in written
+    # With --resume nothing is measured again.
+    monkeypatch.setattr(orbit, "measure", None)
+    again = orbit.main(dataclasses.replace(options, resume=True), Console(file=said, width=200))
+    assert again["rows"].keys() == {"tiny"}
     # A second run of other networks on the same machine keeps the rows of the first.
     other = {**found, "rows": {"tiny-2": {**found["rows"]["tiny"], "title": "Second"}}}
     monkeypatch.setattr(orbit, "CASES", (TINY, dataclasses.replace(TINY, name="tiny-2")))
@@ -207,6 +213,28 @@ def test_cases_are_chosen_by_pattern_and_device():
     quick = orbit.chosen_cases(orbit.Options(quick=True))
     assert all(max(case.sizes) != 224 for case in quick)
     assert orbit.settings_of(orbit.Options(quick=True), "float32").rounds == 1
+
+
+def test_shifts_in_which_zeros_enter():
+    pytest.importorskip("torch", reason=NO_TORCH)
+    padded = {**TINY.options, "padding": "SAME", "downsample": "none"}
+    case = dataclasses.replace(TINY, options=padded, mode="constant", max_shift=1, sample=4)
+    assert (case.count, case.steps) == (9, (3, 3))
+    assert case.places(np.array([[-1, -1], [0, 1]])).tolist() == [0, 5]
+    row = measure(case, dataclasses.replace(QUICK, torch=True))
+    assert row["shifts"] == 9
+    assert len(row["differences"]) == 7  # brute force twice, a loop, PyTorch four times
+    assert max(row["differences"].values()) < 1e-5
+    assert {"share_of_bound", "ratio_to_torch", "compile_in_passes"} <= row["figures"].keys()
+
+
+def test_maps_are_averaged_and_networks_without_a_twin_are_timed_without_it():
+    case = Case(
+        "", "", "unet", {"widths": (2, 4)}, (1, 8, 8, 1), averaged=True, num_classes=2, sample=4
+    )
+    row = measure(case, dataclasses.replace(QUICK, torch=True))
+    assert max(row["differences"].values()) < 1e-5
+    assert "ratio_to_torch" not in row["figures"]
 
 
 def test_every_aim_has_words():

@@ -85,17 +85,11 @@ def _all_of(*rows: Bounds) -> Bounds:
 
 def _joined(equation: Equation, rows: Sequence[Sequence[Bounds]], seam: bool = False):
     """Side by side along one dimension; a seam is cut between them, too."""
-    dim, n_dims = equation.params["dimension"], len(rows[0])
-    starts = [0, *itertools.accumulate(row[dim][-1] for row in rows)]
-    along = {start + b for start, row in zip(starts, rows, strict=False) for b in row[dim]}
-    inner = {start for start, row in zip(starts, rows, strict=False) if len(row[dim]) == 2}
-    if not seam:
-        along -= inner - {0}
-    along |= {0, starts[-1]}
-    return [
-        tuple(sorted(along)) if d == dim else _all_of(*(row[d] for row in rows))
-        for d in range(n_dims)
-    ]
+    dim = equation.params["dimension"]
+    ends = [0, *itertools.accumulate(row[dim][-1] for row in rows)]
+    inside = [start + b for start, row in zip(ends, rows, strict=False) for b in row[dim][1:-1]]
+    along = _all_of((0, ends[-1]), tuple(inside), tuple(ends) if seam else ())
+    return [along if d == dim else _all_of(*(row[d] for row in rows)) for d in range(len(rows[0]))]
 
 
 def _alike(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
@@ -141,7 +135,7 @@ def _sliced(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
 
 
 def _split(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
-    axis, sizes = equation.params["axis"], equation.params["sizes"]
+    axis, sizes = equation.params["axis"], [int(n) for n in equation.params["sizes"]]
     start, n, found = sum(sizes[:out]), sizes[out], list(rows[0])
     found[axis] = _all_of((0, n), tuple(b - start for b in found[axis] if 0 < b - start < n))
     return found

@@ -15,7 +15,9 @@ from jaxinv.symmetry.walk import Record, Walked
 # A piece is gathered from others, and many small operations are slower than a large one.
 _OVERHEAD = 1.25
 # To read and write a position is as slow as so many operations of a convolution.
-_MOVED = 20
+_MOVED = 100
+# And to start an operation, however small.
+_STARTED = 10_000
 # Many pieces take long to compile: they are joined as soon as that costs no more than this.
 _TOLERANCE = 1.05
 
@@ -40,7 +42,8 @@ def pays_until(traced: Traced, line: Walked, torus: Torus, count: int) -> int:
         if record := records.get(id(equation)):
             whole[at] = count * _time(equation)
             copies = min(_copies(torus, value) for value in _determining(record))
-            cut[at] = _OVERHEAD * copies * _time(equation)
+            pieces = len(layout_of(record.results[0]).boxes())
+            cut[at] = _OVERHEAD * copies * _time(equation) + _STARTED * pieces
     joined = count * _MOVED * _pieces_alive(traced.program, line)
     totals = np.concatenate([[0], np.cumsum(cut)]) + joined
     totals += np.concatenate([np.cumsum(whole[::-1])[::-1], [0]])

@@ -4,10 +4,10 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped
 
+from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import Estimate, LayerRow
 from jaxinv.evaluation.subject import Subject
 from jaxinv.metrics.layers import layerwise, window_error
@@ -39,7 +39,8 @@ def layer_rows(
     if subject.layers is None:
         return ()
     layers = subject.layers
-    measured = layerwise(layers, jnp.asarray(images, jnp.float32))
+    x = spread(images.astype(np.float32), data_mesh(len(images)))
+    measured = layerwise(layers, x)
 
     def outputs(x):
         found = layers(x)
@@ -134,7 +135,7 @@ def feature_error(
     if not -len(layers) <= place < len(layers):
         return None
     features, stride = layers[place]
-    x = jnp.asarray(images, jnp.float32)
+    x = spread(images.astype(np.float32), data_mesh(len(images)))
     whole = tuple(p // s for p, s in zip(x.shape[1:-1], stride, strict=True))
     rows = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
     shifts = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(rows))

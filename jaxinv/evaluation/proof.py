@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxinv.certificate import Certificate, certify
+from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import short_number
 from jaxinv.evaluation.subject import Subject
 from jaxinv.margins import TIE, declared_margin
@@ -61,10 +62,8 @@ def with_tie_margin(
     if certificate["assumptions"]:
         measure = jax.jit(declared_margin(subject.apply))
         try:
-            margins = [
-                float(measure(images[start : start + batch]))
-                for start in range(0, len(images), batch)
-            ]
+            parts = [images[start : start + batch] for start in range(0, len(images), batch)]
+            margins = [float(measure(spread(part, data_mesh(len(part))))) for part in parts]
         except ValueError:  # it is declared where it cannot be measured
             margins = [np.inf]
         margin = min(margins) if np.isfinite(margins).any() else None

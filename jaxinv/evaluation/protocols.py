@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxinv import metrics
 from jaxinv.data import Dataset
+from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.layers import spatial_layers
 from jaxinv.evaluation.results import Estimate
@@ -299,8 +300,9 @@ def run_protocol(
     found, counts = [], []
     batch = _fitting(len(dataset), batch)
     for number, start in enumerate(range(0, len(dataset), batch)):
-        images = jnp.asarray(dataset.images[start : start + batch], jnp.float32)
-        labels = jnp.asarray(dataset.labels[start : start + batch])
+        rows = slice(start, start + batch)
+        given = dataset.images[rows].astype(np.float32), dataset.labels[rows]
+        images, labels = spread(given, data_mesh(len(given[1])))
         key = jax.random.fold_in(jax.random.key(seed), number)
         found.append(jax.device_get(evaluate(images, labels, key)))
         counts.append(len(labels))

@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ class Results:
       seeds: an entry for each training of several networks.
       dataset: name, split, number of images, their shape.
       shifts: mode, max_shift, count, shape.
-      run: command, versions, device, seed, seconds.
+      run: command, versions, devices, seed, seconds.
       complete: False if the evaluation was interrupted.
     """
 
@@ -244,8 +244,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def circumstances(*, seed: int | None, seconds: float) -> dict[str, Any]:
-    """What has to be known to repeat a run, for `Results.run`: command, versions, device, seed."""
+def circumstances(
+    *, seed: int | None, seconds: float, computed_on: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What has to be known to repeat a run, for `Results.run`: command, versions, devices, seed."""
     import flax
 
     return {
@@ -254,6 +256,7 @@ def circumstances(*, seed: int | None, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "device": str(jax.devices()[0].device_kind),
         "devices": jax.device_count(),
+        "computed_on": list(computed_on),
         "processors": os.cpu_count(),
         "versions": {
             "python": platform.python_version(),

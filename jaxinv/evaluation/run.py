@@ -56,7 +56,11 @@ def evaluate_networks(
         seeds=seeds,
         dataset=described(dataset),
         shifts=shifts,
-        run=circumstances(seed=config.plan.seed, seconds=time.monotonic() - start),
+        run=circumstances(
+            seed=config.plan.seed,
+            seconds=time.monotonic() - start,
+            computed_on=devices_of(audits),
+        ),
         complete=complete,
     ), audits
 
@@ -152,6 +156,11 @@ def described(dataset: data.Dataset) -> dict[str, Any]:
         "shape": list(dataset.images.shape[1:]),
         "classes": dataset.num_classes,
     }
+
+
+def devices_of(audits: Sequence[Audit]) -> list[str]:
+    """The devices that swept, by name."""
+    return list(dict.fromkeys(name for made in audits for name in made.sweep.devices))
 
 
 def shifts_of(audits: Sequence[Audit], options: SweepOptions) -> dict[str, Any]:

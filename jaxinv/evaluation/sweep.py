@@ -1,8 +1,10 @@
 """A network at every shift of every image of a data set: in shards that survive an interruption."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxinv.evaluation.digest import content_digest, program_digest
+from jaxinv.evaluation.division import Division, divide, over_devices, part_of_shifts
 from jaxinv.files import read_arrays, write_arrays
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
@@ -33,6 +36,7 @@ class Sweep:
       distance: Euclidean distance of the outputs to those of the unshifted image.
       outputs: the unshifted images' outputs, which `distance` is relative to.
       labels: the true classes.
+      devices: those that computed, by name.
     """
 
     shifts: ShiftSet
@@ -41,6 +45,7 @@ class Sweep:
     distance: Float[np.ndarray, "s1 s2 n"]
     outputs: Float[np.ndarray, "n classes"]
     labels: Int[np.ndarray, " n"]
+    devices: tuple[str, ...] = ()
 
     @property
     def unshifted(self) -> tuple[int, ...]:
@@ -109,31 +114,31 @@ def sweep(
             f"{len(images)} images, {len(labels)} labels; needed are images, a label each"
         )
     shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
-    length = min(options.batch, len(images))
-    folder = directory and _folder(directory, apply, images[:length], options)
-    outputs_at = orbit(
-        apply,
-        mode=options.mode,
-        max_shift=options.max_shift,
-        chunk=options.chunk,
-        share=options.share,
-    )
-    evaluate = _evaluator(outputs_at, shifts.index((0, 0)), shifts.table(), length)
-    finished: list[dict[str, np.ndarray]] = []
+    shards = _shards(images, labels, options.batch)
+    folder = directory and _folder(directory, apply, shards[0].images, options)
+    division = divide(len(shards), len(shifts.rows[0]))
+    how: Any = {"mode": options.mode, "chunk": options.chunk, "share": options.share}
+    if division.parts > 1:
+        outputs_at = part_of_shifts(apply, shifts, division.parts, **how)
+    else:
+        everywhere = orbit(apply, max_shift=options.max_shift, **how)
+
+        def outputs_at(images, part):
+            return everywhere(images)
+
+    row, column = shifts.index((0, 0))
+    length = len(shards[0].labels)
+    evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
+    finished: dict[int, dict[str, np.ndarray]] = {}
     try:
-        for number, start, stop in _shards(len(images), options.batch):
-            some, truth = images[start:stop], labels[start:stop]
-            path = folder and folder / f"{number:05}-{content_digest(some, truth)[:16]}.npz"
-            shard = _read(path)
-            if shard is None:
-                shard = evaluate(some, truth, start)
-                if path is not None:
-                    write_arrays(path, shard)
-            finished.append(shard)
-            progress(stop - start)
+        for shard, arrays in _evaluated(shards, evaluate, division.shards, folder=folder):
+            finished[shard.number] = arrays
+            progress(len(shard.labels))
     except KeyboardInterrupt:
-        raise Interrupted(_join(finished, labels, shifts) if finished else None) from None
-    return _join(finished, labels, shifts)
+        first = itertools.takewhile(finished.__contains__, range(len(shards)))
+        some = [finished[number] for number in first]
+        raise Interrupted(_join(some, labels, shifts, division) if some else None) from None
+    return _join([finished[shard.number] for shard in shards], labels, shifts, division)
 
 
 def few_shifts(
@@ -167,13 +172,16 @@ def few_shifts(
     at = ((0, 0), *measured)
     outputs_at = orbit(apply, shifts=at, chunk=1, share=False)
     # The shifts are a list; a second axis of one shift makes them a grid.
-    length = min(options.batch, len(images))
-    evaluate = _evaluator(lambda x: outputs_at(x)[:, None], (0, 0), np.array(at), length)
-    shards = []
-    for _, start, stop in _shards(len(images), options.batch):
-        shards.append(evaluate(images[start:stop], labels[start:stop], start))
-        progress(stop - start)
-    joined = _joined(shards)
+    shards = _shards(images, labels, options.batch)
+    division = divide(len(shards), 1)
+    tried = shift_set(images.shape[1:3], shifts=at)
+    length = len(shards[0].labels)
+    evaluate = _evaluator(lambda x, part: outputs_at(x)[:, None], tried, (0, 0), length, division)
+    finished = []
+    for shard, arrays in _evaluated(shards, evaluate, division.shards):
+        finished.append(arrays)
+        progress(len(shard.labels))
+    joined = _joined(finished)
     if (joined["predictions"] != joined["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
     grid = (*shifts.shape, len(labels))
@@ -186,6 +194,7 @@ def few_shifts(
         distance=distance,
         outputs=joined["outputs"],
         labels=np.asarray(labels),
+        devices=division.names,
     )
 
 
@@ -211,29 +220,93 @@ def _folder(
     return folder
 
 
+@dataclasses.dataclass(frozen=True)
+class _Shard:
+    """Some images: `number` counts shards, `start` the images before it."""
+
+    number: int
+    start: int
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int[np.ndarray, " n"]
+
+    @property
+    def file(self) -> str:
+        return f"{self.number:05}-{content_digest(self.images, self.labels)[:16]}.npz"
+
+
+def _shards(
+    images: UInt8[np.ndarray, "n h w c"], labels: Int[np.ndarray, " n"], batch: int
+) -> list[_Shard]:
+    if batch < 1:
+        raise ValueError(f"batch is {batch}; allowed are numbers from 1")
+    return [
+        _Shard(number, start, images[start : start + batch], labels[start : start + batch])
+        for number, start in enumerate(range(0, len(images), batch))
+    ]
+
+
+def _evaluated(
+    shards: Sequence[_Shard], evaluate: Callable, at_once: int, *, folder: Path | None = None
+) -> Iterator[tuple[_Shard, dict[str, np.ndarray]]]:
+    """Shards with their arrays: those found in the folder, the others as they are computed."""
+    waiting = []
+    for shard in shards:
+        arrays = _read(folder and folder / shard.file)
+        if arrays is None:
+            waiting.append(shard)
+        else:
+            yield shard, arrays
+        if len(waiting) == at_once or (shard is shards[-1] and waiting):
+            for one, arrays in zip(waiting, evaluate(waiting), strict=True):
+                if folder is not None:
+                    write_arrays(folder / one.file, arrays)
+                yield one, arrays
+            waiting = []
+
+
 def _evaluator(
-    outputs_at: Callable, unshifted: tuple[int, ...], table: np.ndarray, length: int
-) -> Callable:
-    """A function of some images, their labels and the number of the first; it returns a shard."""
+    outputs_at: Callable,
+    shifts: ShiftSet,
+    unshifted: tuple[int, int],
+    length: int,
+    division: Division,
+) -> Callable[[Sequence[_Shard]], Iterator[dict[str, np.ndarray]]]:
+    """A function of the shards that are evaluated at once, or fewer; it returns their arrays.
 
-    @jax.jit
+    Args:
+      outputs_at: from images and a part of the shifts to outputs (rows, columns, n, classes).
+      shifts: all shifts.
+      unshifted: row and column of the zero shift.
+      length: images of a shard.
+      division: how the devices divide the work.
+    """
+
     def figures(images, labels):
-        return _figures(outputs_at(images).astype(jnp.float32), labels, unshifted)
+        outputs = outputs_at(images, division.part).astype(jnp.float32)
+        return _figures(outputs, division.at(outputs, *unshifted), labels)
 
-    def evaluate(images, labels, start):
-        # Every shard is as long as the first, so that nothing compiles twice.
-        made, count = figures(_fill(images, length), _fill(labels, length)), len(images)
-        _check_finite(made["finite"], table, count=count, start=start)
-        return {k: np.asarray(made[k]).take(range(count), dim) for k, dim in IMAGES.items()}
+    dims = IMAGES | {"finite": 2}
+    compiled = over_devices(figures, division, dims, rows=shifts.shape[0])
+
+    def evaluate(group: Sequence[_Shard]) -> Iterator[dict[str, np.ndarray]]:
+        # Always as many shards, each as long as the first one, so that nothing compiles twice.
+        filled = [*group, *[group[-1]] * (division.shards - len(group))]
+        images = np.concatenate([_fill(shard.images, length) for shard in filled])
+        labels = np.concatenate([_fill(shard.labels, length) for shard in filled])
+        made = compiled(images, labels)
+        for place, shard in enumerate(group):
+            own = range(place * length, place * length + len(shard.labels))
+            arrays = {name: made[name].take(own, dim) for name, dim in dims.items()}
+            _check_finite(arrays.pop("finite"), shifts.table(), start=shard.start)
+            yield arrays
 
     return evaluate
 
 
-def _check_finite(
-    finite: Array, shifts: Int[np.ndarray, "count 2"], *, count: int, start: int
-) -> None:
+def _check_finite(finite: np.ndarray, shifts: Int[np.ndarray, "count 2"], *, start: int) -> None:
     """Raises ValueError if an output is NaN or infinite: it has no class."""
-    wrong = ~np.asarray(finite).reshape(len(shifts), -1)[:, :count]
+    count = finite.shape[-1]
+    wrong = ~finite.reshape(len(shifts), count)
     if wrong.any():
         at = np.flatnonzero(wrong.any(axis=1))
         first = shifts[at[np.abs(shifts[at]).max(axis=1).argmin()]]
@@ -244,9 +317,8 @@ def _check_finite(
         )
 
 
-def _figures(outputs: Array, labels: Array, unshifted: tuple[int, ...]) -> dict[str, Array]:
-    """The arrays of a shard from an orbit's outputs (*shifts, n, classes)."""
-    centred = outputs[unshifted]
+def _figures(outputs: Array, centred: Array, labels: Array) -> dict[str, Array]:
+    """The arrays of a shard from an orbit's outputs (*shifts, n, classes), and the unshifted."""
     distance = jnp.linalg.norm(outputs - centred, axis=-1)
     truth = jnp.broadcast_to(labels.astype(jnp.int32)[:, None], (*outputs.shape[:-1], 1))
     return {
@@ -256,13 +328,6 @@ def _figures(outputs: Array, labels: Array, unshifted: tuple[int, ...]) -> dict[
         "finite": jnp.isfinite(outputs).all(axis=-1) & jnp.isfinite(distance),
         "outputs": centred,
     }
-
-
-def _shards(count: int, batch: int) -> Iterator[tuple[int, int, int]]:
-    if batch < 1:
-        raise ValueError(f"batch is {batch}; allowed are numbers from 1")
-    for number, start in enumerate(range(0, count, batch)):
-        yield number, start, min(start + batch, count)
 
 
 def _fill(array: np.ndarray, length: int) -> np.ndarray:
@@ -287,6 +352,9 @@ def _joined(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     }
 
 
-def _join(shards: list[dict[str, np.ndarray]], labels: np.ndarray, shifts: ShiftSet) -> Sweep:
+def _join(
+    shards: list[dict[str, np.ndarray]], labels: np.ndarray, shifts: ShiftSet, division: Division
+) -> Sweep:
     joined = _joined(shards)
-    return Sweep(shifts=shifts, labels=np.asarray(labels[: len(joined["outputs"])]), **joined)
+    labels = np.asarray(labels[: len(joined["outputs"])])
+    return Sweep(shifts=shifts, labels=labels, devices=division.names, **joined)

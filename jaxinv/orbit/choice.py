@@ -61,7 +61,7 @@ def best_plan(traced: Traced, asked: Asked) -> Plan:
       asked: the shifts, and whether derivatives have to be theirs.
     """
     best = _best_of(traced, asked)
-    if best.cost() < 2 * best.single_cost:
+    if best.cost() < 2 * best.single_cost or best.traced is not traced:
         return best
     apart = apart_at_seams(traced, best.states, differentiated=asked.differentiated)
     return best if apart is None else _cheaper(_best_of(apart, asked), best)

@@ -1,7 +1,9 @@
 """One extended image, from which every shift reads a window."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int, Shaped
@@ -28,10 +30,16 @@ def extend(x: Shaped[Array, "..."], dims: Sequence[int], shifts: ShiftSet) -> Sh
     """
     if shifts.mode == "crop":
         return x
-    widths = [(0, 0)] * x.ndim
-    for dim, margin in zip(dims, shifts.margins(), strict=True):
-        widths[dim] = margin
-    return jnp.pad(x, widths, mode=shifts.mode)
+    margins = dict(zip(dims, shifts.margins(), strict=True))
+    pad: Callable = functools.partial(
+        jnp.pad, pad_width=[margins[d] for d in sorted(dims)], mode=shifts.mode
+    )
+    # Along dimensions with no margin numpy's padding still reads the ends, those of the batch,
+    # which may lie on different devices.
+    for dim in range(x.ndim):
+        if dim not in dims:
+            pad = jax.vmap(pad, in_axes=dim, out_axes=dim)
+    return pad(x)
 
 
 def window(

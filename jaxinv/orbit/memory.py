@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 from jax.extend.core import Literal, primitives
 
+from jaxinv.orbit.images_first import images_first
 from jaxinv.symmetry.program import inner_jaxprs
 
 _log = logging.getLogger(__name__)
@@ -71,12 +72,14 @@ def in_chunks(at_shift: Callable, rows: Any, count: int, chunk: int | None) -> A
       >>> print(in_chunks(lambda t: t * t, jnp.arange(5), 5, 2))
       [ 0  1  4  9 16]
     """
-    together = chunk or choose_chunk(at_shift, jax.tree.map(lambda a: a[0], rows), count)
+    row = jax.tree.map(lambda a: a[0], rows)
+    together = chunk or choose_chunk(at_shift, row, count)
     if together > 1:
         try:
+            of_several = images_first(at_shift, row)
             if together >= count:
-                return jax.vmap(at_shift)(rows)
-            return jax.lax.map(at_shift, rows, batch_size=together)
+                return jax.vmap(of_several)(rows)
+            return jax.lax.map(of_several, rows, batch_size=together)
         except (NotImplementedError, ValueError):  # The second for ordered callbacks.
             pass
     return jax.lax.map(at_shift, rows)

@@ -19,7 +19,7 @@ from jaxinv.evaluation.audit import FEW, Audit, AuditPlan
 from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
 from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
-from jaxinv.evaluation.run import audit_all, described, shifts_of
+from jaxinv.evaluation.run import audit_all, described, devices_of, shifts_of
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject, of_module
 from jaxinv.evaluation.summary import curve_of
@@ -109,7 +109,11 @@ def run_study(
         seeds=seeds,
         dataset=described(dataset),
         shifts=shifts_of(found, config.plan.options),
-        run=circumstances(seed=config.plan.seed, seconds=time.monotonic() - start),
+        run=circumstances(
+            seed=config.plan.seed,
+            seconds=time.monotonic() - start,
+            computed_on=devices_of(found),
+        ),
         complete=complete,
     )
     return results, list(audits.values())

@@ -14,11 +14,11 @@ import jax
 import numpy as np
 from rich.progress import Progress
 
+from jaxinv.devices import replicate
 from jaxinv.files import refuse_if_locked
 from jaxinv.training import checkpoints as storage
 from jaxinv.training import workdir as folders
 from jaxinv.training.config import TrainConfig
-from jaxinv.training.devices import replicate
 from jaxinv.training.interrupts import stop_on_signals
 from jaxinv.training.optimizers import learning_rate
 from jaxinv.training.program import Program, steps_per_call

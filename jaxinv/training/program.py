@@ -8,18 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import data
+from jaxinv.devices import data_mesh, padded_to_devices, replicate, shard_batch
 from jaxinv.orbit.memory import free_bytes
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import TrainConfig
-from jaxinv.training.devices import (
-    data_mesh,
-    over_seeds,
-    padded_to_devices,
-    replicate,
-    shard_batch,
-)
 from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.records import Record
+from jaxinv.training.seeds import over_seeds
 from jaxinv.training.state import TrainState, keys
 from jaxinv.training.step import OBJECTIVES, make_evaluation, make_step
 from jaxinv.training.workdir import DataInfo, reason

@@ -143,6 +143,17 @@ def pulled_back(run):
     return pull
 
 
+def _is_lost_under_custom_jvp(fun, x, cotangents) -> bool:
+    """Whether JAX loses the gradient once the function stands in a `custom_jvp`, as in an orbit.
+
+    A `custom_vjp` whose operands have tangents of zero is then left in the program, not transposed.
+    """
+    wrapped = jax.custom_jvp(fun)
+    wrapped.defjvp(lambda primals, tangents: jax.jvp(fun, primals, tangents))
+    jaxpr = jax.make_jaxpr(pulled_back(wrapped))(x, *cotangents)
+    return any(eqn.primitive.name == "custom_lin" for eqn in jaxpr.jaxpr.eqns)
+
+
 def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | None:
     """Pulls random cotangents back through the orbit, and through the program at each shift.
 
@@ -167,6 +178,8 @@ def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | N
         single = jax.make_jaxpr(pulled_back(program.fun))(x, *(row[0] for row in rows))
     except (NotImplementedError, ValueError):
         return None  # while loops, dilated pools, top_k of an integer
+    if _is_lost_under_custom_jvp(program.fun, x, [row[0] for row in rows]):
+        return None
     given = [row.reshape(*domain.lead, *row.shape[1:]) for row in rows]
     shared = jax.make_jaxpr(pulled_back(shared_orbit(program, cut=cut)))(domain.argument(x), *given)
     (mine,) = reference.evaluate(shared, domain.argument(x), *given)

@@ -276,7 +276,7 @@ def class_token(d, value, layout):
             return lax.slice_in_dim(v, 1, v.shape[dim], axis=dim)
         if kind in ("mean", "max"):
             reduced = {"mean": jnp.mean, "max": jnp.max}[kind](v, dim, keepdims=True)
-            return jnp.maximum(reduced, lax.slice_in_dim(v, 1, v.shape[dim], axis=dim))
+            return reduced - lax.slice_in_dim(v, 1, v.shape[dim], axis=dim)
         return v
 
     return Step(f"class token along {layout[dim]}, {kind}", fun, layout)

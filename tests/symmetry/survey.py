@@ -95,6 +95,11 @@ def first_coarse_step(program: Program) -> tuple[str, str]:
     return COARSE, "another output"
 
 
+def is_coarse(program: Program) -> bool:
+    """Whether the certificate says less than the truth, and not for want of a rule."""
+    return judged.is_coarse(program) and first_coarse_step(program)[0] == COARSE
+
+
 def findings(seed: int, *, compiled: int = 0, cut: bool = False) -> Iterator[dict]:
     """What one program shows: at most one finding of each check, and whether it is coarse."""
     program = bordered.seeded(seed) if cut else programs.seeded(seed)

@@ -50,6 +50,12 @@ def test_filters():
             lambda x: filtered(jnp.moveaxis(x, 3, 1), BOTH[..., 0], (2, 3)),
             "1,1 | P2 P3 W6 W4",
         ),
+        "after components that differ": (
+            lambda x: filtered(
+                (x.reshape(2, 3, 2, 4, 3) * drawn(2, 1, 1)).reshape(x.shape), ROWS, (1,)
+            ),
+            "2,1 | P2 W6/2 W4 P3",
+        ),
         "of a coarse map": (
             lambda x: filtered(x[:, ::2], ROWS[:3], (1,)).mean((1, 2)),
             "2,1 | P2 P3",

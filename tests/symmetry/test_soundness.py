@@ -16,9 +16,10 @@ from tests.symmetry import judged, measured, programs, survey
 
 COUNT = int(os.environ.get("JAXINV_PROGRAMS", "120"))
 MORE, CHUNK = 240, 30
-# Of the programs with generic weights at least so many have a certificate that is exact. More would
-# be better; docs/method.md says what the others lack.
-SHARP = 0.8
+# Of the programs with generic weights at least so many have a certificate that is exact, those with
+# an operation of which nothing is known aside. docs/method.md says what the others lack. Of so few
+# programs the share is known to 0.02 only; the surveys measure it.
+SHARP = 0.93
 
 
 @pytest.mark.parametrize("start", range(0, COUNT, CHUNK))
@@ -66,7 +67,7 @@ def test_claims_are_sharp(count):
             program = programs.seeded(seed)
             if not program.material.exact:
                 generic += 1
-                coarse += [seed] if judged.is_coarse(program) else []
+                coarse += [seed] if survey.is_coarse(program) else []
     assert generic > count / 3
     assert len(coarse) <= (1 - SHARP) * generic, f"coarser than the truth: seeds {coarse}"
 

@@ -11,9 +11,9 @@ import optax
 import pytest
 
 from jaxinv.training.config import TrainConfig
-from jaxinv.training.devices import data_mesh, over_seeds
 from jaxinv.training.losses import cross_entropy
 from jaxinv.training.optimizers import make_optimizer
+from jaxinv.training.seeds import over_seeds
 from jaxinv.training.state import initial_state, keys
 from jaxinv.training.step import make_evaluation, make_step
 
@@ -174,7 +174,3 @@ def test_several_seeds_are_the_single_ones(batch, monkeypatch):
 def test_a_runs_keys_differ_by_purpose():
     made = [jax.random.key_data(key).tolist() for key in keys(jax.random.key(0)).values()]
     assert len({tuple(key) for key in made}) == 3
-
-
-def test_one_device_needs_no_mesh(monkeypatch):
-    assert data_mesh(7) is None or len(jax.local_devices()) > 1

@@ -1,7 +1,7 @@
 """Filters and power spectra: the way from a signal through its Fourier transform, as a whole."""
 
 from jaxinv.symmetry.align import align
-from jaxinv.symmetry.factoring import as_plain
+from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.fourier import Filter
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
@@ -20,6 +20,8 @@ def filtered(
         for dim in whole.along:
             signal = in_any_order(ctx, signal, dim)
     for dim in (*whole.along, *whole.mixed):
+        if dim in whole.along and not whole.is_power:
+            signal = as_single(ctx, signal, dim, Cause.FOURIER())
         moves_on = dim in whole.along and not whole.is_power and _is_whole(ctx, signal, dim)
         if not moves_on:
             signal = as_plain(ctx, signal, dim, Cause.FOURIER())

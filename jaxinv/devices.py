@@ -1,4 +1,4 @@
-"""Several seeds in one program, and one batch on several devices."""
+"""One batch on several devices."""
 
 import math
 from collections.abc import Callable
@@ -26,41 +26,25 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def spread(tree: Any, mesh: Mesh | None) -> Any:
+    """Puts arrays on the devices of the mesh, the first dimension split over them.
+
+    Example:
+      >>> images = spread(jnp.zeros((8, 4, 4, 1)), data_mesh(8))
+      >>> len(images.devices()) == min(8, jax.local_device_count())
+      True
+    """
+    if mesh is None:
+        return jax.tree.map(jnp.asarray, tree)
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
+
+
 def shard_batch(mesh: Mesh | None) -> Callable[[Array], Array]:
     """A function, for use under jit, that splits the first dimension over the devices."""
     if mesh is None:
         return lambda batch: batch
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     return lambda batch: jax.lax.with_sharding_constraint(batch, sharding)
-
-
-def over_seeds(fun: Callable, *, seeds: int, mapped: int) -> Callable:
-    """Applies `fun` to several networks at once: its first `mapped` arguments have a leading axis.
-
-    On accelerators this is `jax.vmap`. On the processor a convolution with one kernel per network
-    becomes a grouped one, for which XLA has no fast code there (four times slower, measured), so
-    the networks follow one another in the same program; the results are the same to rounding.
-
-    Example:
-      >>> total = over_seeds(lambda a, b: a + b, seeds=2, mapped=1)
-      >>> print(total(jnp.array([1.0, 2.0]), 10.0))
-      [11. 12.]
-    """
-    if jax.default_backend() != "cpu":
-
-        def vmapped(*args: Any) -> Any:
-            return jax.vmap(fun, in_axes=[0] * mapped + [None] * (len(args) - mapped))(*args)
-
-        return vmapped
-
-    def unrolled(*args: Any) -> Any:
-        def one(index: int) -> Any:
-            chosen = jax.tree.map(lambda leaf: leaf[index], args[:mapped])
-            return fun(*chosen, *args[mapped:])
-
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(one, range(seeds)))
-
-    return unrolled
 
 
 def padded_to_devices(batch_size: int, mesh: Mesh | None) -> int:
