@@ -18,7 +18,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array
 
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit
-from jaxinv.orbit.windows import extend
+from jaxinv.orbit.extension import extend
 
 
 @dataclasses.dataclass(frozen=True)
