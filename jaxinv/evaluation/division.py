@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array
 
-from jaxinv.orbit import OrbitMode, ShiftSet, orbit
+from jaxinv.orbit import ShiftSet, orbit
 from jaxinv.orbit.extension import extend
 
 
@@ -84,8 +84,6 @@ def part_of_shifts(
     apply: Callable,
     shifts: ShiftSet,
     parts: int,
-    *,
-    mode: OrbitMode,
     **options: Any,
 ) -> Callable[[Array, Array], Array]:
     """A function of images and j: the outputs at the rows j, j + parts, ... of the shifts.
@@ -94,14 +92,13 @@ def part_of_shifts(
 
     Args:
       apply: the network.
-      shifts: all shifts, a grid.
+      shifts: all shifts, a grid, and what enters at the border.
       parts: the number of parts.
-      mode: what enters at the border.
       **options: `chunk` and `share` of `jaxinv.orbit`.
     """
     down, right = shifts.rows
     steps = range(0, len(down), parts)
-    if mode == "wrap":
+    if shifts.mode == "wrap":
         listed = [(down[0] + step, t) for step in steps for t in right]
         outputs_at = orbit(apply, shifts=listed, **options)
     else:
@@ -111,7 +108,7 @@ def part_of_shifts(
         outputs_at = orbit(apply, mode="crop", max_shift=reach, shifts=listed, **options)
 
     def outputs(images: Array, part: Array) -> Array:
-        wide = images if mode == "wrap" else extend(images, (1, 2), shifts)
+        wide = images if shifts.mode == "wrap" else extend(images, (1, 2), shifts)
         flat = outputs_at(jnp.roll(wide, part, axis=1))
         return jnp.reshape(flat, (len(steps), len(right), *flat.shape[1:]))
 

@@ -117,11 +117,11 @@ def sweep(
     shards = _shards(images, labels, options.batch)
     folder = directory and _folder(directory, apply, shards[0].images, options)
     division = divide(len(shards), len(shifts.rows[0]))
-    how: Any = {"mode": options.mode, "chunk": options.chunk, "share": options.share}
+    how: Any = {"chunk": options.chunk, "share": options.share}
     if division.parts > 1:
         outputs_at = part_of_shifts(apply, shifts, division.parts, **how)
     else:
-        everywhere = orbit(apply, max_shift=options.max_shift, **how)
+        everywhere = orbit(apply, mode=options.mode, max_shift=options.max_shift, **how)
 
         def outputs_at(images, part):
             return everywhere(images)
