@@ -76,11 +76,14 @@ def distinct_orbit(
         check_argnums(argnums, len(args))
         outputs, tree = _outputs(fun, args, kwargs, argnums=argnums, axes=axes)
         results: dict[int, Any] = {}
+        # The representatives of an output's cosets are the shifts 0 .. d - 1: outputs of one period
+        # are evaluated together.
         for period in dict.fromkeys(period for period, _ in outputs):
             run = orbit(fun, argnums=argnums, axes=axes, shifts=_grid(period), chunk=chunk)
             leaves = jax.tree.leaves(run(*args, **kwargs))
             for i, (leaf, (own, moves)) in enumerate(zip(leaves, outputs, strict=True)):
                 if own == period:
+                    # (d1 * d2, ...) -> (d1, d2, ...)
                     values = jnp.reshape(leaf, period + leaf.shape[1:])
                     results[i] = DistinctOutputs(values, period, moves)
         return jax.tree.unflatten(tree, [results[i] for i in range(len(outputs))])
@@ -105,6 +108,7 @@ def _outputs(fun, args, kwargs, *, argnums, axes):
             "the distinct outputs of a function with side effects, or of an image of one "
             "position, are not known; use jaxinv.orbit"
         )
+    # On a longer torus a period says nothing of circular shifts of the image.
     states = {} if plan.embedding.extended else plan.states
     outputs = []
     for number in plan.traced.program.outputs:

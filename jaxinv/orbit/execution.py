@@ -126,6 +126,7 @@ def _by_coset(ctx: Context, value: Value, residues: np.ndarray) -> Any:
         else:
             index = {r: i for i, r in enumerate(ctx.torus.residues(axis, value.period[axis]))}
             rows.append(np.array([index[t % value.period[axis]] for t in residues[:, axis]]))
+    # Row of each shift in the base with its cosets in one axis: (*cosets, ...) -> (cosets, ...).
     cosets = base.shape[: value.n_axes]
     flat = np.ravel_multi_index(rows, cosets).astype(np.int32)
     base = jnp.reshape(base, (math.prod(cosets), *base.shape[value.n_axes :]))

@@ -57,6 +57,7 @@ def _merged(value: Value, dim: int, factor: Factor) -> Value:
         for place, f in enumerate(old, start):
             if isinstance(f, Uniform) and not isinstance(factor, Uniform):
                 shape[place] = f.size
+        # (..., *factors, ...) -> (..., their product, ...)
         middle = [math.prod(shape[start:stop])] if new else []
         return jnp.reshape(jnp.broadcast_to(base, shape), shape[:start] + middle + shape[stop:])
 
@@ -74,6 +75,7 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         if value.decisions[factor.axis] is not None:
             reason = Cause.PHASE_UNKNOWN()
             return expand(ctx, [value], factor.axis, reason)[0]
+        # The outer factor moves by whole places only if `inner` divides what the window moves by.
         growth = inner // math.gcd(inner, int(factor.rate))
         length, d = ctx.torus.lengths[factor.axis], value.period[factor.axis]
         if length % (d * growth):
@@ -102,6 +104,7 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         same = isinstance(factor, Uniform)
         pair = (type(factor)(outer), type(factor)(inner))
         shape = (1, 1) if same else (outer, inner)
+    # (..., stored, ...) -> (..., outer, inner, ...)
     factors = value.dims[dim]
     parts = value.on_base(
         lambda base: jnp.reshape(base, base.shape[:place] + shape + base.shape[place + 1 :]),

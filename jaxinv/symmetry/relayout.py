@@ -86,6 +86,7 @@ class Context:
 def periodic_slice(array, place: int, start: int, count: int, step: int = 1):
     """Positions `start + step * i` of a periodic dimension, for `i < count`; `step` divides it."""
     period = array.shape[place]
+    # Position start + step * i is position start // step + i of one polyphase component.
     first, start = start % step, (start // step)
     if step > 1:
         array = jax.lax.slice_in_dim(array, first, period, step, axis=place)
@@ -93,6 +94,7 @@ def periodic_slice(array, place: int, start: int, count: int, step: int = 1):
     start %= period
     if start == 0 and count == period:
         return array
+    # The window goes on at position 0 where the torus ends, several times if it is longer.
     pieces = []
     while count > 0:
         taken = min(count, period - start)
@@ -195,6 +197,7 @@ def _resampled_base(ctx, value, axis, factor, steps, phases):
     turns = np.array([r // old for r in torus.residues(axis, old * factor)])
     base = value.base
     cosets = len(torus.residues(axis, old))
+    # What does not depend on the coset is stored once; each new coset gets a copy of its own.
     base = jnp.broadcast_to(base, (*base.shape[:axis], cosets, *base.shape[axis + 1 :]))
     pieces = []
     for k in sorted(set(turns.tolist())):
@@ -206,6 +209,7 @@ def _resampled_base(ctx, value, axis, factor, steps, phases):
             step = steps.get(place, 1)
             start = phases[place] - window.rate * k
             count = positions(torus, value, window) // step
+            # base'[r'][i] = base[r][phase + step * i - rate * k]
             piece = periodic_slice(piece, place, start, count, step)
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis=axis)
@@ -337,6 +341,7 @@ def _expand(ctx: Context, value: Value, axis: int) -> Value:
     base = value.base
     if base is not None:
         shifts = jnp.asarray(np.asarray(ctx.torus.residues(axis, length), np.uint32))
+        # (..., cosets, ...) along the axis becomes (..., shifts, ...).
         base = jax.vmap(lambda t: jax.lax.squeeze(at([t]).base, [axis]), out_axes=axis)(shifts)
     period = tuple(length if a == axis else d for a, d in enumerate(value.period))
     return normal(ctx, at([0]).with_base(base, period=period))
@@ -362,5 +367,6 @@ def expand_windows(
 def program_shaped(value: Value):
     """The base of a value without windows, with the cosets first and then the program's shape."""
     sizes = tuple(f.size for f in value.factors)
+    # (*cosets, *stored factors) -> (*cosets, *factors) -> (*cosets, *dimensions)
     base = jnp.broadcast_to(value.base, value.base.shape[: value.n_axes] + sizes)
     return jnp.reshape(base, base.shape[: value.n_axes] + value.shape)
