@@ -9,7 +9,7 @@ import jax
 
 from jaxinv.borders.rewriting import apart_at_seams
 from jaxinv.certificate.steps import States, Step, equation_steps, layer_steps, rows_of
-from jaxinv.certificate.wording import table
+from jaxinv.certificate.wording import html, summary, table
 from jaxinv.orbit.cost import work_of_circular_shifts
 from jaxinv.shift_options import OrbitMode, check_mode
 from jaxinv.symmetry.cost import Work
@@ -42,7 +42,7 @@ class OutputCertificate:
         return {"path": self.path, "shape": list(self.shape), **self.state.to_dict()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What `certify` found.
 
@@ -158,6 +158,13 @@ class Certificate:
 
     def __str__(self) -> str:
         return table(self)
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        """The table, in a notebook."""
+        return html(self)
 
 
 def certify(

@@ -1,5 +1,6 @@
 """The certificate as a table of at most 100 columns."""
 
+import functools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -11,21 +12,59 @@ WIDTH = 100
 # What the last column has at least.
 _REST = 20
 _HEAD = ("layer", "at", "output", "commutes with", "copies", "because")
+# Outputs that a line names.
+_SHOWN = 2
 _COPIES = _HEAD.index("copies")
+
+
+def summary(certificate) -> str:
+    """The certificate in one line."""
+    parts = [
+        f"{f'{output.path}: ' * bool(output.path)}{output.state}" for output in certificate.outputs
+    ]
+    ends = [f"ends at {_place(step)}" for step in (certificate.first_end,) if step]
+    text = "; ".join([*parts[:_SHOWN], *["..."] * (len(parts) > _SHOWN), *ends])
+    return f"Certificate({text})"
+
+
+def html(certificate) -> str:
+    """The certificate as a table for notebooks, its breaking rows marked, in light and in dark."""
+    rows = rows_in_words(certificate)
+    marks = ["ends" if step.ends else "thins" if step.reasons else "" for step in certificate.steps]
+    marks += [""] * len(certificate.outputs)
+    return _page().render(
+        head=_HEAD,
+        rows=list(zip(marks, rows, strict=True)),
+        title=shifts_in_words(certificate),
+        verdict=_verdict(certificate, wrapped=False),
+    )
+
+
+@functools.cache
+def _page():
+    import jinja2  # print needs no page
+
+    loader = jinja2.PackageLoader("jaxinv.certificate", "")
+    return jinja2.Environment(loader=loader, autoescape=True).get_template("table.html.jinja")
 
 
 def table(certificate) -> str:
     """The whole certificate: the shifts, the layers, the verdict, the way out."""
-    sizes = " x ".join(map(str, certificate.sizes))
-    shifts = "circular shift" if certificate.mode == "wrap" else f"shift ({certificate.mode})"
-    parts = [f"shifts: every {shifts} of axes {certificate.axes}, {sizes}", ""]
-    rows = _rows(certificate)
+    parts = [shifts_in_words(certificate), ""]
+    rows = rows_in_words(certificate)
     parts += [*_lines([_HEAD, *rows]), ""] if rows else ["The function returns no arrays."]
     parts += _verdict(certificate)
     return "\n".join(line.rstrip() for line in parts)
 
 
-def _rows(certificate) -> list[tuple[str, ...]]:
+def shifts_in_words(certificate) -> str:
+    """The shifts that a certificate speaks of."""
+    sizes = " x ".join(map(str, certificate.sizes))
+    shifts = "circular shift" if certificate.mode == "wrap" else f"shift ({certificate.mode})"
+    return f"shifts: every {shifts} of axes {certificate.axes}, {sizes}"
+
+
+def rows_in_words(certificate) -> list[tuple[str, ...]]:
     """One row for each layer, and one for each output."""
     rows = [
         _row(step.layer, step.where, step.shape, step.after, _because(certificate, step))
@@ -97,7 +136,7 @@ def _cut(text: str, width: int, *, keep_end: bool) -> str:
     return "…" + text[-(width - 1) :] if keep_end else text[: width - 1] + "…"
 
 
-def _verdict(certificate) -> list[str]:
+def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
     lines = []
     for output in certificate.outputs:
         name = f"{output.path}: " if output.path else ""
@@ -123,7 +162,7 @@ def _verdict(certificate) -> list[str]:
         largest, share = certificate.work.largest, certificate.work.share
         where = f", {share:.0%} of it in {largest}" if largest else ""
         lines.append(f"All {count:,} shifts: about {work} work instead of {count:,}{where}.")
-    return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)]
+    return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)] if wrapped else lines
 
 
 def _place(step) -> str:

@@ -234,3 +234,20 @@ def test_wrong_use(call, message):
 def test_errors_of_tracing_are_jaxs_own():
     with pytest.raises(jax.errors.TracerBoolConversionError):
         jaxinv.certify(lambda x: x if x.sum() > 0 else -x, IMAGES)
+
+
+def test_shown_in_one_line_and_in_a_notebook():
+    def network(x):
+        return jnp.pad(x[:, ::2], ((0, 0), (1, 1), (0, 0), (0, 0))), {"<mean>": x.mean((1, 2))}
+
+    certificate = jaxinv.certify(network, jnp.zeros((1, 8, 8, 3)))
+    assert repr(certificate).startswith("Certificate(0: broken along axis 1; equivariant to every")
+    assert "1/<mean>: invariant to every shift; ends at pad (test_certificate.py:" in repr(
+        certificate
+    )
+    page = certificate._repr_html_()
+    assert page.count("<tr") == 1 + len(certificate.steps) + len(certificate.outputs)
+    assert page.count('class="ends"') == 1
+    assert page.count('class="thins"') == 1
+    assert "zero padding of 1 meets the border" in page
+    assert "1/&lt;mean&gt;" in page
