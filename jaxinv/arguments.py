@@ -1,9 +1,11 @@
 """The arguments of a call, arrays and all else; options with one number per axis."""
 
+import contextlib
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Number
 from typing import Any
 
@@ -82,9 +84,47 @@ def check_argnums(argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def check_callable(fun: Callable) -> None:
-    """Raises ValueError if `fun` cannot be called."""
+    """Raises ValueError if `fun` cannot be called, or is a linen module without variables."""
     if not callable(fun):
         raise ValueError(f"fun is a {type(fun).__name__}, which cannot be called; give a function")
+    linen = sys.modules.get("flax.linen")
+    if linen is not None and isinstance(fun, linen.Module) and fun.scope is None:
+        raise ValueError(
+            f"fun is the Flax module {type(fun).__name__}; give its apply, the variables and the "
+            "images, with argnums=1"
+        )
+
+
+@contextlib.contextmanager
+def hinting_at_the_image(
+    args: Sequence[Any], moved: Sequence[int], axes: Sequence[int]
+) -> Iterator[None]:
+    """Lets an error about the axes of some arguments say which other one has such axes.
+
+    Args:
+      args: all positional arguments.
+      moved: those that are translated.
+      axes: their spatial dimensions.
+
+    Raises:
+      ValueError: that of the block; if one other argument alone is of arrays with such axes, that
+        `argnums` can name it.
+    """
+    try:
+        yield
+    except ValueError as error:
+        arrays = [split_arguments((arg,), {})[0] for arg in args]
+        ranks = {i: [np.ndim(a) for a in found] for i, found in enumerate(arrays)}
+        fitting = [
+            i
+            for i, found in ranks.items()
+            if found and all(-rank <= axis < rank for rank in found for axis in axes)
+        ]
+        if len(fitting) != 1 or fitting[0] in moved:
+            raise
+        raise ValueError(
+            f"{error}; argument {fitting[0]} has such axes: argnums={fitting[0]}"
+        ) from None
 
 
 def check_key(key: Any) -> None:

@@ -1,6 +1,7 @@
 """The certificate: which shifts a network commutes with, and which line ends that."""
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -222,6 +223,7 @@ def certify(
         raise ValueError(
             f"the function has side effects ({traced.effects}); certify needs a pure function"
         )
+    _warn_of_channels_first(traced)
     circular, line = walks = _walks(traced)
     original = circular if mode == "wrap" else line
     names = layer_names(traced.program, original.records)
@@ -248,6 +250,18 @@ def certify(
         assumptions=main.assumptions,
         count_work=count_work,
     )
+
+
+def _warn_of_channels_first(traced: Traced) -> None:
+    """Warns where the axes are those of a colour and a row: images with channels first."""
+    for number, dims in zip(traced.program.inputs, traced.dims, strict=True):
+        shape = traced.program.avals[number].shape
+        if dims == (1, 2) and len(shape) == 4 and shape[1] == 3 < 8 <= shape[2] == shape[3]:
+            warnings.warn(
+                f"axes (1, 2) of images of shape {shape} are 3 channels and a row, it seems; "
+                "where channels come first, axes=(2, 3)",
+                stacklevel=3,
+            )
 
 
 def _walks(traced: Traced) -> tuple[Walked, Walked]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxinv.arguments import check_argnums
+from jaxinv.arguments import check_argnums, hinting_at_the_image
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shift_options import OrbitMode, check_axes, common_sizes
 
@@ -57,8 +57,9 @@ def seen_arguments(
     """
     moved = check_argnums(argnums, len(args))
     leaves, tree = jax.tree.flatten([args[i] for i in moved])
-    sizes = common_sizes(leaves, axes, "the translated argument")
-    dims = [check_axes(axes, np.ndim(leaf)) for leaf in leaves]
+    with hinting_at_the_image(args, moved, axes):
+        sizes = common_sizes(leaves, axes, "the translated argument")
+        dims = [check_axes(axes, np.ndim(leaf)) for leaf in leaves]
     chosen = shift_set(sizes, mode=mode, max_shift=max_shift, shifts=shifts)
     windows = []
     for leaf, dim in zip(leaves, dims, strict=True):

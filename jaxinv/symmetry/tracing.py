@@ -1,5 +1,6 @@
 """A function's program: what it computes, and which of its inputs are translated."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxinv.arguments import check_argnums, check_callable, split_arguments
+from jaxinv.arguments import check_argnums, check_callable, hinting_at_the_image, split_arguments
 from jaxinv.shift_options import check_axes, common_sizes
 from jaxinv.symmetry.array_names import array_names, closure_names
 from jaxinv.symmetry.program import Program, flatten
@@ -66,9 +67,15 @@ def trace(
 
     names = closure_names(fun) | array_names(args)
     shapes = [jax.eval_shape(lambda a: a, a) for a in arrays]
-    closed = jax.make_jaxpr(flat)(*shapes)
+    try:
+        closed = jax.make_jaxpr(flat)(*shapes)
+    except Exception as error:
+        if _is_training(fun):
+            error.add_note("fun is an nnx module in training mode; fun.eval() before may be all")
+        raise
     program = flatten(closed, enter=enter, constant_names=names)
-    dims, sizes = _translated(args, moved, axes)
+    with hinting_at_the_image(args, moved, axes):
+        dims, sizes = _translated(args, moved, axes)
     leaves_of_kwargs = len(arrays) - len(dims)
     dims = [*dims, *[None] * leaves_of_kwargs]
     for number, leaf, moves in zip(program.inputs, arrays, dims, strict=True):
@@ -76,6 +83,19 @@ def trace(
             program.names[number] = names[id(leaf)]
     effects = ", ".join(sorted(map(str, closed.effects)))
     return Traced(program, tuple(dims), sizes, out_tree, effects)
+
+
+def _is_training(fun: Callable) -> bool:
+    """Whether a function is an nnx module with dropout or batch statistics that still change."""
+    nnx = sys.modules.get("flax.nnx")
+    if nnx is None or not isinstance(fun, nnx.Module):
+        return False
+    parts = [part for _, part in nnx.iter_modules(fun)]
+    return any(
+        getattr(part, "deterministic", None) is False
+        or getattr(part, "use_running_average", None) is False
+        for part in parts
+    )
 
 
 def _translated(args, moved, axes):
