@@ -312,7 +312,7 @@ CASES = (
     _two_convolutions(28, 8, 8),
     _two_convolutions(64, 2, 50),
     _six_convolutions("forward", {"ratio": 33}),
-    _six_convolutions("gradient", {"ratio": 60}),
+    _six_convolutions("gradient", {"ratio_to_unshared": 60}),
     Case(
         "vgg-zeros-48",
         "Six convolutions zero-padded, pools of 2 and 2, mean",

@@ -285,6 +285,10 @@ def _jitted_loop(case, apply, variables, x, shifts) -> Contender:
 def _gradient(case: Case, settings: Settings) -> Row:
     """The gradient of the mean loss over all shifts, and that of the loss at one shift."""
     single, every, operands = _gradients(case, settings.dtype)
+    reach = min(_REACH, (min(case.steps) - 1) // 2)
+    _, unshared, _ = _gradients(case, settings.dtype, share=False, max_shift=reach)
+    few = compiled(unshared, *operands)
+    some_of_all = (2 * reach + 1) ** len(case.axes)
     shift = np.asarray([s // 3 for s in case.sizes], np.int32)
     one = compiled(single, *operands, shift)
     sharing = compiled(every, *operands)
@@ -307,6 +311,12 @@ def _gradient(case: Case, settings: Settings) -> Row:
             setting="jitted loop",
             shifts=len(some),
         ),
+        Contender(
+            "share=False",
+            lambda: few(*operands),
+            scale=case.count / some_of_all,
+            shifts=some_of_all,
+        ),
     ]
     results = interleave(
         contenders, rounds=settings.rounds, at_least=settings.at_least, until=settings.until
@@ -317,6 +327,7 @@ def _gradient(case: Case, settings: Settings) -> Row:
         brute = _mean_gradient(one, operands, rows)
     figures = {
         "ratio": ratio(contenders[2], contenders[1]),
+        "ratio_to_unshared": ratio(contenders[3], contenders[1]),
         "gradients": ratio(contenders[1], contenders[0]),
         **_compile_times(sharing, one),
         "difference": _difference_of_all(results["shared"], brute),
@@ -326,7 +337,8 @@ def _gradient(case: Case, settings: Settings) -> Row:
     apply, variables, x = case.build(settings.dtype)
     figures |= _work(orbit_cost(apply, variables, x, argnums=1, **case.orbit_options))
     figures["share_of_bound"] = figures["ratio"] * figures["work_in_passes"] / case.count
-    if not settings.quick and "difference_float64" in case.aims:
+    # Every shift by itself in float64 takes minutes where there are many.
+    if not settings.quick and case.count <= 1024:
         figures["difference_float64"] = _difference_float64(case)
     return _row(case, settings, contenders, figures) | {
         "best": {"brute force": "jitted loop"},
@@ -335,7 +347,13 @@ def _gradient(case: Case, settings: Settings) -> Row:
     }
 
 
-def _gradients(case: Case, dtype: str, images: int | None = None) -> tuple[Callable, Callable, Any]:
+# The gradient without sharing is timed for shifts up to this along each axis.
+_REACH = 3
+
+
+def _gradients(
+    case: Case, dtype: str, images: int | None = None, **changed: Any
+) -> tuple[Callable, Callable, Any]:
     """The gradient at one shift, that of the mean over all, and their common operands."""
     apply, variables, x = case.build(dtype)
     x = x[:images]
@@ -346,7 +364,8 @@ def _gradients(case: Case, dtype: str, images: int | None = None) -> tuple[Calla
         return cross_entropy(at_shift(variables, x, shift), labels).mean()
 
     def every(variables, x):
-        return orbit_loss(lambda images: apply(variables, images), x, labels, **case.orbit_options)
+        options = case.orbit_options | changed
+        return orbit_loss(lambda images: apply(variables, images), x, labels, **options)
 
     return jax.grad(single), jax.grad(every), (variables, x)
 
