@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxinv import tolerances
 from jaxinv.asserts import assert_translation_equivariant, assert_translation_invariant
+from tests.sweeps import few
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
 BOTH = [assert_translation_equivariant, assert_translation_invariant]
@@ -63,7 +64,7 @@ PRECISIONS = {
 }
 
 
-@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("name", few(PRECISIONS, "bfloat16", "float32", "TF32", "pinned on a TPU"))
 def test_five_per_cent_of_the_largest_output_are_seen_in_every_precision(name, monkeypatch):
     dtype, platform, network = PRECISIONS[name]
     monkeypatch.setattr(tolerances.jax, "default_backend", lambda: platform)

@@ -266,6 +266,7 @@ def test_checkpoints_side_by_side(checkpoints, capsys, tmp_path):
     assert pooled["figures"]["equivariance_error"]["value"] < 1e-5
 
 
+@pytest.mark.slow
 def test_adaptive_sampling_trained_by_name_is_consistent_and_proved_so(capsys, tmp_path):
     run, out = str(tmp_path / "run"), tmp_path / "out"
     network = ["--model", "resnet20", "--downsample", "aps", "--padding", "circular"]

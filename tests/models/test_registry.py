@@ -67,6 +67,7 @@ def test_the_alias_free_convnext_differs_by_its_polynomials_alone():
     assert counts[1] - counts[0] == 3 * widened + 18 * 2 + 3 * 96 + 2 + 1
 
 
+@pytest.mark.slow
 def test_the_alias_free_convnext_starts_where_its_authors_code_does():
     model = models.create("convnext_tiny_alias_free", blocks=(1,), widths=(2,))
     params = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]

@@ -100,6 +100,7 @@ def test_killed_between_the_checkpoints_of_an_epoch(never_killed, tmp_path):
     assert_best_is_of_the_run(workdir, result)
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_after_the_last_is_not_of_the_run(tmp_path):
     """As where the last one was lost, or a run was killed between the two by older versions."""
     constant = dataclasses.replace(SMALL, schedule="constant", epochs=1)
@@ -118,6 +119,7 @@ def test_a_best_checkpoint_after_the_last_is_not_of_the_run(tmp_path):
         assert_best_is_of_the_run(workdir, result)
 
 
+@pytest.mark.slow
 def test_what_was_looked_at_only_when_resumed_is_remembered_as_best(tmp_path):
     """A run that stopped between two looks is ended there, and then goes on."""
     stop = threading.Event()

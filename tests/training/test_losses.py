@@ -10,6 +10,7 @@ import jaxinv
 import jaxinv.shifts as shifts
 from jaxinv import training
 from jaxinv.training.losses import Objective
+from tests.sweeps import few
 
 AT = [(a, b) for a in range(-2, 3) for b in range(-2, 3)]
 
@@ -83,7 +84,7 @@ def test_one_label_is_not_that_of_two_images(problem, loss):
             loss(network(weights), images, wrong, max_shift=1)
 
 
-@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("share", few([True, False], True))
 @pytest.mark.parametrize("loss", [training.orbit_loss, training.worst_shift_loss])
 def test_losses_and_gradients_are_those_of_the_definition(problem, loss, share):
     images, labels, weights = problem
