@@ -183,5 +183,8 @@ def _kind(plan: Plan, equation: Equation) -> str:
     torus = plan.embedding.torus
     axes = range(len(torus.lengths))
     value = plan.states.get(equation.outs[0])
+    if value is not None and value.is_constant:
+        return "border"  # What was padded, and nothing else.
     borders = [value is None or is_broken(torus, value, axis) for axis in axes]
-    return _KINDS[len(axes)][sum(borders)]
+    kinds = _KINDS.get(len(axes), ("interior", *["border"] * (len(axes) - 1), "corner"))
+    return kinds[sum(borders)]

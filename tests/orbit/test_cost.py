@@ -104,6 +104,17 @@ def test_the_pieces_with_the_most_work(shape, extent, part, share):
     assert cost.to_dict()["dominant_part"] == part
 
 
+def test_pieces_along_four_axes_have_a_name_too():
+    def fun(x):
+        x = jnp.pad(x, [(0, 0)] + [(1, 1)] * 4)[:, 1:-1, 1:-1, 1:-1]
+        with jax.named_scope("waves"):
+            x = jnp.sin(jnp.cos(x))
+        return x.sum(axis=(1, 2, 3, 4))
+
+    certificate = jaxinv.certify(fun, np.zeros((64, 4, 4, 4, 6), np.float32), axes=(1, 2, 3, 4))
+    assert certificate.work.largest == "interior of waves"
+
+
 @pytest.mark.parametrize("fun", [padded, strided, jnp.tanh], ids=["padded", "strided", "pointwise"])
 def test_the_certificate_tells_the_same_cost(fun):
     x = jax.ShapeDtypeStruct((1, 12, 10, 8) if fun is padded else IMAGE.shape, jnp.float32)
