@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.symmetry.shifted import assert_same_gradient, assert_states, strongest
+from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn, strongest
 
 pytestmark = pytest.mark.usefixtures("x64")
 

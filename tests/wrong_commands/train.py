@@ -176,7 +176,7 @@ ROWS = [
     ("--test-split test[:0]", "split 'test[:0]' of data set 'digits' is empty"),
     ("--train-split train[:200%]", "allowed are percents up to 100"),
     ("--dataset coco", "data set 'coco' in TFDS's own folder cannot be opened"),
-    ("--dataset /etc", "data set '/etc' in TFDS's own folder cannot be opened"),
+    ("--dataset /etc", "data set /etc has no split 'train'; it has"),
     ("--dataset nope", "unknown data set 'nope'; allowed are 'digits'"),
     ("--dataset ''", "data set ''"),
     ("--dataset mnist --data-dir nowhere", "data_dir nowhere is not a folder"),
