@@ -230,8 +230,12 @@ def _labels(path: Path, name: str, archive: Any) -> Int[np.ndarray, " n"]:
     return labels.astype(np.int32)
 
 
+# Splits that an error names.
+_SHOWN = 8
+
+
 def _no_split(path: Path, split: str, splits: Sequence[str]) -> ValueError:
-    what = ", ".join(splits)
+    what = ", ".join([*splits[:_SHOWN], *["..."] * (len(splits) > _SHOWN)])
     if path.suffix == ".npz":
         what = what or "no arrays such as train_images and train_labels, or x_train and y_train"
     return ValueError(f"data set {path} has no split {split!r}; it has {what or 'no folders'}")
