@@ -231,6 +231,7 @@ def test_shifts_in_which_zeros_enter():
 
 
 def test_maps_are_averaged_and_networks_without_a_twin_are_timed_without_it():
+    pytest.importorskip("torch", reason=NO_TORCH)
     case = Case(
         "", "", "unet", {"widths": (2, 4)}, (1, 8, 8, 1), averaged=True, num_classes=2, sample=4
     )
