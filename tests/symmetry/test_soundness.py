@@ -6,6 +6,7 @@ workers can share them); the slow tests take more.
 orbit, and lists what is coarser than the truth by its cause.
 """
 
+import math
 import os
 
 import jax
@@ -16,10 +17,9 @@ from tests.symmetry import judged, measured, programs, survey
 
 COUNT = int(os.environ.get("JAXINV_PROGRAMS", "120"))
 MORE, CHUNK = 240, 30
-# Of the programs with generic weights at least so many have a certificate that is exact, those with
-# an operation of which nothing is known aside. docs/method.md says what the others lack. Of so few
-# programs the share is known to 0.02 only; the surveys measure it.
-SHARP = 0.93
+# The share of programs with generic weights whose certificate says less than the truth, those with an
+# operation of which nothing is known aside. docs/method.md says what they lack; surveys measure it.
+COARSE = 0.05
 
 
 @pytest.mark.parametrize("start", range(0, COUNT, CHUNK))
@@ -69,7 +69,10 @@ def test_claims_are_sharp(count):
                 generic += 1
                 coarse += [seed] if survey.is_coarse(program) else []
     assert generic > count / 3
-    assert len(coarse) <= (1 - SHARP) * generic, f"coarser than the truth: seeds {coarse}"
+    # By chance so few programs hold more of them: two standard deviations.
+    expected = COARSE * generic
+    most = expected + 2 * math.sqrt(expected)
+    assert len(coarse) <= most, f"coarser than the truth: seeds {coarse}"
 
 
 def test_programs_keep_some_symmetry_and_lose_some():
