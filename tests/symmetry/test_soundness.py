@@ -17,8 +17,9 @@ from tests.symmetry import judged, measured, programs, survey
 
 COUNT = int(os.environ.get("JAXINV_PROGRAMS", "120"))
 MORE, CHUNK = 240, 30
-# The share of programs with generic weights whose certificate says less than the truth, those with an
-# operation of which nothing is known aside. docs/method.md says what they lack; surveys measure it.
+# The share of programs with generic weights whose certificate says less than the truth, those with
+# an operation of which nothing is known aside. docs/method.md says what they lack; surveys measure
+# it.
 COARSE = 0.05
 
 
