@@ -10,6 +10,7 @@ import jaxinv
 from jaxinv.borders.pieces import Layout, uncut
 from jaxinv.borders.seams import Seams
 from jaxinv.symmetry.program import flatten
+from tests.sweeps import few
 from tests.symmetry.shifted import drawn
 
 
@@ -81,7 +82,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", few(NETWORKS, "a class token", "the image goes on"))
 def test_class_tokens_keep_the_symmetry(name):
     net, kind = NETWORKS[name]
     x = drawn(1, 8, 4, 2)
