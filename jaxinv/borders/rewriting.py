@@ -44,6 +44,26 @@ class Borders:
         """Where the results of an equation are cut."""
         return [layout_of(self.line[i]) for i in equation.outs]
 
+    def states(self, equation: Equation) -> list[Value]:
+        """What is known of the operands of an equation."""
+        return [self.line[i] for i in equation.ins]
+
+    def of_body(self, body: Program, states: Sequence[Value]) -> tuple["Borders", list[Value]]:
+        """The cuts in a body that is entered in some states, and the states of its results."""
+        ctx = Context(line_of(range(states[0].n_axes)), body, believes=True)
+        line = interpret(ctx, body, dict(zip(body.inputs, states, strict=True)))
+        return Borders(line), [line[number] for number in body.outputs]
+
+    def sliced(self, state: Value) -> Value:
+        """The state of a slice along the first dimension.
+
+        Raises:
+          NotABox: if positions move along it.
+        """
+        if any(isinstance(factor, Window) for factor in state.dims[0]):
+            raise NotABox
+        return dataclasses.replace(state, dims=state.dims[1:])
+
 
 def on_pieces(
     traced: Traced, cuts: Borders | Seams, *, end: int | None = None, differentiated: bool
@@ -163,10 +183,9 @@ def _in_pieces(
     if not any(isinstance(v, Pieces) for v in operands) and not any(row.is_cut for row in rows):
         return None
     body = _BODIES.get(equation.primitive)
-    if body is not None and isinstance(cuts, Borders):
-        states = [cuts.line[i] for i in equation.ins]
+    if body is not None:
         try:
-            return body(equation, operands, states, differentiated)
+            return body(equation, operands, cuts, differentiated)
         except NotABox:
             return None
     operation = OPERATIONS.get(equation.primitive)
@@ -183,45 +202,49 @@ def _in_pieces(
 
 
 def _body_in_place(
-    jaxpr: Any, operands: Sequence[Any], states: Sequence[Value], differentiated: bool
-) -> tuple[list[Any], list[Value]]:
-    """The results of the body of a call, all of it in pieces, and their states on the line.
+    jaxpr: Any,
+    operands: Sequence[Any],
+    cuts: Borders | Seams,
+    states: Sequence[Any],
+    differentiated: bool,
+) -> tuple[list[Any], Sequence[Any]]:
+    """The results of the body of a call, all of it in pieces, and their states.
 
     Raises:
       NotABox: if some of it does not go in pieces.
     """
     body = flatten(jaxpr, enter=lambda primitive: not differentiated)
-    ctx = Context(line_of(range(states[0].n_axes)), body, believes=True)
-    line = interpret(ctx, body, dict(zip(body.inputs, states, strict=True)))
-    outs = _rewritten(body, Borders(line), operands, end=None, differentiated=differentiated)
-    return outs, [line[number] for number in body.outputs]
+    inside, results = cuts.of_body(body, states)
+    outs = _rewritten(body, inside, operands, end=None, differentiated=differentiated)
+    return outs, results
 
 
 def _remat(
-    equation: Equation, operands: Sequence[Any], states: Sequence[Value], differentiated: bool
+    equation: Equation, operands: Sequence[Any], cuts: Borders | Seams, differentiated: bool
 ) -> list[Any]:
     """What is then stored and not computed again is little: pieces, and what all shifts share."""
-    return _body_in_place(equation.params["jaxpr"], operands, states, differentiated)[0]
+    states = cuts.states(equation)
+    return _body_in_place(equation.params["jaxpr"], operands, cuts, states, differentiated)[0]
 
 
 def _scan(
-    equation: Equation, operands: Sequence[Any], states: Sequence[Value], differentiated: bool
+    equation: Equation, operands: Sequence[Any], cuts: Borders | Seams, differentiated: bool
 ) -> list[Any]:
     """A scan over layers, round after round; a border grows in each."""
     length, jaxpr = equation.params["length"], equation.params["jaxpr"]
     consts, carried = scan_counts(equation)
     first = consts + carried
-    along = list(zip(operands[first:], states[first:], strict=True))
-    moves = any(isinstance(f, Window) for _, state in along for f in state.dims[0])
-    if length > _LONGEST_SCAN or len(equation.outs) > carried or moves:
+    states: Sequence[Any] = cuts.states(equation)
+    if length > _LONGEST_SCAN or len(equation.outs) > carried:
         raise NotABox
-    slices = [dataclasses.replace(state, dims=state.dims[1:]) for _, state in along]
+    slices = [cuts.sliced(state) for state in states[first:]]
     carry, carry_states = list(operands[consts:first]), list(states[consts:first])
     for at in reversed(range(length)) if equation.params["reverse"] else range(length):
-        rows = [lax.index_in_dim(_whole(x), at, keepdims=False) for x, _ in along]
+        rows = [lax.index_in_dim(_whole(x), at, keepdims=False) for x in operands[first:]]
         given = [*operands[:consts], *carry, *rows]
         known = [*states[:consts], *carry_states, *slices]
-        carry, carry_states = _body_in_place(jaxpr, given, known, differentiated)
+        carry, after = _body_in_place(jaxpr, given, cuts, known, differentiated)
+        carry_states = list(after)
     return carry
 
 

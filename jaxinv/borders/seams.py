@@ -45,6 +45,17 @@ class Seams:
             return [uncut(aval.shape) for aval in equation.out_avals]
         return [_laid_out(follow(equation, rows, out)) for out in range(len(equation.outs))]
 
+    def states(self, equation: Equation) -> list[None]:
+        """Operands say themselves where they are cut; nothing else has to be known of them."""
+        return [None] * len(equation.ins)
+
+    def of_body(self, body: Program, states: Sequence[None]) -> tuple["Seams", list[None]]:
+        """The cuts in a body: what its operands bring along."""
+        return Seams(frozenset()), [None] * len(body.outputs)
+
+    def sliced(self, state: None) -> None:
+        """Of a slice, too."""
+
 
 def seams_of(program: Program, values: Mapping[int, Value]) -> Seams | None:
     """The seams of a program; None if there are none.

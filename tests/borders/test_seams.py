@@ -100,6 +100,34 @@ def test_class_tokens_keep_the_symmetry(name):
     assert certificate.cost < 8
 
 
+@pytest.mark.parametrize("form", ["scan", "remat"])
+def test_blocks_in_a_loop(form):
+    x, kernels = drawn(1, 6, 4, 2), drawn(3, 2, 2)
+
+    def block(tokens, kernel):
+        scores = jax.nn.softmax(tokens @ kernel @ tokens.swapaxes(1, 2), -1)
+        return jnp.tanh(tokens + scores @ tokens), None
+
+    def fun(x):
+        tokens = jnp.concatenate([jnp.ones((1, 1, 2)), x.reshape(1, 24, 2)], 1)
+        if form == "scan":
+            return jax.lax.scan(block, tokens, kernels)[0][:, 0]
+        for kernel in kernels:
+            tokens = jax.checkpoint(block)(tokens, kernel)[0]
+        return tokens[:, 0]
+
+    certificate = jaxinv.certify(fun, x)
+    assert (certificate.kind, certificate.period) == ("invariant", (1, 1))
+    assert certificate.cost < 3
+
+    def loss(x, share):
+        return (jaxinv.orbit(fun, share=share)(x) * drawn(6, 4, 1, 2)).sum()
+
+    for transform in (lambda f: f, jax.grad):
+        shared, each = (transform(loss)(x, share) for share in (True, False))
+        np.testing.assert_allclose(shared, each, rtol=0, atol=1e-12)
+
+
 def test_all_tokens_together_follow_no_shift():
     x = drawn(1, 8, 4, 2)
     certificate = jaxinv.certify(applied(Transformer(read="all"), x), x)
