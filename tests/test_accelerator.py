@@ -22,12 +22,6 @@ from jaxinv.orbit import orbit
 pytestmark = pytest.mark.usefixtures("settings_stay")
 
 ROOT = Path(__file__).resolve().parent.parent
-PATTERNS = [
-    "exactness-lenet-*-default",
-    "memory-lenet-c*",
-    "chunk-lenet*",
-    "training-base*-float32",
-]
 
 
 def options(folder, *names, minutes=8.0, **changes):

@@ -31,9 +31,10 @@ def _reduction(wanted: Wanted) -> Any:
     """Each piece reduced, then the results; in one piece where that could not be told apart."""
     (operand,), axes = wanted.operands, wanted.params["axes"]
     primitive = wanted.equation.primitive
-    whole = primitive not in _COMBINED or (
-        primitive in _SHARES_AT_TIES and wanted.differentiated and not _is_stopped(wanted)
-    )
+    # None passes the maximum that `softmax` subtracts.
+    passes = wanted.equation.outs[0] in wanted.program.passing_derivatives
+    shares = wanted.differentiated and passes and primitive in _SHARES_AT_TIES
+    whole = primitive not in _COMBINED or shares
     kept = [dim for dim in range(len(operand.shape)) if dim not in axes]
     seen = _Seen(operand)
     for dim, factors in enumerate(operand.layout.dims):
@@ -44,14 +45,6 @@ def _reduction(wanted: Wanted) -> Any:
     flat = tuple(place for dim in axes for place in seen.places[dim])
     parts = [wanted.bind(seen.read(cell), axes=flat) for cell in seen.cells(flat)]
     return functools.reduce(_COMBINED[primitive], parts) if len(parts) > 1 else parts[0]
-
-
-def _is_stopped(wanted: Wanted) -> bool:
-    """Whether no derivative passes the result: the maximum that `softmax` subtracts."""
-    (number,) = wanted.equation.outs
-    read_by = [e for e in wanted.program.equations if number in e.ins]
-    stops = all(e.primitive.name == "stop_gradient" for e in read_by)
-    return stops and number not in wanted.program.outputs
 
 
 def _contraction(wanted: Wanted) -> Any:

@@ -141,6 +141,16 @@ class Program:
         """The values that an equation or the caller reads."""
         return frozenset(itertools.chain(self.outputs, *(e.ins for e in self.equations)))
 
+    @functools.cached_property
+    def passing_derivatives(self) -> frozenset[int]:
+        """The values through which derivatives of the outputs pass; none does at a stopped one."""
+        passing = set(self.outputs)
+        for equation in reversed(self.equations):
+            stops = equation.primitive is primitives.stop_gradient_p
+            if not stops and not passing.isdisjoint(equation.outs):
+                passing.update(equation.ins)
+        return frozenset(passing)
+
     def positions_read(self, number: int, dim: int) -> tuple[int, int]:
         """The positions of a dimension of a value that anything reads: first, one past the last."""
         if number in self._cropped:

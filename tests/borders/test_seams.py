@@ -148,6 +148,24 @@ def test_a_position_embedding_beside_a_class_token():
     assert np.array_equal(jaxinv.orbit(fun)(x).shape, (8, 4, 1))
 
 
+def test_the_maximum_of_a_softmax_has_no_derivative():
+    def fun(x):
+        return jax.nn.softmax(x), x.max(), jax.lax.stop_gradient(x.min())
+
+    program = flatten(jax.make_jaxpr(fun)(jnp.ones(3)), enter=lambda _: True)
+    passing = [
+        (e.primitive.name, e.outs[0] in program.passing_derivatives)
+        for e in program.equations
+        if e.primitive.name in ("reduce_max", "reduce_min", "exp")
+    ]
+    assert passing == [
+        ("reduce_max", False),
+        ("exp", True),
+        ("reduce_max", True),
+        ("reduce_min", False),
+    ]
+
+
 def test_gradients_at_ties_beside_a_class_token():
     x = jnp.round(2 * drawn(1, 6, 2))
 

@@ -22,7 +22,7 @@ def test_the_image_is_another_argument(door):
     variables = net.init(jax.random.key(0), X)
     with pytest.raises(ValueError, match="argument 1 has such axes: argnums=1"):
         door(net.apply, variables, X)
-    # The kernel alone has such axes, too: nothing is known of which one is the image.
+    # The kernel has such axes too, so nothing says which argument is the image.
     with pytest.raises(ValueError, match=r"allowed are -1 to 0$"):
         door(lambda b, k, x: x, jnp.zeros(3), jnp.zeros((3, 3, 3, 2)), X)
     with pytest.raises(ValueError, match=r"allowed are -2 to 1$"):
