@@ -141,6 +141,12 @@ def _plain(fun):
     return lambda *operands, **_: fun(*operands)
 
 
+def _power(x, y):
+    # `np.power` takes the square root where one exponent 0.5 serves all elements: NaN at -infinity,
+    # where the power is infinite. This one does not look at how its operands lie in memory.
+    return np.float_power(x, y)
+
+
 def _dynamic_slice(x, *starts, slice_sizes):
     starts = [int(np.clip(s, 0, n - k)) for s, n, k in zip(starts, x.shape, slice_sizes, strict=True)]  # fmt: skip  # noqa: E501
     return x[tuple(slice(s, s + k) for s, k in zip(starts, slice_sizes, strict=True))]
@@ -305,7 +311,7 @@ RULES = {
     P.log1p_p: _plain(np.log1p), P.expm1_p: _plain(np.expm1), P.tanh_p: _plain(np.tanh),
     P.logistic_p: _logistic, P.sin_p: _plain(np.sin), P.cos_p: _plain(np.cos),
     P.sqrt_p: _plain(np.sqrt), P.rsqrt_p: _plain(lambda x: 1 / np.sqrt(x)),
-    P.square_p: _plain(np.square), P.pow_p: _plain(np.power), P.abs_p: _plain(np.abs),
+    P.square_p: _plain(np.square), P.pow_p: _power, P.abs_p: _plain(np.abs),
     P.integer_pow_p: lambda x, *, y: x**y if y >= 0 else 1 / x**-y,
     P.sign_p: _plain(np.sign), P.floor_p: _plain(np.floor), P.ceil_p: _plain(np.ceil),
     P.round_p: _round, P.erf_p: _plain(scipy.special.erf), P.atan2_p: _plain(np.arctan2),
