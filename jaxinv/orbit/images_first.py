@@ -17,6 +17,9 @@ from jax.extend.core import ClosedJaxpr, Literal, primitives
 from jaxinv.symmetry.program import INLINED, inner_jaxprs, open_jaxpr
 
 _CONVOLUTION = primitives.conv_general_dilated_p
+# Their derivatives are functions of their own. JAX takes for granted that `vmap` puts the shifts
+# where it puts them in the function itself, so neither is changed.
+_WITH_OWN_DERIVATIVES = (primitives.custom_jvp_call_p, primitives.custom_vjp_call_p)
 
 
 def images_first(fun: Callable, *args: Any) -> Callable:
@@ -46,6 +49,7 @@ def _convolves(jaxpr) -> bool:
     return any(
         eqn.primitive is _CONVOLUTION or any(map(_convolves, inner_jaxprs(eqn.params)))
         for eqn in jaxpr.eqns
+        if eqn.primitive not in _WITH_OWN_DERIVATIVES
     )
 
 
@@ -67,8 +71,10 @@ def _evaluated(closed, args) -> list[Any]:
             options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
             made = jax.checkpoint(lambda *args, body=body: body(args), **options)(*operands)
         else:
-            bodies = {name: _rewritten(value) for name, value in eqn.params.items()}
-            params = eqn.primitive.get_bind_params(bodies)
+            params = eqn.params
+            if eqn.primitive not in _WITH_OWN_DERIVATIVES:
+                params = {name: _rewritten(value) for name, value in params.items()}
+            params = eqn.primitive.get_bind_params(params)
             result = eqn.primitive.bind(*operands, **params)
             made = result if eqn.primitive.multiple_results else [result]
         values |= dict(zip(eqn.outvars, made, strict=True))

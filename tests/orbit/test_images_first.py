@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv import orbit
 from jaxinv.orbit.images_first import images_first
 
 KERNEL = jax.random.normal(jax.random.key(0), (3, 3, 2, 2))
@@ -26,20 +27,17 @@ def whole(x):
     )
 
 
-@jax.custom_jvp
-def with_own_derivative(x):
-    return whole(x)
+def strongest(x):
+    """The strongest channel of a map whose positions come first: the images are in the middle."""
+    numbers = ("HNWC", "HWIO", "HNWC")
+    x = x.transpose(1, 0, 2, 3)
+    return jax.lax.conv_general_dilated(x, KERNEL, (1, 1), "SAME", dimension_numbers=numbers).max(3)
 
 
-with_own_derivative.defjvp(lambda x, dot: (whole(*x), 3 * whole(*dot)))
-
-
-@jax.custom_vjp
-def with_own_backward(x):
-    return whole(x)
-
-
-with_own_backward.defvjp(lambda x: (whole(x), None), lambda _, g: (5 * whole(g),))
+with_own_derivative = jax.custom_jvp(strongest)
+with_own_derivative.defjvp(lambda x, dot: jax.jvp(strongest, x, dot))
+with_own_backward = jax.custom_vjp(strongest)
+with_own_backward.defvjp(lambda x: jax.vjp(strongest, x), lambda back, g: back(g))
 
 PROGRAMS = {
     "plain": lambda t: convolved(t * IMAGES),
@@ -58,8 +56,8 @@ PROGRAMS = {
     ),
     "in a branch": lambda t: jax.lax.cond(t > 1, whole, lambda x: x, t * IMAGES),
     "recomputed": lambda t: jax.checkpoint(lambda t: convolved(t * IMAGES))(t),
-    "with its own derivative": lambda t: with_own_derivative(t * IMAGES),
-    "with its own backward pass": lambda t: with_own_backward(t * IMAGES),
+    "beside one with its own derivative": lambda t: with_own_derivative(convolved(t * IMAGES)),
+    "beside one with its own backward pass": lambda t: with_own_backward(convolved(t * IMAGES)),
     "a gradient": lambda t: jax.grad(lambda x: jnp.tanh(convolved(x)).sum())(t * IMAGES),
 }  # fmt: skip
 
@@ -81,11 +79,31 @@ def test_values_and_gradients_are_those_of_vmap(name):
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_program_without_convolutions_is_left_as_it_is():
-    def fun(t):
-        return jnp.sort(t * IMAGES, axis=1)
+OWN = {"jvp": with_own_derivative, "vjp": with_own_backward}
 
-    assert images_first(fun, SHIFTS[0]) is fun
+
+@pytest.mark.parametrize("fun", [jnp.sort, *OWN.values()], ids=["sort", *OWN])
+def test_a_program_without_convolutions_is_left_as_it_is(fun):
+    def of(t):
+        return fun(t * IMAGES)
+
+    assert images_first(of, SHIFTS[0]) is of
+
+
+@pytest.mark.parametrize("fun", OWN.values(), ids=OWN)
+def test_what_reads_the_result_of_a_function_with_its_own_derivative_finds_the_shifts(fun):
+    """JAX pairs the function with its derivative rule; a split shows where each put the shifts."""
+
+    def rows(x):
+        return jnp.split(fun(x[None]), [1, 3])[1]
+
+    def total(x, share):
+        return jnp.sum(jnp.sin(orbit(rows, axes=(0,), share=share)(x)))
+
+    expected = jax.grad(lambda x: sum(jnp.sum(jnp.sin(rows(jnp.roll(x, t, 0)))) for t in range(5)))
+    for share in (True, False):
+        found = jax.jit(jax.grad(total), static_argnums=1)(IMAGES[0], share)
+        chex.assert_trees_all_close(found, expected(IMAGES[0]), rtol=1e-4, atol=1e-4)
 
 
 def test_the_images_lead():
