@@ -7,6 +7,7 @@ too. Positions and frequencies come first in memory, real and imaginary parts ar
 own: so nothing is moved between the products.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -74,11 +75,17 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
         # A spectrum holds all of the torus, so a window that shows little of it loses digits.
         read = [_places_read(ctx, values[side], w, m) for w, m in zip(seen, sizes, strict=True)]
         summed = [i for i, label in enumerate(moving_rest, len(axes)) if label not in out]
-        result = lax.cond(
-            _for_all(_every_window_counts(lax.stop_gradient(moving), summed, seen, read)),
-            lambda: _by_frequency(*operands),
-            lambda: _one_by_one(product, (moving, moving_rest), (kernel, still_rest), out, seen),
+        one_by_one = functools.partial(
+            _one_by_one, product, (moving, moving_rest), (kernel, still_rest), out, seen
         )
+        if ctx.transposable:
+            result = one_by_one()
+        else:
+            result = lax.cond(
+                _for_all(_every_window_counts(lax.stop_gradient(moving), summed, seen, read)),
+                lambda: _by_frequency(*operands),
+                one_by_one,
+            )
     return _by_shift(ctx, values[side], result, axes, windows).astype(dtype)
 
 

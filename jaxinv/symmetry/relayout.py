@@ -55,6 +55,8 @@ class Context:
         keep theirs, of equal positions the same one is chosen, and positions that no shift reads
         send nothing back.
       order: of how many derivatives the present program is the derivative.
+      transposable: whether the present program is a derivative and has to stay linear in its
+        tangents: none of them may decide how the others are computed.
       findings: what the present equation led to.
       origins: of arrays that are made alike from alike arrays, by how they are made.
     """
@@ -65,6 +67,7 @@ class Context:
     believes: bool = False
     differentiated: bool = False
     order: int = 0
+    transposable: bool = False
     findings: Findings = field(default_factory=Findings)
     origins: dict[Hashable, Hashable] = field(default_factory=dict)
 

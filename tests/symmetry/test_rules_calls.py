@@ -267,6 +267,14 @@ def test_no_rule(x):
     assert_states(cases, x)
 
 
+def dense(x):
+    return x.reshape(2, 72) @ drawn(72, 2)
+
+
+dense_of_its_own = jax.custom_jvp(dense)
+dense_of_its_own.defjvp(lambda x, dot: (dense(*x), 3 * dense(*dot)))
+
+
 GRADIENTS = {
     "relu at its kink": lambda x: jax.nn.relu(circular(jnp.round(x)) * 0.0),
     "pool of ties": lambda x: lax.reduce_window(
@@ -277,6 +285,7 @@ GRADIENTS = {
     ),
     "custom_jvp": lambda x: doubled(circular(x)),
     "custom_jvp that moves otherwise": rolling_derivative,
+    "custom_jvp of a dense layer": lambda x: dense_of_its_own(jnp.sin(x)),
     "custom_jvp twice": lambda x: jax.grad(lambda y: doubled(y * x).sum())(x),
     "remat": lambda x: jax.checkpoint(lambda y: jnp.sin(circular(y)))(x),
     "custom_vjp": lambda x: clipped(circular(x)),

@@ -101,7 +101,8 @@ def custom_jvp(ctx: Context, equation: Equation, *operands: Value) -> list[Value
     both, findings_of_both = pushed.analysed()
     if findings_of_both.expanded or not same_states(outs, both[: len(outs)], both[len(outs) :]):
         return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_MOVES())
-    pushed = dataclasses.replace(pushed, ctx=dataclasses.replace(ctx, findings=Findings()))
+    linear = dataclasses.replace(ctx, transposable=True, findings=Findings())
+    pushed = dataclasses.replace(pushed, ctx=linear)
     report(ctx, findings)
     if not ctx.computes:
         return outs
