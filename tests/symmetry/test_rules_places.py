@@ -120,6 +120,16 @@ def test_lookups_by_indices_that_count(x):
             lambda x: x.at[batch, rows, strongest(x.swapaxes(2, 3))].add(1.0),
             "1,4 | P2 W6 P4 P3",
         ),
+        "counted around": (
+            lambda x: x[batch, np.roll(rows, 1, 0), columns, strongest(x)],
+            "1,1 | P2 W6 W4",
+        ),
+        "set, counted around both ways": (
+            lambda x: x.at[
+                np.roll(batch, 1, 0), np.roll(rows, 2, 0), np.roll(columns, -1), strongest(x)
+            ].set(x.mean(3)),
+            EVERY,
+        ),
         "counted from one on": (
             lambda x: x[batch, np.arange(6)[:, None] % 5 + 1, columns, strongest(x)],
             "6,1 | P2 P6 W4",
@@ -136,7 +146,11 @@ def test_gradients_of_lookups_by_indices_that_count(x):
     rows, columns = np.arange(6)[:, None], np.arange(4)
 
     def fun(x):
-        return x[:, rows, columns, strongest(x[0])] ** 2
+        there = np.roll(rows, 1, 0), np.roll(columns, 1), strongest(x[0])
+        return (
+            x[:, rows, columns, strongest(x[0])] ** 2
+            + jnp.cos(x).at[:, *there].add(x[..., 0] ** 2)[..., 1]
+        )
 
     assert_same_gradient(fun, jnp.round(2 * x))
 
