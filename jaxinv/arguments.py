@@ -67,19 +67,19 @@ def check_argnums(argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
     """
     several = argnums if isinstance(argnums, Sequence) else (argnums,)
     try:
-        given = tuple(map(operator.index, several))
+        indices = tuple(map(operator.index, several))
     except TypeError:
         raise ValueError(f"argnums is {argnums!r}; allowed are whole numbers") from None
-    if not given:
+    if not indices:
         raise ValueError("argnums is empty; at least one argument must be translated")
-    for at in given:
+    for at in indices:
         if not -count <= at < count:
             raise ValueError(
-                f"argnums {given} names argument {at} of a call with {count} positional arguments"
+                f"argnums {indices} names argument {at} of a call with {count} positional arguments"
             )
-    positive = tuple(at % count for at in given)
+    positive = tuple(at % count for at in indices)
     if len(set(positive)) < len(positive):
-        raise ValueError(f"argnums {given} names an argument twice")
+        raise ValueError(f"argnums {indices} names an argument twice")
     return positive
 
 

@@ -29,20 +29,20 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
       >>> check_axes((1, -2), 4)
       (1, 2)
     """
-    given = whole_axes(axes)
-    if not given:
+    whole = whole_axes(axes)
+    if not whole:
         raise ValueError("axes is empty; a translation needs at least one spatial axis")
     if rank == 0:
         raise ValueError(f"{what} is a scalar and has no spatial axes to translate")
-    for axis in given:
+    for axis in whole:
         if not -rank <= axis < rank:
             raise ValueError(
-                f"axis {axis} of axes {given} is out of range for {what} with {rank} dimensions; "
+                f"axis {axis} of axes {whole} is out of range for {what} with {rank} dimensions; "
                 f"allowed are {-rank} to {rank - 1}"
             )
-    positive = tuple(a % rank for a in given)
+    positive = tuple(a % rank for a in whole)
     if len(set(positive)) < len(positive):
-        raise ValueError(f"axes {given} names a dimension twice")
+        raise ValueError(f"axes {whole} names a dimension twice")
     return positive
 
 

@@ -66,7 +66,7 @@ def _traced(equation: Equation, shape: tuple[int, ...]) -> tuple[Program, Progra
 def _is_pointwise(program: Program, shape: tuple[int, ...]) -> bool:
     """Whether all that a program does is the same at each position of arrays of one shape."""
     shapes = {tuple(program.avals[i].shape) for i in (*program.inputs, *program.outputs)}
-    made = all(
+    pointwise_only = all(
         rule_of(e.primitive) is pointwise
         or (e.primitive is primitives.broadcast_in_dim_p and e.in_avals[0].shape == ())
         for e in program.equations
@@ -74,7 +74,9 @@ def _is_pointwise(program: Program, shape: tuple[int, ...]) -> bool:
     inner = {tuple(aval.shape) for e in program.equations for aval in e.out_avals}
     constants = {tuple(program.avals[i].shape) for i in program.constants}
     outs = {tuple(program.avals[i].shape) for i in program.outputs}
-    return made and shapes | inner <= {shape, ()} and constants <= {()} and outs == {shape}
+    return (
+        pointwise_only and shapes | inner <= {shape, ()} and constants <= {()} and outs == {shape}
+    )
 
 
 def _evaluated(program: Program, arrays: Sequence, shape: Sequence[int]) -> list[Any]:

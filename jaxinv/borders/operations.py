@@ -256,8 +256,8 @@ def _convolution(wanted: Wanted) -> Any:
             config[numbers.lhs_spec[2 + i]] = (*ends, dilation - 1)
         array = _padded(array, 0, config)
         padding, dilations = [(0, 0)] * len(padding), (1,) * len(padding)
-    made = wanted.bind(array, kernel.whole(), padding=tuple(padding), lhs_dilation=dilations)
-    return reshaped(made, wanted.shape)
+    result = wanted.bind(array, kernel.whole(), padding=tuple(padding), lhs_dilation=dilations)
+    return reshaped(result, wanted.shape)
 
 
 def _pool(wanted: Wanted) -> Any:
@@ -282,8 +282,8 @@ def _pool(wanted: Wanted) -> Any:
         box.append(read)
         padding.append(ends)
     arrays = [image.read(image.shape, box) for image in images]
-    made = wanted.bind(*arrays, *(v.whole() for v in initial), padding=tuple(padding))
-    return reshaped(made, wanted.shape)
+    result = wanted.bind(*arrays, *(v.whole() for v in initial), padding=tuple(padding))
+    return reshaped(result, wanted.shape)
 
 
 def _look_up(wanted: Wanted) -> Any:
@@ -308,8 +308,8 @@ def _look_up(wanted: Wanted) -> Any:
         sizes[d] = ranges[out][1] - ranges[out][0]
     box[dim] = (int(read.min()), int(read.max()) + 1)
     array = operand.read(operand.shape, box)
-    made = wanted.bind(array, read - read.min(), slice_sizes=tuple(sizes))
-    return reshaped(made, wanted.shape)
+    result = wanted.bind(array, read - read.min(), slice_sizes=tuple(sizes))
+    return reshaped(result, wanted.shape)
 
 
 def along(name: str) -> Operation:

@@ -137,12 +137,12 @@ class Pieces:
         if dim == len(box):
             return _sliced(self.parts[tuple(i for i, _ in chosen)], [r for _, r in chosen])
         start, stop = box[dim]
-        found = []
+        parts = []
         for i, (lo, hi) in enumerate(itertools.pairwise(self.layout.bounds[dim])):
             inside = max(start, lo) - lo, min(stop, hi) - lo
             if inside[0] < inside[1]:
-                found.append(self._gathered(box, (*chosen, (i, inside))))
-        return found[0] if len(found) == 1 else lax.concatenate(found, dim)
+                parts.append(self._gathered(box, (*chosen, (i, inside))))
+        return parts[0] if len(parts) == 1 else lax.concatenate(parts, dim)
 
 
 def in_one_piece(array) -> Pieces:
@@ -178,23 +178,23 @@ def as_factors(sizes: Sequence[int], box: Sequence[Range], to: Sequence[int]) ->
     """
     if tuple(sizes) == tuple(to):
         return tuple(box)
-    given = [(n, r) for n, r in zip(sizes, box, strict=True) if n != 1]
+    factors = [(n, r) for n, r in zip(sizes, box, strict=True) if n != 1]
     wanted = [n for n in to if n != 1]
-    found: list[Range] = []
+    ranges: list[Range] = []
     while wanted:
         # The shortest rows of factors that hold the same positions.
-        row, new = [given.pop(0)], [wanted.pop(0)]
+        row, new = [factors.pop(0)], [wanted.pop(0)]
         while (held := math.prod(n for n, _ in row)) != math.prod(new):
             if held < math.prod(new):
-                row.append(given.pop(0))
+                row.append(factors.pop(0))
             else:
                 new.append(wanted.pop(0))
         if [n for n, _ in row] == new:
-            found += [r for _, r in row]
+            ranges += [r for _, r in row]
         else:
-            found += _unfolded(_folded(row), new)
-    ranges = iter(found)
-    return tuple((0, 1) if n == 1 else next(ranges) for n in to)
+            ranges += _unfolded(_folded(row), new)
+    left = iter(ranges)
+    return tuple((0, 1) if n == 1 else next(left) for n in to)
 
 
 def _folded(row: Sequence[tuple[int, Range]]) -> Range:
@@ -210,14 +210,14 @@ def _folded(row: Sequence[tuple[int, Range]]) -> Range:
 def _unfolded(positions: Range, sizes: Sequence[int]) -> list[Range]:
     """The opposite."""
     start, stop = positions
-    found: list[Range] = []
+    ranges: list[Range] = []
     for at in range(len(sizes)):
         inner = math.prod(sizes[at + 1 :])
         if start % inner == 0 and stop % inner == 0:
-            return [*found, (start // inner, stop // inner), *((0, m) for m in sizes[at + 1 :])]
+            return [*ranges, (start // inner, stop // inner), *((0, m) for m in sizes[at + 1 :])]
         lead = start // inner
         if (stop - 1) // inner != lead:
             raise NotABox
-        found.append((lead, lead + 1))
+        ranges.append((lead, lead + 1))
         start, stop = start - lead * inner, stop - lead * inner
-    return found
+    return ranges

@@ -134,16 +134,16 @@ def _rewritten(
         with jax.named_scope(f"equation={index}"):
             operands = [values[i] for i in equation.ins]
             rows = cuts.layouts(equation, [_layout(v) for v in operands])
-            made = _nothing(equation)
-            if made is None and (end is None or index < end) and joined.isdisjoint(equation.ins):
-                made = _in_pieces(program, equation, operands, cuts, rows, differentiated)
-            if made is None:
-                made = equation.bind(*map(_whole, operands))
+            results = _nothing(equation)
+            if results is None and (end is None or index < end) and joined.isdisjoint(equation.ins):
+                results = _in_pieces(program, equation, operands, cuts, rows, differentiated)
+            if results is None:
+                results = equation.bind(*map(_whole, operands))
                 if any(row.is_cut for row in rows):
                     joined.update(equation.outs)
-            if end is None and _joins(operands, made):
+            if end is None and _joins(operands, results):
                 raise NotABox
-            values |= dict(zip(equation.outs, made, strict=True))
+            values |= dict(zip(equation.outs, results, strict=True))
     return [values[i] for i in program.outputs]
 
 
@@ -191,10 +191,10 @@ def _in_pieces(
     operation = OPERATIONS.get(equation.primitive)
     if operation is None or equation.whole is not None:
         return None
-    given = [v if isinstance(v, Pieces) else in_one_piece(v) for v in operands]
+    pieces = [v if isinstance(v, Pieces) else in_one_piece(v) for v in operands]
     try:
         return [
-            _result(Wanted(program, equation, given, out, row, (), differentiated), operation)
+            _result(Wanted(program, equation, pieces, out, row, (), differentiated), operation)
             for out, row in enumerate(rows)
         ]
     except NotABox:
@@ -241,9 +241,9 @@ def _scan(
     carry, carry_states = list(operands[consts:first]), list(states[consts:first])
     for at in reversed(range(length)) if equation.params["reverse"] else range(length):
         rows = [lax.index_in_dim(_whole(x), at, keepdims=False) for x in operands[first:]]
-        given = [*operands[:consts], *carry, *rows]
+        entering = [*operands[:consts], *carry, *rows]
         known = [*states[:consts], *carry_states, *slices]
-        carry, after = _body_in_place(jaxpr, given, cuts, known, differentiated)
+        carry, after = _body_in_place(jaxpr, entering, cuts, known, differentiated)
         carry_states = list(after)
     return carry
 
@@ -282,8 +282,8 @@ def _literal(value, aval) -> Any:
 
 def _of_original(equation: Equation, originals: Sequence[Equation]) -> Equation:
     """An equation of the rewritten program with the source of the one that it is a piece of."""
-    found = _NUMBERED.search(equation.source.module)
-    if found is None:
+    match = _NUMBERED.search(equation.source.module)
+    if match is None:
         return equation
-    piece = tuple(map(int, found[2].split("-"))) if found[2] else None
-    return dataclasses.replace(equation, source=originals[int(found[1])].source, piece=piece)
+    piece = tuple(map(int, match[2].split("-"))) if match[2] else None
+    return dataclasses.replace(equation, source=originals[int(match[1])].source, piece=piece)

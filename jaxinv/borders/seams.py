@@ -113,11 +113,11 @@ def _alike(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
 
 
 def _broadcast(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
-    found: list[Bounds] = [(0, n) for n in equation.out_avals[0].shape]
+    layout: list[Bounds] = [(0, n) for n in equation.out_avals[0].shape]
     for bounds, to in zip(rows[0], equation.params["broadcast_dimensions"], strict=True):
-        if bounds[-1] == found[to][-1]:
-            found[to] = bounds
-    return found
+        if bounds[-1] == layout[to][-1]:
+            layout[to] = bounds
+    return layout
 
 
 def _regrouped(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
@@ -147,9 +147,9 @@ def _sliced(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
 
 def _split(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):
     axis, sizes = equation.params["axis"], [int(n) for n in equation.params["sizes"]]
-    start, n, found = sum(sizes[:out]), sizes[out], list(rows[0])
-    found[axis] = _all_of((0, n), tuple(b - start for b in found[axis] if 0 < b - start < n))
-    return found
+    start, n, layout = sum(sizes[:out]), sizes[out], list(rows[0])
+    layout[axis] = _all_of((0, n), tuple(b - start for b in layout[axis] if 0 < b - start < n))
+    return layout
 
 
 def _reversed(equation: Equation, rows: Sequence[Sequence[Bounds]], out: int):

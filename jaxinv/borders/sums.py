@@ -114,8 +114,8 @@ class _Seen:
 
     def cells(self, order: Sequence[int]) -> list[dict[int, Range]]:
         """The boxes along some factors, the last of them changing first."""
-        found = itertools.product(*(self.rows[place] for place in order))
-        return [dict(zip(order, ranges, strict=True)) for ranges in found]
+        boxes = itertools.product(*(self.rows[place] for place in order))
+        return [dict(zip(order, ranges, strict=True)) for ranges in boxes]
 
     def read(self, cell: dict[int, Range]) -> Any:
         """The operand in a box."""

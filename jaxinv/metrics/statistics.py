@@ -108,7 +108,7 @@ def bootstrap_interval(
             f"values have shape {rows.shape}; there must be one per image, for at least two images"
         )
     finite = np.isfinite(rows).all(axis=0)
-    found = stats.bootstrap(
+    result = stats.bootstrap(
         (np.where(finite, rows, 0).astype(np.float64),),
         statistic,
         n_resamples=count,
@@ -117,7 +117,7 @@ def bootstrap_interval(
         method="percentile",
         rng=_generator(key),
     )
-    low, high = found.confidence_interval
+    low, high = result.confidence_interval
     return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
 
 

@@ -194,6 +194,6 @@ def create(name: str, *, num_classes: int = 10, **choices: Any) -> nn.Module:
         if known and not callable(value) and not all(one in known for one in each):
             raise ValueError(f"{option} is {value!r}; allowed are {', '.join(known)}")
     network, preset = _NETWORKS[name]
-    made = network(**{**preset, "num_classes": num_classes, **choices})
-    check_options(made)
-    return made
+    model = network(**{**preset, "num_classes": num_classes, **choices})
+    check_options(model)
+    return model

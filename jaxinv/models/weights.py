@@ -77,12 +77,12 @@ def from_torch(
     if foreign:
         raise ValueError(f"state dict has {_some(foreign)}, which no layer of {label} is called")
     expected = _expected_shapes(model, arrays)
-    found = {place: name for name, place in places.items() if place is not None}
-    lacking = [_torch_name(place, model) for place in expected if place not in found]
+    names = {place: name for name, place in places.items() if place is not None}
+    lacking = [_torch_name(place, model) for place in expected if place not in names]
     if lacking:
         raise ValueError(f"state dict lacks {_some(lacking)} of {label}")
     variables = {}
-    for place, name in found.items():
+    for place, name in names.items():
         if place not in expected:
             raise ValueError(f"state dict has {name}, for which {label} has no layer")
         value = _to_flax(arrays[name], place, model)

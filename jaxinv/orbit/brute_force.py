@@ -88,10 +88,10 @@ def every_shift(
 
         def at_shift(t):
             windows = [window(leaf, dim, chosen, t) for leaf, dim in zip(wide, dims, strict=True)]
-            given = list(args)
+            shifted = list(args)
             for i, value in zip(moved, jax.tree.unflatten(tree, windows), strict=True):
-                given[i] = value
-            return fun(*given, **kwargs)
+                shifted[i] = value
+            return fun(*shifted, **kwargs)
 
         table = jnp.asarray(chosen.table())
         flat = in_chunks(at_shift, table, chosen.count, chunk)

@@ -39,12 +39,12 @@ class Asked:
         memory = int(free_bytes() * _SHARE_OF_MEMORY)
         end = None
         while True:
-            found = make_plan(
+            plan = make_plan(
                 traced, embedding, differentiated=self.differentiated, memory=memory, end=end
             )
-            if end is not None or found.best_end == found.equations:
-                return found
-            end = found.best_end
+            if end is not None or plan.best_end == plan.equations:
+                return plan
+            end = plan.best_end
 
 
 def best_plan(traced: Traced, asked: Asked) -> Plan:

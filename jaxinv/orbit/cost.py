@@ -162,8 +162,8 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
     (layer, kind), most = max(parts.items(), key=lambda item: item[1], default=(("", ""), 0))
     largest = layer
     if kind:
-        found = len(pieces[layer, kind])
-        largest = f"{found} {kind}s of {layer}" if found > 1 else f"{kind} of {layer}"
+        count = len(pieces[layer, kind])
+        largest = f"{count} {kind}s of {layer}" if count > 1 else f"{kind} of {layer}"
     return Work(total / max(1, plan.single_cost), largest, most / max(1, total))
 
 

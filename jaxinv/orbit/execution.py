@@ -28,11 +28,11 @@ def evaluate(plan: Plan, arrays: Sequence[jax.Array], chunk: int | None) -> list
     values = _held_values(plan, arrays)
     ctx = _context(plan)
     residues = plan.embedding.residues()
-    made = {out for equation in plan.deferred for out in equation.outs}
+    deferred = {out for equation in plan.deferred for out in equation.outs}
     still = [
         number
         for number in dict.fromkeys(program.outputs)
-        if number not in made and not any(True for _ in values[number].windows())
+        if number not in deferred and not any(True for _ in values[number].windows())
     ]
     results = {number: _by_coset(ctx, values[number], residues) for number in still}
     rest = [number for number in dict.fromkeys(program.outputs) if number not in results]

@@ -63,21 +63,21 @@ def _evaluated(closed, args) -> list[Any]:
     for eqn in jaxpr.eqns:
         operands = map(read, eqn.invars)
         if eqn.primitive is _CONVOLUTION:
-            made = [_convolution(eqn)(*operands)]
+            results = [_convolution(eqn)(*operands)]
         elif eqn.primitive in INLINED:
-            made = _evaluated(eqn.params[INLINED[eqn.primitive]], operands)
+            results = _evaluated(eqn.params[INLINED[eqn.primitive]], operands)
         elif eqn.primitive is primitives.remat_p:
             body = functools.partial(_evaluated, eqn.params["jaxpr"])
             options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
-            made = jax.checkpoint(lambda *args, body=body: body(args), **options)(*operands)
+            results = jax.checkpoint(lambda *args, body=body: body(args), **options)(*operands)
         else:
             params = eqn.params
             if eqn.primitive not in _WITH_OWN_DERIVATIVES:
                 params = {name: _rewritten(value) for name, value in params.items()}
             params = eqn.primitive.get_bind_params(params)
             result = eqn.primitive.bind(*operands, **params)
-            made = result if eqn.primitive.multiple_results else [result]
-        values |= dict(zip(eqn.outvars, made, strict=True))
+            results = result if eqn.primitive.multiple_results else [result]
+        values |= dict(zip(eqn.outvars, results, strict=True))
     return list(map(read, jaxpr.outvars))
 
 

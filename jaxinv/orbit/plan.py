@@ -183,9 +183,9 @@ def _needed(equations: Sequence[Equation], outputs: Sequence[int]) -> list[Equat
 
 def frontier(plan: Plan) -> list[int]:
     """The held values that the shift-by-shift equations and the outputs read."""
-    made = {out for equation in plan.deferred for out in equation.outs}
+    deferred = {out for equation in plan.deferred for out in equation.outs}
     read = [i for equation in plan.deferred for i in equation.ins] + plan.traced.program.outputs
-    return [i for i in dict.fromkeys(read) if i not in made]
+    return [i for i in dict.fromkeys(read) if i not in deferred]
 
 
 def shared_needed(plan: Plan) -> list[Equation]:

@@ -178,9 +178,9 @@ def _shared(fun: Callable, chunk: int | None, options: dict[str, Any]) -> Callab
         (arrays,), (dots,) = primals, tangents
         moving = [i for i, dot in enumerate(dots) if not isinstance(dot, SymbolicZero)]
 
-        def of_moving(given):
-            given = dict(zip(moving, given, strict=True))
-            return evaluate(static, True, [given.get(i, a) for i, a in enumerate(arrays)])
+        def of_moving(moved):
+            moved = dict(zip(moving, moved, strict=True))
+            return evaluate(static, True, [moved.get(i, a) for i, a in enumerate(arrays)])
 
         return jax.jvp(of_moving, ([arrays[i] for i in moving],), ([dots[i] for i in moving],))
 

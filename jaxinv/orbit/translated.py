@@ -67,7 +67,7 @@ def seen_arguments(
         for d, size in zip(dim, chosen.sizes, strict=True):
             shape[d] = size
         windows.append(jax.ShapeDtypeStruct(tuple(shape), leaf.dtype))
-    given = list(args)
+    seen = list(args)
     for i, value in zip(moved, jax.tree.unflatten(tree, windows), strict=True):
-        given[i] = value
-    return Seen(tuple(given), chosen, dims)
+        seen[i] = value
+    return Seen(tuple(seen), chosen, dims)

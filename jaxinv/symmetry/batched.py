@@ -30,13 +30,13 @@ _LOOKUPS = {
 def with_batched_lookups(program) -> list[Any]:
     """The equations of a program, with look-ups that batch what they can."""
     numbers = itertools.count(max(program.avals, default=-1) + 1)
-    found = []
+    written = []
     for equation in program.equations:
         if equation.primitive in _LOOKUPS:
-            found += _batched(program, equation, numbers)
+            written += _batched(program, equation, numbers)
         else:
-            found.append(equation)
-    return found
+            written.append(equation)
+    return written
 
 
 def _batched(program, equation, numbers) -> list[Any]:
@@ -61,9 +61,10 @@ def _batched(program, equation, numbers) -> list[Any]:
     starts: dict[int, int] = {}
     left = []
     for number, dim in zip(joined.ins, dims, strict=True):
-        counted = None
-        if dim in getattr(dimensions, single):
-            counted = _counted(program.known_value(number), shape[dim])
+        known = program.known_value(number)
+        if known is not None and not known.any():
+            continue  # What is not named is read, or written, from its start on.
+        counted = _counted(known, shape[dim]) if dim in getattr(dimensions, single) else None
         if counted is None or counted[0] in pairs.values():
             left.append((number, dim))
         else:

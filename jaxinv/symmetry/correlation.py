@@ -7,7 +7,6 @@ too. Positions and frequencies come first in memory, real and imaginary parts ar
 own: so nothing is moved between the products.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -53,9 +52,6 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
     kernel, still_rest = _places_first(bases[1 - side].astype(wide), labels[1 - side], places)
     sizes = moving.shape[: len(axes)]
     seen = [windows[axis][2] for axis in axes]
-    still = kernel
-    for place, (window, m) in enumerate(zip(seen, sizes, strict=True)):
-        still = _on_torus(still, place, window, m)
 
     def product(a, a_labels, b, b_labels, out_labels):
         operands = [*_without_ones(a, a_labels), *_without_ones(b, b_labels)]
@@ -68,24 +64,24 @@ def correlate(ctx: Context, equation: Equation, values, bases, labels, out, wind
         )
         return jnp.expand_dims(result, [i for i, n in enumerate(out_labels) if n not in present])
 
-    operands = (product, (moving, moving_rest), (still, still_rest), out, sizes)
+    as_seen = (product, (moving, moving_rest), (kernel, still_rest), out, seen)
     if math.prod(sizes) <= DIRECT:
-        result = _directly(*operands)
+        result = _directly(*as_seen)
+    elif ctx.transposable:
+        result = _one_by_one(*as_seen)
     else:
         # A spectrum holds all of the torus, so a window that shows little of it loses digits.
         read = [_places_read(ctx, values[side], w, m) for w, m in zip(seen, sizes, strict=True)]
         summed = [i for i, label in enumerate(moving_rest, len(axes)) if label not in out]
-        one_by_one = functools.partial(
-            _one_by_one, product, (moving, moving_rest), (kernel, still_rest), out, seen
+        still = kernel
+        for place, (window, m) in enumerate(zip(seen, sizes, strict=True)):
+            still = _on_torus(still, place, window, m)
+        on_torus = (product, (moving, moving_rest), (still, still_rest), out, sizes)
+        result = lax.cond(
+            _for_all(_every_window_counts(lax.stop_gradient(moving), summed, seen, read)),
+            lambda: _by_frequency(*on_torus),
+            lambda: _one_by_one(*as_seen),
         )
-        if ctx.transposable:
-            result = one_by_one()
-        else:
-            result = lax.cond(
-                _for_all(_every_window_counts(lax.stop_gradient(moving), summed, seen, read)),
-                lambda: _by_frequency(*operands),
-                one_by_one,
-            )
     return _by_shift(ctx, values[side], result, axes, windows).astype(dtype)
 
 
@@ -157,18 +153,18 @@ def _one_by_one(product: Callable, moving, kernel, out: Sequence[int], seen: Seq
     return jnp.reshape(result, (*sizes, *result.shape[1:]))
 
 
-def _directly(product: Callable, moving, still, out: Sequence[int], sizes: tuple[int, ...]):
-    """The sum over positions for each place `u`: `sum_j moving[j] still[u + j]`."""
-    n = len(sizes)
-    fresh = 1 + max(*moving[1], *still[1], *out)
+def _directly(product: Callable, moving, kernel, out: Sequence[int], seen: Sequence[Window]):
+    """The sum over positions for each place `u`: `sum_i moving[o + i - u] kernel[i]`."""
+    n = len(seen)
+    fresh = 1 + max(*moving[1], *kernel[1], *out)
     at, where = [fresh + i for i in range(n)], [fresh + n + i for i in range(n)]
-    kernel = still[0]
-    for i, m in enumerate(sizes):
-        # Of each pair (u, j), the tap u + j.
-        taps = (np.arange(m) + np.arange(m)[:, None]) % m
-        kernel = jnp.take(kernel, taps, axis=2 * i, mode="clip")
+    sizes, shown = moving[0].shape[:n], moving[0]
+    for i, (window, m) in enumerate(zip(seen, sizes, strict=True)):
+        # Of each pair (u, i) the position; what a window does not show is not read.
+        places = (window.offset + np.arange(window.size) - np.arange(m)[:, None]) % m
+        shown = jnp.take(shown, places, axis=2 * i, mode="clip")
     paired = [label for pair in zip(where, at, strict=True) for label in pair]
-    return product(moving[0], [*at, *moving[1]], kernel, [*paired, *still[1]], [*where, *out])
+    return product(shown, [*paired, *moving[1]], kernel[0], [*at, *kernel[1]], [*where, *out])
 
 
 def _by_frequency(product: Callable, moving, still, out: Sequence[int], sizes: tuple[int, ...]):

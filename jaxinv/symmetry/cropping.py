@@ -71,11 +71,11 @@ def _regrouped(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
 def _broadcast(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
     (operand, *sizes), shape = equation.in_avals, equation.out_avals[0].shape
     goes_to = equation.params["broadcast_dimensions"]
-    found = [
+    inside = [
         ranges[to] if n == shape[to] else (0, n)
         for n, to in zip(operand.shape, goes_to, strict=True)
     ]
-    return [found, *[None] * len(sizes)]
+    return [inside, *[None] * len(sizes)]
 
 
 def _reverse(equation, ranges: Sequence[Range]) -> list[list[Range]]:
@@ -91,13 +91,13 @@ def _reverse(equation, ranges: Sequence[Range]) -> list[list[Range]]:
 def _concatenate(equation, ranges: Sequence[Range]) -> list[list[Range]]:
     dim, before = equation.params["dimension"], 0
     lo, hi = ranges[dim]
-    found = []
+    rows = []
     for aval in equation.in_avals:
         n = aval.shape[dim]
         inside = min(max(lo - before, 0), n), min(max(hi - before, 0), n)
-        found.append([*ranges[:dim], inside, *ranges[dim + 1 :]])
+        rows.append([*ranges[:dim], inside, *ranges[dim + 1 :]])
         before += n
-    return found
+    return rows
 
 
 def _pad(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
@@ -131,16 +131,16 @@ def _pool(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
 def _convolution(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
     params, (image, kernel) = equation.params, equation.in_avals
     numbers = params["dimension_numbers"]
-    found = [(0, n) for n in image.shape]
+    read = [(0, n) for n in image.shape]
     names = ("window_strides", "padding", "rhs_dilation", "lhs_dilation")
     rows = zip(*(params[name] for name in names), strict=True)
     for i, (stride, padding, dilation, base_dilation) in enumerate(rows, 2):
         dim, extent = numbers.lhs_spec[i], kernel.shape[numbers.rhs_spec[i]]
         outputs = ranges[numbers.out_spec[i]]
-        found[dim] = _window(
+        read[dim] = _window(
             outputs, image.shape[dim], extent, stride, padding, dilation, base_dilation
         )
-    return [found, None]
+    return [read, None]
 
 
 # From an equation and what is read of its result to what is read of each operand; None for all.

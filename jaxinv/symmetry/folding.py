@@ -127,63 +127,65 @@ class _Folder:
     def _leaves(self, equation) -> list[int]:
         leaves: list[int] = []
         for number in equation.ins:
-            made = self.producers.get(number)
-            if made is not None and made.primitive in _SUMS and self.uses[number] == 1:
-                leaves += self._leaves(made)
+            producer = self.producers.get(number)
+            if producer is not None and producer.primitive in _SUMS and self.uses[number] == 1:
+                leaves += self._leaves(producer)
             else:
                 leaves.append(number)
         return leaves
 
     def _piece(self, number: int) -> Piece | None:
         """The value as a piece of another between zeros, if it is one."""
-        made: Any = self.producers.get(number)
+        producer: Any = self.producers.get(number)
         at, dim = 0, None
-        if made is not None and made.primitive is primitives.pad_p:
-            config = [tuple(map(int, row)) for row in made.params["padding_config"]]
+        if producer is not None and producer.primitive is primitives.pad_p:
+            config = [tuple(map(int, row)) for row in producer.params["padding_config"]]
             padded = [d for d, row in enumerate(config) if any(row)]
-            fill = self.program.known_value(made.ins[1])
+            fill = self.program.known_value(producer.ins[1])
             if len(padded) != 1 or fill is None or fill != 0:
                 return None
             dim = padded[0]
             at, high, interior = config[dim]
             if at < 0 or high < 0 or interior:
                 return None
-            made, number = self.producers.get(made.ins[0]), made.ins[0]
-        if made is None:
+            producer, number = self.producers.get(producer.ins[0]), producer.ins[0]
+        if producer is None:
             return None
-        cut = _cut(made, number)
+        cut = _cut(producer, number)
         if cut is None or dim not in (None, cut[0]):
             return None
-        return Piece(made.ins[0], cut[0], cut[1], cut[2], at)
+        return Piece(producer.ins[0], cut[0], cut[1], cut[2], at)
 
     def _fold(self, number: int, dim: int, size: int, shift: int, where) -> int | None:
         """The value folded to `size` positions: its position `j` is added to `j + shift`."""
         if self._shape(number)[dim] == size:
             return self._wrapped(number, dim, -shift, size, where)
-        made: Any = self.producers.get(number)
-        if made is None or len(made.outs) > 1:
+        producer: Any = self.producers.get(number)
+        if producer is None or len(producer.outs) > 1:
             return None
-        if made.primitive is primitives.copy_p:
-            return self._fold(made.ins[0], dim, size, shift, where)
+        if producer.primitive is primitives.copy_p:
+            return self._fold(producer.ins[0], dim, size, shift, where)
         shape = list(self._shape(number))
-        if made.primitive in _SUMS and any(self._shape(i) != tuple(shape) for i in made.ins):
+        if producer.primitive in _SUMS and any(
+            self._shape(i) != tuple(shape) for i in producer.ins
+        ):
             return None
         shape[dim] = size
-        if made.primitive in _SUMS:
-            folded = [self._fold(i, dim, size, shift, where) for i in made.ins]
+        if producer.primitive in _SUMS:
+            folded = [self._fold(i, dim, size, shift, where) for i in producer.ins]
             terms = [i for i in folded if i is not None]
             if len(terms) < len(folded):
                 return None
-            return self._new(made, terms, shape, where)
-        if made.primitive in _SCALED and made.in_avals[1].shape == ():
-            term = self._fold(made.ins[0], dim, size, shift, where)
+            return self._new(producer, terms, shape, where)
+        if producer.primitive in _SCALED and producer.in_avals[1].shape == ():
+            term = self._fold(producer.ins[0], dim, size, shift, where)
             if term is None:
                 return None
-            return self._new(made, (term, made.ins[1]), shape, where)
-        slide = self._slide(made, dim)
+            return self._new(producer, (term, producer.ins[1]), shape, where)
+        slide = self._slide(producer, dim)
         if slide is None:
             return None
-        source = made.ins[0]
+        source = producer.ins[0]
         padding: Any = self.producers.get(source)
         inner = None
         if slide.dilation == 1 and padding is not None and padding.primitive is primitives.pad_p:
@@ -207,11 +209,11 @@ class _Folder:
             padded = dataclasses.replace(
                 padding, params=_with_ends(padding, slide.operand_dim, ends)
             )
-            wide = list(self._shape(made.ins[0]))
+            wide = list(self._shape(producer.ins[0]))
             wide[slide.operand_dim] = size + slide.span - 1
             value, ends = self._new(padded, (value, padding.ins[1]), wide, where), (0, 0)
-        like = dataclasses.replace(made, params=_with_ends(made, dim, ends))
-        return self._new(like, (value, *made.ins[1:]), shape, where)
+        like = dataclasses.replace(producer, params=_with_ends(producer, dim, ends))
+        return self._new(like, (value, *producer.ins[1:]), shape, where)
 
     def _shape(self, number: int) -> tuple[int, ...]:
         return tuple(self.program.avals[number].shape)

@@ -79,7 +79,7 @@ def with_filters(equations: Sequence[Any]) -> list[Any]:
     What only led there is left to no one, and is not evaluated.
     """
     spectra: dict[int, Spectrum] = {}
-    found = []
+    written = []
     for equation in equations:
         last = _next(equation, spectra)
         if isinstance(last, Spectrum):
@@ -89,8 +89,8 @@ def with_filters(equations: Sequence[Any]) -> list[Any]:
             equation = dataclasses.replace(
                 equation, ins=last.ins, in_avals=tuple(avals[i] for i in last.ins), whole=last
             )
-        found.append(equation)
-    return found
+        written.append(equation)
+    return written
 
 
 def _next(equation, spectra: dict[int, Spectrum]) -> Spectrum | Filter | None:
@@ -173,8 +173,10 @@ def _filter(equation, spectrum: Spectrum, path: tuple[Any, ...]) -> Filter | Non
 
 def _ended(spectrum: Spectrum, path: tuple[Any, ...]) -> Filter:
     """The equations as one function of the signal and of what else they read."""
-    made = {out for e in path for out in e.outs}
-    others = dict.fromkeys(i for e in path for i in e.ins if i not in made and i != spectrum.signal)
+    inner = {out for e in path for out in e.outs}
+    others = dict.fromkeys(
+        i for e in path for i in e.ins if i not in inner and i != spectrum.signal
+    )
     rank, count = len(spectrum.dims), len(spectrum.params["fft_lengths"])
     return Filter(
         path=path,

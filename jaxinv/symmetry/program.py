@@ -202,13 +202,13 @@ def open_jaxpr(jaxpr) -> tuple[Any, Sequence[Any]]:
 
 def inner_jaxprs(params: dict[str, Any]) -> list[Any]:
     """The jaxprs among the parameters of an equation, alone or in tuples."""
-    found = []
+    jaxprs = []
     for value in params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
             item, _ = open_jaxpr(item)
             if isinstance(item, Jaxpr):
-                found.append(item)
-    return found
+                jaxprs.append(item)
+    return jaxprs
 
 
 def flatten(

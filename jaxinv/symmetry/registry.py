@@ -90,8 +90,8 @@ def rule(
 
     def register(function: Rule) -> Rule:
         for name in names.split():
-            found = (getattr(module, f"{name}_p", None) for module in (primitives, lax))
-            primitive = next((p for p in found if p is not None), None)
+            candidates = (getattr(module, f"{name}_p", None) for module in (primitives, lax))
+            primitive = next((p for p in candidates if p is not None), None)
             if primitive is not None:
                 register_rule(primitive, function, layer=layer, moves_only=moves_only, flops=flops)
         return function

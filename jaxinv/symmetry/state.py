@@ -262,12 +262,12 @@ def _moves(
     torus: Torus, value: Value, axis: int
 ) -> tuple[int | tuple[int, ...] | None, int | None, bool]:
     """The dimensions that follow an axis, by how much, and whether they do it as `jnp.roll`."""
-    found = _windows(value, axis)
-    if not found:
+    windows = _windows(value, axis)
+    if not windows:
         return None, None, True
-    dims = tuple(dim for dim, _, _ in found)
-    dim, index, window = found[0]
-    if len(found) > 1 or index > 0:
+    dims = tuple(dim for dim, _, _ in windows)
+    dim, index, window = windows[0]
+    if len(windows) > 1 or index > 0:
         return dims if len(dims) > 1 else dim, None, False
     row = value.dims[dim]
     moves = window.rate * math.prod(f.size for f in row[1:])
@@ -285,13 +285,13 @@ def _movement(torus: Torus, value: Value, axis: int, home: int) -> str:
       axis: the axis.
       home: the dimension of the value that the axis should move along.
     """
-    found = _windows(value, axis)
-    dims = sorted({dim for dim, _, _ in found})
+    windows = _windows(value, axis)
+    dims = sorted({dim for dim, _, _ in windows})
     if len(dims) > 1:
         return f"moves along dimensions {' and '.join(map(str, dims))}"
-    dim, index, window = found[0]
+    dim, index, window = windows[0]
     row = value.dims[dim]
-    inside = len(found) > 1 or index > 0 or any(isinstance(f, Window) for f in row[1:])
+    inside = len(windows) > 1 or index > 0 or any(isinstance(f, Window) for f in row[1:])
     moves, period = window.pace * math.prod(f.size for f in row[1:]), value.period[axis]
     # The stride of an output is period / moves. After a roll by a choice, it is the choice's.
     fraction = not inside and value.decisions[axis] is None and period % moves > 0

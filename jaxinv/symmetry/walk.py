@@ -77,8 +77,8 @@ def _constants(ctx: Context, program: Program) -> dict[int, Value]:
         value = constant(array, aval.shape, n_axes, known=ctx.computes)
         literal = program.known_value(number) if aval.shape == () else None
         if isinstance(literal, np.ndarray):
-            made = ("literal", str(literal.dtype), literal.tobytes())
-            value = dataclasses.replace(value, origin=ctx.origin(made))
+            recipe = ("literal", str(literal.dtype), literal.tobytes())
+            value = dataclasses.replace(value, origin=ctx.origin(recipe))
         values[number] = value
     return values
 

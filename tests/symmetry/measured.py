@@ -41,7 +41,11 @@ def same(a, b) -> bool:
 
 
 class Orbit:
-    """The outputs of a program at shifted inputs, computed when asked for."""
+    """The outputs of a program at shifted inputs, computed when asked for.
+
+    The first of the inputs is the program's own; `generic` ones follow, then some of whole numbers,
+    of which many are equal.
+    """
 
     def __init__(self, fun, x, axes, another=None):
         self.axes = axes
@@ -50,6 +54,8 @@ class Orbit:
         numbers = np.random.default_rng(0)
         another = another or (lambda numbers, x: numbers.normal(size=x.shape))
         self.inputs = [x, *(another(numbers, x) for _ in range(12))]
+        self.generic = range(1, len(self.inputs))
+        self.inputs += [numbers.integers(-1, 3, size=x.shape).astype(x.dtype) for _ in range(2)]
         self.known: dict[tuple, list] = {}
 
     def at(self, shift, *, start=0) -> list:
@@ -196,14 +202,15 @@ def _same_where_finite(one, two) -> bool:
 def finer_symmetry(orbit: Orbit, outputs) -> Iterator[tuple[int, int, int, str]]:
     """Symmetries that hold although the certificate does not claim them.
 
-    An output that is the same for another input too, a saturated one, shows none.
+    An output that is the same for another input too, a saturated one, shows none. Nor is one a
+    symmetry that equal numbers break: of two largest values `argmax` takes the first.
 
     Yields:
       The leaf, the axis, the shift along it that the output withstands, and how.
     """
     still = [0] * len(orbit.axes)
     for leaf, output in enumerate(outputs):
-        rest = [orbit.at(still, start=start)[leaf] for start in range(1, len(orbit.inputs))]
+        rest = [orbit.at(still, start=start)[leaf] for start in orbit.generic]
         if rest and all(same(orbit.at(still)[leaf], other) for other in rest):
             continue
         claim = Claim.of(output)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.orbit import plan
 from jaxinv.symmetry.correlation import DIRECT, TOGETHER
 
 
@@ -71,3 +72,24 @@ def test_its_gradient(sizes):
         found = jax.grad(loss)(jnp.asarray(weight))
     expected = 2 * rows.T @ rows @ weight
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("size", "seen"), [(3, 2), (4, 3), (4, 4), (24, 5)])
+def test_positions_that_a_dense_layer_does_not_see_stay_out_of_it(monkeypatch, size, seen):
+    """Zero times infinity is something: no weight of zero stands where the layer has none."""
+    monkeypatch.setattr(plan, "shared_flops", lambda *_: 0)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2, size, 3))
+    x[0, 1, 2] = np.inf
+    weight = rng.normal(size=(seen * 3, 2))
+
+    def dense_of_part(x):
+        return x[:, :seen].reshape(2, -1) @ weight
+
+    with jax.enable_x64(True):
+        every = jaxinv.orbit(dense_of_part, axes=(1,))(x)
+        assert jaxinv.orbit_cost(dense_of_part, x, axes=(1,)).flops_per_shift == 0
+        for t in range(size):
+            expected = dense_of_part(np.roll(x, t, 1))
+            assert np.isinf(expected).any() == (0 <= (1 + t) % size < seen)
+            np.testing.assert_allclose(every[t], expected, rtol=0, atol=1e-12)

@@ -140,6 +140,27 @@ def test_loops(x):
             lambda x: lax.scan(lambda c, v: (c + v, None), x[:, 0], jnp.moveaxis(x, 1, 0))[0],
             "6,1 | P2 W4 P3",
         ),
+        "a map over positions": (
+            lambda x: jnp.moveaxis(
+                lax.map(lambda row: row - row.max(1, keepdims=True), x.swapaxes(0, 1)), 0, 1
+            ),
+            EVERY,
+        ),
+        "a map over two rows, with a constant": (
+            lambda x: lax.map(
+                lambda rows: rows[0] * drawn(3) + rows[1].sum(),
+                (x.swapaxes(0, 1), jnp.roll(x, 2, 1).swapaxes(0, 1)),
+            ),
+            "1,1 | W6 P2 W4 P3",
+        ),
+        "a map over every second position": (
+            lambda x: lax.map(jnp.sin, x[:, 1::2].swapaxes(0, 1)),
+            "2,1 | W3 P2 W4 P3",
+        ),
+        "a map over blocks of positions": (
+            lambda x: lax.map(jnp.sin, x.swapaxes(0, 1), batch_size=2),
+            "2,1 | W3*P2 P2 W4 P3",
+        ),
         "while": (
             lambda x: lax.while_loop(
                 lambda c: (c[1] < 3) & (c[0].sum() < 1e9),
@@ -299,6 +320,7 @@ GRADIENTS = {
     ),
     "stop_gradient": lambda x: lax.stop_gradient(x) * circular(x),
     "scan": lambda x: lax.scan(lambda c, k: (upsampled(c) * k, c), x, drawn(2, 3)),
+    "map over positions": lambda x: lax.map(lambda r: r / (1 + r.max()), x.swapaxes(0, 1)),
     "cond": lambda x: lax.cond(x.sum() > 0, upsampled, jnp.sin, x),
     "flatten + dense": lambda x: x[:, ::2].reshape(2, 36) @ drawn(36, 2),
     "sorted positions": lambda x: jnp.sort(x, axis=1)[:, 1],

@@ -8,7 +8,13 @@ from jax import lax
 
 import jaxinv
 from tests.symmetry import measured
-from tests.symmetry.shifted import assert_states, drawn, states_when_right, walked
+from tests.symmetry.shifted import (
+    assert_same_gradient,
+    assert_states,
+    drawn,
+    states_when_right,
+    walked,
+)
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -303,6 +309,64 @@ def test_indices_that_the_data_gives(x):
         "scatter": (lambda x: x.at[:, brightest(x)].set(0.0), "6,4 | P2 P6 P4 P3"),
     }
     assert_states(cases, x)
+
+
+def steps(x):
+    return 1 + jnp.argmax(x.mean((0, 1, 2)))
+
+
+def steps_of_a_component(x):
+    return 1 + jnp.argmax(x[:, ::2].mean((0, 1, 2)))
+
+
+def test_rolls_by_a_number_that_moves_with_nothing(x):
+    cases = {
+        "ahead": (lambda x: jnp.roll(x, steps(x), 1), EVERY),
+        "back, along both axes": (lambda x: jnp.roll(x, (-steps(x), steps(x)), (1, 2)), EVERY),
+        "by another number for each coset": (
+            lambda x: jnp.roll(x, steps_of_a_component(x), 2),
+            "2,1 | P2 W6/2 W4 P3",
+        ),
+        "a slice": (
+            lambda x: lax.dynamic_slice_in_dim(x, steps(x), 3, 1),
+            "1,1 | P2 W3 W4 P3",
+        ),
+        "a slice that is moved into bounds": (
+            lambda x: lax.dynamic_slice_in_dim(x, 4 + steps(x).astype(jnp.int8), 3, 1),
+            "1,1 | P2 W3 W4 P3",
+        ),
+        "of a component": (
+            lambda x: jnp.roll(x[:, ::2], steps_of_a_component(x), 1),
+            "2,1 | P2 W3 W4 P3",
+        ),
+        "channels cut too": (
+            lambda x: lax.dynamic_slice(x, (0, steps(x), 0, steps(x) - 1), (2, 5, 4, 2)),
+            "1,1 | P2 W5 W4 P2",
+        ),
+        "reversed": (
+            lambda x: jnp.roll(x[:, ::-1], steps_of_a_component(x), 1),
+            "2,1 | P2 W6/-2 W4 P3",
+        ),
+        "by a number of a place": (
+            lambda x: jnp.roll(x, (x[0, 0, 0, 0] > 0).astype(int), 1),
+            "6,4 | P2 P6 P4 P3",
+        ),
+        "of merged dimensions": (
+            lambda x: jnp.roll(x.reshape(2, 24, 3), steps(x), 1),
+            "6,4 | P2 P24 P3",
+        ),
+    }
+    assert_states(cases, x)
+
+
+def test_gradients_of_rolls_by_a_number_that_the_data_gives(x):
+    def fun(x):
+        return [
+            jnp.roll(x, -steps_of_a_component(x), (1, 2)) ** 2,
+            lax.dynamic_slice_in_dim(jnp.sin(x), 4 + steps(x), 2, 1),
+        ]
+
+    assert_same_gradient(fun, x)
 
 
 def test_numbers_along_a_dimension(x):

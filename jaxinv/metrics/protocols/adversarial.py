@@ -128,10 +128,10 @@ def adversarial_shift(
     wrong = predictions != labels
     distances = jnp.where(wrong, lengths[:, None], jnp.inf)
     nearest = jnp.argmin(distances, axis=0)
-    found = jnp.any(wrong, axis=0)
+    fooled = jnp.any(wrong, axis=0)
     smallest = nan_if_undefined(jnp.min(distances, axis=0), predictions, axis=0)
-    found = found & ~jnp.isnan(smallest)
-    return AdversarialShift(smallest, jnp.where(found[:, None], jnp.asarray(table)[nearest], 0))
+    fooled = fooled & ~jnp.isnan(smallest)
+    return AdversarialShift(smallest, jnp.where(fooled[:, None], jnp.asarray(table)[nearest], 0))
 
 
 def adversarial_accuracy(

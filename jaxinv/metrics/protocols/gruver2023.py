@@ -251,13 +251,13 @@ def layer_contributions(
 
     def disturbed(steps, variables, x):
         """The network, with the input and output of each layer moved by a step of its own."""
-        made: collections.Counter[tuple[str, ...]] = collections.Counter()
+        calls_so_far: collections.Counter[tuple[str, ...]] = collections.Counter()
 
         def intercept(next_fun, args, kwargs, context):
-            call = (context.module.path, made[context.module.path])
+            call = (context.module.path, calls_so_far[context.module.path])
             if context.method_name != "__call__" or call not in calls:
                 return next_fun(*args, **kwargs)
-            made[context.module.path] += 1
+            calls_so_far[context.module.path] += 1
             step = steps[calls.index(call)]
             moved = jax.tree.map(
                 lambda v: (v + step * generate(v)).astype(v.dtype) if _is_float(v) else v, args

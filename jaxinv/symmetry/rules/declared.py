@@ -46,9 +46,9 @@ def declared(
         rate: int | Fraction = window.rate
         if params["restores"]:
             assert choice is not None
-            made = reference.decisions[axis]
-            assert isinstance(made, Decision)
-            rate, decisions[axis] = _whole(window.rate * Fraction(stride)), made.before[axis]
+            decision = reference.decisions[axis]
+            assert isinstance(decision, Decision)
+            rate, decisions[axis] = _whole(window.rate * Fraction(stride)), decision.before[axis]
         elif choice is not None:
             rate, decisions[axis] = _whole(Fraction(window.rate) / stride), choice
         else:
@@ -95,8 +95,8 @@ def _still(row: Dimension, axes: Collection[int]) -> Dimension:
 def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, choice) -> bool:
     """Whether the subsampled torus is whole, and what is restored was chosen by the same."""
     if params["restores"]:
-        made = reference.decisions[window.axis]
-        return isinstance(made, Decision) and made.number == choice.number
+        decision = reference.decisions[window.axis]
+        return isinstance(decision, Decision) and decision.number == choice.number
     return positions(ctx.torus, reference, window) % stride == 0
 
 

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives
 
+from jaxinv.symmetry.align import align, decisions_of
 from jaxinv.symmetry.factoring import as_single, split
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
-from jaxinv.symmetry.relayout import Context
+from jaxinv.symmetry.relayout import Context, period_of
 from jaxinv.symmetry.rules import per_position
+from jaxinv.symmetry.rules.fallback import on_each_coset
 from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken
 from jaxinv.symmetry.rules.layout import sliced, squeezed, transposed
@@ -43,15 +45,49 @@ def _moves(value: Value, dim: int) -> bool:
 
 @rule("dynamic_slice")
 def dynamic_slice(ctx: Context, equation: Equation, operand: Value, *starts: Value) -> list[Value]:
-    """Known starts are slices; along what does not move a start may be any."""
+    """Known starts are slices; along what does not move a start may be any.
+
+    Along what moves it may be any that does not move itself: that is how `jnp.roll` rolls by a
+    number that the data give.
+    """
     sizes = equation.params["slice_sizes"]
     places = _clamped(ctx, equation.ins[1 : 1 + len(sizes)], operand.shape, sizes)
     for dim, (place, size) in enumerate(zip(places, sizes, strict=True)):
+        if place is None and _moves(operand, dim) and not any(True for _ in starts[dim].windows()):
+            operand, is_rolled = _rolled_back(ctx, operand, dim, starts[dim], size)
+            place = 0 if is_rolled else None
+            places[dim] = place
         if place is not None:
             operand = sliced(ctx, operand, dim, place, place + size)
     if None not in places:
         return [operand]
     return per_position.cut_out(ctx, equation, [operand, *starts], UNKNOWN)
+
+
+def _rolled_back(
+    ctx: Context, operand: Value, dim: int, start: Value, size: int
+) -> tuple[Value, bool]:
+    """The operand with the position `start` in front, and whether it could be rolled there.
+
+    At each shift `t` a window shows `base[o + i - t]`, so `base[o + s + i - t]` is a window of the
+    base that is rolled by the start `s` of its coset.
+    """
+    row = operand.dims[dim]
+    if len(row) > 1 or ctx.torus.endless or row[0].valid is not None:
+        return operand, False
+    last = operand.shape[dim] - size
+    operand, start = align(ctx, [operand, start], [])
+    base = None
+    if ctx.computes:
+        place = operand.place(dim) - operand.n_axes
+
+        def roll(array, by):
+            by = jnp.minimum(by, min(last, jnp.iinfo(by.dtype).max)).astype(int)
+            return [jnp.roll(array, -jnp.maximum(by, 0), place)]
+
+        (base,) = on_each_coset(roll, [operand.base, start.base], operand.n_axes)
+    period, decisions = period_of([operand, start]), decisions_of([operand, start])
+    return operand.with_base(base, period=period, decisions=decisions), True
 
 
 @rule("dynamic_update_slice")
@@ -176,7 +212,7 @@ def _components(equation: Equation, index: np.ndarray) -> list[_Component]:
         or [updates[d] for d in numbers.update_window_dims] != others
     ):
         return []
-    found = []
+    components = []
     for k, dim in enumerate(named):
         places = index[..., k]
         along = [axis for axis in range(places.ndim) if np.diff(places, axis=axis).any()]
@@ -191,10 +227,10 @@ def _components(equation: Equation, index: np.ndarray) -> list[_Component]:
         every = [phase + step * i for i in range(len(row))]
         if rest or not 0 <= phase < step or sorted(row) != every:
             return []
-        found.append(_Component(dim, lone[along[0]] if along else None, row, step))
-    read = [c.updates for c in found if c.updates is not None]
+        components.append(_Component(dim, lone[along[0]] if along else None, row, step))
+    read = [c.updates for c in components if c.updates is not None]
     each = set(read) >= {d for d in lone if updates[d] > 1} and len(set(read)) == len(read)
-    return found if each else []
+    return components if each else []
 
 
 def _goes_by_position(ctx: Context, equation: Equation) -> bool:
@@ -248,10 +284,10 @@ def _with_components(
             return updated(value, left[1:])
         value = _split_into(ctx, value, dim, step)
         inner = squeezed(ctx, sliced(ctx, value, dim + 1, phase, phase + 1), [dim + 1])
-        made = updated(inner, left[1:])
+        new = updated(inner, left[1:])
         pieces = [
             sliced(ctx, value, dim + 1, 0, phase),
-            dataclasses.replace(made, dims=made.dims_with(dim + 1, (), instead=0)),
+            dataclasses.replace(new, dims=new.dims_with(dim + 1, (), instead=0)),
             sliced(ctx, value, dim + 1, phase + 1, step),
         ]
         joined = concatenated(ctx, [v for v in pieces if v.shape[dim + 1] > 0], dim + 1, REPLACED)

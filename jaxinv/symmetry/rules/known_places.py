@@ -177,11 +177,11 @@ def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Valu
     assert window is not None
     m = positions(ctx.torus, value, window)
     around = m if window.size == m and window.valid is None else None
-    found = _pattern(index, around)
-    if found is None:
+    pattern = _pattern(index, around)
+    if pattern is None:
         pieces = [sliced(ctx, value, dim, a, b) for a, b in _runs(index)]
         return concatenated(ctx, pieces, dim, _why_uneven(index, window.size))
-    count, step = found
+    count, step = pattern
     if step < 0:
         value, index, step = reversed_along(ctx, value, dim), window.size - 1 - index, -step
     rows = [_around(ctx, value, dim, row, step) for row in (index[i::count] for i in range(count))]

@@ -7,13 +7,14 @@ both can be brought to. It only ever rises, so that a few readings of the body s
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.cost import flops_of_body
 from jaxinv.symmetry.factoring import as_plain
-from jaxinv.symmetry.program import Equation, open_jaxpr
+from jaxinv.symmetry.program import Equation, Program, open_jaxpr
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, Findings, period_of
@@ -27,7 +28,8 @@ from jaxinv.symmetry.rules.calls import (
 )
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.pointwise import combined
-from jaxinv.symmetry.values import Plain, Value, stored_shape
+from jaxinv.symmetry.values import Plain, Value, Window, stored_shape
+from jaxinv.symmetry.walk import evaluate
 
 # Readings of a body after which what it carries counts as never the same.
 _ROUNDS = 32
@@ -100,12 +102,12 @@ def _settled(
     for round_ in range(_ROUNDS):
         operands[first : first + count] = carry
         body = dataclasses.replace(body, operands=list(operands))
-        results, found = body.analysed()
+        results, findings_of_body = body.analysed()
         risen = [
             joined(quiet, before, after, CHANGES)
             for before, after in zip(carry, results[:count], strict=True)
         ]
-        report(ctx, found)
+        report(ctx, findings_of_body)
         if same_states(carry, risen) or (ctx.torus.endless and round_ + 1 == length):
             report(ctx, findings)
             return Loop(body, first, risen, results)
@@ -132,9 +134,16 @@ def scan_counts(equation: Equation) -> tuple[int, int]:
 
 @rule("scan", flops=flops_of_body)
 def scan(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
-    """A loop over slices of operands; an axis that moves along what is sliced ends."""
+    """A loop over slices of operands; an axis that moves along what is sliced ends.
+
+    Where nothing is carried from one slice to the next, the body is applied to all of them at once.
+    """
     params = equation.params
     n_consts, n_carry = scan_counts(equation)
+    if n_carry == 0 and any(isinstance(f, Window) for x in operands[n_consts:] for f in x.dims[0]):
+        program = _mapped(ctx, equation, n_consts)
+        if program is not None:
+            return evaluate(ctx, program, operands)
     consts, carry = operands[:n_consts], operands[n_consts : n_consts + n_carry]
     xs = operands[n_consts + n_carry :]
     xs = tuple(as_plain(ctx, x, 0, Cause.SCAN_ALONG()) for x in xs)
@@ -171,6 +180,20 @@ def scan(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     n_axes = len(ctx.torus.lengths)
     ys = [jnp.moveaxis(y, 0, n_axes) if stacked else y[0] for y in ys]
     return with_results(states, [*carried, *ys])
+
+
+def _mapped(ctx: Context, equation: Equation, n_consts: int) -> Program | None:
+    """The body of a scan that carries nothing, mapped over the slices; None if JAX cannot map it."""
+    n_xs = len(equation.in_avals) - n_consts
+    body = jax.vmap(
+        jax.extend.core.jaxpr_as_fun(equation.params["jaxpr"]),
+        in_axes=[None] * n_consts + [0] * n_xs,
+        axis_size=equation.params["length"],
+    )
+    try:
+        return body_of(ctx, jax.make_jaxpr(body)(*equation.in_avals))
+    except Exception:  # a callback that does not say how it is mapped
+        return None
 
 
 @rule("while")
@@ -225,8 +248,8 @@ def cond(ctx: Context, equation: Equation, index: Value, *operands: Value) -> li
     branches = [branch(body, row) for body, row in zip(bodies, rows, strict=True)]
     bases = [v.base for v in operands]
     if not index.is_constant:
-        made = [with_results(states, run(*bases)) if ctx.computes else states for run in branches]
-        return [_chosen(ctx, index, column) for column in zip(*made, strict=True)]
+        cases = [with_results(states, run(*bases)) if ctx.computes else states for run in branches]
+        return [_chosen(ctx, index, column) for column in zip(*cases, strict=True)]
     if not ctx.computes:
         return states
     choice = jnp.reshape(index.base, ()).astype(jnp.int32)

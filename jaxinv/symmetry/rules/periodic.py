@@ -31,7 +31,7 @@ def followed(
       but: a dimension in which they do not meet.
     """
     rank = max(len(v.dims) for v in operands)
-    found = list(operands)
+    following = list(operands)
     for i, constant in enumerate(operands):
         if not constant.is_constant or len(constant.dims) != rank:
             continue
@@ -44,10 +44,10 @@ def followed(
                 continue
             pattern = _repeated(ctx, np.moveaxis(table, dim, 0))
             if pattern is not None:
-                found[i] = _following(ctx, found[i], dim, pattern, moving)
-        if found[i] is constant and but is None:
-            found[i] = _following_jointly(ctx, equation, i, operands)
-    return found
+                following[i] = _following(ctx, following[i], dim, pattern, moving)
+        if following[i] is constant and but is None:
+            following[i] = _following_jointly(ctx, equation, i, operands)
+    return following
 
 
 def _following_jointly(

@@ -30,9 +30,9 @@ from jaxinv.symmetry.values import Uniform, Value, constant
 @rule("convert_element_type copy stop_gradient", moves_only=True)
 def pointwise(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """Each position from the same position of the operands."""
-    made = (equation.primitive, tuple(sorted(equation.params.items())))
+    recipe = (equation.primitive, tuple(sorted(equation.params.items())))
     values = followed(ctx, equation, operands)
-    return combined(ctx, equation.out_avals[0].shape, equation.bind, values, made)
+    return combined(ctx, equation.out_avals[0].shape, equation.bind, values, recipe)
 
 
 @rule("bitcast_convert_type")
@@ -48,7 +48,7 @@ def combined(
     shape: Sequence[int],
     fun: Callable[..., Sequence],
     operands: Sequence[Value],
-    made: Hashable = None,
+    recipe: Hashable = None,
 ) -> list[Value]:
     """What a function of single positions makes of operands at one period and one layout.
 
@@ -72,8 +72,8 @@ def combined(
         dims = tuple(met(values, meeting) for meeting in meetings)
     bases: Sequence = [None]
     origin: Hashable = object()
-    if made is not None:
-        origin = ctx.origin((made, tuple(v.origin for v in values), sum(map(len, dims))))
+    if recipe is not None:
+        origin = ctx.origin((recipe, tuple(v.origin for v in values), sum(map(len, dims))))
     if all(v.base is not None for v in values):
         aligned = [_spread(v, dims) for v in values]
         stored = jnp.broadcast_shapes(*(b.shape for b in aligned))

@@ -46,6 +46,8 @@ def reduce(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
             isinstance(f, Uniform) for f in value.dims[dim]
         ):
             value = _without_uniform(value, dim)
+        # The derivative of a maximum of one number is not that of the number where it is NaN.
+        value = value.storing(dim) if ctx.differentiated else value
     places = tuple(value.place(dim, i) for dim in axes for i in range(len(value.dims[dim])))
     dims = tuple(d for i, d in enumerate(value.dims) if i not in axes)
     params = equation.params | {"axes": places}

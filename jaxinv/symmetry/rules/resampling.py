@@ -50,9 +50,9 @@ def longest_pattern(steps_after: Callable[[int], np.ndarray], size: int) -> Patt
         steps = steps_after(count)
         bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
         for first, stop in itertools.pairwise(bounds):
-            found = Pattern(count, int(steps[first]), first, stop + count)
-            if found.step > 0 and stop - first >= count and _gain(found) > _gain(best):
-                best = found
+            pattern = Pattern(count, int(steps[first]), first, stop + count)
+            if pattern.step > 0 and stop - first >= count and _gain(pattern) > _gain(best):
+                best = pattern
     return best
 
 
@@ -143,9 +143,9 @@ def band(ctx: Context, equation: Equation, operands: Sequence[Value]) -> Band | 
         if table is None or not jnp.issubdtype(table.dtype, jnp.floating):
             continue
         table = table if contracted[1 - side][0] == 0 else table.T
-        found = _band(side, table, computed=equation.ins[1 - side] in ctx.program.producers)
-        if found is not None:
-            return found
+        band = _band(side, table, computed=equation.ins[1 - side] in ctx.program.producers)
+        if band is not None:
+            return band
     return None
 
 
