@@ -20,6 +20,7 @@ from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken
 from jaxinv.symmetry.rules.layout import sliced, squeezed, transposed
 from jaxinv.symmetry.rules.pointwise import combined, stretched
+from jaxinv.symmetry.rules.windowed import window_of
 from jaxinv.symmetry.values import Dimension, Value, Window
 
 UNKNOWN = Cause.UNKNOWN_POSITIONS()
@@ -72,8 +73,8 @@ def _rolled_back(
     At each shift `t` a window shows `base[o + i - t]`, so `base[o + s + i - t]` is a window of the
     base that is rolled by the start `s` of its coset.
     """
-    row = operand.dims[dim]
-    if len(row) > 1 or ctx.torus.endless or row[0].valid is not None:
+    window = window_of(operand, dim)
+    if window is None or ctx.torus.endless or window.valid is not None:
         return operand, False
     last = operand.shape[dim] - size
     operand, start = align(ctx, [operand, start], [])

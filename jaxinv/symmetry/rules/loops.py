@@ -183,7 +183,7 @@ def scan(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
 
 
 def _mapped(ctx: Context, equation: Equation, n_consts: int) -> Program | None:
-    """The body of a scan that carries nothing, mapped over the slices; None if JAX cannot map it."""
+    """The body of a scan that carries nothing, mapped over the slices; None if JAX cannot do it."""
     n_xs = len(equation.in_avals) - n_consts
     body = jax.vmap(
         jax.extend.core.jaxpr_as_fun(equation.params["jaxpr"]),
