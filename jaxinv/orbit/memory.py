@@ -16,10 +16,13 @@ from jaxinv.symmetry.program import inner_jaxprs
 _log = logging.getLogger(__name__)
 
 _LOOPS = (primitives.scan_p, primitives.while_p)
+_WEIGHTED = (primitives.conv_general_dilated_p, primitives.dot_general_p)
 # Of the free memory, what a chunk's activations may take; the rest is the caller's.
 SHARE_OF_MEMORY = 0.25
 # Wide chunks do not pay on a CPU: beyond its caches, activations go through main memory. In
 # docs/benchmarks.md the best chunk holds about 2 MiB; for a LeNet a wider one is five times slower.
+# Weights go through memory once a chunk: where they are larger, its activations may be as large.
+# One shift of a ResNet-18 at a time takes twice the time of several together.
 CPU_CHUNK_BYTES = 2 * 2**20
 CPU_CHUNK = 64
 
@@ -34,18 +37,19 @@ def choose_chunk(at_shift: Callable, shift: Any, count: int) -> int:
 
     Returns:
       The chunk, such that its activations take no more than `SHARE_OF_MEMORY` of what the device
-      has free (on a CPU also no more than about its caches hold): a divisor of `count` where one
-      is near, so that no shorter last chunk is compiled, else a power of two.
+      has free (on a CPU also no more than its caches hold, or than the weights take): a divisor of
+      `count` where one is near, so that no shorter last chunk is compiled, else a power of two.
 
     Example:
       >>> import jax.numpy as jnp
       >>> choose_chunk(lambda t: jnp.zeros((4096, 4096)) + t, jnp.zeros(()), 10)
       1
     """
-    need = max(1, bytes_of_one_pass(at_shift, shift))
+    need, weights = bytes_of_one_pass(at_shift, shift)
+    need = max(1, need)
     room = int(free_bytes() * SHARE_OF_MEMORY) // need
     if jax.default_backend() == "cpu":
-        room = min(room, CPU_CHUNK_BYTES // need, CPU_CHUNK)
+        room = min(room, max(CPU_CHUNK_BYTES, weights) // need, CPU_CHUNK)
     chunk = count
     if room < count:
         divisors = [c for c in range(max(1, room), room // 2, -1) if count % c == 0]
@@ -122,8 +126,8 @@ def refuse_if_too_large(need: int, count: int) -> None:
         )
 
 
-def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
-    """An estimate of the memory for one evaluation, in bytes, from shapes alone.
+def bytes_of_one_pass(fun: Callable, *args: Any) -> tuple[int, int]:
+    """Estimates of the memory for one evaluation, in bytes, from shapes alone.
 
     Args:
       fun: the function; it is traced, not run.
@@ -132,28 +136,32 @@ def bytes_of_one_pass(fun: Callable, *args: Any) -> int:
     Returns:
       The operands and results of the largest equation of its program, and its outputs, as far as
       they depend on the arguments: what does not is there once, however many evaluations there are.
+      Second, the weights: what convolutions and matrix products read that does not depend on them.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> bytes_of_one_pass(lambda x: jnp.exp(x), jnp.zeros(100, jnp.float32))
-      1200
+      >>> bytes_of_one_pass(lambda x: jnp.exp(x) @ jnp.ones((100, 2)), jnp.zeros(100, jnp.float32))
+      (808, 800)
     """
     closed = jax.make_jaxpr(fun)(*args)
     jaxpr = getattr(closed, "jaxpr", closed)
-    largest, varying = _largest_equation(jaxpr, jaxpr.invars)
+    largest, weights, varying = _largest_equation(jaxpr, jaxpr.invars)
     outs = {v for v in jaxpr.outvars if not isinstance(v, Literal)}
-    return largest + sum(map(_size, outs & varying))
+    return largest + sum(map(_size, outs & varying)), weights
 
 
 def _largest_equation(jaxpr, given):
-    """Bytes of the largest equation, and the variables that depend on the given ones."""
+    """Bytes of the largest equation, of weights, and the variables that depend on the given."""
     varying = set(given)
-    largest = 0
+    largest, weights = 0, 0
     for eqn in jaxpr.eqns:
-        read = [v for v in eqn.invars if not isinstance(v, Literal) and v in varying]
+        operands = [v for v in eqn.invars if not isinstance(v, Literal)]
+        read = [v for v in operands if v in varying]
         if not read:
             continue
         varying.update(eqn.outvars)
+        if eqn.primitive in _WEIGHTED:
+            weights += sum(_size(v) for v in operands if v not in varying)
         inner = inner_jaxprs(eqn.params)
         for body in inner:
             # A loop hands on what changes in places of its own; there everything may.
@@ -163,10 +171,11 @@ def _largest_equation(jaxpr, given):
                 for old, new in zip(eqn.invars if called else body.invars, body.invars, strict=True)
                 if not called or old in read
             ]
-            largest = max(largest, _largest_equation(body, entering)[0])
+            largest_inside, weights_inside, _ = _largest_equation(body, entering)
+            largest, weights = max(largest, largest_inside), weights + weights_inside
         if not inner:
             largest = max(largest, sum(map(_size, (*read, *eqn.outvars))))
-    return largest, varying
+    return largest, weights, varying
 
 
 def _size(variable):

@@ -203,7 +203,7 @@ def test_chunk_follows_the_memory(monkeypatch):
     def small(t):
         return jnp.tanh(jnp.zeros((256, 256)) + t).sum()  # two of 0.25 MiB
 
-    need = memory.bytes_of_one_pass(large, 1.0)
+    need, _ = memory.bytes_of_one_pass(large, 1.0)
     assert 2 * 2**20 <= need <= 2 * 2**20 + 16
     monkeypatch.setattr(memory.jax, "default_backend", lambda: "gpu")
     for free, count, expected in [(80, 784, 9), (80, 7, 7), (1, 784, 1), (80, 401, 8)]:
@@ -218,7 +218,7 @@ def test_chunk_follows_the_memory(monkeypatch):
 
 def test_the_size_of_a_program_counts_inner_calls():
     inner = jax.jit(lambda x: jnp.exp(jnp.concatenate([x, x])).sum())
-    assert memory.bytes_of_one_pass(inner, jnp.zeros(100, jnp.float32)) == 1600 + 4
+    assert memory.bytes_of_one_pass(inner, jnp.zeros(100, jnp.float32)) == (1600 + 4, 0)
 
 
 def test_the_size_of_a_program_counts_what_changes():
@@ -227,10 +227,33 @@ def test_the_size_of_a_program_counts_what_changes():
     def read(i):
         return jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)(held, i, 10) * 2
 
-    assert memory.bytes_of_one_pass(read, 3) == (10 + 10 + 10) * 4
+    assert memory.bytes_of_one_pass(read, 3) == ((10 + 10 + 10) * 4, 0)
 
     def grown(x):
         return jax.lax.fori_loop(0, 3, lambda _, c: (c[0] + held[:5], c[0] * 2), (x, held[:5]))[1]
 
     # The second part of what the loop carries comes from the first.
-    assert memory.bytes_of_one_pass(grown, held[:5]) >= (5 + 5 + 5) * 4
+    assert memory.bytes_of_one_pass(grown, held[:5])[0] >= (5 + 5 + 5) * 4
+
+
+def test_weights_are_read_once_for_several_shifts(monkeypatch):
+    """Where they are larger than what the caches hold, so may the activations of a chunk be."""
+    small, large = jnp.zeros((1024, 128)), jnp.zeros((1024, 4096))
+    image, kernel = jnp.zeros((1, 1024, 256)), jnp.zeros((3, 256, 1))
+
+    def layers(weights):
+        def of_shift(t):
+            one = jax.jit(jnp.dot)(image[0].T + t, weights).sum()  # 1 MiB and what comes out
+            return one + jax.lax.conv_general_dilated(
+                image + t, kernel, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC")
+            )
+
+        return of_shift
+
+    sizes = [memory.bytes_of_one_pass(layers(weights), 1.0) for weights in (small, large)]
+    assert [read for _, read in sizes] == [w.size * 4 + 3 * 256 * 4 for w in (small, large)]
+    monkeypatch.setattr(memory.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**40)
+    assert memory.choose_chunk(layers(small), 1.0, 64) == 1
+    assert memory.choose_chunk(layers(large), 1.0, 64) == 2
+    assert memory.choose_chunk(layers(large), 1.0, 1) == 1
