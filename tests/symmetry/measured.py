@@ -44,7 +44,8 @@ class Orbit:
     """The outputs of a program at shifted inputs, computed when asked for.
 
     The first of the inputs is the program's own; `generic` ones follow, then some of whole numbers,
-    of which many are equal.
+    of which many are equal, of large numbers, and of negative ones: what clips those does not pass
+    for the identity.
     """
 
     def __init__(self, fun, x, axes, another=None):
@@ -56,6 +57,9 @@ class Orbit:
         self.inputs = [x, *(another(numbers, x) for _ in range(12))]
         self.generic = range(1, len(self.inputs))
         self.inputs += [numbers.integers(-1, 3, size=x.shape).astype(x.dtype) for _ in range(2)]
+        if x.dtype.kind == "f":
+            large = numbers.normal(size=(2, *x.shape)).astype(x.dtype)
+            self.inputs += [10 * large[0], -np.abs(large[1])]
         self.known: dict[tuple, list] = {}
 
     def at(self, shift, *, start=0) -> list:
@@ -202,8 +206,8 @@ def _same_where_finite(one, two) -> bool:
 def finer_symmetry(orbit: Orbit, outputs) -> Iterator[tuple[int, int, int, str]]:
     """Symmetries that hold although the certificate does not claim them.
 
-    An output that is the same for another input too, a saturated one, shows none. Nor is one a
-    symmetry that equal numbers break: of two largest values `argmax` takes the first.
+    An output that is the same for another input too, a saturated one, shows none. Nor is that a
+    symmetry which equal, large or negative numbers break: of two largest `argmax` takes the first.
 
     Yields:
       The leaf, the axis, the shift along it that the output withstands, and how.

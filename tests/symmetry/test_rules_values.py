@@ -101,6 +101,8 @@ def test_reductions(x):
         "best class": (lambda x: x.mean((1, 2)).argmax(-1), "1,1 | P2"),
         "best channel": (lambda x: x.argmin(3), "1,1 | P2 W6 W4"),
         "best position": (lambda x: x.argmax(1), "6,1 | P2 W4 P3"),
+        "best of one position": (lambda x: x + x[:, :1].argmax(1, keepdims=True), EVERY),
+        "best of one value": (lambda x: (x[..., :1] + drawn(6, 4, 1)).argmax(3), "1,1 | U2 U6 U4"),
     }
     assert_states(cases, x)
 

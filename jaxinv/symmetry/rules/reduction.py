@@ -22,7 +22,7 @@ from jaxinv.symmetry.relayout import (
 )
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.unread import without_unread
-from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
+from jaxinv.symmetry.values import Plain, Uniform, Value, Window, constant, positions
 
 # Repeating an element does not change these.
 _IDEMPOTENT = {
@@ -150,6 +150,13 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """The position of an extremum: it names a place, so the reduced dimension must not move."""
     (dim,) = equation.params["axes"]
     dim = int(dim)
+    if operand.shape[dim] == 1:
+        out = equation.out_avals[0]
+        rows = tuple((Uniform(n),) if n != 1 else () for n in out.shape)
+        zero = constant(jnp.zeros((), out.dtype), (), operand.n_axes, known=ctx.computes)
+        stored = (1,) * (operand.n_axes + sum(map(len, rows)))
+        first = zero.on_base(lambda base: jnp.reshape(base, stored), dims=rows)
+        return [dataclasses.replace(first, touched=operand.touched)]
     value = as_plain(ctx, operand, dim, Cause.EXTREMUM_POSITION()).storing(dim)
     params = equation.params | {"axes": (value.place(dim),)}
     dims = value.dims_with(dim)
