@@ -1,10 +1,10 @@
 """The certificate as a table of at most 100 columns."""
 
-import functools
 import math
 import textwrap
 from collections.abc import Sequence
 
+from jaxinv.notebook import html_table
 from jaxinv.symmetry.reasons import BORDERS, advice, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, axes_in_words
 
@@ -28,24 +28,15 @@ def summary(certificate) -> str:
 
 
 def html(certificate) -> str:
-    """The certificate as a table for notebooks, its breaking rows marked, in light and in dark."""
-    rows = rows_in_words(certificate)
-    marks = ["ends" if step.ends else "thins" if step.reasons else "" for step in certificate.steps]
-    marks += [""] * len(certificate.outputs)
-    return _page().render(
+    """The certificate as a table for notebooks, its breaking rows marked."""
+    return html_table(
+        shifts_in_words(certificate),
+        rows_in_words(certificate),
         head=_HEAD,
-        rows=list(zip(marks, rows, strict=True)),
-        title=shifts_in_words(certificate),
-        verdict=_verdict(certificate, wrapped=False),
+        numbers=(_COPIES,),
+        marks=["ends" if s.ends else "thins" if s.reasons else "" for s in certificate.steps],
+        notes=_verdict(certificate, wrapped=False),
     )
-
-
-@functools.cache
-def _page():
-    import jinja2  # print needs no page
-
-    loader = jinja2.PackageLoader("jaxinv.certificate", "")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("table.html.jinja")
 
 
 def table(certificate) -> str:
