@@ -1,6 +1,7 @@
 """Only the distinct outputs of an orbit, and what can be made of them."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.declarations import declare_invariance
+from jaxinv.notebook import html_table
 from jaxinv.orbit.transform import orbit, plan_call
 from jaxinv.symmetry.values import Value, positions
 
@@ -17,7 +19,7 @@ from jaxinv.symmetry.values import Value, positions
 @functools.partial(
     jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["period", "moves"]
 )
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DistinctOutputs:
     """One output of a function at one shift of each coset.
 
@@ -32,6 +34,27 @@ class DistinctOutputs:
     values: Any
     period: tuple[int, ...]
     moves: bool
+
+    def __repr__(self) -> str:
+        return f"DistinctOutputs({self._array()}, period={self.period}, moves={self.moves})"
+
+    def _repr_html_(self) -> str:
+        """What it holds, in a notebook."""
+        count = math.prod(self.period)
+        title = f"The outputs at {count:,} shifts, one of each coset" if count > 1 else "One output"
+        at = "that at t mod period"
+        rows = [
+            ("values", self._array()),
+            ("period", " x ".join(map(str, self.period))),
+            ("at a shift t", f"{at}, rolled" if self.moves else at),
+        ]
+        return html_table(title, rows)
+
+    def _array(self) -> str:
+        values = self.values
+        if not hasattr(values, "dtype"):
+            return repr(values)
+        return f"{values.dtype}[{','.join(map(str, values.shape))}]"
 
 
 def distinct_orbit(

@@ -166,7 +166,12 @@ class Audit:
 
 
 class AuditInterrupted(KeyboardInterrupt):
-    """Ctrl-C during an audit; `audit` holds what was finished."""
+    """Ctrl-C during an audit; its attribute `audit` holds what was finished.
+
+    Example:
+      >>> issubclass(AuditInterrupted, KeyboardInterrupt)
+      True
+    """
 
     def __init__(self, finished: Audit):
         super().__init__("interrupted")

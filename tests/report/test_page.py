@@ -194,7 +194,7 @@ def test_numbers_stay_numbers_in_csv_files(tmp_path):
     write_csv(results, tmp_path)
     assert (tmp_path / "networks.csv").read_text().splitlines()[1] == "n,-0.5,-1.0,,3"
     assert (tmp_path / "layers-n.csv").read_text().splitlines()[1] == (
-        "'-conv,2,'@every shift,-1.0e-08,0.500,-0.250,0.100,20.0%"
+        "'-conv,2,'@every shift,equivariance,-1.0e-08,0.500,-0.250,0.100,20.0%"
     )
 
 
