@@ -130,7 +130,7 @@ _JOINTS = re.compile(r"(?<=[/:_.-])|(?<=\dx)")
 
 def _wrapped(text: str, width: int) -> list[str]:
     """A cell in lines: between words, else between their parts, else anywhere."""
-    parts = []
+    parts: list[tuple[str, str]] = []
     for word in text.split():
         inner = _JOINTS.split(word) if len(word) > width else [word]
         parts += [(part, " " * (not i and bool(parts))) for i, part in enumerate(inner) if part]

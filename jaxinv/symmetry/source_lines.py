@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 
 # Frames that are nobody's model.
@@ -35,7 +36,7 @@ def model_line(frames: Iterable[Any]) -> str:
 
 def calling_line() -> str:
     """`file.py:12` of the line that called this package, "" where none did."""
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         name = frame.f_code.co_filename
         if not any(kind.search(name) for kind in (_OWN, _FRAMEWORKS, _PACKAGES)):
