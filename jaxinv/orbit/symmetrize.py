@@ -76,8 +76,8 @@ def symmetrize(
 
     Reference:
       Murphy et al., "Janossy pooling" (2019), https://arxiv.org/abs/1811.01900, section 2.1;
-      Puny et al., "Frame averaging" (2022), https://arxiv.org/abs/2110.03336, equation 2, for
-      maps; Mumford, Fogarty and Kirwan, "Geometric invariant theory" (1994), for the operator.
+      Coifman and Donoho, "Translation-invariant de-noising" (1995), for maps: cycle spinning;
+      Mumford, Fogarty and Kirwan, "Geometric invariant theory" (1994), for the operator.
     """
     if reduce not in ("mean", "max"):
         raise ValueError(f"reduce is {reduce!r}; allowed are 'mean' and 'max'")

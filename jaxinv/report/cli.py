@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxinv.command_line import printable, read_options, run
+from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.evaluation.loading import Networks, subjects_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.protocols import check_protocols
@@ -28,7 +29,7 @@ class Arguments(Networks):
     small networks and answers claim by claim. With --checkpoint or --apply: an audit of networks.
 
     Exit status: 0 done, 1 an error that the last line names, 130 interrupted (a partial report is
-    written and the same command goes on).
+    written and the same command goes on). --config FILE reads options from TOML or JSON.
     """
 
     max_shift: int | None = None
@@ -84,7 +85,10 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
       ValueError: an unknown option or a value that is not allowed.
       SystemExit: after --help.
     """
-    arguments = read_options(Arguments, argv, prog=name, config=(tyro.conf.UseAppendAction,))
+    file, argv = without_config(argv)
+    settings = words_of(Arguments, settings_of(file), append=True) if file else []
+    given = [*settings, *argv]
+    arguments = read_options(Arguments, given, prog=name, config=(tyro.conf.UseAppendAction,))
     if sum(word.partition("=")[0] == "--apply" for word in argv) > 1:
         raise ValueError("apply is given twice; allowed is one network, beside checkpoints")
     for name, (low, high) in BOUNDS.items():

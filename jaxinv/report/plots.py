@@ -135,7 +135,7 @@ def heat_maps(
       make: makes the figure; `matplotlib.pyplot.figure` makes one that is shown.
     """
     with matplotlib.rc_context(STYLE):
-        figure, shown = _side_by_side(len(maps), size=(2.45, 2.65), beside=0.9, make=make)
+        figure, shown = _side_by_side(len(maps), size=(2.45, 2.45), beside=0.9, make=make)
         for axes, name in zip(shown, maps, strict=True):
             image = heat_map(axes, maps[name], title=titles[name])
         _label_outer(shown)
@@ -154,7 +154,9 @@ def _side_by_side(
     rows = -(-count // COLUMNS)
     columns = -(-count // rows)
     width, height = size
-    figure = make(figsize=(width * columns + beside, height * rows), layout="constrained")
+    # A row's height has room for its titles; below the last one are labels as well.
+    size = (width * columns + beside, height * rows + 0.4)
+    figure = make(figsize=size, layout="constrained")
     places = figure.subplots(rows, columns, squeeze=False).flat
     for place in places[count:]:
         place.remove()
@@ -225,7 +227,7 @@ def curves(
 ) -> Figure:
     """A panel for each network, with its line before those of the others; `make` as above."""
     with matplotlib.rc_context(STYLE):
-        figure, shown = _side_by_side(len(networks), size=(2.45, 2.2), beside=0.3, make=make)
+        figure, shown = _side_by_side(len(networks), size=(2.45, 1.9), beside=0.3, make=make)
         for axes, network in zip(shown, networks, strict=True):
             _curve(axes, network, networks, line)
         _label_outer(shown)

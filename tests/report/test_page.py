@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import html
+import io
 import itertools
 import re
 import sys
@@ -139,6 +140,28 @@ def test_rounding_has_no_worst_shift(report):
         lines = len(single_heat_map(shown, title="net").axes[0].lines)
         drawn[noise] = ("50% at every one of all 256 circular shifts" in document, lines)
     assert drawn == {1e-7: (True, 0), 1e-2: (False, 2)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+def test_no_title_or_label_leaves_its_picture(report, count):
+    results, drawings = report
+    network, shown = results.networks[0], drawings["accuracy"]["dense"]
+    names = [f"net {number}" for number in range(count)]
+    several = [dataclasses.replace(network, name=name) for name in names]
+    for figure in (
+        plots.heat_maps(
+            dict.fromkeys(names, shown), titles=dict(zip(names, names, strict=True)), label="share"
+        ),
+        plots.curves(several, plots.accuracy_line()),
+    ):
+        plots.save(figure, io.BytesIO())  # lays it out
+        box = figure.get_tightbbox()
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.get_figwidth()
+        assert box.y1 <= figure.get_figheight()
+        panels = [axes for axes in figure.axes if axes.get_title("left")]
+        assert [axes.get_title("left") for axes in panels] == names
+        assert all(axes.get_xlabel() for axes in panels[-min(count, 3) :])
 
 
 def test_text_is_escaped(document):
