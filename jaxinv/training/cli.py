@@ -40,10 +40,11 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-_WORDS = tyro.constructors.ConstructorRegistry()
+# How the options of a network are written in one word each.
+WORDS = tyro.constructors.ConstructorRegistry()
 
 
-@_WORDS.primitive_rule
+@WORDS.primitive_rule
 def _options_as_words(info: tyro.constructors.PrimitiveTypeInfo) -> Any:
     if info.type_origin is not dict:
         return None
@@ -116,7 +117,7 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
         Arguments,
         argv,
         default=Arguments(config=config),
-        registry=_WORDS,
+        registry=WORDS,
         prog=name,
         description=(
             "Train a network. --config FILE reads options from TOML or JSON, such as the "
