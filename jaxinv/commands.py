@@ -21,10 +21,10 @@ Whether, where and why a network respects translation.
 
   jaxinv COMMAND --help    its options
   jaxinv --version         the version
-  jaxinv --completion bash a script that completes options in a shell; or zsh, tcsh
+  jaxinv --completion bash a script that completes options in a shell, or zsh
 """
 # Shells that tyro writes completion for.
-_SHELLS = ("bash", "zsh", "tcsh")
+_SHELLS = ("bash", "zsh")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
