@@ -25,15 +25,23 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from jaxinv import augment, data, layers, metrics, models, training
 
+    # An audit: figures, maps and a report of networks at every shift of a data set.
+    from jaxinv.report.audit import Audit, AuditInterrupted, audit
+
 # Loaded when first used: some of them import much.
 _NAMESPACES = ("augment", "data", "layers", "metrics", "models", "training")
 
+_FUNCTIONS = dict.fromkeys(("Audit", "AuditInterrupted", "audit"), "jaxinv.report.audit")
+
 __all__ = [
+    "Audit",
+    "AuditInterrupted",
     "Certificate",
     "DistinctOutputs",
     "OrbitCost",
     "assert_translation_equivariant",
     "assert_translation_invariant",
+    "audit",
     "augment",
     "certify",
     "crop_translate",
@@ -59,8 +67,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _NAMESPACES:
         return importlib.import_module(f"jaxinv.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'jaxinv' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_NAMESPACES])
+    return sorted([*globals(), *_NAMESPACES, *_FUNCTIONS])

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import jaxinv
 
@@ -20,7 +21,10 @@ Whether, where and why a network respects translation.
 
   jaxinv COMMAND --help    its options
   jaxinv --version         the version
+  jaxinv --completion bash a script that completes options in a shell, or zsh
 """
+# Shells that tyro writes completion for.
+_SHELLS = ("bash", "zsh")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in _COMMANDS:
         module = importlib.import_module(_COMMANDS[name][0])
         return module.main(options, name=f"jaxinv {name}")
+    if name == "--completion":
+        return _print_completion(*options)
     if name == "--version":
         print(f"jaxinv {jaxinv.__version__}")
         return 0
@@ -42,6 +48,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = (f"  {command:23}  {does}" for command, (_, does) in _COMMANDS.items())
         print(_USAGE.format(commands="\n".join(rows)), end="")
         return 0
-    allowed = ", ".join((*_COMMANDS, "--version", "--help"))
-    print(f"jaxinv: error: there is no command {name!r}; allowed are {allowed}", file=sys.stderr)
+    allowed = ", ".join((*_COMMANDS, "--completion", "--version", "--help"))
+    return _refused(f"there is no command {name!r}; allowed are {allowed}")
+
+
+def _refused(says: str) -> int:
+    print(f"jaxinv: error: {says}", file=sys.stderr)
     return 1
+
+
+def _print_completion(*given: str) -> int:
+    """Prints the script that completes the commands and their options in a shell."""
+    if len(given) != 1 or given[0] not in _SHELLS:
+        return _refused(f"completion is {' '.join(given)!r}; allowed are {', '.join(_SHELLS)}")
+    import tyro
+
+    from jaxinv.training.cli import WORDS
+
+    commands: dict[str, Any] = {
+        name: importlib.import_module(module).Arguments for name, (module, _) in _COMMANDS.items()
+    }
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="jaxinv", args=["--tyro-print-completion", given[0]], registry=WORDS
+        )
+    except SystemExit as end:
+        return int(end.code or 0)
+    raise AssertionError("tyro prints a completion and ends")

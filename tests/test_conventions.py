@@ -11,6 +11,8 @@ import flax.linen as nn
 
 import jaxinv
 
+# What may be left out and is still no option: it may be given by its place.
+DATA = ("labels",)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -98,6 +100,7 @@ def problems_of(name, value):
         f"{name}: the option {parameter.name} is not keyword-only"
         for parameter in parameters[2:]
         if parameter.default is not parameter.empty
+        and parameter.name not in DATA
         and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
     named = [parameter.name for parameter in parameters]

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jaxinv
 from jaxinv.evaluation import audit as audit_module
 from jaxinv.evaluation.audit import AuditPlan
-from jaxinv.evaluation.loading import EvaluationConfig
-from jaxinv.evaluation.run import evaluate_networks
+from jaxinv.evaluation.loading import Networks, subjects_of
 from jaxinv.evaluation.subject import of_function
-from jaxinv.evaluation.sweep import SweepOptions, sweep
+from jaxinv.evaluation.sweep import sweep
 from jaxinv.report.cli import main
 from jaxinv.report.terminal import console_for
 from jaxinv.study.arms import ARMS
@@ -147,17 +147,16 @@ def test_the_same_command_uses_what_is_there_and_an_edited_network_is_computed(o
     reading = "FACTORS = np.loadtxt({path!r}, dtype=np.float32)\n"
     code = "import numpy as np\nimport jax.numpy as jnp\n" + reading.format(path=str(factors))
     code += "def apply(x):\n    return jnp.mean(x[:, :{rows}], axis=(1, 2)) * FACTORS\n"
-    plan = AuditPlan(
-        options=SweepOptions(max_shift=1), layers=False, certify=False, directory=own / "shards"
-    )
-    config = EvaluationConfig(apply="edited_network:apply", images=4, plan=plan)
+    options = {"max_shift": 1, "layers": False, "certify": False, "cache": own / "shards"}
+    networks = Networks(apply="edited_network:apply", images=4)
 
     def run(rows):
         sys.modules.pop("edited_network", None)
         source.write_text(code.format(rows=rows))
         importlib.invalidate_caches()
         shutil.rmtree(own / "__pycache__", ignore_errors=True)
-        _, (made,) = evaluate_networks(config)
+        (subject,), dataset = subjects_of(networks)
+        (made,) = jaxinv.audit({"edited": subject}, dataset, **options).networks
         shards = {path: path.stat().st_mtime_ns for path in (own / "shards").rglob("*.npz")}
         return made.sweep.outputs, shards
 

@@ -7,8 +7,8 @@ import pytest
 
 from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.sweep import SweepOptions
+from jaxinv.report.audit import Audit
 from jaxinv.report.cli import main
-from jaxinv.report.files import write_report
 from jaxinv.study.arms import ARMS
 from jaxinv.study.run import StudyConfig, run_study
 from tests.training.writes import Moments, watched
@@ -86,7 +86,7 @@ def test_the_study_killed_at_each_write(tmp_path):
         config = StudyConfig(folder=folder, epochs=1, images=8, arms=arms, plan=plan)
         results, audits = run_study(config)
         assert results.complete
-        write_report(results, audits, folder)
+        Audit(results, tuple(audits)).save(folder)
 
     moments = killed_everywhere(run, tmp_path)
     assert len(moments.found) >= 100

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import jaxinv
 from jaxinv.report.cli import Arguments
 from jaxinv.training import TrainConfig
 from jaxinv.training import cli as training_cli
@@ -86,3 +87,20 @@ def test_commands_of_the_readme_name_options_that_exist():
 def test_a_part_without_markers_is_an_error(generate):
     with pytest.raises(ValueError, match="has no part study"):
         generate.replaced("# A readme", "study", "")
+
+
+def test_the_site_has_every_page_and_every_notebook():
+    named = set(re.findall(r"[\w./-]+\.md", (ROOT / "mkdocs.yml").read_text().split("nav:")[1]))
+    pages = {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}
+    tutorials = {f"tutorials/{path.stem}.md" for path in (ROOT / "examples").glob("*.ipynb")}
+    modules = re.findall(
+        r"^## (jaxinv[\w.]*)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE
+    )
+    reference = {f"reference/{module}.md" for module in modules}
+    made = {"index.md", "changelog.md", "contributing.md", "examples.md"}
+    assert named == pages | tutorials | reference | made
+
+
+def test_the_citation_names_the_version():
+    stated = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert stated[1] == jaxinv.__version__

@@ -48,6 +48,7 @@ class Certificate:
     """What `certify` found.
 
     Attributes:
+      shape: of the translated input, of the first of several.
       sizes: positions of the input along each axis.
       axes: the spatial axes of the input.
       mode: what enters at the border.
@@ -59,6 +60,7 @@ class Certificate:
       count_work: counts the work of all shifts; `work` is what it returns.
     """
 
+    shape: tuple[int, ...]
     sizes: tuple[int, ...]
     axes: tuple[int, ...]
     mode: str
@@ -122,6 +124,11 @@ class Certificate:
         return self.only.interior
 
     @property
+    def has_batch(self) -> bool:
+        """Whether the input is images, (n, H, W, C) or (n, C, H, W) say, and not a single one."""
+        return 0 not in self.axes and len(self.shape) >= len(self.axes) + 2
+
+    @property
     def interior_ends(self) -> Step | None:
         """The first equation after which no position is left whose field misses the border."""
         left = [any(step.after.interior) for step in self.equations]
@@ -146,6 +153,7 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """The certificate as JSON can hold it."""
         return {
+            "shape": list(self.shape),
             "sizes": list(self.sizes),
             "axes": list(self.axes),
             "mode": self.mode,
@@ -239,7 +247,9 @@ def certify(
     states = States(traced, main, line, tuple(axes))
     rows = rows_of(original, names, main)
     equations = tuple(equation_steps(program, rows, states))
+    moved = zip(traced.program.inputs, traced.dims, strict=True)
     return Certificate(
+        shape=next(traced.program.avals[number].shape for number, dims in moved if dims),
         sizes=traced.sizes,
         axes=states.names,
         mode=mode,

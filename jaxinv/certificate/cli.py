@@ -15,6 +15,7 @@ from jaxinv.certificate.certificate import Certificate, certify
 from jaxinv.certificate.expectation import expectation
 from jaxinv.certificate.networks import called
 from jaxinv.command_line import read_options, run
+from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.shift_options import OrbitMode
 from jaxinv.user_code import imported, said
 
@@ -31,6 +32,7 @@ class Arguments:
         jaxinv certify my_models:net --shape 1,224,224,3 --expect "invariant to multiples of 32"
 
     Exit status: 0 done, and as expected; 2 not as expected; 1 an error that the last line names.
+    --config FILE reads options from TOML or JSON; the network is the option network there.
     """
 
     network: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODULE:NAME")]
@@ -136,7 +138,10 @@ def main(argv: Sequence[str] | None = None, *, name: str = "jaxinv certify") -> 
 
     def body() -> None:
         nonlocal status
-        words = sys.argv[1:] if argv is None else argv
+        file, words = without_config(sys.argv[1:] if argv is None else argv)
+        settings = settings_of(file) if file else {}
+        network = [settings.pop("network")] if "network" in settings else []
+        words = [*network, *words_of(Arguments, settings), *words]
         arguments = read_options(Arguments, words, prog=name)
         expected = expectation(arguments.expect) if arguments.expect is not None else None
         certificate = _certificate(arguments, keywords(arguments.call))

@@ -45,18 +45,33 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
     if isinstance(network, type) or _makes_one(network):
         network = network()
     if isinstance(network, nn.Module):
-        options = _evaluating(type(network).__call__) | dict(options)
+        options = evaluating(type(network).__call__) | dict(options)
         # Parameters are shapes: no array of the network is computed.
         init = functools.partial(network.init, **options)
         variables = jax.eval_shape(init, jax.random.key(0), image)
         return Call(functools.partial(network.apply, **options), (variables, image), 1)
+    return Call(in_evaluation(network, **options), (image,), 0)
+
+
+def in_evaluation(network: Callable, **options: Any) -> Callable:
+    """A function, or a module that holds its weights, as it is when nobody trains it.
+
+    Args:
+      network: a function of an image, or a Flax (nnx), Equinox or Keras module; nothing is done
+        to the module itself.
+      **options: as in `called`.
+
+    Example:
+      >>> in_evaluation(lambda x, training: (x, training))(3)
+      (3, False)
+    """
     if isinstance(network, nnx.Module):
+        network = nnx.merge(*nnx.split(network))
         network.eval()
     elif (equinox := sys.modules.get("equinox")) and isinstance(network, equinox.Module):
         network = equinox.nn.inference_mode(network)
     inner = getattr(network, "call", network) if _is_keras(network) else network
-    options = _evaluating(inner) | dict(options)
-    return Call(functools.partial(network, **options), (image,), 0)
+    return functools.partial(network, **(evaluating(inner) | options))
 
 
 def _is_keras(network: Any) -> bool:
@@ -79,6 +94,12 @@ def _makes_one(network: Any) -> bool:
 _MODES = {"train": False, "training": False, "is_training": False, "deterministic": True}
 
 
-def _evaluating(fun: Any) -> dict[str, bool]:
+def evaluating(fun: Any) -> dict[str, bool]:
+    """The keyword arguments that say of a function that nobody trains.
+
+    Example:
+      >>> evaluating(lambda x, train: x)
+      {'train': False}
+    """
     known = _parameters(fun)
     return {name: value for name, value in _MODES.items() if name in known}

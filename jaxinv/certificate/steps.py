@@ -60,6 +60,11 @@ class Step:
         return in_words(self.reasons)
 
     @property
+    def place(self) -> str:
+        """The layer and its line."""
+        return f"{self.layer} ({self.where})" if self.where else self.layer
+
+    @property
     def ends(self) -> bool:
         """Whether the symmetry ended here, along some axis."""
         return bool(self.ended)

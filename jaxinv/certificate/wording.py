@@ -1,10 +1,12 @@
 """The certificate as a table of at most 100 columns."""
 
-import functools
+import itertools
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 
+from jaxinv.notebook import html_table
 from jaxinv.symmetry.reasons import BORDERS, advice, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, axes_in_words
 
@@ -22,30 +24,21 @@ def summary(certificate) -> str:
     parts = [
         f"{f'{output.path}: ' * bool(output.path)}{output.state}" for output in certificate.outputs
     ]
-    ends = [f"ends at {_place(step)}" for step in (certificate.first_end,) if step]
+    ends = [f"ends at {step.place}" for step in (certificate.first_end,) if step]
     text = "; ".join([*parts[:_SHOWN], *["..."] * (len(parts) > _SHOWN), *ends])
     return f"Certificate({text})"
 
 
 def html(certificate) -> str:
-    """The certificate as a table for notebooks, its breaking rows marked, in light and in dark."""
-    rows = rows_in_words(certificate)
-    marks = ["ends" if step.ends else "thins" if step.reasons else "" for step in certificate.steps]
-    marks += [""] * len(certificate.outputs)
-    return _page().render(
+    """The certificate as a table for notebooks, its breaking rows marked."""
+    return html_table(
+        shifts_in_words(certificate),
+        rows_in_words(certificate),
         head=_HEAD,
-        rows=list(zip(marks, rows, strict=True)),
-        title=shifts_in_words(certificate),
-        verdict=_verdict(certificate, wrapped=False),
+        numbers=(_COPIES,),
+        marks=["ends" if s.ends else "thins" if s.reasons else "" for s in certificate.steps],
+        notes=_verdict(certificate, wrapped=False),
     )
-
-
-@functools.cache
-def _page():
-    import jinja2  # print needs no page
-
-    loader = jinja2.PackageLoader("jaxinv.certificate", "")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("table.html.jinja")
 
 
 def table(certificate) -> str:
@@ -66,20 +59,21 @@ def shifts_in_words(certificate) -> str:
 
 def rows_in_words(certificate) -> list[tuple[str, ...]]:
     """One row for each layer, and one for each output."""
+    batch = certificate.has_batch
     rows = [
-        _row(step.layer, step.where, step.shape, step.after, _because(certificate, step))
+        _row(step.layer, step.where, step.shape, step.after, because, batch=batch)
         for step in certificate.steps
+        for because in [_because(certificate, step)]
     ]
     for output in certificate.outputs:
         name = f"output {output.path}".rstrip()
         because = "; ".join(filter(None, [output.state.movement, _interior(output.state)]))
-        rows.append(_row(name, "", output.shape, output.state, because))
+        rows.append(_row(name, "", output.shape, output.state, because, batch=batch))
     return rows
 
 
-def _row(name: str, where: str, shape: Sequence[int], state: State, because: str):
-    # Without the images of the batch.
-    size = "x".join(map(str, shape[1:] or shape))
+def _row(name: str, where: str, shape: Sequence[int], state: State, because: str, *, batch: bool):
+    size = "x".join(map(str, shape[1:] if batch else shape))
     copies = str(math.prod(state.period))
     return (name, where, size, state.commutes_with, copies, because)
 
@@ -114,26 +108,40 @@ def _interior(state: State) -> str:
 
 
 def _lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows, with the last column wrapped and the others cut only where they must be."""
+    """The rows, with the cells that are too wide for their column wrapped."""
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     while (rest := WIDTH - sum(widths) - 2 * len(widths)) < _REST:
         widths[max(set(range(len(widths))) - {_COPIES}, key=widths.__getitem__)] -= 1
     lines = []
     for row in rows:
-        columns = [
-            text.rjust(width) if i == _COPIES else _cut(text, width, keep_end=i == 0).ljust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        first, *more = textwrap.wrap(row[-1], rest) or [""]
-        lines.append("  ".join([*columns, first]))
-        lines += [" " * (WIDTH - rest) + line for line in more]
+        cells = [_wrapped(text, width) for text, width in zip(row, [*widths, rest], strict=True)]
+        for parts in itertools.zip_longest(*cells, fillvalue=""):
+            columns = [
+                text.rjust(width) if i == _COPIES else text.ljust(width)
+                for i, (text, width) in enumerate(zip(parts, widths, strict=False))
+            ]
+            lines.append("  ".join([*columns, parts[-1]]))
     return lines
 
 
-def _cut(text: str, width: int, *, keep_end: bool) -> str:
-    if len(text) <= width:
-        return text
-    return "…" + text[-(width - 1) :] if keep_end else text[: width - 1] + "…"
+# Where a word that is wider than its column may end: after the signs of paths, lines and shapes.
+_JOINTS = re.compile(r"(?<=[/:_.-])|(?<=\dx)")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A cell in lines: between words, else between their parts, else anywhere."""
+    parts: list[tuple[str, str]] = []
+    for word in text.split():
+        inner = _JOINTS.split(word) if len(word) > width else [word]
+        parts += [(part, " " * (not i and bool(parts))) for i, part in enumerate(inner) if part]
+    lines = [""]
+    for part, gap in parts:
+        if lines[-1] and len(lines[-1]) + len(gap) + len(part) > width:
+            lines.append("")
+        lines[-1] += (gap if lines[-1] else "") + part
+        while len(lines[-1]) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return lines
 
 
 def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
@@ -143,37 +151,29 @@ def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
         lines.append(f"{name}{output.state}.")
     ends = certificate.first_ends
     # Along several axes it may end at several equations of one layer.
-    for place in dict.fromkeys(_place(step) for step in ends.values()):
-        axes = [axis for axis, step in ends.items() if _place(step) == place]
+    for place in dict.fromkeys(step.place for step in ends.values()):
+        axes = [axis for axis, step in ends.items() if step.place == place]
         lines += _end([ends[axis] for axis in axes], axes, len(certificate.axes))
     gone = certificate.interior_ends
     at_border = any(r.cause in BORDERS for step in ends.values() for r in step.reasons)
     if gone is not None and at_border:
         lines.append(
-            f"Away from the border equivariance holds up to {_place(gone)}, "
+            f"Away from the border equivariance holds up to {gone.place}, "
             "where no position is left that has not met it."
         )
     for assumption in certificate.assumptions:
         lines.append(f"Assumed: {assumption}.")
     if certificate.mode == "wrap":
         count = math.prod(certificate.sizes)
-        passes = f"{max(1, certificate.cost):,.0f}"
-        work = "one forward pass's" if passes == "1" else f"{passes} forward passes'"
-        largest, share = certificate.work.largest, certificate.work.share
-        where = f", {share:.0%} of it in {largest}" if largest else ""
-        lines.append(f"All {count:,} shifts: about {work} work instead of {count:,}{where}.")
+        lines.append(f"All {count:,} shifts: {certificate.work.in_words(count)}.")
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)] if wrapped else lines
-
-
-def _place(step) -> str:
-    return f"{step.layer} ({step.where})"
 
 
 def _end(steps, axes: Sequence[int], count: int) -> list[str]:
     """Where the symmetry along some of the axes ends and why, what held before, the way out."""
     along = "" if len(axes) == count else f" along {axes_in_words(axes)}"
     reasons = [reason for step in steps for reason in step.reasons if reason.axis in axes]
-    lines = [f"The symmetry{along} ends at {_place(steps[0])}: {in_words(reasons)}."]
+    lines = [f"The symmetry{along} ends at {steps[0].place}: {in_words(reasons)}."]
     before = steps[0].before
     if before.kind != BROKEN:
         lines.append(f"Up to there {before.statement}.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxinv import data
 from jaxinv.command_line import first_line
-from jaxinv.evaluation.audit import AuditPlan, shown_to_the_network
+from jaxinv.evaluation.audit import shown_to_the_network
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.subject import Subject, of_function, of_module
 from jaxinv.evaluation.sweep import SweepOptions
@@ -42,16 +42,13 @@ class Networks:
     """Number of images, the first of the split; by default all, in the study 100."""
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluationConfig(Networks):
-    """What is evaluated, on what, and how."""
+def subjects_of(config: Networks) -> tuple[list[Subject], data.Dataset]:
+    """Loads the networks, and the data set for all of them.
 
-    plan: AuditPlan = dataclasses.field(default_factory=AuditPlan)
-    """What is done to each network."""
-
-
-def subjects_of(config: EvaluationConfig) -> tuple[list[Subject], data.Dataset]:
-    """Loads the networks, and the data set for all of them; raises as `evaluate_networks`."""
+    Raises:
+      ValueError: if there is nothing to evaluate, a checkpoint or file cannot be read, or the data
+        set is not there.
+    """
     if not config.checkpoint and config.apply is None:
         raise ValueError("nothing to evaluate: give a checkpoint, or apply with params")
     if config.params is not None and config.apply is None:

@@ -184,6 +184,7 @@ class Results:
     Attributes:
       headline: the verdict, one sentence.
       networks: one entry a network.
+      question: what the verdict answers.
       claims: the study's claims; empty for other evaluations.
       comparisons: pairs of networks with the paired test between them.
       seeds: an entry for each training of several networks.
@@ -195,6 +196,7 @@ class Results:
 
     headline: str
     networks: tuple[NetworkResult, ...]
+    question: str = ""
     claims: tuple[Claim, ...] = ()
     comparisons: tuple[Mapping[str, Any], ...] = ()
     seeds: tuple[SeedsRow, ...] = ()
@@ -202,6 +204,12 @@ class Results:
     shifts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     complete: bool = True
+
+    @property
+    def labelled(self) -> bool:
+        """Whether images have classes; else their own unshifted prediction stands for them."""
+        figures = [network.figures for network in self.networks if network.figures]
+        return not figures or any("centred" in one for one in figures)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of results.json, as docs/results.md describes it."""
@@ -244,6 +252,28 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def command(argv: Sequence[str]) -> str:
+    """What started Python, as `sys.argv` tells it, in the words of a shell.
+
+    Example:
+      >>> command(["/usr/bin/jaxinv", "evaluate", "--seed", "1"])
+      'jaxinv evaluate --seed 1'
+      >>> command(["evaluate.py"]), command(["/lib/jaxinv/__main__.py", "evaluate"])
+      ('python evaluate.py', 'python -m jaxinv evaluate')
+      >>> command(["/lib/ipykernel_launcher.py", "-f", "kernel.json"]), command([""])
+      ('in a notebook', 'in Python')
+    """
+    program, *options = argv
+    path = Path(program)
+    if path.stem == "ipykernel_launcher":
+        return "in a notebook"
+    if program in ("", "-c"):
+        return "in Python"
+    module = path.parent.name if path.name == "__main__.py" else None
+    started = ["python", "-m", module] if module else ["python"] * (path.suffix == ".py")
+    return shlex.join([*started, *([] if module else [path.name]), *options])
+
+
 def circumstances(
     *, seed: int | None, seconds: float, computed_on: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -251,7 +281,7 @@ def circumstances(
     import flax
 
     return {
-        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(sys.argv),
         "seed": seed,
         "seconds": round(seconds, 1),
         "device": str(jax.devices()[0].device_kind),

@@ -1,68 +1,110 @@
 """Audits one or several networks on one data set."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, shown_to_the_network
-from jaxinv.evaluation.loading import EvaluationConfig, check_fits, check_reach, subjects_of
+from jaxinv.evaluation.loading import check_fits, check_reach
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
-from jaxinv.evaluation.results import Results, SeedsRow, circumstances, shift_words
+from jaxinv.evaluation.results import NetworkResult, Results, SeedsRow, circumstances, shift_words
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject
-from jaxinv.evaluation.sweep import Interrupted, SweepOptions
+from jaxinv.evaluation.sweep import Interrupted, SweepOptions, sweep
 from jaxinv.progress import counting, say
+
+QUESTION = "Does a network say the same of an image wherever its content lies?"
 
 
 def evaluate_networks(
-    config: EvaluationConfig, *, progress: Progress | None = None
+    subjects: Sequence[Subject],
+    dataset: data.Dataset,
+    *,
+    plan: AuditPlan,
+    labelled: bool = True,
+    progress: Progress | None = None,
 ) -> tuple[Results, list[Audit]]:
     """Audits networks on the same images and compares each pair of them.
+
+    Args:
+      subjects: the networks.
+      dataset: the images.
+      plan: what is done to each.
+      labelled: False if the labels mean nothing: what a network says of the unshifted image
+        stands for its class then.
+      progress: a bar to add to.
 
     Returns:
       The results, marked incomplete after Ctrl-C, and an audit for each network that was reached.
 
     Raises:
-      ValueError: if there is nothing to evaluate, a checkpoint or file cannot be read, the data
-        set is not there, or a network does not take its images.
+      ValueError: if a network does not take the images, or an option does not fit them.
     """
     start = time.monotonic()
-    check_protocols(config.plan.protocols)
-    subjects, dataset = subjects_of(config)
-    options = config.plan.options
+    options = plan.options
+    check_protocols(plan.protocols)
     check_reach(dataset, options)
     for subject in subjects:
         check_fits(subject, dataset, options)
-        seen = shown_to_the_network(dataset.images, options)
-        applicable(config.plan.protocols, subject, seen)
-    audits, complete = audit_all(subjects, dataset, plan=config.plan, progress=progress)
+        applicable(plan.protocols, subject, shown_to_the_network(dataset.images, options))
+    if labelled:
+        audits, complete = audit_all(subjects, dataset, plan=plan, progress=progress)
+    else:
+        audits, complete = _audit_unlabelled(subjects, dataset, plan=plan)
     comparisons: list[dict[str, Any]] = []
     for number, first in enumerate(audits):
         for second in audits[number + 1 :]:
             of_one_run = first.result.run and first.result.run == second.result.run
-            if first.sweep.count == second.sweep.count and not of_one_run:
+            if labelled and first.sweep.count == second.sweep.count and not of_one_run:
                 names = (first.result.name, second.result.name)
                 comparisons += summary.compare(names, first.sweep, second.sweep)
     shifts, seeds = shifts_of(audits, options), seeds_rows(audits)
     return Results(
         headline=headline(audits, shifts=shifts, seeds=seeds),
         networks=tuple(made.result for made in audits),
+        question=QUESTION,
         comparisons=tuple(comparisons),
         seeds=seeds,
         dataset=described(dataset),
         shifts=shifts,
         run=circumstances(
-            seed=config.plan.seed,
+            seed=plan.seed,
             seconds=time.monotonic() - start,
             computed_on=devices_of(audits),
         ),
         complete=complete,
     ), audits
+
+
+def _audit_unlabelled(
+    subjects: Iterable[Subject], dataset: data.Dataset, *, plan: AuditPlan
+) -> tuple[list[Audit], bool]:
+    """Audits each network on images whose classes are what it says of them unshifted."""
+    seen = shown_to_the_network(dataset.images, plan.options)
+    still = dataclasses.replace(plan.options, mode="wrap", max_shift=0)
+    audits: list[Audit] = []
+    for subject in subjects:
+        try:
+            said = sweep(subject.apply, seen, dataset.labels, options=still)
+        except KeyboardInterrupt:
+            return audits, False
+        labels = said.predictions[said.unshifted].astype(np.int32)
+        own = dataclasses.replace(dataset, labels=labels)
+        made, complete = audit_all([subject], own, plan=plan)
+        for one in made:
+            figures = {name: f for name, f in one.result.figures.items() if name != "centred"}
+            result = dataclasses.replace(one.result, figures=figures)
+            audits.append(dataclasses.replace(one, result=result))
+        if not complete:
+            return audits, False
+    return audits, True
 
 
 def audit_all(
@@ -121,6 +163,8 @@ def headline(
     if not audits:
         return "The evaluation was stopped before an image was finished."
     results, over = [made.result for made in audits], shift_words(shifts or {})
+    if "centred" not in results[0].figures:
+        return _headline_unlabelled(results, over=over)
     names = ("centred", "mean", "worst")
     if len(seeds) == 1 and len(seeds[0].networks) == len(results):
         (row,) = seeds
@@ -129,7 +173,7 @@ def headline(
         )
         who = f"{row.run}, mean ± standard deviation of {len(results)} seeds,"
     else:
-        best = max(results, key=lambda result: result.figures["worst"].value)
+        best = _best(results)
         centred, mean, worst = (f"{100 * best.figures[name].value:.1f}%" for name in names)
         who = best.name
         if len(results) > 1:
@@ -137,14 +181,38 @@ def headline(
                 f"Of {len(results)} networks, {who} is right at every one of {over} on the most "
                 f"images, {worst} ({centred} as they are, {mean} over these shifts)."
             )
-    certificates = [result.certificate for result in results if result.certificate]
-    said = ""
-    if len({certificate["verdict"] for certificate in certificates}) == 1:
-        said = f" Proved: {proved(closest(certificates))}."
     return (
         f"{who} is right on {centred} of the images as they are, on {mean} over {over}, and on "
-        f"{worst} at every one of them.{said}"
+        f"{worst} at every one of them.{_proved_of(results)}"
     )
+
+
+def _best(results: Sequence[NetworkResult]) -> NetworkResult:
+    """The network that is right at every shift on the most images, then on average."""
+    figures = ("worst", "mean")
+    return max(results, key=lambda result: [result.figures[name].value for name in figures])
+
+
+def _headline_unlabelled(results: Sequence[NetworkResult], *, over: str) -> str:
+    best = _best(results)
+    mean, worst = (f"{100 * best.figures[name].value:.1f}%" for name in ("mean", "worst"))
+    if len(results) > 1:
+        return (
+            f"Of {len(results)} networks, {best.name} says of most images what it says of them "
+            f"unshifted at every one of {over}, {worst} ({mean} over these shifts)."
+        )
+    return (
+        f"{best.name} says of {mean} of the images what it says of them unshifted, over {over}, "
+        f"and of {worst} at every one of them.{_proved_of(results)}"
+    )
+
+
+def _proved_of(results: Sequence[NetworkResult]) -> str:
+    """What is proved of all networks alike, as a sentence that follows another one."""
+    certificates = [result.certificate for result in results if result.certificate]
+    if len({certificate["verdict"] for certificate in certificates}) != 1:
+        return ""
+    return f" Proved: {proved(closest(certificates))}."
 
 
 def described(dataset: data.Dataset) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A network to be audited: a checkpoint of train.py, a Flax module, or any apply function."""
 
 import dataclasses
-import inspect
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxinv.certificate.networks import evaluating, in_evaluation
 from jaxinv.command_line import printable
 from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
@@ -32,7 +33,7 @@ class Subject:
       apply: from images (n, H, W, C), pixels 0 to 255, to outputs (n, classes).
       layers: from images to the output of every layer by its path; None where the network does not
         say what its layers are.
-      variables: all its arrays, for counting parameters.
+      variables: all its arrays, for counting parameters; None if unknown.
       origin: where the weights came from, for the report.
       run: the training, where that trained several networks which differ in their seed.
       repeats: the same network with another seed: only its figures are wanted.
@@ -44,16 +45,18 @@ class Subject:
     title: str
     apply: Callable[[Images], Float[Array, "n classes"]]
     layers: Callable[[Images], dict[str, Array]] | None = None
-    variables: Any = ()
+    variables: Any = None
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: str = ""
     repeats: bool = False
     by_proof: bool = False
 
     @property
-    def parameters(self) -> int:
-        """Number of weights; of a Flax network without its running averages."""
+    def parameters(self) -> int | None:
+        """Number of weights, of a Flax network without its running averages; None if unknown."""
         weights = self.variables
+        if weights is None:
+            return None
         if isinstance(weights, Mapping) and "params" in weights:
             weights = weights["params"]
         return sum(np.size(leaf) for leaf in jax.tree.leaves(weights))
@@ -96,13 +99,29 @@ def of_module(
     """
     check_scale(mean, std, channels=len(mean))
     check_not_nan(variables, what=name)
-    takes_train = "train" in inspect.signature(type(module).__call__).parameters
-    options: dict[str, Any] = {"train": False} if takes_train else {}
 
     def prepare(images: Array) -> Array:
         # One number is for every channel.
         channels = images.shape[-1] if len(mean) == len(std) == 1 else 1
         return normalise(images, mean=mean * channels, std=std * channels)  # type: ignore[return-value]
+
+    options = evaluating(type(module).__call__)
+    return dataclasses.replace(
+        _linen(module, variables, options, prepare),
+        name=printable(name),
+        title=printable(title or name),
+        origin=origin or {},
+        run=printable(run),
+    )
+
+
+def _linen(
+    module: nn.Module,
+    variables: Mapping[str, Any],
+    options: Mapping[str, Any],
+    prepare: Callable[[Array], Array],
+) -> Subject:
+    """A linen module that sees prepared images."""
 
     def apply(images: Array) -> Array:
         outputs: Any = module.apply(variables, prepare(images), **options)
@@ -112,15 +131,63 @@ def of_module(
         outputs = layer_outputs(module, variables, prepare(images), **options)
         return _distinct(outputs, whole=type(module).__name__)
 
-    return Subject(
-        name=printable(name),
-        title=printable(title or name),
-        apply=apply,
-        layers=layers,
-        variables=variables,
-        origin=origin or {},
-        run=printable(run),
-    )
+    return Subject("", "", apply, layers, variables)
+
+
+def of_network(network: Any, *, name: str) -> Subject:
+    """A network of a Python program, called with images as they are, in float32.
+
+    Args:
+      network: a function of images (n, H, W, C); a Flax nnx, Equinox or Keras module, which is put
+        in evaluation mode; a linen module that is bound to its variables, or
+        `functools.partial(module.apply, variables)`. Of linen modules the layers are seen as well.
+      name: its name.
+
+    Raises:
+      ValueError: if it cannot be called, or is a linen module without variables.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> module = nn.Conv(4, (3, 3))
+      >>> images = jnp.zeros((1, 8, 8, 1))
+      >>> variables = module.init(jax.random.key(0), images)
+      >>> subject = of_network(module.bind(variables), name="conv")
+      >>> subject.parameters, subject.layers(images)["Conv"].shape
+      (40, (1, 8, 8, 4))
+      >>> of_network(lambda x: x.mean((1, 2)), name="mean").apply(images).shape
+      (1, 1)
+    """
+    if isinstance(network, nn.Module):
+        if network.scope is None:
+            raise ValueError(
+                f"{name} is a Flax module without variables; give module.bind(variables), or "
+                "functools.partial(module.apply, variables)"
+            )
+        module, variables = network.unbind()
+        options: Mapping[str, Any] = evaluating(type(module).__call__)
+        subject = _linen(module, variables, options, _float32)
+    elif (applied := _applied_module(network)) is not None:
+        module, options = applied, network.keywords
+        subject = _linen(module, network.args[0], options, _float32)
+    elif callable(network):
+        fun = in_evaluation(network)
+        subject = Subject("", "", lambda images: fun(_float32(images)))
+    else:
+        raise ValueError(f"{name} is a {type(network).__name__}, which cannot be called")
+    return dataclasses.replace(subject, name=printable(name), title=printable(name))
+
+
+def _applied_module(network: Any) -> nn.Module | None:
+    """The module whose `apply` a partial calls with variables alone."""
+    if not isinstance(network, functools.partial) or len(network.args) != 1:
+        return None
+    module = getattr(network.func, "__self__", None)
+    applies = isinstance(module, nn.Module) and network.func == module.apply
+    return module if applies and "method" not in network.keywords else None
+
+
+def _float32(images: Array) -> Array:
+    return images.astype(jnp.float32)
 
 
 def _distinct(outputs: Mapping[str, Array], *, whole: str) -> dict[str, Array]:
@@ -179,6 +246,6 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
         name=printable(path),
         title=printable(path),
         apply=apply,
-        variables=() if variables is None else variables,
+        variables=variables,
         origin=origin,
     )

@@ -2,8 +2,9 @@
 
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.cost import OrbitCost, orbit_cost
-from jaxinv.orbit.distinct import DistinctOutputs, distinct_orbit, symmetrize
+from jaxinv.orbit.distinct import DistinctOutputs, distinct_orbit
 from jaxinv.orbit.shift_set import OrbitMode, ShiftSet, shift_set
+from jaxinv.orbit.symmetrize import symmetrize
 from jaxinv.orbit.transform import orbit
 
 __all__ = [

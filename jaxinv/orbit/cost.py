@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxinv.notebook import html_table
 from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
 from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.cost import Work, elements
-from jaxinv.symmetry.layer_names import operation
+from jaxinv.symmetry.layer_names import layer_or_operation
 from jaxinv.symmetry.program import Equation, Source
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import is_broken
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OrbitCost:
     """The cost of an orbit. Operations count a multiplication and an addition as two.
 
@@ -54,12 +55,27 @@ class OrbitCost:
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
-        times = f"{self.ratio:,.0f}" if self.ratio >= 10 else f"{self.ratio:.1f}"
-        return (
-            f"{self.shifts:,} shifts: {self.forward_passes:,.1f} forward passes' work instead of "
-            f"{self.shifts:,} ({times} times less), {self.dominant_share:.0%} of it in "
-            f"{self.dominant_part}; about {self.peak_bytes / 2**20:,.0f} MiB"
-        )
+        work = Work(self.forward_passes, self.dominant_part, self.dominant_share)
+        return f"{self.shifts:,} shifts: {work.in_words(self.shifts)}; {self._memory()}"
+
+    def __repr__(self) -> str:
+        return f"OrbitCost({self})"
+
+    def _repr_html_(self) -> str:
+        """What it is made of, in a notebook."""
+        rows = [
+            ("operations of a forward pass", f"{self.forward_flops:,}"),
+            ("shared by all shifts", f"{self.shared_flops:,}"),
+            ("of each shift besides", f"{self.flops_per_shift:,}"),
+            ("in forward passes", f"{self.forward_passes:,.1f}"),
+            ("less than brute force, times", f"{self.ratio:,.1f}"),
+            ("activations held for all shifts", f"{self.distinct_activations:,}"),
+            ("bytes of memory", f"{self.peak_bytes:,}"),
+        ]
+        return html_table(str(self), rows, numbers=(1,))
+
+    def _memory(self) -> str:
+        return f"about {max(1, self.peak_bytes / 2**20):,.0f} MiB"
 
 
 def orbit_cost(
@@ -116,7 +132,7 @@ def orbit_cost(
     )
     layers: collections.Counter[str] = collections.Counter()
     for equation, cost in _costs(plan).items():
-        layers[_layer(equation)] += cost
+        layers[layer_or_operation(equation)] += cost
     work = _work(plan, {})
     return OrbitCost(
         shifts=count,
@@ -155,7 +171,7 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
     parts: collections.Counter[tuple[str, str]] = collections.Counter()
     pieces = collections.defaultdict(set)
     for equation, cost in _costs(plan).items():
-        part = names.get(equation.source) or _layer(equation), _kind(plan, equation)
+        part = names.get(equation.source) or layer_or_operation(equation), _kind(plan, equation)
         parts[part] += cost
         pieces[part].add(equation.piece)
     total = plan.cost()
@@ -165,10 +181,6 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
         count = len(pieces[layer, kind])
         largest = f"{count} {kind}s of {layer}" if count > 1 else f"{kind} of {layer}"
     return Work(total / max(1, plan.single_cost), largest, most / max(1, total))
-
-
-def _layer(equation: Equation) -> str:
-    return equation.source.module or operation(equation)
 
 
 # A piece by the number of axes along which it is at the border.

@@ -7,21 +7,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import jax
 import tyro
 
 from jaxinv.command_line import printable, read_options, run
-from jaxinv.evaluation.audit import AuditPlan
-from jaxinv.evaluation.loading import EvaluationConfig, Networks
+from jaxinv.config_files import settings_of, without_config, words_of
+from jaxinv.evaluation.loading import Networks, subjects_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.protocols import check_protocols
-from jaxinv.evaluation.run import evaluate_networks
-from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.orbit import OrbitMode
 from jaxinv.progress import progress_bar
-from jaxinv.report.files import write_report
+from jaxinv.report.audit import Audit, AuditInterrupted, audit, audit_plan
 from jaxinv.report.terminal import console_for, show
 from jaxinv.study.run import StudyConfig, run_study
 
@@ -32,7 +29,7 @@ class Arguments(Networks):
     small networks and answers claim by claim. With --checkpoint or --apply: an audit of networks.
 
     Exit status: 0 done, 1 an error that the last line names, 130 interrupted (a partial report is
-    written and the same command goes on).
+    written and the same command goes on). --config FILE reads options from TOML or JSON.
     """
 
     max_shift: int | None = None
@@ -88,7 +85,10 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
       ValueError: an unknown option or a value that is not allowed.
       SystemExit: after --help.
     """
-    arguments = read_options(Arguments, argv, prog=name, config=(tyro.conf.UseAppendAction,))
+    file, argv = without_config(argv)
+    settings = words_of(Arguments, settings_of(file), append=True) if file else []
+    given = [*settings, *argv]
+    arguments = read_options(Arguments, given, prog=name, config=(tyro.conf.UseAppendAction,))
     if sum(word.partition("=")[0] == "--apply" for word in argv) > 1:
         raise ValueError("apply is given twice; allowed is one network, beside checkpoints")
     for name, (low, high) in BOUNDS.items():
@@ -134,33 +134,28 @@ def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int
         study = _is_study(arguments)
         out = arguments.out or Path("study" if study else "runs/evaluation")
         _check_out(out)
-        plan = AuditPlan(
-            options=SweepOptions(
-                mode=arguments.mode or "wrap",
-                max_shift=arguments.max_shift,
-                batch=arguments.batch or (25 if jax.default_backend() == "cpu" else 100),
-                chunk=arguments.chunk,
-                share=arguments.share,
-            ),
-            certify=arguments.certify,
-            layers=arguments.layers,
-            protocols=arguments.protocol,
-            directory=out / "shards",
-            seed=arguments.seed,
-        )
+        options: dict[str, Any] = {
+            "mode": arguments.mode or "wrap",
+            "protocols": arguments.protocol,
+            "cache": out / "shards",
+        }
+        for option in ("max_shift", "certify", "layers", "batch", "chunk", "share", "seed"):
+            options[option] = getattr(arguments, option)
         with progress_bar() as progress:
             if study:
                 given = {name: getattr(arguments, name) for name in ("epochs", "images", "seeds")}
                 chosen = {name: value for name, value in given.items() if value is not None}
-                results, audits = run_study(
-                    StudyConfig(out, plan=plan, **chosen), progress=progress
-                )
+                config = StudyConfig(out, plan=audit_plan(**options), **chosen)
+                results, audits = run_study(config, progress=progress)
+                found = Audit(results, tuple(audits))
             else:
-                names = (field.name for field in dataclasses.fields(Networks))
-                networks = {name: getattr(arguments, name) for name in names}
-                config = EvaluationConfig(**networks, plan=plan)
-                results, audits = evaluate_networks(config, progress=progress)
-        written = write_report(results, audits, out)
+                subjects, dataset = subjects_of(arguments)
+                networks = {subject.name: subject for subject in subjects}
+                try:
+                    found = audit(networks, dataset, show=progress, **options)
+                except AuditInterrupted as stopped:
+                    found = stopped.audit
+        written, results = found.save(out), found.results
         console = console_for(sys.stderr if arguments.json else sys.stdout)
         show(results, console)
         page, numbers = printable(written[-1]), printable(written[0])

@@ -1,6 +1,7 @@
 """report.html: one self-contained file for a phone, a screen or paper, light or dark."""
 
 import collections
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -12,12 +13,23 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from jaxinv.command_line import printable
-from jaxinv.evaluation.results import Estimate, Flip, Results, shift_words
+from jaxinv.evaluation.audit import FEW
+from jaxinv.evaluation.results import (
+    Estimate,
+    Flip,
+    NetworkResult,
+    Results,
+    shift_words,
+    short_number,
+)
 from jaxinv.report import plots, tables
 from jaxinv.report.plots import ShiftMap
 from jaxinv.report.svg import inline_svg
 
 Pictures = Sequence[tuple[Shaped[np.ndarray, "h w c"], Shaped[np.ndarray, "h w c"]]]
+
+# The layers of a network with more of them are folded.
+FOLDED = 20
 
 
 def page(
@@ -61,8 +73,12 @@ def page(
             svg=svg,
             plots=plots,
             map_words=_map_words,
-            flip_words=_flip_words,
-            layer_sheet=tables.layer_sheet,
+            flip_words=functools.partial(_flip_words, labelled=results.labelled),
+            line_words=_line_words,
+            tables=tables,
+            headings=[],
+            folded=FOLDED,
+            few=_few(results),
         )
     )
 
@@ -91,12 +107,26 @@ def _map_words(name: str, shown: ShiftMap, over: str) -> str:
     )
 
 
-def _flip_words(flips: Sequence[Flip]) -> str:
+def _flip_words(flips: Sequence[Flip], *, labelled: bool) -> str:
     return "; ".join(
-        f"image {flip.index}, a {flip.label}: {flip.before} becomes {flip.after} at "
-        f"{flip.shift[0]} down and {flip.shift[1]} right"
+        f"image {flip.index}{f', a {flip.label}' * labelled}: {flip.before} becomes {flip.after} "
+        f"at {flip.shift[0]} down and {flip.shift[1]} right"
         for flip in flips
     )
+
+
+def _line_words(network: NetworkResult, line: plots.Line, what: str) -> str:
+    across, up = line.of(network)
+
+    def said(value: float) -> str:
+        return f"{100 * value:.0f}%" if line.percent else short_number(value)
+
+    return f"{network.name}: {what} {said(up[0])} at 0 pixels, {said(up[-1])} at {across[-1]:.0f}."
+
+
+def _few(results: Results) -> str:
+    count = min(FEW, results.dataset.get("images", FEW))
+    return f"{count} images" if count > 1 else "image"
 
 
 def _shown(value: object) -> object:

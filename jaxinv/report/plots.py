@@ -1,13 +1,14 @@
 """Pictures of results: heat maps over shifts, curves, layers, images that flip.
 
-Colours are Okabe and Ito's for lines and cividis for heat maps: readers with any colour vision tell
-them apart, and in grey they keep their order. Lines differ in dashes and markers as well.
+Colours are Okabe and Ito's for series and cividis for heat maps: readers with any colour vision
+tell them apart, and in grey they keep their order. Series differ in their markers as well; of lines
+each network has a panel, where those of the others are in grey.
 """
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -22,12 +23,13 @@ from jaxinv.shifts import centred_shift
 
 # Okabe and Ito (2008) without yellow, which is hard to see on white.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
-DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-MARKERS = "osD^vPX"
+MARKERS = "osD^v"
 INK = "#16191d"
 MUTED = "#5c6670"
 HEAT = "cividis"
 ROUNDING = 1e-5
+# Networks side by side.
+COLUMNS = 5
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -118,7 +120,11 @@ def heat_map(
 
 
 def heat_maps(
-    maps: Mapping[str, ShiftMap], *, titles: Mapping[str, str], label: str, columns: int = 5
+    maps: Mapping[str, ShiftMap],
+    *,
+    titles: Mapping[str, str],
+    label: str,
+    make: Callable[..., Figure] = Figure,
 ) -> Figure:
     """All networks' maps side by side on a common scale from 0 to 1.
 
@@ -126,29 +132,47 @@ def heat_maps(
       maps: a map for each network.
       titles: a line above each.
       label: what the colour means.
-      columns: how many stand side by side.
+      make: makes the figure; `matplotlib.pyplot.figure` makes one that is shown.
     """
-    rows = -(-len(maps) // columns)
-    columns = -(-len(maps) // rows)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.45 * columns + 0.9, 2.65 * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for number, (place, name) in enumerate(zip(grid.flat, maps, strict=False)):
-            image = heat_map(place, maps[name], title=titles[name])
-            if number % columns:
-                place.set_ylabel("")
-                place.tick_params(labelleft=False)
-            if number + columns < len(maps):
-                place.set_xlabel("")
-                place.tick_params(labelbottom=False)
-        for place in grid.flat[len(maps) :]:
-            place.remove()
-        shown = list(grid.flat[: len(maps)])
-        bar = figure.colorbar(image, ax=shown, shrink=0.9 if rows == 1 else 0.6, aspect=30)
+        figure, shown = _side_by_side(len(maps), size=(2.45, 2.45), beside=0.9, make=make)
+        for axes, name in zip(shown, maps, strict=True):
+            image = heat_map(axes, maps[name], title=titles[name])
+        _label_outer(shown)
+        shrink = 0.9 if len(maps) <= COLUMNS else 0.6
+        bar = figure.colorbar(image, ax=shown, shrink=shrink, aspect=30)
         bar.set_label(label)
         bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         bar.outline.set_visible(False)
     return figure
+
+
+def _side_by_side(
+    count: int, *, size: tuple[float, float], beside: float, make: Callable[..., Figure]
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a place for each network, at most five in a row."""
+    rows = -(-count // COLUMNS)
+    columns = -(-count // rows)
+    width, height = size
+    # A row's height has room for its titles; below the last one are labels as well.
+    size = (width * columns + beside, height * rows + 0.4)
+    figure = make(figsize=size, layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).flat
+    for place in places[count:]:
+        place.remove()
+    return figure, list(places[:count])
+
+
+def _label_outer(shown: Sequence[Axes]) -> None:
+    """Leaves labels to the first column and to the last panel of each; panels share their scale."""
+    columns = shown[0].get_gridspec().ncols  # type: ignore[union-attr]
+    for number, axes in enumerate(shown):
+        if number % columns:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+        if number + columns < len(shown):
+            axes.set_xlabel("")
+            axes.tick_params(labelbottom=False)
 
 
 def single_heat_map(shown: ShiftMap, *, title: str) -> Figure:
@@ -160,40 +184,88 @@ def single_heat_map(shown: ShiftMap, *, title: str) -> Figure:
     return figure
 
 
-def curves(
-    networks: Sequence[NetworkResult],
-    *,
-    column: tuple[str, str] = ("shift", "accuracy"),
-    labels: tuple[str, str] = ("size of the shift (pixels)", "accuracy"),
-    percent: bool = True,
-) -> Figure:
-    """A figure against the size of the shift, a line for each network.
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A figure against the size of the shift.
 
-    Args:
-      networks: with `curve` or `radial` filled.
-      column: names of the columns across and up.
+    Attributes:
+      table: the field of a network that holds it.
+      across: its column for the horizontal axis.
+      up: its column for the vertical axis.
       labels: names of the axes, with units.
-      percent: whether the vertical axis runs from 0 to 100%.
+      percent: whether it runs from 0 to 100%.
     """
-    across, up = column
+
+    table: Literal["curve", "radial"]
+    across: str
+    up: str
+    labels: tuple[str, str]
+    percent: bool
+
+    def of(self, network: NetworkResult) -> tuple[list[float], list[float]]:
+        """The columns of a network; empty where it has none."""
+        columns = getattr(network, self.table)
+        return columns.get(self.across, []), columns.get(self.up, [])
+
+
+def accuracy_line(label: str = "accuracy") -> Line:
+    """Accuracy, or what stands for it, by the size of the shift."""
+    return Line("curve", "shift", "accuracy", ("size of the shift (pixels)", label), True)
+
+
+SENSITIVITY_LINE = Line(
+    "radial",
+    "radius",
+    "sensitivity",
+    ("radius of the shift (pixels)", "translation sensitivity"),
+    False,
+)
+
+
+def curves(
+    networks: Sequence[NetworkResult], line: Line, *, make: Callable[..., Figure] = Figure
+) -> Figure:
+    """A panel for each network, with its line before those of the others; `make` as above."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.0), layout="constrained")
-        axes = figure.subplots()
-        for number, network in enumerate(networks):
-            table = network.curve if across in network.curve else network.radial
-            axes.plot(table[across], table[up], label=plain(network.name), **line_style(number))
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[1])
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlim(left=0)
-        axes.grid(axis="y")
-        if percent:
-            axes.set_ylim(0, 1.02)
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        else:
-            axes.set_ylim(bottom=0)
-        figure.legend(loc="outside upper left", frameon=False, ncols=min(4, len(networks)))
+        figure, shown = _side_by_side(len(networks), size=(2.45, 1.9), beside=0.3, make=make)
+        for axes, network in zip(shown, networks, strict=True):
+            _curve(axes, network, networks, line)
+        _label_outer(shown)
     return figure
+
+
+def single_curve(network: NetworkResult, networks: Sequence[NetworkResult], line: Line) -> Figure:
+    """The panel of one network, for the page, which puts as many side by side as fit.
+
+    What is up the page says once for all.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.9, 2.4))
+        axes = figure.add_axes((0.17, 0.19, 0.79, 0.69))
+        _curve(axes, network, networks, line)
+        axes.set_ylabel("")
+    return figure
+
+
+def _curve(
+    axes: Axes, network: NetworkResult, networks: Sequence[NetworkResult], line: Line
+) -> None:
+    for other in networks:
+        if other is not network:
+            axes.plot(*line.of(other), color=MUTED, alpha=0.3, linewidth=0.9)
+    axes.plot(*line.of(network), color=SERIES[0], linewidth=2.2)
+    axes.set_title(plain(network.name))
+    axes.set_xlabel(line.labels[0])
+    axes.set_ylabel(line.labels[1])
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlim(left=0)
+    axes.grid(axis="y")
+    if line.percent:
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    else:
+        largest = max((max(line.of(one)[1], default=0) for one in networks), default=0)
+        axes.set_ylim(0, 1.05 * largest or 1)
 
 
 def plain(text: str) -> str:
@@ -212,18 +284,6 @@ def save(figure: Figure, target: Any, **options: Any) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(target, **options)
-
-
-def line_style(number: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the series with this number; 49 differ."""
-    kind = number + number // len(SERIES)
-    return {
-        "color": SERIES[number % len(SERIES)],
-        "linestyle": DASHES[kind % len(DASHES)],
-        "marker": MARKERS[kind % len(MARKERS)],
-        "markersize": 4,
-        "linewidth": 1.6,
-    }
 
 
 def layer_plot(network: NetworkResult) -> Figure:
@@ -247,8 +307,8 @@ def layer_plot(network: NetworkResult) -> Figure:
             values = [getattr(row, name) for row in rows]
             known = [i for i, value in enumerate(values) if value is not None]
             xs = [max(values[i], floor) if axes is errors else values[i] for i in known]
-            style = line_style(number) | {"linestyle": "none", "markersize": 5}
-            axes.plot(xs, places[known], label=label, **style)
+            style = {"color": SERIES[number], "marker": MARKERS[number], "markersize": 5}
+            axes.plot(xs, places[known], label=label, linestyle="none", **style)
         errors.set_xscale("log")
         errors.minorticks_off()
         errors.set_xlim(floor / 2, 4)
@@ -268,7 +328,7 @@ def flip_plot(
     flips: Sequence[Flip],
     pictures: Sequence[tuple[Shaped[np.ndarray, "h w c"], Shaped[np.ndarray, "h w c"]]],
 ) -> Figure:
-    """Images that flip under the smallest shift: before above, after below; pixels uint8."""
+    """Images that flip under the smallest shift: before above, after below."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.25 * len(flips) + 0.2, 3.3), layout="constrained")
         grid = figure.subplots(2, len(flips), squeeze=False)
@@ -278,17 +338,20 @@ def flip_plot(
             below.set_title(plain(f"“{flip.after}”"))
             below.set_xlabel(f"{down:+d} down\n{right:+d} right".replace("+0", "0"), fontsize=8)
             for axes, picture in zip((above, below), pair, strict=True):
-                grey = picture.shape[-1] == 1
-                axes.imshow(
-                    picture[..., 0] if grey else picture,
-                    cmap="gray" if grey else None,
-                    interpolation="none",
-                )
+                axes.imshow(_drawable(picture), cmap="gray", interpolation="none")
                 axes.set_xticks([])
                 axes.set_yticks([])
         grid[0, 0].set_ylabel("as it is")
         grid[1, 0].set_ylabel("shifted")
     return figure
+
+
+def _drawable(picture: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "..."]:
+    """A picture in colour, or in grey where it has not three channels; from black to white."""
+    if picture.dtype != np.uint8:
+        low, high = float(picture.min()), float(picture.max())
+        picture = (picture - low) / ((high - low) or 1)
+    return picture if picture.shape[-1] == 3 else picture.mean(axis=-1)
 
 
 def accuracy_titles(results: Results) -> dict[str, str]:

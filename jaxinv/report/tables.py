@@ -68,15 +68,61 @@ def setting(results: Results) -> str:
     data, shifts = results.dataset, results.shifts
     parts = []
     if data:
-        total = data["images"]
-        # A network that was interrupted has figures of the images finished until then.
-        counts = [n.figures["centred"].count for n in results.networks if n.figures]
-        done = min(counts, default=total)
-        count = f"{done:,} of {total:,}" if done < total else f"{total:,}"
-        parts.append(f"{data['name']} ({data['split']}), {count} images")
+        split = f" ({data['split']})" * bool(data["split"])
+        parts.append(f"{data['name']}{split}, {count_of(results)}")
     if shifts:
         parts.append(f"{shift_words(shifts)} of each")
     return ", ".join(parts)
+
+
+def scored(results: Results) -> str:
+    """What the share of images at a shift is: accuracy, or where there are no labels agreement."""
+    return "accuracy" if results.labelled else "agreement with the unshifted image"
+
+
+def probability(results: Results) -> str:
+    """What the mean confidence is."""
+    whose = "true class" if results.labelled else "unshifted image's class"
+    return f"mean probability of the {whose}"
+
+
+def count_of(results: Results) -> str:
+    """The images behind the figures, in words: fewer than the data set's after an interruption."""
+    counts = [max(f.count for f in n.figures.values()) for n in results.networks if n.figures]
+    total = results.dataset.get("images", max(counts, default=0))
+    done = min(counts, default=total)
+    words = f"{done:,} of {total:,}" if done < total else f"{total:,}"
+    return f"{words} image{'' if total == 1 else 's'}"
+
+
+def legend(results: Results) -> str:
+    """What the columns of the networks' table mean, over how many images and which shifts."""
+    over, scale = shift_words(results.shifts), f"Over {count_of(results)}"
+    if results.labelled:
+        what = (
+            f"{scale}. Centred: accuracy on the images as they are. Mean: over {over}. Worst: "
+            "images that are right at every one of these."
+        )
+    else:
+        what = (
+            f"{scale}, which have no labels. Mean: images of which the network says what it says "
+            f"of them unshifted, over {over}. Worst: images of which it does at every one of these."
+        )
+    parts = [
+        what,
+        "Consistent: chance that two random ones of these shifts get the same prediction, exactly.",
+    ]
+    features = [n.figures.get("equivariance_error") for n in results.networks]
+    if counts := {figure.count for figure in features if figure}:
+        parts.append(
+            "Features: largest relative departure of the last feature map from equivariance, over "
+            f"circular shifts by multiples of its stride, of {min(counts)} images."
+        )
+    parts += [
+        "Output: largest relative change of the outputs under any of these shifts.",
+        "Small print: 95% intervals over images.",
+    ]
+    return " ".join(parts)
 
 
 def claim_sheet(results: Results) -> Sheet:
@@ -96,10 +142,11 @@ def network_sheet(results: Results) -> Sheet:
         "equivariance_error": "features",
         "invariance_error": "output",
     }
-    columns = [Column("network", "text"), *map(Column, figures.values())]
     networks = [network for network in results.networks if network.figures]
+    known = [name for name in figures if any(name in n.figures for n in networks)]
+    columns = [Column("network", "text"), *(Column(figures[name]) for name in known)]
     rows: list[tuple[Cell, ...]] = [
-        (network.name, *map(network.figures.get, figures)) for network in networks
+        (network.name, *map(network.figures.get, known)) for network in networks
     ]
     if any(network.says for network in networks):
         columns.append(Column("what it shows", "text"))
@@ -140,7 +187,7 @@ def curve_sheet(results: Results) -> Sheet:
         (name, *(f"{100 * curve[size]:.0f}%" if size in curve else "" for size in sizes))
         for name, curve in curves.items()
     )
-    title = "Accuracy by size of the shift (larger component, pixels)"
+    title = f"{scored(results).capitalize()} by size of the shift (larger component, pixels)"
     columns = (Column("network", "text"), *(Column(str(size)) for size in sizes))
     return Sheet("curve", title, columns, rows)
 
@@ -171,7 +218,8 @@ def protocol_sheet(results: Results) -> Sheet:
         last = protocol
     columns = [Column("protocol", "text"), Column("figure", "text")]
     columns += [Column(network.name) for network in networks]
-    return Sheet("protocols", "Published protocols", tuple(columns), tuple(rows))
+    title = f"Published protocols, each with its own shifts, on {count_of(results)}"
+    return Sheet("protocols", title, tuple(columns), tuple(rows))
 
 
 def comparison_sheet(results: Results) -> Sheet:
@@ -201,6 +249,8 @@ def layer_sheet(network: NetworkResult) -> Sheet:
             row.layer,
             "x".join(map(str, row.shape)),
             row.state,
+            # Outputs without positions have nothing to move.
+            "change" if row.aliasing is None else "equivariance",
             *(
                 "" if error is None else short_number(error)
                 for error in (row.lattice_error, row.integer_error, row.half_pixel_error)
@@ -212,10 +262,23 @@ def layer_sheet(network: NetworkResult) -> Sheet:
     )
     columns = (
         *(Column("layer", "text"), Column("output"), Column("proved", "text")),
+        Column("error of", "text"),
         *map(Column, ("by strides", "by a pixel", "by half", "cosine", "aliased")),
     )
     name = "layers-" + re.sub(r"[^\w.-]+", "_", network.name)[:100]
     return Sheet(name, f"Layer by layer: {network.name}", columns, rows)
+
+
+def where_the_proof_changes(network: NetworkResult) -> Sheet:
+    """The first layer, and each of which something else is proved than of the one before."""
+    sheet = layer_sheet(network)
+    states = [None, *(row.state for row in network.layers)]
+    rows = tuple(
+        row
+        for row, before, after in zip(sheet.rows, states[:-1], states[1:], strict=True)
+        if before != after
+    )
+    return dataclasses.replace(sheet, rows=rows)
 
 
 def write_csv(results: Results, directory: Path) -> list[Path]:

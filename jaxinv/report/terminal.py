@@ -26,12 +26,14 @@ def console_for(stream: TextIO | None = None) -> Console:
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints the verdict, then every table.
+    """Prints the question and the verdict, then every table.
 
     Example:
       >>> show(Results(headline="Nothing was measured.", networks=()), console_for())
       Nothing was measured.
     """
+    if results.question:
+        console.print(printable(results.question), style="dim")
     console.print(Text(printable(results.headline), style="bold"))
     if not results.complete:
         console.print("partial: the evaluation was interrupted", style="bold yellow")

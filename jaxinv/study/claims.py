@@ -10,6 +10,12 @@ EXACT = tolerance("float32", depth=8)[0]
 # A network that keeps this share of its accuracy passes for invariant to a shift of that size.
 KEEPS = 0.95
 
+QUESTION = (
+    "All neurons of a convolutional layer share their weights, so convolutional networks are "
+    "invariant to translation, are they not? And if so, why did Simard, Steinkraus and Platt "
+    "(2003) gain from translated training data?"
+)
+
 Networks = Mapping[str, NetworkResult]
 FirstLayers = Mapping[str, Estimate]
 

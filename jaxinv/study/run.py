@@ -26,7 +26,7 @@ from jaxinv.evaluation.summary import curve_of
 from jaxinv.orbit import symmetrize
 from jaxinv.progress import say
 from jaxinv.study.arms import ARMS, Arm, training_of
-from jaxinv.study.claims import decide, headline, sentence
+from jaxinv.study.claims import QUESTION, decide, headline, sentence
 from jaxinv.training import train_and_evaluate
 from jaxinv.training.workdir import CONFIG_FILE
 
@@ -103,6 +103,7 @@ def run_study(
     claims = decide(networks, first_layers)
     results = Results(
         headline=headline(networks, claims),
+        question=QUESTION,
         networks=tuple(made.result for made in audits.values()),
         claims=claims,
         comparisons=tuple(_comparisons(audits)),

@@ -25,6 +25,26 @@ class Work(NamedTuple):
     largest: str
     share: float
 
+    def in_words(self, shifts: int) -> str:
+        """The cost of so many shifts, in words that follow a colon.
+
+        Example:
+          >>> Work(21.7, "dense0", 0.81).in_words(1024)
+          "about 22 forward passes' work instead of 1,024, 81% of it in dense0"
+          >>> Work(1.0, "", 0.0).in_words(64)
+          "about one forward pass's work instead of 64"
+          >>> Work(63.99, "", 0.0).in_words(64)
+          "64 forward passes' work: nothing is shared"
+        """
+        passes = max(1.0, self.passes)
+        rounded = f"{passes:,.{0 if passes >= 9.95 else 1}f}".removesuffix(".0")
+        if rounded == f"{shifts:,}" or passes > shifts:
+            words = f"{shifts:,} forward passes' work: nothing is shared"
+        else:
+            whose = "one forward pass's" if rounded == "1" else f"{rounded} forward passes'"
+            words = f"about {whose} work instead of {shifts:,}"
+        return words + (f", {self.share:.0%} of it in {self.largest}" if self.largest else "")
+
 
 def flops(equation: Equation) -> int:
     """Floating-point operations of an equation for one shift; multiply and add count as two."""

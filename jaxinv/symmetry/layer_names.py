@@ -1,5 +1,6 @@
 """Names for the equations of a program, as a person knows its layers."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,7 +42,34 @@ def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
             path = parameter.rpartition("params/")[2]
             name = path.rpartition("/")[0] or path
             names.append("/".join(filter(None, [_root(module), name])) if name else "")
-    return _without_root(names)
+    return _without_root(_of_whole_layers(records, names))
+
+
+def _of_whole_layers(records: Sequence[Record], names: Sequence[str]) -> list[str]:
+    """Where one parameter names a part of an equinox layer, its name for all of the layer."""
+    found: list[str] = []
+    together = itertools.groupby(
+        zip(records, names, strict=True),
+        lambda pair: (_equinox_layer(pair[0].equation), pair[0].equation.source.line),
+    )
+    for (layer, _), pairs in together:
+        own = [name for _, name in pairs]
+        known = {name for name in own if name}
+        whole = known.pop() if layer and len(known) == 1 else ""
+        found += [whole or name for name in own]
+    return found
+
+
+def layer_or_operation(equation: Equation) -> str:
+    """The module that an equation is written in, or what it does."""
+    module = _without_methods(equation.source.module)
+    return module or _equinox_layer(equation) or operation(equation)
+
+
+def _equinox_layer(equation: Equation) -> str:
+    """The class of equinox that an equation is written in, or ""."""
+    scopes = equation.source.module.split("/")
+    return next((s.removeprefix("eqx.nn.") for s in scopes[::-1] if s.startswith("eqx.nn.")), "")
 
 
 def _without_methods(module: str) -> str:

@@ -8,7 +8,6 @@ Inner jaxprs are shared between call sites, so their variables are renamed at ev
 import dataclasses
 import functools
 import itertools
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, Literal, primitives
 
 from jaxinv.symmetry.batched import with_batched_lookups
@@ -24,6 +22,7 @@ from jaxinv.symmetry.constant_folding import evaluated, has_numbers
 from jaxinv.symmetry.cropping import ranges_read
 from jaxinv.symmetry.folding import with_folds
 from jaxinv.symmetry.fourier import Filter, with_filters
+from jaxinv.symmetry.source_lines import calling_line, model_line
 
 # Calls that mean nothing but their body, with the parameter that holds it.
 INLINED = {primitives.jit_p: "jaxpr", primitives.closed_call_p: "call_jaxpr"}
@@ -35,11 +34,6 @@ MEANINGFUL_CALLS = {
 }
 
 
-# Frames that are nobody's model: the line shown is the first one outside of them.
-_FRAMEWORKS = re.compile(
-    r"[/\\](jax|jaxlib|flax|equinox|haiku|keras|jaxtyping|beartype)[/\\]"
-    r"|[/\\]jaxinv[/\\](layers[/\\]|symmetry[/\\]|orbit[/\\]|declarations\.py)"
-)
 _CALL_INTO_BODY = re.compile(r"[/\\]jax[/\\]_src[/\\]pjit\.py$")
 
 
@@ -53,6 +47,7 @@ class Source:
       caller: the call whose body the equation stands in.
       is_call: whether it is itself a call.
       function: the name of the function that it calls, or "".
+      called_from: the line that had the program read, for networks without a line of their own.
     """
 
     module: str
@@ -60,20 +55,19 @@ class Source:
     caller: "Source | None"
     is_call: bool
     function: str = ""
+    called_from: str = ""
 
     @functools.cached_property
     def line(self) -> str:
         """`file.py:12` of the model, not of the framework beneath it."""
         frames = getattr(self.info.traceback, "frames", ())
-        for frame in frames:
+        if self.caller and not self.is_call:
             # Bodies of library functions are traced once, wherever they were called first.
-            if self.caller and not self.is_call and _CALL_INTO_BODY.search(frame.file_name):
-                return self.caller.line
-            if not _FRAMEWORKS.search(frame.file_name):
-                return f"{os.path.basename(frame.file_name)}:{frame.line_num}"
-        if self.caller:
-            return self.caller.line
-        return os.path.basename(source_info_util.summarize(self.info).split(" ")[0])
+            frames = itertools.takewhile(
+                lambda frame: not _CALL_INTO_BODY.search(frame.file_name), frames
+            )
+        found = model_line(frames)
+        return found or (self.caller.line if self.caller else self.called_from)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +222,7 @@ def flatten(
     program = Program()
     numbers = itertools.count()
     constant_names = constant_names or {}
+    called_from = calling_line()
 
     def number_of(aval) -> int:
         number = next(numbers)
@@ -258,7 +253,7 @@ def flatten(
             call = INLINED.get(eqn.primitive)
             if call is None and eqn.primitive in MEANINGFUL_CALLS and enter(eqn.primitive):
                 call = MEANINGFUL_CALLS[eqn.primitive]
-            here = _source(eqn, source, call is not None)
+            here = _source(eqn, source, call is not None, called_from)
             if call is not None:
                 outs = inline(eqn.params[call], ins, here)
             else:
@@ -285,8 +280,8 @@ def flatten(
     return dataclasses.replace(program, equations=with_folds(program))
 
 
-def _source(eqn, caller: Source | None, is_call: bool) -> Source:
+def _source(eqn, caller: Source | None, is_call: bool, called_from: str) -> Source:
     here = str(eqn.source_info.name_stack)
     module = "/".join(filter(None, [caller.module if caller else "", here]))
     function = str(eqn.params.get("name", "")) if is_call else ""
-    return Source(module, eqn.source_info, caller, is_call, function)
+    return Source(module, eqn.source_info, caller, is_call, function, called_from)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxinv.command_line import read_options, run
+from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.models.registry import CHOICES
 from jaxinv.training.config import TrainConfig, parse_options
 from jaxinv.training.loop import train_and_evaluate
@@ -39,10 +40,11 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-_WORDS = tyro.constructors.ConstructorRegistry()
+# How the options of a network are written in one word each.
+WORDS = tyro.constructors.ConstructorRegistry()
 
 
-@_WORDS.primitive_rule
+@WORDS.primitive_rule
 def _options_as_words(info: tyro.constructors.PrimitiveTypeInfo) -> Any:
     if info.type_origin is not dict:
         return None
@@ -86,6 +88,11 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
       ValueError: an unknown preset or option, a value not allowed, or nothing to resume.
       SystemExit: after --help.
     """
+    file, argv = without_config(argv)
+    settings = settings_of(file) if file else {}
+    of_the_run = {field.name for field in dataclasses.fields(TrainConfig)}
+    chosen_settings = {n: settings.pop(n) for n in list(settings) if n in of_the_run}
+    argv = [*words_of(Arguments, settings), *argv]
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--preset")
     early.add_argument("--workdir", type=Path)
@@ -98,18 +105,24 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
     if chosen.resume:
         if chosen.preset is not None:
             raise ValueError("--resume continues with the settings of its run; leave out --preset")
+        if chosen_settings:
+            raise ValueError("--resume continues with the settings of its run; leave out --config")
         if chosen.workdir is None:
             raise ValueError("--resume needs the --workdir of the run to continue")
         config, _ = read_run(chosen.workdir)
     elif chosen.preset is not None:
         config = preset(chosen.preset)
+    config = TrainConfig.from_dict(config.to_dict() | chosen_settings)
     arguments = read_options(
         Arguments,
         argv,
         default=Arguments(config=config),
-        registry=_WORDS,
+        registry=WORDS,
         prog=name,
-        description=f"Train a network. Presets: {', '.join(PRESETS)}.",
+        description=(
+            "Train a network. --config FILE reads options from TOML or JSON, such as the "
+            f"config.json of a run. Presets: {', '.join(PRESETS)}."
+        ),
     )
     _check_needs(arguments.config, argv)
     if chosen_options := _shared_options(arguments):

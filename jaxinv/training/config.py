@@ -20,7 +20,7 @@ Precision = Literal["float32", "bfloat16"]
 # How a run is stored and shown; a resumed run may change these and stays the same run. `epochs`
 # is among them so that a finished run can be continued.
 CHANGEABLE = frozenset(
-    {"epochs", "data_dir", "manual_dir", "tensorboard", "checkpoint_minutes", "eval_every"}
+    {"epochs", "data_dir", "manual_dir", "tensorboard", "wandb", "checkpoint_minutes", "eval_every"}
 )
 
 
@@ -191,6 +191,8 @@ class TrainConfig:
     """Longest time between checkpoints; there is one after each evaluation in any case."""
     tensorboard: bool = False
     """Write event files for TensorBoard as well (extra tensorboard)."""
+    wandb: str | None = None
+    """Project of Weights & Biases that is told the figures as well (extra wandb)."""
 
     def __post_init__(self) -> None:
         """Refuses values that no run could have, before any data is read."""

@@ -20,6 +20,7 @@ from jaxinv.training import checkpoints as storage
 from jaxinv.training import workdir as folders
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.interrupts import stop_on_signals
+from jaxinv.training.loggers import loggers_of
 from jaxinv.training.optimizers import learning_rate
 from jaxinv.training.program import Program, steps_per_call
 from jaxinv.training.records import Display, Every, Record, Recorder, brief
@@ -149,9 +150,8 @@ class _Run:
         self.state = replicate(state, self.program.mesh)
         self._save_if_best()  # what a kill just after the last checkpoint left undone
         with folders.writing(self.workdir):
-            self.recorder = Recorder(
-                self.workdir, step=self.step, tensorboard=self.config.tensorboard
-            )
+            loggers = loggers_of(self.config, self.workdir, step=self.step)
+            self.recorder = Recorder(self.workdir, step=self.step, loggers=loggers)
         stack.callback(self.recorder.close)
 
     def _open_checkpoints(

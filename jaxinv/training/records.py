@@ -1,10 +1,10 @@
-"""What a run tells while it goes: metrics.jsonl, TensorBoard, and the progress bar."""
+"""What a run tells while it goes: metrics.jsonl, loggers, and the progress bar."""
 
 import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.progress import Progress, TaskID
 
 from jaxinv.files import write_whole
 from jaxinv.progress import Console, progress_bar
+from jaxinv.training.loggers import Logger
 from jaxinv.training.workdir import METRICS_FILE
 
 Record = dict[str, Any]
@@ -31,29 +32,16 @@ def read_records(workdir: Path) -> list[Record]:
 
 
 class Recorder:
-    """Appends each epoch's figures to metrics.jsonl and, if wanted, to TensorBoard's files."""
+    """Appends each epoch's figures to metrics.jsonl, and tells them to loggers."""
 
-    def __init__(self, workdir: Path | None, *, step: int, tensorboard: bool):
-        """Drops what was recorded after `step`, the step that a resumed run starts from.
-
-        Raises:
-          ValueError: TensorBoard is wanted and tensorboardX not installed.
-        """
+    def __init__(self, workdir: Path | None, *, step: int, loggers: Sequence[Logger] = ()):
+        """Drops what was recorded after `step`, the step that a resumed run starts from."""
         self._path = workdir / METRICS_FILE if workdir else None
-        self._writer = None
+        self._loggers = loggers
         self.records: list[Record] = []
-        if workdir is None:
-            return
-        self.records = [r for r in read_records(workdir) if r["step"] <= step]
-        self._write_all(workdir / METRICS_FILE)
-        if tensorboard:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError:
-                raise ValueError(
-                    "tensorboard needs tensorboardX: pip install 'jaxinv[tensorboard]'"
-                ) from None
-            self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        if workdir is not None:
+            self.records = [r for r in read_records(workdir) if r["step"] <= step]
+            self._write_all(workdir / METRICS_FILE)
 
     def _write_all(self, path: Path) -> None:
         text = "".join(json.dumps(record) + "\n" for record in self.records)
@@ -68,18 +56,18 @@ class Recorder:
         elif self._path is not None:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-        if self._writer is not None:
-            for name, value in record.items():
-                values = value if isinstance(value, list) else [value]
-                for index, number in enumerate(values):
-                    tag = f"{name}/{index}" if len(values) > 1 else name
-                    self._writer.add_scalar(tag, number, record["step"])
-            self._writer.flush()
+        figures = {}
+        for name, value in record.items():
+            values = value if isinstance(value, list) else [value]
+            for index, number in enumerate(values):
+                figures[f"{name}/{index}" if len(values) > 1 else name] = number
+        for logger in self._loggers:
+            logger.log(record["step"], figures)
 
     def close(self) -> None:
-        """Closes TensorBoard's file."""
-        if self._writer is not None:
-            self._writer.close()
+        """Closes the loggers."""
+        for logger in self._loggers:
+            logger.close()
 
 
 class Display:

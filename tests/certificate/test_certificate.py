@@ -1,6 +1,7 @@
 """The certificate: verdicts, rows, reasons, lines, interior, and its errors."""
 
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -251,3 +252,50 @@ def test_shown_in_one_line_and_in_a_notebook():
     assert page.count('class="thins"') == 1
     assert "zero padding of 1 meets the border" in page
     assert "1/&lt;mean&gt;" in page
+
+
+def test_what_is_too_wide_is_wrapped_and_nothing_is_cut_off():
+    name = "a_name_that_nobody_gives_to_a_layer_in_earnest_but_somebody_does"
+
+    class Wide(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Conv(2, (3, 3, 3), strides=(3, 5, 2), name=name, padding="VALID")(x)
+
+    shape = (1, 1200, 1000, 800, 3)
+    network = Wide()
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    certificate = jaxinv.certify(network.apply, variables, image, argnums=1, axes=(1, 2, 3))
+    text = str(certificate)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    lines = text.split("\n\n")[1].splitlines()
+    starts = [lines[0].index(head) for head in ("layer", "at", "output", "commutes", "copies")]
+    columns = [
+        "".join(line[start:end].strip() for line in lines[1:])
+        for start, end in itertools.pairwise(starts)
+    ]
+    assert columns[0].startswith(name)
+    assert columns[1].startswith("test_certificate.py:")
+    assert columns[1].rpartition(":")[2].isdigit()
+    assert "400x200x399x2" in columns[2]
+    assert "multiples of (3, 5, 2)".replace(" ", "") in columns[3].replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "shown"),
+    [
+        ((8, 16, 16), (1, 2), "8x16x16"),
+        ((2, 8, 16, 3), (1, 2), "8x16x3"),
+        ((2, 3, 8, 16), (2, 3), "3x8x16"),
+        ((8, 16), (0, 1), "8x16"),
+        ((4, 32), (1,), "4x32"),
+        ((2, 32, 3), (1,), "32x3"),
+    ],
+)
+def test_only_a_batch_is_left_out_of_a_shape(shape, axes, shown):
+    certificate = jaxinv.certify(lambda x: x + jnp.roll(x, 1, -1), jnp.zeros(shape), axes=axes)
+    assert certificate.shape == shape
+    (row,) = [line for line in str(certificate).splitlines() if line.startswith("output")]
+    assert row.split()[1] == shown

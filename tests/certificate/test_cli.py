@@ -125,3 +125,17 @@ def test_help_of_each_command(command, capsys):
 def test_an_error_names_the_command(capsys):
     assert jaxinv_command(["train", "--epochs", "many"]) == 1
     assert capsys.readouterr().err.startswith("jaxinv train: error: ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_the_options_of_every_command(shell, capsys):
+    assert jaxinv_command(["--completion", shell]) == 0
+    script = capsys.readouterr().out
+    options = ("--expect", "--max-shift", "--augment")
+    assert all(option in script for option in options)
+
+
+@pytest.mark.parametrize("given", [[], ["fish"], ["bash", "zsh"]])
+def test_completion_of_another_shell_is_refused(given, capsys):
+    assert jaxinv_command(["--completion", *given]) == 1
+    assert "allowed are bash, zsh" in capsys.readouterr().err

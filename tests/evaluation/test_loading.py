@@ -7,7 +7,7 @@ import pytest
 
 from jaxinv import data
 from jaxinv.evaluation import loading
-from jaxinv.evaluation.loading import EvaluationConfig, check_reach, first_images, subjects_of
+from jaxinv.evaluation.loading import Networks, check_reach, first_images, subjects_of
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.training import TrainConfig
@@ -35,7 +35,7 @@ def loaded(monkeypatch):
 
 
 def config(*paths, **options):
-    return EvaluationConfig(checkpoint=tuple(map(Path, paths)), **options)
+    return Networks(checkpoint=tuple(map(Path, paths)), **options)
 
 
 def test_the_folder_of_the_data_is_that_of_the_training_unless_another_is_named(loaded):

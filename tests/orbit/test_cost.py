@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.symmetry.cost import Work
 
 IMAGE = jax.ShapeDtypeStruct((2, 8, 6, 3), jnp.float32)
 
@@ -43,7 +44,7 @@ def test_memory_counts_the_outputs_at_all_shifts():
 
 def test_it_reads_as_a_sentence():
     text = str(jaxinv.orbit_cost(strided, IMAGE))
-    assert text.startswith("48 shifts: 4.0 forward passes' work instead of 48 (12 times less)")
+    assert text.startswith("48 shifts: about 4 forward passes' work instead of 48, ")
 
 
 def test_wrong_use():
@@ -122,3 +123,27 @@ def test_the_certificate_tells_the_same_cost(fun):
     assert certificate.cost == certificate.to_dict()["cost"] == cost.forward_passes
     assert certificate.work == (cost.forward_passes, cost.dominant_part, cost.dominant_share)
     assert pickle.loads(pickle.dumps(certificate)).work == certificate.work
+
+
+def test_shown_in_one_line_and_in_a_notebook():
+    cost = jaxinv.orbit_cost(strided, IMAGE)
+    assert repr(cost) == f"OrbitCost({cost})"
+    assert len(repr(cost)) < 150
+    page = cost._repr_html_()
+    assert f'<td>operations of a forward pass</td><td class="number">{cost.forward_flops:,}' in page
+    assert page.count("<tr") == 7
+
+
+@pytest.mark.parametrize(
+    ("passes", "says"),
+    [
+        (0.2, "about one forward pass's work instead of 1,024"),
+        (1.04, "about one forward pass's work instead of 1,024"),
+        (1.4, "about 1.4 forward passes' work instead of 1,024"),
+        (9.96, "about 10 forward passes' work instead of 1,024"),
+        (1023.8, "1,024 forward passes' work: nothing is shared"),
+        (1300.0, "1,024 forward passes' work: nothing is shared"),
+    ],
+)
+def test_the_work_in_words(passes, says):
+    assert Work(passes, "", 0.0).in_words(1024) == says

@@ -55,61 +55,18 @@ def test_outputs_of_several_periods():
     assert [d.period for d in outputs] == [(2, 2), (1, 1), (4, 6)]
 
 
-@pytest.mark.parametrize(("reduce", "combine"), [("mean", jnp.mean), ("max", jnp.max)])
-@pytest.mark.parametrize("fun", [every_second, first_pixel, lambda x: x[:, ::2]])
-def test_symmetrize_is_the_mean_over_the_orbit_and_invariant(fun, reduce, combine):
-    with jax.enable_x64(True):
-        x = normal(1, 6, 4, 2)
-        symmetric = jaxinv.symmetrize(fun, reduce=reduce)
-        want = combine(every_shift(fun)(x), axis=(0, 1))
-        np.testing.assert_allclose(symmetric(x), want, rtol=1e-12)
-        for shift in [(1, 0), (3, 2), (5, 3)]:
-            moved = symmetric(jaxinv.translate(x, shift))
-            np.testing.assert_allclose(moved, symmetric(x), rtol=1e-12)
-
-
-def test_symmetrize_is_certified():
-    certificate = jaxinv.certify(jaxinv.symmetrize(first_pixel), jnp.ones((1, 6, 4, 2)))
-    assert (certificate.kind, certificate.period) == ("invariant", (1, 1))
-
-
-def test_symmetrize_can_be_differentiated():
-    with jax.enable_x64(True):
-        x = normal(1, 4, 4, 1)
-        gradient = jax.grad(lambda x: jaxinv.symmetrize(every_second)(x).sum())(x)
-        np.testing.assert_allclose(gradient, (1 - jnp.tanh(x) ** 2) / 16, rtol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
-def test_whole_numbers_have_no_mean_but_a_maximum(dtype):
-    x = normal(2, 4, 4, 3)
-
-    def classes(x):
-        return jnp.argmax(every_second(x), axis=-1).astype(dtype)
-
-    with pytest.raises(ValueError, match=f"dtype {dtype}.*argmax of the symmetrized logits"):
-        jaxinv.symmetrize(classes)(x)
-    with pytest.raises(ValueError, match=f"dtype {dtype}"):
-        jaxinv.symmetrize(lambda x: {"map": (x > 0).astype(dtype), "logits": x})(x)
-    largest = jaxinv.symmetrize(classes, reduce="max")(x)
-    np.testing.assert_array_equal(largest, every_shift(classes)(x).max((0, 1)))
-    assert largest.dtype == dtype
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_the_mean_of_half_precision_does_not_overflow(dtype):
-    x = jnp.full((1, 4, 4, 1), 60_000, dtype)
-    np.testing.assert_allclose(
-        np.asarray(jaxinv.symmetrize(first_in_half)(x), float), float(x[0, 0, 0, 0]), rtol=1e-6
-    )
-
-
-def first_in_half(x):
-    return x[:, 0, 0]
+def test_shown_in_one_line_and_in_a_notebook():
+    distinct = jaxinv.distinct_orbit(every_second)(jnp.ones((2, 6, 8, 3)))
+    assert repr(distinct) == "DistinctOutputs(float32[2,2,2,3], period=(2, 2), moves=False)"
+    page = distinct._repr_html_()
+    assert "The outputs at 4 shifts, one of each coset" in page
+    assert page.count("<tr") == 3
+    assert "rolled" not in page
+    shape = jax.eval_shape(jaxinv.distinct_orbit(lambda x: x), jnp.ones((1, 4, 4)))
+    assert repr(shape) == "DistinctOutputs(float32[1,1,1,4,4], period=(1, 1), moves=True)"
+    assert "rolled" in shape._repr_html_()
 
 
 def test_wrong_use():
-    with pytest.raises(ValueError, match="reduce is 'median'; allowed are 'mean' and 'max'"):
-        jaxinv.symmetrize(every_second, reduce="median")
     with pytest.raises(ValueError, match="side effects"):
         jaxinv.distinct_orbit(lambda x: jax.debug.print("{}", x[0, 0, 0]) or x)(jnp.ones((1, 2, 2)))

@@ -70,6 +70,7 @@ def report():
     results = Results(
         headline="No: convolution commutes with translation, but most networks built on it do not.",
         networks=tuple(result for result, _ in made.values()),
+        question="Are convolutional networks invariant to translation?",
         claims=(
             Claim("Shared weights make convolution equivariant.", "true", "error 2e-07"),
             Claim("Therefore ConvNets are invariant.", "false", "97.5% centred, 12% on average"),
@@ -113,10 +114,11 @@ def browse(tmp_path_factory):
     if browser is None:
         pytest.skip("no chromium here: the page is not looked at in a browser")
 
-    def open_page(path, *, width=1280, height=900, screenshot=None):
+    def open_page(path, *, width=1280, height=900, screenshot=None, pdf=None):
         profile = tmp_path_factory.mktemp("profile")
         log = profile / "net.json"
         what = f"--screenshot={screenshot}" if screenshot else "--dump-dom"
+        what = f"--print-to-pdf={pdf}" if pdf else what
         done = subprocess.run(
             [
                 browser,

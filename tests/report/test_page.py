@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import html
+import io
 import itertools
 import re
 import sys
@@ -62,9 +63,10 @@ def outline_of(document):
     return outline
 
 
-def test_the_verdict_comes_first_and_headings_skip_no_level(document, report):
+def test_question_and_verdict_come_first_and_headings_skip_no_level(document, report):
     outline = outline_of(document)
-    assert re.search(r"<main>\s*<h1>" + re.escape(report[0].headline), document)
+    first = f'<main>\\s*<p class="question">{report[0].question}</p>\\s*<h1>{report[0].headline}'
+    assert re.search(first.replace("?", r"\?"), document)
     assert outline.headings.count("h1") == 1
     levels = [int(heading[1]) for heading in outline.headings]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
@@ -72,8 +74,8 @@ def test_the_verdict_comes_first_and_headings_skip_no_level(document, report):
 
 def test_pictures_have_text_alternatives_and_ids_are_unique(document):
     outline = outline_of(document)
-    # accuracy and confidence for two networks, curve, radial profile, two layer plots, two flips
-    assert len(outline.pictures) == 10
+    # for each network accuracy, confidence, curve, radial profile, layers, flips
+    assert len(outline.pictures) == 12
     assert all(p["role"] == "img" and len(p["aria-label"]) > 20 for p in outline.pictures)
     assert len(outline.ids) == len(set(outline.ids))
 
@@ -83,6 +85,48 @@ def test_the_page_holds_all_it_needs(document):
     assert links
     assert all(link.startswith(("data:", "#")) for link in links)
     assert not re.search(r"@import|url\((?!#)", document)
+
+
+def test_contents_link_to_the_sections(document, report):
+    links = re.findall(r'<li><a href="#([^"]*)">(.*?)</a></li>', document)
+    assert links == re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', document)
+    assert len(links) > 4
+    short = dataclasses.replace(report[0], claims=(), networks=())
+    assert "<nav" not in page(short, accuracy={}, confidence={}, pictures={})
+
+
+def test_layers_beyond_twenty_are_folded_and_where_the_proof_changes_is_not(report):
+    results, drawings = report
+    states = ["every shift"] * 12 + ["multiples of (2, 2)"] * 9
+
+    def shown(count):
+        rows = [LayerRow(f"conv{i}", (4,), state) for i, state in enumerate(states[:count])]
+        network = dataclasses.replace(results.networks[0], layers=tuple(rows))
+        document = page(dataclasses.replace(results, networks=(network,)), **drawings)
+        outside = re.sub(r"<details.*?</details>", "", document, flags=re.DOTALL)
+        return [re.findall(r">(conv\d+)</th>", text) for text in (document, outside)]
+
+    everything = [f"conv{i}" for i in range(21)]
+    assert shown(20) == [everything[:20], everything[:20]]
+    assert shown(21) == [["conv0", "conv12", *everything], ["conv0", "conv12"]]
+
+
+def test_every_section_of_numbers_says_over_how_many_images(document):
+    main = re.sub(r"<svg.*?</svg>", "", document, flags=re.DOTALL)
+    sections = dict(re.findall(r"<h2 [^>]*>(.*?)</h2>(.*?)(?=<h2|</main>)", main, re.DOTALL))
+    # Of layers it is said once, below the first table.
+    of_words = {
+        "What people say",
+        "Proved from the program, without data",
+        "Layer by layer: pooled",
+    }
+    of_numbers = {
+        title: re.search(r"\b(200|8) images|<th scope=\"col\" class=\"n\">images<", title + text)
+        for title, text in sections.items()
+        if title not in of_words
+    }
+    assert len(of_numbers) == 9
+    assert all(of_numbers.values()), of_numbers
 
 
 def test_rounding_has_no_worst_shift(report):
@@ -96,6 +140,28 @@ def test_rounding_has_no_worst_shift(report):
         lines = len(single_heat_map(shown, title="net").axes[0].lines)
         drawn[noise] = ("50% at every one of all 256 circular shifts" in document, lines)
     assert drawn == {1e-7: (True, 0), 1e-2: (False, 2)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+def test_no_title_or_label_leaves_its_picture(report, count):
+    results, drawings = report
+    network, shown = results.networks[0], drawings["accuracy"]["dense"]
+    names = [f"net {number}" for number in range(count)]
+    several = [dataclasses.replace(network, name=name) for name in names]
+    for figure in (
+        plots.heat_maps(
+            dict.fromkeys(names, shown), titles=dict(zip(names, names, strict=True)), label="share"
+        ),
+        plots.curves(several, plots.accuracy_line()),
+    ):
+        plots.save(figure, io.BytesIO())  # lays it out
+        box = figure.get_tightbbox()
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.get_figwidth()
+        assert box.y1 <= figure.get_figheight()
+        panels = [axes for axes in figure.axes if axes.get_title("left")]
+        assert [axes.get_title("left") for axes in panels] == names
+        assert all(axes.get_xlabel() for axes in panels[-min(count, 3) :])
 
 
 def test_text_is_escaped(document):
@@ -151,7 +217,7 @@ def test_numbers_stay_numbers_in_csv_files(tmp_path):
     write_csv(results, tmp_path)
     assert (tmp_path / "networks.csv").read_text().splitlines()[1] == "n,-0.5,-1.0,,3"
     assert (tmp_path / "layers-n.csv").read_text().splitlines()[1] == (
-        "'-conv,2,'@every shift,-1.0e-08,0.500,-0.250,0.100,20.0%"
+        "'-conv,2,'@every shift,equivariance,-1.0e-08,0.500,-0.250,0.100,20.0%"
     )
 
 
@@ -172,7 +238,7 @@ def test_an_interrupted_evaluation_says_so(report):
 def test_a_report_without_maps_layers_or_claims_leaves_them_out(report):
     results, _ = report
     bare = dataclasses.replace(results, claims=(), networks=(), comparisons=())
-    headings = re.findall(r"<h2>(.*?)</h2>", page(bare, accuracy={}, confidence={}, pictures={}))
+    headings = re.findall(r"<h2.*?>(.*?)</h2>", page(bare, accuracy={}, confidence={}, pictures={}))
     assert headings == ["How to repeat it"]
 
 
@@ -209,7 +275,21 @@ def test_a_browser_renders_it_without_errors_requests_or_overflow(
     assert rendered.console == []
     assert rendered.requests == []
     found = dict(re.findall(r'data-(\w+)="(\d+)"', rendered.document[:200]))
-    assert found == {"overflow": "0", "width": str(width), "drawn": "10"}
+    assert found == {"overflow": "0", "width": str(width), "drawn": "12"}
+
+
+def test_paper_shows_what_a_screen_folds(document, browse, tmp_path):
+    def pages(name, text):
+        (tmp_path / f"{name}.html").write_text(text)
+        browse(tmp_path / f"{name}.html", pdf=tmp_path / f"{name}.pdf")
+        return len(re.findall(rb"/Type\s*/Page\b", (tmp_path / f"{name}.pdf").read_bytes()))
+
+    long = document.replace("layer  commutes with\n", "layer  commutes with\n" * 200)
+    folded = pages("folded", long)
+    assert folded == pages("open", long.replace("<details>", "<details open>"))
+    # Without the rule the certificates are lost: the check above can fail.
+    rule = re.search(r"details::details-content.*", long)[0]
+    assert pages("without", long.replace(rule, "")) < folded
 
 
 SMUGGLED = """<img src="http://127.0.0.1:9/pixel.png"><script>document.title = "obeyed"</script>

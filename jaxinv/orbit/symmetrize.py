@@ -1,0 +1,239 @@
+"""Functions made symmetric by averaging over their orbit."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.arguments import check_argnums, split_arguments
+from jaxinv.declarations import declare_equivariance, declare_invariance
+from jaxinv.orbit.cost import OrbitCost, orbit_cost
+from jaxinv.orbit.distinct import DistinctOutputs, distinct_orbit, grid, planned, values_of_outputs
+from jaxinv.orbit.transform import orbit
+from jaxinv.shifts import translate
+from jaxinv.symmetry.values import Torus, Value, positions
+
+
+def symmetrize(
+    fun: Callable,
+    *,
+    argnums: int | Sequence[int] = 0,
+    axes: Sequence[int] = (1, 2),
+    kind: Literal["invariant", "equivariant"] = "invariant",
+    reduce: Literal["mean", "max"] = "mean",
+    chunk: int | None = None,
+) -> Callable:
+    r"""Makes any function invariant or equivariant to circular shifts: its mean over the orbit.
+
+    .. math::
+
+      \bar f(x) = \frac{1}{|G|} \sum_{t \in G} f(\mathrm{translate}(x, t)), \qquad
+      \bar f(x) = \frac{1}{|G|} \sum_{t \in G}
+        \mathrm{translate}(f(\mathrm{translate}(x, t)), -t / s)
+
+    The mean is the Reynolds operator. Nothing is trained again. The invariant one costs the
+    distinct outputs only: 16 for a network of total stride 4 with global pooling, whatever the
+    size of the image. The equivariant one is for maps (segmentations, denoised images): each is
+    shifted back before averaging. It costs an evaluation for each coset of the shifts that the
+    map is proved to follow: one where it follows all of them already, all shifts where a border
+    or a position embedding ends that. `symmetrize(fun).cost(x)` tells how much before anything
+    runs.
+
+    Args:
+      fun: as in `jaxinv.orbit`; its outputs are arrays of numbers, for the mean floating-point
+        ones: that of class numbers names no class.
+      argnums: as in `jaxinv.orbit`.
+      axes: as in `jaxinv.orbit`; the spatial dimensions of the maps too.
+      kind: `"invariant"`, or `"equivariant"` for outputs that are maps. A map of stride `s`, whose
+        positions are those of the image divided by `s`, becomes equivariant to multiples of `s`;
+        one with as many positions, or a multiple of them, to every shift.
+      reduce: `"mean"` or `"max"`, over the shifts, for each entry of the output.
+      chunk: as in `jaxinv.orbit`.
+
+    Returns:
+      A function of the same arguments with the same shapes of output, invariant, or equivariant,
+      to circular shifts. `jaxinv.certify` says so where the output has the rank of the argument.
+      Its attribute `cost` is a function of the same arguments, or their shapes, that returns the
+      `jaxinv.OrbitCost`.
+
+    Raises:
+      ValueError: if `kind` or `reduce` is unknown or does not apply to the dtype of an output, or
+        an output is no such map; else as `jaxinv.orbit`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxinv
+      >>> first = jaxinv.symmetrize(lambda x: x[0], axes=(0,))
+      >>> first(jnp.array([1.0, 2.0, 6.0])), first(jnp.array([6.0, 1.0, 2.0]))
+      (Array(3., dtype=float32), Array(3., dtype=float32))
+      >>> def bordered(x):                      # looks at its left neighbour; the first has none
+      ...     return x + jnp.pad(x[:-1], (1, 0))
+      >>> even = jaxinv.symmetrize(bordered, axes=(0,), kind="equivariant")
+      >>> even(jnp.array([4.0, 0.0, 0.0, 0.0])), even.cost(jnp.zeros(4)).shifts
+      (Array([4., 3., 0., 0.], dtype=float32), 4)
+
+    Reference:
+      Murphy et al., "Janossy pooling" (2019), https://arxiv.org/abs/1811.01900, section 2.1;
+      Coifman and Donoho, "Translation-invariant de-noising" (1995), for maps: cycle spinning;
+      Mumford, Fogarty and Kirwan, "Geometric invariant theory" (1994), for the operator.
+    """
+    if reduce not in ("mean", "max"):
+        raise ValueError(f"reduce is {reduce!r}; allowed are 'mean' and 'max'")
+    if kind not in ("invariant", "equivariant"):
+        raise ValueError(f"kind is {kind!r}; allowed are 'invariant' and 'equivariant'")
+    how: dict[str, Any] = {"argnums": argnums, "axes": axes}
+    make = _invariant if kind == "invariant" else _equivariant
+    combine = functools.partial(_combined, reduce=reduce, axes=axes)
+    symmetric = functools.wraps(fun, updated=())(make(fun, combine, how, chunk))
+
+    def cost(*args) -> OrbitCost:
+        if kind == "equivariant":
+            needed = sorted({t for m in _maps(fun, args, {}, **how) for t in grid(*m.needed)})
+        else:
+            leaves = jax.tree.leaves(
+                jax.eval_shape(distinct_orbit(fun, **how), *args),
+                is_leaf=lambda v: isinstance(v, DistinctOutputs),
+            )
+            sizes = planned(fun, args, {}, **how).shifts.sizes
+            periods = [sizes if leaf.moves else leaf.period for leaf in leaves]
+            needed = sorted({t for period in periods for t in grid(*map(range, period))})
+        return orbit_cost(fun, *args, shifts=needed, **how)
+
+    symmetric.cost = cost  # type: ignore[attr-defined]
+    return symmetric
+
+
+def _combined(values: jax.Array, *, reduce: str, axes: Sequence[int]) -> jax.Array:
+    """The mean or maximum over the shifts, which lead."""
+    _check_reducible(values.dtype, reduce)
+    combine = jnp.mean if reduce == "mean" else jnp.max
+    return combine(values, axis=tuple(range(len(axes)))).astype(values.dtype)
+
+
+def _invariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int | None):
+    compact = distinct_orbit(fun, chunk=chunk, **how)
+    full = orbit(fun, chunk=chunk, **how)
+
+    def symmetric(*args, **kwargs):
+        reference = _translated(args, how)
+        distinct, tree = jax.tree.flatten(
+            compact(*args, **kwargs), is_leaf=lambda v: isinstance(v, DistinctOutputs)
+        )
+        # Where an output moves, the entries at one place come from all shifts.
+        moving = any(d.moves for d in distinct)
+        every = jax.tree.leaves(full(*args, **kwargs)) if moving else []
+        outs = []
+        for i, output in enumerate(distinct):
+            reduced = combine(every[i] if output.moves else output.values)
+            outs.append(declare_invariance(reference, reduced, axes=how["axes"]))
+        return jax.tree.unflatten(tree, outs)
+
+    return symmetric
+
+
+def _equivariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int | None):
+    def symmetric(*args, **kwargs):
+        reference = _translated(args, how)
+        maps = _maps(fun, args, kwargs, **how)
+        outs: list[Any] = [None] * len(maps)
+        for needed in dict.fromkeys(one.needed for one in maps):
+            shifts = grid(*needed)
+            every, tree = jax.tree.flatten(
+                orbit(fun, shifts=shifts, chunk=chunk, **how)(*args, **kwargs)
+            )
+            for i, (values, one) in enumerate(zip(every, maps, strict=True)):
+                if one.needed == needed:
+                    back = one.back(values, shifts, axes=how["axes"])
+                    reduced = combine(back.reshape(tuple(map(len, needed)) + back.shape[1:]))
+                    outs[i] = one.declared(reference, reduced, axes=how["axes"])
+        return jax.tree.unflatten(tree, outs)
+
+    return symmetric
+
+
+def _translated(args: tuple, how: dict[str, Any]) -> Any:
+    """An array that the result moves with."""
+    moved = check_argnums(how["argnums"], len(args))
+    return split_arguments(tuple(args[i] for i in moved), {})[0][0]
+
+
+class _Map(NamedTuple):
+    """An output that is a map of the argument.
+
+    Attributes:
+      sizes: positions of the argument.
+      own: positions of the map.
+      needed: for each axis the shifts at which it is evaluated.
+    """
+
+    sizes: tuple[int, ...]
+    own: tuple[int, ...]
+    needed: tuple[tuple[int, ...], ...]
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Positions of the argument for one of the map, 1 where the map is finer."""
+        return tuple(max(1, size // own) for size, own in zip(self.sizes, self.own, strict=True))
+
+    def back(self, values: jax.Array, shifts: Sequence[Sequence[int]], *, axes) -> jax.Array:
+        """The maps at some shifts, which lead, each shifted back."""
+        scaled = np.array(shifts) * np.array(self.own) // np.array(self.sizes)
+        return jax.vmap(lambda one, t: translate(one, t, axes=axes))(values, -scaled)
+
+    def declared(self, reference: jax.Array, value: jax.Array, *, axes) -> jax.Array:
+        """The map, with what is known of it now where that can be written down."""
+        coarser = all(own <= size for own, size in zip(self.own, self.sizes, strict=True))
+        if value.ndim != reference.ndim or not coarser:
+            return value
+        return declare_equivariance(reference, value, axes=axes, stride=self.stride)
+
+
+def _maps(fun: Callable, args: tuple, kwargs: dict[str, Any], *, argnums, axes) -> list[_Map]:
+    """The outputs as maps.
+
+    Raises:
+      ValueError: if one has no positions that correspond to those of the argument.
+    """
+    plan = planned(fun, args, kwargs, argnums=argnums, axes=axes)
+    sizes, program = plan.shifts.sizes, plan.traced.program
+    found = []
+    for number, value in zip(program.outputs, values_of_outputs(plan), strict=True):
+        shape = program.avals[number].shape
+        own = tuple(shape[dim] if -len(shape) <= dim < len(shape) else 0 for dim in axes)
+        if any(n == 0 or (size % n and n % size) for size, n in zip(sizes, own, strict=True)):
+            raise ValueError(
+                f"an output of shape {shape} is no map of images of {' x '.join(map(str, sizes))} "
+                f"along axes {tuple(axes)}: its positions must divide theirs, or be a multiple of "
+                "them; kind='invariant' is for outputs without positions"
+            )
+        bare = _Map(sizes, own, ())
+        needed = tuple(
+            tuple(range(0, sizes[axis] if thin is None else thin, bare.stride[axis]))
+            for axis, dim in enumerate(axes)
+            for thin in [_period(plan.embedding.torus, value, axis, dim % len(shape))]
+        )
+        found.append(bare._replace(needed=needed))
+    return found
+
+
+def _period(torus: Torus, value: Value | None, axis: int, dim: int) -> int | None:
+    """The shifts that a map is proved to follow along its dimension: multiples of it, or None."""
+    windows = [w for _, w in value.windows(axis)] if value is not None else []
+    if value is None or value.decisions[axis] is not None or len(windows) != 1:
+        return None
+    (window,) = windows
+    whole = window.size == positions(torus, value, window)
+    follows = whole and window.rate > 0 and value.dims[dim][:1] == (window,)
+    return value.period[axis] if follows else None
+
+
+def _check_reducible(dtype, reduce):
+    if reduce == "mean" and not jnp.issubdtype(dtype, jnp.inexact):
+        raise ValueError(
+            f"an output has dtype {dtype}, whose mean is no such number; allowed are "
+            "floating-point outputs (take the argmax of the symmetrized logits), or reduce='max'"
+        )
+    if reduce == "max" and jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(f"an output has dtype {dtype}, which has no maximum; allowed is 'mean'")

@@ -1,0 +1,353 @@
+"""An audit as a function on arrays, and what it found: figures, maps, pictures, one page."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Num
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.progress import Progress
+
+from jaxinv.data import Dataset
+from jaxinv.evaluation.audit import Audit as NetworkAudit
+from jaxinv.evaluation.audit import AuditPlan
+from jaxinv.evaluation.results import Estimate, Results, save
+from jaxinv.evaluation.run import evaluate_networks
+from jaxinv.evaluation.subject import Subject, of_network
+from jaxinv.evaluation.summary import is_torus, maps_of
+from jaxinv.evaluation.sweep import SweepOptions
+from jaxinv.files import write_whole
+from jaxinv.notebook import html_table
+from jaxinv.orbit import OrbitMode
+from jaxinv.progress import progress_bar
+from jaxinv.report import page, plots, tables
+from jaxinv.report.plots import ShiftMap
+from jaxinv.report.terminal import console_for, show
+
+Quantity = Literal["accuracy", "confidence", "curve"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Audit:
+    """What was found out about networks at every shift; `print` shows it as tables.
+
+    Attributes:
+      results: everything, as docs/results.md describes it.
+      networks: for each network that was reached what it said of each image at each shift.
+    """
+
+    results: Results
+    networks: tuple[NetworkAudit, ...]
+
+    @property
+    def figures(self) -> dict[str, dict[str, Estimate]]:
+        """The figures by network and name, each with its 95% interval and number of images."""
+        return {network.name: dict(network.figures) for network in self.results.networks}
+
+    @property
+    def maps(self) -> dict[str, dict[str, np.ndarray]]:
+        """Arrays over the shifts by network and name, as maps.npz holds them."""
+        return {made.result.name: maps_of(made.sweep) for made in self.networks}
+
+    def to_html(self) -> str:
+        """The report as one HTML page that needs nothing from outside."""
+        return page.page(
+            self.results,
+            accuracy=self._shift_maps("accuracy"),
+            confidence=self._shift_maps("confidence"),
+            pictures={made.result.name: made.pictures for made in self.networks},
+        )
+
+    def save(self, directory: str | Path) -> list[Path]:
+        """Writes results.json, maps.npz, CSV files, pictures and report.html.
+
+        Args:
+          directory: where to; made if missing.
+
+        Returns:
+          The files, results.json first and report.html last.
+        """
+        directory = Path(directory)
+        arrays = {
+            f"{name}/{quantity}": values
+            for name, maps in self.maps.items()
+            for quantity, values in maps.items()
+        }
+        save(self.results, arrays, directory)
+        written = [directory / "results.json", directory / "maps.npz"]
+        written += tables.write_csv(self.results, directory)
+        for quantity in ("accuracy", "confidence", "curve"):
+            drawn = self._drawn(cast(Quantity, quantity), Figure)
+            if drawn is not None:
+                path = directory / f"{quantity}.png"
+                write_whole(path, functools.partial(plots.save, drawn, dpi=150))
+                written.append(path)
+        path = directory / "report.html"
+        write_whole(path, lambda at: at.write_text(self.to_html(), encoding="utf-8"))
+        return [*written, path]
+
+    def plot(self, quantity: Quantity = "accuracy") -> list[Axes]:
+        """Draws a map over the shifts for each network, or accuracy by the size of the shift.
+
+        Args:
+          quantity: `"accuracy"` or `"confidence"` (mean probability of the true class) for maps,
+            `"curve"` for accuracy by the size of the shift.
+
+        Returns:
+          The axes of a new figure of `matplotlib.pyplot`, one for each network.
+
+        Raises:
+          ValueError: if the quantity is unknown, or no network was reached.
+        """
+        if quantity not in ("accuracy", "confidence", "curve"):
+            raise ValueError(
+                f"quantity is {quantity!r}; allowed are 'accuracy', 'confidence' and 'curve'"
+            )
+        from matplotlib import pyplot  # which chooses a window or a notebook
+
+        drawn = self._drawn(quantity, pyplot.figure)
+        if drawn is None:
+            raise ValueError("nothing to plot: no network was reached")
+        return drawn.axes[: len(self._shift_maps("accuracy"))]
+
+    def _drawn(self, quantity: Quantity, make: Callable[..., Figure]) -> Figure | None:
+        if quantity == "curve":
+            shown = [network for network in self.results.networks if network.curve]
+            line = plots.accuracy_line(tables.scored(self.results))
+            return plots.curves(shown, line, make=make) if shown else None
+        maps = self._shift_maps(quantity)
+        if not maps:
+            return None
+        if quantity == "accuracy":
+            titles, label = plots.accuracy_titles(self.results), tables.scored(self.results)
+        else:
+            titles, label = {name: name for name in maps}, tables.probability(self.results)
+        return plots.heat_maps(maps, titles=titles, label=label, make=make)
+
+    def _shift_maps(self, quantity: str) -> dict[str, ShiftMap]:
+        """The maps that are shown: of a repeat with another seed there are only figures."""
+        return {
+            made.result.name: plots.shift_map(
+                maps_of(made.sweep)[quantity],
+                made.sweep.shifts.rows,
+                wrap=is_torus(made.sweep),
+            )
+            for made in self.networks
+            if made.result.curve
+        }
+
+    def __str__(self) -> str:
+        shown = io.StringIO()
+        show(self.results, console_for(shown))
+        return shown.getvalue().rstrip("\n")
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.figures)
+        return f"Audit({names}: {tables.setting(self.results)})"
+
+    def _repr_html_(self) -> str:
+        """The verdict and the figures, in a notebook."""
+        sheet = tables.network_sheet(self.results)
+        return html_table(
+            self.results.headline,
+            [["" if cell is None else cell for cell in row] for row in sheet.rows],
+            head=[column.name for column in sheet.columns],
+            numbers=[i for i, column in enumerate(sheet.columns) if column.kind == "figure"],
+            notes=[tables.setting(self.results), tables.legend(self.results)],
+        )
+
+
+class AuditInterrupted(KeyboardInterrupt):
+    """Ctrl-C during an audit; its attribute `audit` holds what was finished.
+
+    Example:
+      >>> issubclass(AuditInterrupted, KeyboardInterrupt)
+      True
+    """
+
+    def __init__(self, finished: Audit):
+        super().__init__("interrupted")
+        self.audit = finished
+
+
+def audit(
+    networks: Callable | Mapping[str, Callable | Subject],
+    images: Num[Array | np.ndarray, "n h w c"] | Dataset,
+    labels: Int[Array | np.ndarray, " n"] | None = None,
+    *,
+    mode: OrbitMode = "wrap",
+    max_shift: int | None = None,
+    certify: bool = True,
+    layers: bool = True,
+    protocols: Sequence[str] = (),
+    batch: int | None = None,
+    chunk: int | None = None,
+    share: bool = True,
+    cache: str | Path | None = None,
+    seed: int = 0,
+    show: bool | Progress = False,
+) -> Audit:
+    """Evaluates networks at every shift of images, certifies them, and goes layer by layer.
+
+    Args:
+      networks: a network, or several by name, which are compared. Each is a function from images
+        (n, H, W, C) to outputs (n, classes); a Flax nnx, Equinox or Keras module that is one; a
+        Flax linen module bound to its variables, or `functools.partial(module.apply, variables)`,
+        of which the layers are seen as well.
+      images: real numbers, which the networks see as they are, in float32; or a `jaxinv.data`
+        data set, which holds its labels.
+      labels: class of each image, counted from 0. None takes what a network says of the unshifted
+        image: figures then speak of agreement with it, and there is no accuracy.
+      mode: what enters at the border, see `jaxinv.orbit`.
+      max_shift: the largest shift in pixels, each way; None for all circular shifts.
+      certify: whether to prove.
+      layers: whether to go layer by layer.
+      protocols: published protocols by name, or `"all"` that apply, see docs/results.md.
+      batch: images evaluated together; None for 25 on a processor and 100 elsewhere.
+      chunk: shifts evaluated together; None chooses it from the memory.
+      share: compute what several shifts have in common once.
+      cache: folder in which finished parts are kept, and found again by a later call.
+      seed: of everything random.
+      show: a progress bar on standard error, nothing, or the bar to add to.
+
+    Returns:
+      The audit: `figures`, `maps`, `plot`, `to_html` and `save`.
+
+    Raises:
+      ValueError: if a network does not take the images, gives no finite output for each image and
+        class, or images, labels or options do not fit.
+      AuditInterrupted: on Ctrl-C; it is a KeyboardInterrupt that holds what was finished.
+
+    Example:
+      >>> import jax.numpy as jnp, numpy as np, jaxinv
+      >>> def network(x):
+      ...     return jnp.stack([x[:, ::2].mean((1, 2, 3)), x[:, 1::2].mean((1, 2, 3))], axis=-1)
+      >>> stripes = np.zeros((2, 4, 4, 1))
+      >>> stripes[0, ::2] = stripes[1, 1::2] = 1
+      >>> found = jaxinv.audit(network, stripes, np.array([0, 1]))
+      >>> print(found.results.headline)
+      network is right on 100.0% of the images as they are, on 50.0% over all 16 circular shifts,
+      and on 0.0% at every one of them. Proved: invariant to multiples of (2, 1).
+      >>> found.maps["network"]["accuracy"][:, 0]
+      array([1., 0., 1., 0.], dtype=float32)
+    """
+    subjects = _subjects(networks)
+    dataset = _dataset(images, labels)
+    plan = audit_plan(
+        mode=mode,
+        max_shift=max_shift,
+        certify=certify,
+        layers=layers,
+        protocols=protocols,
+        batch=batch,
+        chunk=chunk,
+        share=share,
+        cache=cache,
+        seed=seed,
+    )
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(progress_bar()) if show is True else show or None
+        results, made = evaluate_networks(
+            subjects,
+            dataset,
+            plan=plan,
+            labelled=labels is not None or isinstance(images, Dataset),
+            progress=bar,
+        )
+    found = Audit(results, tuple(made))
+    if not results.complete:
+        raise AuditInterrupted(found)
+    return found
+
+
+def audit_plan(
+    *,
+    mode: OrbitMode,
+    max_shift: int | None,
+    certify: bool,
+    layers: bool,
+    protocols: Sequence[str],
+    batch: int | None,
+    chunk: int | None,
+    share: bool,
+    cache: str | Path | None,
+    seed: int,
+) -> AuditPlan:
+    """The options of `audit` as what is done to each network."""
+    options = SweepOptions(
+        mode=mode,
+        max_shift=max_shift,
+        batch=batch or (25 if jax.default_backend() == "cpu" else 100),
+        chunk=chunk,
+        share=share,
+    )
+    return AuditPlan(
+        options=options,
+        certify=certify,
+        layers=layers,
+        protocols=tuple(protocols),
+        directory=None if cache is None else Path(cache),
+        seed=seed,
+    )
+
+
+def _subjects(networks: Any) -> list[Subject]:
+    """The networks, under the names given or that of the function.
+
+    Raises:
+      ValueError: if there are none, or one is no network.
+    """
+    if not isinstance(networks, Mapping):
+        name = getattr(networks, "__name__", None) or type(networks).__name__
+        networks = {name if name.isidentifier() and name != "partial" else "network": networks}
+    if not networks:
+        raise ValueError("networks is empty; at least one network is audited")
+    return [
+        network if isinstance(network, Subject) else of_network(network, name=name)
+        for name, network in networks.items()
+    ]
+
+
+def _dataset(images: Any, labels: Any) -> Dataset:
+    """Arrays as a data set; labels of zero where there are none.
+
+    Raises:
+      ValueError: if they are no images, or no class of each.
+    """
+    if isinstance(images, Dataset):
+        if labels is not None:
+            raise ValueError("labels are given twice; a data set holds its own")
+        return images
+    images = np.asarray(images)
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(f"images have shape {images.shape}; needed is (n, H, W, C), none 0")
+    real = any(map(functools.partial(jnp.issubdtype, images.dtype), (jnp.floating, jnp.integer)))
+    if not real:
+        raise ValueError(f"images have dtype {images.dtype}; allowed are real numbers")
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+    labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels have shape {labels.shape} and dtype {labels.dtype}; needed is a whole number "
+            f"for each of the {len(images)} images"
+        )
+    if labels.min() < 0:
+        raise ValueError(f"a label is {labels.min()}; classes are counted from 0")
+    return Dataset(
+        images,
+        labels.astype(np.int32),
+        name="the arrays given",
+        split="",
+        num_classes=int(labels.max()) + 1,
+        mean=(0.0,),
+        std=(1.0,),
+    )

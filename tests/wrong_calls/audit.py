@@ -1,0 +1,47 @@
+"""Bad calls of `jaxinv.audit`."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+import jaxinv
+
+IMAGES = np.zeros((2, 4, 4, 1))
+
+
+def two(x):
+    return x.mean((1, 2, 3))[:, None] * jnp.ones(2)
+
+
+def call(*given, network=two, images=IMAGES, **options):
+    return lambda: jaxinv.audit(network, images, *given, **options)
+
+
+REFUSED = {
+    "no batch": (call(images=IMAGES[0]), "images have shape (4, 4, 1)"),
+    "no images": (call(images=IMAGES[:0]), "images have shape (0, 4, 4, 1)"),
+    "words": (call(images=np.full((1, 2, 2, 1), "a")), "images have dtype <U1"),
+    "complex images": (call(images=1j * IMAGES), "images have dtype complex128"),
+    "one-hot labels": (call(np.eye(2)), "labels have shape (2, 2)"),
+    "labels that are no numbers of classes": (call(np.array([0.5, 1])), "dtype float64"),
+    "negative labels": (call(np.array([0, -1])), "a label is -1; classes are counted from 0"),
+    "too few labels": (call(np.array([0])), "for each of the 2 images"),
+    "more classes than outputs": (call(np.array([0, 2])), "at least 3 classes"),
+    "no network": (call(network={}), "networks is empty"),
+    "a number for a network": (call(network=3), "int is a int, which cannot be called"),
+    "a module without variables": (
+        call(network=nn.Dense(2)),
+        "Dense is a Flax module without variables; give module.bind(variables)",
+    ),
+    "no classes": (call(network=lambda x: x.mean((1, 2, 3))), "needed are outputs (n, classes)"),
+    "another size": (call(network=lambda x: x.reshape(-1, 9)), "does not take images of shape"),
+    "infinite outputs": (call(network=lambda x: two(x) / 0.0), "outputs are NaN, infinite"),
+    "an unknown mode": (call(mode="circular"), "mode"),
+    "a shift beyond the image": (call(max_shift=4), "max_shift is 4; allowed are numbers from 0"),
+    "an unknown protocol": (call(protocols=["zhang"]), "protocol is 'zhang'; allowed are"),
+    "no images at a time": (call(batch=-1), "batch is -1"),
+    "an unknown picture": (
+        lambda: jaxinv.Audit(None, ()).plot("loss"),
+        "quantity is 'loss'; allowed are 'accuracy', 'confidence' and 'curve'",
+    ),
+}
