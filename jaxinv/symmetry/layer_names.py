@@ -1,10 +1,12 @@
 """Names for the equations of a program, as a person knows its layers."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from jax.extend.core import primitives
 
+from jaxinv.declarations import MODULE
 from jaxinv.symmetry.program import Equation, Program, Source
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import REGISTERED
@@ -18,6 +20,7 @@ _REDUCTIONS = {
 }
 # Functions of jax that are one thing to their caller, by the name of their `jit`.
 LIBRARY = {"_pad": "pad", "_resize": "resize"}
+_WHOLE_PATH = re.compile(f"{MODULE}([^/()]*)")
 _MIXES = {Cause.DENSE, Cause.POSITIONS_MIXED, Cause.REORDERED, Cause.READ_UNEVENLY}
 
 
@@ -30,7 +33,7 @@ def operation(equation: Equation) -> str:
 def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
     """For each record the path of its layer, or "" where no module and no parameter names one."""
     modules = [_without_methods(record.equation.source.module) for record in records]
-    parents = {m.rsplit("/", 1)[0] for m in set(modules) if "/" in m}
+    parents = {m[: at.start()] for m in set(modules) for at in re.finditer("[/.]", m)}
     names = []
     for record, module in zip(records, modules, strict=True):
         if module and module not in parents:
@@ -40,14 +43,21 @@ def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
             # linen's parameters lie below "params"; the rest is the module path.
             path = parameter.rpartition("params/")[2]
             name = path.rpartition("/")[0] or path
-            names.append("/".join(filter(None, [_root(module), name])) if name else "")
+            # A module that is named by its whole path names its parameters so, too.
+            root = "" if path.startswith(f"{module}.") else _root(module)
+            names.append("/".join(filter(None, [root, name])) if name else "")
     return _without_root(names)
 
 
 def _without_methods(module: str) -> str:
-    """Module names only: linen writes methods beside them, jax transforms, equinox classes."""
-    parts = (part for part in module.split("/") if "(" not in part and "eqx." not in part)
-    return "/".join(part.partition(".")[0] for part in parts)
+    """Module names only: linen writes methods beside them, jax transforms, equinox classes.
+
+    Below a whole path stand the operations of the framework that the module is written in.
+    """
+    outer, _, _ = module.partition(MODULE)
+    parts = (part for part in outer.split("/") if "(" not in part and "eqx." not in part)
+    names = [part.partition(".")[0] for part in parts]
+    return "/".join(filter(None, [*names, *_WHOLE_PATH.findall(module)[-1:]]))
 
 
 def _root(module: str) -> str:

@@ -10,6 +10,7 @@ import functools
 import itertools
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,11 +37,23 @@ MEANINGFUL_CALLS = {
 
 
 # Frames that are nobody's model: the line shown is the first one outside of them.
-_FRAMEWORKS = re.compile(
-    r"[/\\](jax|jaxlib|flax|equinox|haiku|keras|jaxtyping|beartype)[/\\]"
-    r"|[/\\]jaxinv[/\\](layers[/\\]|symmetry[/\\]|orbit[/\\]|declarations\.py)"
+_FRAMEWORKS = (
+    *("jax", "jaxlib", "flax", "equinox", "haiku", "keras", "jaxtyping", "beartype", "torch"),
+    *("torchax", "jaxinv.layers", "jaxinv.symmetry", "jaxinv.orbit", "jaxinv.interop"),
+    "jaxinv.declarations",
 )
 _CALL_INTO_BODY = re.compile(r"[/\\]jax[/\\]_src[/\\]pjit\.py$")
+
+
+@functools.cache
+def _is_framework(file: str) -> bool:
+    """Whether a file of source text belongs to one of `_FRAMEWORKS`, by where that lies."""
+    for name in _FRAMEWORKS:
+        place = getattr(sys.modules.get(name), "__file__", None) or ""
+        folder, _, _ = place.rpartition(f"{os.sep}__init__.py")
+        if place and file.startswith(folder + os.sep if folder else place):
+            return True
+    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +82,7 @@ class Source:
             # Bodies of library functions are traced once, wherever they were called first.
             if self.caller and not self.is_call and _CALL_INTO_BODY.search(frame.file_name):
                 return self.caller.line
-            if not _FRAMEWORKS.search(frame.file_name):
+            if not _is_framework(frame.file_name):
                 return f"{os.path.basename(frame.file_name)}:{frame.line_num}"
         if self.caller:
             return self.caller.line
