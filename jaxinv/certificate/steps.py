@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
       layer: the path of the layer, or the operation where nothing names one.
-      where: `file.py:12`.
+      where: `file.py:12`, or "" where a framework's own code runs all of it.
       primitive: the operation.
       shape: shape of the result.
       before: how the operands move.
@@ -53,6 +53,11 @@ class Step:
     pooled: tuple[int, ...] = ()
     mirrored: tuple[int, ...] = ()
     pooling: str = ""
+
+    @property
+    def place(self) -> str:
+        """`layer (file.py:12)`, without the line where there is none."""
+        return f"{self.layer} ({self.where})" if self.where else self.layer
 
     @property
     def reason(self) -> str:

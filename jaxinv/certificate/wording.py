@@ -22,7 +22,7 @@ def summary(certificate) -> str:
     parts = [
         f"{f'{output.path}: ' * bool(output.path)}{output.state}" for output in certificate.outputs
     ]
-    ends = [f"ends at {_place(step)}" for step in (certificate.first_end,) if step]
+    ends = [f"ends at {step.place}" for step in (certificate.first_end,) if step]
     text = "; ".join([*parts[:_SHOWN], *["..."] * (len(parts) > _SHOWN), *ends])
     return f"Certificate({text})"
 
@@ -143,14 +143,14 @@ def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
         lines.append(f"{name}{output.state}.")
     ends = certificate.first_ends
     # Along several axes it may end at several equations of one layer.
-    for place in dict.fromkeys(_place(step) for step in ends.values()):
-        axes = [axis for axis, step in ends.items() if _place(step) == place]
+    for place in dict.fromkeys(step.place for step in ends.values()):
+        axes = [axis for axis, step in ends.items() if step.place == place]
         lines += _end([ends[axis] for axis in axes], axes, len(certificate.axes))
     gone = certificate.interior_ends
     at_border = any(r.cause in BORDERS for step in ends.values() for r in step.reasons)
     if gone is not None and at_border:
         lines.append(
-            f"Away from the border equivariance holds up to {_place(gone)}, "
+            f"Away from the border equivariance holds up to {gone.place}, "
             "where no position is left that has not met it."
         )
     for assumption in certificate.assumptions:
@@ -165,15 +165,11 @@ def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)] if wrapped else lines
 
 
-def _place(step) -> str:
-    return f"{step.layer} ({step.where})"
-
-
 def _end(steps, axes: Sequence[int], count: int) -> list[str]:
     """Where the symmetry along some of the axes ends and why, what held before, the way out."""
     along = "" if len(axes) == count else f" along {axes_in_words(axes)}"
     reasons = [reason for step in steps for reason in step.reasons if reason.axis in axes]
-    lines = [f"The symmetry{along} ends at {_place(steps[0])}: {in_words(reasons)}."]
+    lines = [f"The symmetry{along} ends at {steps[0].place}: {in_words(reasons)}."]
     before = steps[0].before
     if before.kind != BROKEN:
         lines.append(f"Up to there {before.statement}.")

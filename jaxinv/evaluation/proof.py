@@ -31,7 +31,7 @@ def written(certificate: Certificate) -> dict[str, Any]:
     ends = dict.fromkeys(certificate.first_ends.values()) or certificate.breaks[:1]
     return certificate.to_dict() | {
         "verdict": str(certificate.only.state),
-        "first_break": "; ".join(f"{end.layer} ({end.where}): {end.reason}" for end in ends),
+        "first_break": "; ".join(f"{end.place}: {end.reason}" for end in ends),
         "text": str(certificate),
     }
 

@@ -1,7 +1,9 @@
 """PyTorch modules as functions of JAX, by torchax."""
 
 import contextlib
+import copy
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,9 +21,8 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
     """The parameters of a PyTorch module, and the function of JAX that it computes.
 
     The function is the module in evaluation mode, with images as PyTorch has them, channels first:
-    `certify(apply, params, images, argnums=1, axes=(2, 3))`. It is differentiable, and works under
-    `jit`, `vmap` and `orbit`. The module's code is run when the function is traced, so leave the
-    module as it is; its weights are copied.
+    `certify(apply, params, images, argnums=1, axes=(2, 3))`. It can be differentiated, and works
+    under `jit`, `vmap` and `orbit`. What becomes of the module later does not change it.
 
     Args:
       module: a `torch.nn.Module` in evaluation mode, on any device.
@@ -36,15 +37,18 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
         that names the submodule which JAX cannot run.
 
     Example:
-      >>> import torch, torchvision, jaxinv                                # doctest: +SKIP
-      >>> module = torchvision.models.resnet18(weights="DEFAULT").eval()   # doctest: +SKIP
-      >>> params, apply = jaxinv.from_pytorch(module)                      # doctest: +SKIP
-      >>> images = jax.ShapeDtypeStruct((1, 3, 224, 224), "float32")       # doctest: +SKIP
+      >>> import torch, torchvision, jaxinv  # doctest: +SKIP
+      >>> module = torchvision.models.resnet18(weights="DEFAULT").eval()  # doctest: +SKIP
+      >>> params, apply = jaxinv.from_pytorch(module)  # doctest: +SKIP
+      >>> images = jax.ShapeDtypeStruct((1, 3, 224, 224), "float32")  # doctest: +SKIP
       >>> print(jaxinv.certify(apply, params, images, argnums=1, axes=(2, 3)))  # doctest: +SKIP
     """
     try:
         import torch
-        import torchax
+
+        from jaxinv.interop.operations import environment
+
+        env = environment()
     except Exception as error:  # torchax fails in its own way with each torch that it does not know
         raise ValueError(
             "from_pytorch needs torchax, and a torch that it works with: pip install "
@@ -55,19 +59,56 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
             f"module is a {type(module).__name__}; allowed is a torch.nn.Module, not compiled"
         )
     _check_evaluates(module)
-    env = torchax.default_env()
-    states, call = torchax.extract_jax(module, env)
-    params = {name: v for name, v in states.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
+    held = dict(module.named_parameters()) | dict(module.named_buffers())
+    tensors = _tensors_beside(module) | held
+    module = _copy(module, tensors)
+    states = env.t2j_copy(tensors)
+    params = {n: v for n, v in states.items() if n in held and jnp.issubdtype(v.dtype, jnp.inexact)}
     # Indices and counters have no derivative; as constants they can be reasoned about.
     fixed = {name: value for name, value in states.items() if name not in params}
 
     def apply(params: Params, *inputs: Any) -> Any:
-        _check_evaluates(module)
-        # What is random in spite of evaluation mode may not keep a tracer for the next call.
-        with _named(module), env.override_property(prng=jax.random.key(0)), torch.device("jax"):
-            return call(fixed | params, inputs)
+        part = _copy(module, tensors)  # its code may keep what it has computed
+        arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
+        with _named(part), _apart(env):
+            states, images = env.j2t_iso(arrays)
+            with env:
+                outputs = torch.func.functional_call(part, states, images)
+            return env.t2j_iso(outputs)
 
     return params, apply
+
+
+@contextlib.contextmanager
+def _apart(env: Any) -> Iterator[None]:
+    """What a module makes is JAX's; its random numbers are the same in each call."""
+    import torch
+
+    with (
+        warnings.catch_warnings(),
+        env.override_property(prng=jax.random.key(0)),
+        torch.device("jax:0"),
+    ):
+        # PyTorch's indices have 64 bits.
+        warnings.filterwarnings("ignore", "Explicitly requested dtype int64")
+        yield
+
+
+def _copy(module: Any, tensors: dict[str, Any]) -> Any:
+    """A copy of a module which shares its tensors."""
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors.values()})
+
+
+def _tensors_beside(module: Any) -> dict[str, Any]:
+    """The tensors that submodules hold as plain attributes, by their paths."""
+    import torch
+
+    return {
+        f"{path}.{name}".removeprefix("."): value
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def _check_evaluates(module: Any) -> None:
@@ -93,7 +134,7 @@ def _asks_for_training(kind: type) -> bool:
 @contextlib.contextmanager
 def _named(module: Any) -> Iterator[None]:
     """Writes the path of each submodule beside what it computes, and into its error."""
-    paths = {part: path for path, part in module.named_modules() if path}
+    paths = {part: path for path, part in module.named_modules()}
     running: list[tuple[Any, Any]] = []
 
     def enter(part, _):
@@ -107,16 +148,16 @@ def _named(module: Any) -> Iterator[None]:
             last, scope = running.pop()
             scope.__exit__(None, None, None)
 
-    with contextlib.ExitStack() as hooks, in_module(""):
-        for part in paths:
-            hooks.callback(part.register_forward_pre_hook(enter, prepend=True).remove)
-            hooks.callback(part.register_forward_hook(leave).remove)
-        try:
-            yield
-        except Exception as error:
-            part = running[-1][0] if running else module
-            where = f"{paths[part]} ({type(part).__name__})" if running else type(part).__name__
-            raise ValueError(f"{where} cannot be run in JAX: {first_line(error)}") from error
-        finally:
-            while running:
-                running.pop()[1].__exit__(None, None, None)
+    for part in paths:
+        part.register_forward_pre_hook(enter, prepend=True)
+        part.register_forward_hook(leave)
+    try:
+        yield
+    except Exception as error:
+        part = running[-1][0] if running else module
+        kind = type(part).__name__
+        where = f"{paths[part]} ({kind})" if paths[part] else kind
+        raise ValueError(f"{where} cannot be run in JAX: {first_line(error)}") from error
+    finally:
+        while running:
+            running.pop()[1].__exit__(None, None, None)

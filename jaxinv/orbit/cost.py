@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxinv.declarations import MODULE
 from jaxinv.orbit.choice import Asked, best_plan
 from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
 from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.cost import Work, elements
-from jaxinv.symmetry.layer_names import operation
+from jaxinv.symmetry.layer_names import module_path, operation
 from jaxinv.symmetry.program import Equation, Source
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import is_broken
@@ -168,7 +169,8 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
 
 
 def _layer(equation: Equation) -> str:
-    return equation.source.module or operation(equation)
+    module = equation.source.module
+    return (module_path(module) if MODULE in module else module) or operation(equation)
 
 
 # A piece by the number of axes along which it is at the border.

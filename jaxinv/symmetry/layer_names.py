@@ -32,7 +32,7 @@ def operation(equation: Equation) -> str:
 
 def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
     """For each record the path of its layer, or "" where no module and no parameter names one."""
-    modules = [_without_methods(record.equation.source.module) for record in records]
+    modules = [module_path(record.equation.source.module) for record in records]
     parents = {m[: at.start()] for m in set(modules) for at in re.finditer("[/.]", m)}
     names = []
     for record, module in zip(records, modules, strict=True):
@@ -40,16 +40,16 @@ def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
             names.append(module)
         else:
             parameter = _parameter(program, record.equation)
-            # linen's parameters lie below "params"; the rest is the module path.
-            path = parameter.rpartition("params/")[2]
-            name = path.rpartition("/")[0] or path
-            # A module that is named by its whole path names its parameters so, too.
-            root = "" if path.startswith(f"{module}.") else _root(module)
-            names.append("/".join(filter(None, [root, name])) if name else "")
+            named = _outside(module), _of_whole_path(parameter)
+            if MODULE not in record.equation.source.module:
+                # linen's parameters lie below "params"; the rest is the module path.
+                path = parameter.rpartition("params/")[2]
+                named = _root(module), path.rpartition("/")[0] or path
+            names.append("/".join(filter(None, named)) if named[1] else "")
     return _without_root(names)
 
 
-def _without_methods(module: str) -> str:
+def module_path(module: str) -> str:
     """Module names only: linen writes methods beside them, jax transforms, equinox classes.
 
     Below a whole path stand the operations of the framework that the module is written in.
@@ -62,6 +62,17 @@ def _without_methods(module: str) -> str:
 
 def _root(module: str) -> str:
     return module.partition("/")[0]
+
+
+def _outside(module: str) -> str:
+    """What precedes a whole path."""
+    return module.rpartition("/")[0]
+
+
+def _of_whole_path(parameter: str) -> str:
+    """The name of a parameter in a state dict, which its module's path begins; "" of the root."""
+    name = parameter.rpartition("/")[2]
+    return name if "." in name else ""
 
 
 def is_structural(equation: Equation) -> bool:

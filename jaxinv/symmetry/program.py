@@ -20,6 +20,7 @@ import numpy as np
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, Literal, primitives
 
+from jaxinv.declarations import MODULE
 from jaxinv.symmetry.batched import with_batched_lookups
 from jaxinv.symmetry.constant_folding import evaluated, has_numbers
 from jaxinv.symmetry.cropping import ranges_read
@@ -76,7 +77,7 @@ class Source:
 
     @functools.cached_property
     def line(self) -> str:
-        """`file.py:12` of the model, not of the framework beneath it."""
+        """`file.py:12` of the model, not of the framework beneath it; "" where there is none."""
         frames = getattr(self.info.traceback, "frames", ())
         for frame in frames:
             # Bodies of library functions are traced once, wherever they were called first.
@@ -86,6 +87,8 @@ class Source:
                 return f"{os.path.basename(frame.file_name)}:{frame.line_num}"
         if self.caller:
             return self.caller.line
+        if MODULE in self.module:  # a module made of the framework's own alone, by its own code
+            return ""
         return os.path.basename(source_info_util.summarize(self.info).split(" ")[0])
 
 
