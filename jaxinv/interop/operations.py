@@ -1,18 +1,20 @@
-"""The operations of torchax, with what it lacks and where it differs from PyTorch."""
+"""The operations of torchax, with what it lacks and where it differs from PyTorch.
+
+PyTorch is imported where it is used: the package does not need it.
+"""
 
 import functools
 import math
 from collections.abc import Callable
-
-import torch
-from torch.nn import functional
-from torch.nn.modules.utils import _pair
-from torchax.tensor import Environment
+from typing import Any
 
 
 @functools.cache
-def environment() -> Environment:
+def environment() -> Any:
     """An environment of torchax of this package's own."""
+    from torch.nn import functional
+    from torchax.tensor import Environment
+
     env = Environment()
     env.override_op_definition(functional.fold, _fold)
     for rank in (1, 2, 3):
@@ -26,19 +28,21 @@ def environment() -> Environment:
 
 
 def _conv_transpose(
-    convolve: Callable, images, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, *rest, **named
+    convolve: Callable, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, *rest
 ):
-    """torchax takes the kernels of several groups in another order: input channels first."""
+    """Of several groups torchax takes the kernels in another order, input channels first."""
     if groups > 1:
-        each = weight.reshape(groups, -1, *weight.shape[1:])
-        weight = each.transpose(0, 1).reshape(weight.shape)
-    return convolve(images, weight, bias, stride, padding, output_padding, groups, *rest, **named)
+        by_group = weight.reshape(groups, -1, *weight.shape[1:])
+        weight = by_group.transpose(0, 1).reshape(weight.shape)
+    return convolve(x, weight, bias, stride, padding, output_padding, groups, *rest)
 
 
 def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """The transpose of `unfold`: a transposed convolution that puts each number in its place."""
+    import torch
+
     size, window, dilation, padding, stride = map(
-        _pair, (output_size, kernel_size, dilation, padding, stride)
+        torch.nn.modules.utils._pair, (output_size, kernel_size, dilation, padding, stride)
     )
     spans = [
         n + 2 * p - d * (k - 1) - 1
@@ -46,7 +50,7 @@ def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     ]
     area = math.prod(window)
     maps = columns.reshape(-1, area, *(n // s + 1 for n, s in zip(spans, stride, strict=True)))
-    images = functional.conv_transpose2d(
+    images = torch.nn.functional.conv_transpose2d(
         maps,
         torch.eye(area, dtype=columns.dtype).reshape(area, 1, *window),
         stride=stride,
@@ -57,12 +61,12 @@ def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
     return images.reshape(*columns.shape[:-2], columns.shape[-2] // area, *size)
 
 
-def _adaptive_max_pool(pool: Callable, rank: int, images, output_size, return_indices=False):
+def _adaptive_max_pool(pool: Callable, rank: int, x, output_size, return_indices=False):
     """Maxima over windows of one size; torchax has none."""
     wanted = output_size if isinstance(output_size, tuple) else (output_size,) * rank
-    sizes = images.shape[-len(wanted) :]
+    sizes = x.shape[-rank:]
     wanted = [n or size for n, size in zip(wanted, sizes, strict=True)]
     if return_indices or any(size % n for n, size in zip(wanted, sizes, strict=True)):
         raise NotImplementedError(f"adaptive max pooling of {tuple(sizes)} to {tuple(wanted)}")
     windows = [size // n for n, size in zip(wanted, sizes, strict=True)]
-    return pool(images, windows, windows)
+    return pool(x, windows, windows)
