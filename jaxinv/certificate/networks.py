@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 from flax import nnx
 
+from jaxinv.interop import from_pytorch
+
 
 class Call(NamedTuple):
     """A function to certify.
@@ -29,8 +31,8 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
     """A network applied to an image.
 
     Args:
-      network: a function of an image; a Flax (linen or nnx), Equinox or Keras module, in training
-        mode or not; or a function without parameters, or a class, that makes one of these.
+      network: a function of an image; a Flax (linen or nnx), Equinox, Keras or PyTorch module, in
+        training mode or not; or a function without parameters, or a class, that makes one of these.
       image: the shape and dtype of the image.
       options: keyword arguments of the call. `train=False` and its like are added where the
         network has such a parameter.
@@ -54,6 +56,9 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
         network.eval()
     elif (equinox := sys.modules.get("equinox")) and isinstance(network, equinox.Module):
         network = equinox.nn.inference_mode(network)
+    elif (torch := sys.modules.get("torch")) and isinstance(network, torch.nn.Module):
+        params, apply = from_pytorch(network.eval())
+        return Call(functools.partial(apply, **options), (params, image), 1)
     inner = getattr(network, "call", network) if _is_keras(network) else network
     options = _evaluating(inner) | dict(options)
     return Call(functools.partial(network, **options), (image,), 0)

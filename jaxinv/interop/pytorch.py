@@ -29,7 +29,8 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
 
     Returns:
       `(params, apply)`. `params` holds the floating parameters and buffers by their names in the
-      state dict. `apply(params, *inputs)` returns what the module does, with arrays of JAX.
+      state dict. `apply(params, *inputs, **options)` returns what the module does, its arrays
+      those of JAX.
 
     Raises:
       ValueError: if torchax cannot be imported, if `module` is no module that can be converted, or
@@ -67,13 +68,13 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
     # Indices and counters have no derivative; as constants they can be reasoned about.
     fixed = {name: value for name, value in states.items() if name not in params}
 
-    def apply(params: Params, *inputs: Any) -> Any:
+    def apply(params: Params, *inputs: Any, **options: Any) -> Any:
         part = _copy(module, tensors)  # its code may keep what it has computed
         arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
         with _named(part), _apart(env):
             states, images = env.j2t_iso(arrays)
             with env:
-                outputs = torch.func.functional_call(part, states, images)
+                outputs = torch.func.functional_call(part, states, images, options)
             return env.t2j_iso(outputs)
 
     return params, apply
