@@ -83,7 +83,7 @@ def _read(path: Path, limit: float) -> Mapping[str, Any]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state = load_file(path)
+            state: Any = load_file(path)
         else:
             with warnings.catch_warnings(action="ignore"):  # of pickles of another protocol
                 state = torch.load(path, map_location="cpu", weights_only=True)

@@ -63,9 +63,9 @@ def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
 def _adaptive_max_pool(pool: Callable, rank: int, x, output_size, return_indices=False):
     """Maxima over windows of one size; torchax has none."""
-    wanted = output_size if isinstance(output_size, tuple) else (output_size,) * rank
     sizes = x.shape[-rank:]
-    wanted = [n or size for n, size in zip(wanted, sizes, strict=True)]
+    given = output_size if isinstance(output_size, tuple) else (output_size,) * rank
+    wanted = [n or size for n, size in zip(given, sizes, strict=True)]
     if return_indices or any(size % n for n, size in zip(wanted, sizes, strict=True)):
         raise NotImplementedError(f"adaptive max pooling of {tuple(sizes)} to {tuple(wanted)}")
     windows = [size // n for n, size in zip(wanted, sizes, strict=True)]

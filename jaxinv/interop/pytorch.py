@@ -4,7 +4,7 @@ import contextlib
 import copy
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import jax
@@ -115,7 +115,8 @@ def _tensors_beside(module: Any) -> dict[str, Any]:
 def _check_evaluates(module: Any) -> None:
     """Raises unless each part that asks whether it is trained is told that it is not."""
     for path, part in module.named_modules():
-        if part.training and _asks_for_training(type(part)):
+        kind: Hashable = type(part)
+        if part.training and _asks_for_training(kind):
             raise ValueError(
                 f"{path or 'the module'} ({type(part).__name__}) is in training mode, in which it "
                 "computes something else; call module.eval() before"
@@ -123,7 +124,7 @@ def _check_evaluates(module: Any) -> None:
 
 
 @functools.cache
-def _asks_for_training(kind: type) -> bool:
+def _asks_for_training(kind: Any) -> bool:
     """Whether a method of a class of modules reads `self.training`."""
     import torch
 

@@ -3,17 +3,20 @@
 import json
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxinv.certificate.cli import main as certify
+from jaxinv.commands import main as jaxinv_command
 from jaxinv.evaluation.subject import of_pytorch
 from jaxinv.interop.named import load_weights
 from jaxinv.report.cli import main as evaluate
 from tests.interop.torch_networks import Circular
 from tests.interop.torch_or_skip import outputs_of, torch
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-networks.md"
 HERE = "tests.interop.torch_networks"
 EXPECTED = ("--expect", "invariant to multiples of 2")
 
@@ -140,3 +143,23 @@ def test_evaluate(trained, tmp_path, capsys):
     assert "invariant to multiples of (2, 2)" in json.dumps(network)
     assert evaluate([*words, "--apply", "a:b"]) == 1
     assert "apply and torch are two networks" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("settings_stay")
+def test_the_page_goes_from_a_module_to_a_report(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torchvision", reason="the page's network is torchvision's")
+    section = PAGE.read_text().split("## PyTorch\n")[1].split("\n## ")[0]
+    module, use = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    commands = [line.split()[1:] for line in re.findall(r"^jaxinv .*", section, re.MULTILINE)]
+    (tmp_path / "digits_net.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    names = {}
+    exec(use, names)
+    assert names["certificate"].first_end.place.startswith("conv1 (resnet.py:")
+    for command in commands:
+        assert jaxinv_command(command) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^layer1.0.conv1 +resnet.py:\d+ +64x56x56", out, re.MULTILINE)
+    assert (tmp_path / "runs" / "evaluation" / "report.html").exists()
