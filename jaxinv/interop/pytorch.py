@@ -2,9 +2,8 @@
 
 import contextlib
 import copy
-import functools
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -115,16 +114,14 @@ def _tensors_beside(module: Any) -> dict[str, Any]:
 def _check_evaluates(module: Any) -> None:
     """Raises unless each part that asks whether it is trained is told that it is not."""
     for path, part in module.named_modules():
-        kind: Hashable = type(part)
-        if part.training and _asks_for_training(kind):
+        if part.training and _asks_for_training(type(part)):
             raise ValueError(
                 f"{path or 'the module'} ({type(part).__name__}) is in training mode, in which it "
                 "computes something else; call module.eval() before"
             )
 
 
-@functools.cache
-def _asks_for_training(kind: Any) -> bool:
+def _asks_for_training(kind: type) -> bool:
     """Whether a method of a class of modules reads `self.training`."""
     import torch
 
