@@ -16,6 +16,9 @@ from jaxinv.margins import declared_margin
 # Measurement: a network at every translation of its input.
 from jaxinv.orbit import DistinctOutputs, OrbitCost, distinct_orbit, orbit, orbit_cost, symmetrize
 
+# Networks of PyTorch.
+from jaxinv.interop import from_pytorch
+
 # Assertions of the identities, in chex's manner.
 from jaxinv.asserts import assert_translation_equivariant, assert_translation_invariant
 from jaxinv.tolerances import tolerance
@@ -50,6 +53,7 @@ __all__ = [
     "declare_invariance",
     "declared_margin",
     "distinct_orbit",
+    "from_pytorch",
     "layers",
     "metrics",
     "models",

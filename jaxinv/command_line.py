@@ -89,6 +89,16 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+def some_of(names: Sequence[str]) -> str:
+    """The first three of some names, and how many more there are.
+
+    Example:
+      >>> some_of(["fc.bias", "fc.weight"]), some_of(list("abcde"))
+      ('fc.bias, fc.weight', 'a, b, c and 2 more')
+    """
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def in_one_line(error: BaseException) -> str:
     """What an error says, in one line, or the name of its kind.
 

@@ -10,6 +10,7 @@ jaxpr, which `jaxinv.certify` reads. Execution and differentiation are those of 
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -17,6 +18,15 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxinv.arguments import per_axis
 from jaxinv.shift_options import check_axes, whole_axes
+
+# What precedes the whole path of a module in the names that jax keeps beside equations.
+MODULE = "module:"
+
+
+def in_module(path: str):
+    """A context in which what is computed belongs to the module of that path, `layer1.0.conv1`."""
+    return jax.named_scope(MODULE + path)
+
 
 declare_p = Primitive("declare_equivariance")
 

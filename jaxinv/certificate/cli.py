@@ -16,6 +16,7 @@ from jaxinv.certificate.expectation import expectation
 from jaxinv.certificate.networks import called
 from jaxinv.command_line import read_options, run
 from jaxinv.config_files import settings_of, without_config, words_of
+from jaxinv.interop.named import module_named
 from jaxinv.shift_options import OrbitMode
 from jaxinv.user_code import imported, said
 
@@ -40,8 +41,11 @@ class Arguments:
     parameters that makes one of these; imported from the current folder or what is installed."""
     shape: Annotated[str, tyro.conf.arg(metavar="N,N,...")]
     """Shape of the image, with all its dimensions: 1,224,224,3."""
-    axes: Annotated[str, tyro.conf.arg(metavar="N,...")] = "1,2"
-    """Its spatial dimensions: 2,3 for images with channels first, 1 for a signal."""
+    axes: Annotated[str | None, tyro.conf.arg(metavar="N,...")] = None
+    """Its spatial dimensions, by default 1,2: 2,3 for images with channels first, which is the
+    default with torch, and 1 for a signal."""
+    torch: bool = False
+    """The network is a PyTorch module, or a function that makes one with its defaults."""
     mode: OrbitMode = "wrap"
     """What enters at the border; wrap is circular."""
     dtype: str = "float32"
@@ -116,8 +120,12 @@ def _image(arguments: Arguments) -> jax.ShapeDtypeStruct:
 
 def _certificate(arguments: Arguments, options: Mapping[str, Any]) -> Certificate:
     image = _image(arguments)
-    axes = whole_numbers(arguments.axes, option="axes")
-    network = imported(arguments.network, option="the network")
+    usual = "2,3" if arguments.torch else "1,2"
+    axes = whole_numbers(usual if arguments.axes is None else arguments.axes, option="axes")
+    if arguments.torch:
+        network = module_named(arguments.network)
+    else:
+        network = imported(arguments.network, option="the network")
     if not callable(network) and not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise ValueError(f"{arguments.network} is a {kind}, which cannot be called with an image")

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 from flax import nnx
 
+from jaxinv.interop import from_pytorch
+
 
 class Call(NamedTuple):
     """A function to certify.
@@ -29,8 +31,8 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
     """A network applied to an image.
 
     Args:
-      network: a function of an image; a Flax (linen or nnx), Equinox or Keras module, in training
-        mode or not; or a function without parameters, or a class, that makes one of these.
+      network: a function of an image; a Flax (linen or nnx), Equinox, Keras or PyTorch module, in
+        training mode or not; or a function without parameters, or a class, that makes one of these.
       image: the shape and dtype of the image.
       options: keyword arguments of the call. `train=False` and its like are added where the
         network has such a parameter.
@@ -50,6 +52,9 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
         init = functools.partial(network.init, **options)
         variables = jax.eval_shape(init, jax.random.key(0), image)
         return Call(functools.partial(network.apply, **options), (variables, image), 1)
+    if (torch := sys.modules.get("torch")) and isinstance(network, torch.nn.Module):
+        params, apply = from_pytorch(network.eval())
+        return Call(functools.partial(apply, **options), (params, image), 1)
     return Call(in_evaluation(network, **options), (image,), 0)
 
 

@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
       layer: the path of the layer, or the operation where nothing names one.
-      where: `file.py:12`.
+      where: `file.py:12`, or "" where a framework's own code runs all of it.
       primitive: the operation.
       shape: shape of the result.
       before: how the operands move.
@@ -55,14 +55,14 @@ class Step:
     pooling: str = ""
 
     @property
+    def place(self) -> str:
+        """`layer (file.py:12)`, without the line where there is none."""
+        return f"{self.layer} ({self.where})" if self.where else self.layer
+
+    @property
     def reason(self) -> str:
         """Why the symmetry was thinned or ended here, in plain words, or ""."""
         return in_words(self.reasons)
-
-    @property
-    def place(self) -> str:
-        """The layer and its line."""
-        return f"{self.layer} ({self.where})" if self.where else self.layer
 
     @property
     def ends(self) -> bool:

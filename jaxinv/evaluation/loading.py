@@ -12,7 +12,7 @@ from jaxinv import data
 from jaxinv.command_line import first_line
 from jaxinv.evaluation.audit import shown_to_the_network
 from jaxinv.evaluation.parameters import LIMIT
-from jaxinv.evaluation.subject import Subject, of_function, of_module
+from jaxinv.evaluation.subject import Subject, of_function, of_module, of_pytorch
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.orbit import shift_set
 from jaxinv.training import TrainConfig, load_checkpoint
@@ -28,8 +28,12 @@ class Networks:
     apply: str | None = None
     """Own network, package.module:name: a function of (params, images) or a Flax module; images are
     float32 (n, H, W, C) from 0 to 1."""
+    torch: str | None = None
+    """Own PyTorch network, package.module:name: a module, or what makes one with its defaults;
+    images are float32 (n, C, H, W) from 0 to 1."""
     params: Path | None = None
-    """Its parameters: .npz, .safetensors, .msgpack, or a folder of orbax."""
+    """Its parameters: .npz, .safetensors, .msgpack, or a folder of orbax; with torch a state dict
+    in .pt, .pth, .bin or .safetensors."""
     params_limit: float = LIMIT
     """Gigabytes that the parameters may take in memory; more are not read."""
     dataset: str | None = None
@@ -49,10 +53,14 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Dataset]:
       ValueError: if there is nothing to evaluate, a checkpoint or file cannot be read, or the data
         set is not there.
     """
-    if not config.checkpoint and config.apply is None:
+    if not config.checkpoint and config.apply is None and config.torch is None:
         raise ValueError("nothing to evaluate: give a checkpoint, or apply with params")
-    if config.params is not None and config.apply is None:
-        raise ValueError("params belongs to apply, which names the function that takes them")
+    if config.apply is not None and config.torch is not None:
+        raise ValueError("apply and torch are two networks; allowed is one, beside checkpoints")
+    if config.params is not None and config.apply is None and config.torch is None:
+        raise ValueError(
+            "params belongs to apply or torch, which names the network that takes them"
+        )
     subjects: list[Subject] = []
     trained: list[TrainConfig] = []
     places = [path.resolve() for path in config.checkpoint]
@@ -64,6 +72,8 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Dataset]:
         subjects += _of_checkpoint(path, trained[-1], name=place.name if short else str(place))
     if config.apply is not None:
         subjects.append(of_function(config.apply, config.params, limit=config.params_limit))
+    if config.torch is not None:
+        subjects.append(of_pytorch(config.torch, config.params, limit=config.params_limit))
     names = [subject.name for subject in subjects]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two networks are called {twice.pop()}; allowed is one name for each")

@@ -17,6 +17,8 @@ from jaxinv.command_line import printable
 from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
 from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
+from jaxinv.interop import from_pytorch
+from jaxinv.interop.named import load_weights, module_named
 from jaxinv.metrics import layer_outputs
 from jaxinv.user_code import imported, said
 
@@ -208,6 +210,39 @@ def _distinct(outputs: Mapping[str, Array], *, whole: str) -> dict[str, Array]:
             found.pop(same)
             found[label] = output
     return found
+
+
+def of_pytorch(path: str, weights: Path | None, *, limit: float = LIMIT) -> Subject:
+    """The user's own PyTorch module, `package.module:name`, or what makes one.
+
+    It is called with images (n, C, H, W) with values from 0 to 1.
+
+    Args:
+      path: where to import it from.
+      weights: file of its state dict, see `load_weights`; None for the weights that it has.
+      limit: gigabytes that they may take.
+
+    Raises:
+      ValueError: if it cannot be imported or converted, or the weights cannot be read or do not
+        fit.
+    """
+    module = module_named(path)
+    if weights is not None:
+        load_weights(module, weights, limit=limit)
+    params, network = from_pytorch(module)
+    check_not_nan(params, what=path)
+
+    def apply(images):
+        return network(params, jnp.moveaxis(images.astype(np.float32) / 255, -1, 1))
+
+    weights_of = {name: params[name] for name, _ in module.named_parameters() if name in params}
+    return Subject(
+        name=printable(path),
+        title=printable(path),
+        apply=apply,
+        variables={"params": weights_of},
+        origin={"torch": path, "params": str(weights) if weights else None},
+    )
 
 
 def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> Subject:

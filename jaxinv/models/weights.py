@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.command_line import some_of
 from jaxinv.files import read_arrays
 from jaxinv.models.convnet import ConvNet
 from jaxinv.models.resnet import ResNet
@@ -75,12 +76,12 @@ def from_torch(
     label = type(model).__name__
     foreign = sorted(name for name, place in places.items() if place is None)
     if foreign:
-        raise ValueError(f"state dict has {_some(foreign)}, which no layer of {label} is called")
+        raise ValueError(f"state dict has {some_of(foreign)}, which no layer of {label} is called")
     expected = _expected_shapes(model, arrays)
     names = {place: name for name, place in places.items() if place is not None}
     lacking = [_torch_name(place, model) for place in expected if place not in names]
     if lacking:
-        raise ValueError(f"state dict lacks {_some(lacking)} of {label}")
+        raise ValueError(f"state dict lacks {some_of(lacking)} of {label}")
     variables = {}
     for place, name in names.items():
         if place not in expected:
@@ -112,10 +113,6 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError("reading .safetensors needs: pip install safetensors") from error
     except Exception as error:  # the readers raise whatever their parsers do
         raise ValueError(f"{path.name} cannot be read: {error}") from error
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _leaf(layer: Path_, leaves: dict[str, tuple[str, str]], leaf: str) -> Path_ | None:

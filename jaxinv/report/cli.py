@@ -26,7 +26,7 @@ from jaxinv.study.run import StudyConfig, run_study
 @dataclasses.dataclass(frozen=True)
 class Arguments(Networks):
     """Are ConvNets translation invariant? Without arguments: a study on real digits that trains
-    small networks and answers claim by claim. With --checkpoint or --apply: an audit of networks.
+    small networks and answers claim by claim. With --checkpoint, --apply or --torch: an audit.
 
     Exit status: 0 done, 1 an error that the last line names, 130 interrupted (a partial report is
     written and the same command goes on). --config FILE reads options from TOML or JSON.
@@ -89,8 +89,9 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
     settings = words_of(Arguments, settings_of(file), append=True) if file else []
     given = [*settings, *argv]
     arguments = read_options(Arguments, given, prog=name, config=(tyro.conf.UseAppendAction,))
-    if sum(word.partition("=")[0] == "--apply" for word in argv) > 1:
-        raise ValueError("apply is given twice; allowed is one network, beside checkpoints")
+    for option in ("apply", "torch"):
+        if sum(word.partition("=")[0] == f"--{option}" for word in argv) > 1:
+            raise ValueError(f"{option} is given twice; allowed is one network, beside checkpoints")
     for name, (low, high) in BOUNDS.items():
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
@@ -114,7 +115,8 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
 
 
 def _is_study(arguments: Arguments) -> bool:
-    return not (arguments.checkpoint or arguments.apply is not None or arguments.params)
+    own = arguments.apply is not None or arguments.torch is not None or arguments.params
+    return not (arguments.checkpoint or own)
 
 
 def _check_out(out: Path) -> None:

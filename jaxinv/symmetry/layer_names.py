@@ -1,11 +1,13 @@
 """Names for the equations of a program, as a person knows its layers."""
 
 import itertools
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from jax.extend.core import primitives
 
+from jaxinv.declarations import MODULE
 from jaxinv.symmetry.program import Equation, Program, Source
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import REGISTERED
@@ -19,6 +21,7 @@ _REDUCTIONS = {
 }
 # Functions of jax that are one thing to their caller, by the name of their `jit`.
 LIBRARY = {"_pad": "pad", "_resize": "resize"}
+_WHOLE_PATH = re.compile(f"{MODULE}([^/()]*)")
 _MIXES = {Cause.DENSE, Cause.POSITIONS_MIXED, Cause.REORDERED, Cause.READ_UNEVENLY}
 
 
@@ -30,18 +33,20 @@ def operation(equation: Equation) -> str:
 
 def layer_names(program: Program, records: Sequence[Record]) -> list[str]:
     """For each record the path of its layer, or "" where no module and no parameter names one."""
-    modules = [_without_methods(record.equation.source.module) for record in records]
-    parents = {m.rsplit("/", 1)[0] for m in set(modules) if "/" in m}
+    modules = [module_path(record.equation.source.module) for record in records]
+    parents = {m[: at.start()] for m in set(modules) for at in re.finditer("[/.]", m)}
     names = []
     for record, module in zip(records, modules, strict=True):
         if module and module not in parents:
             names.append(module)
         else:
             parameter = _parameter(program, record.equation)
-            # linen's parameters lie below "params"; the rest is the module path.
-            path = parameter.rpartition("params/")[2]
-            name = path.rpartition("/")[0] or path
-            names.append("/".join(filter(None, [_root(module), name])) if name else "")
+            named = _outside(module), _of_whole_path(parameter)
+            if MODULE not in record.equation.source.module:
+                # linen's parameters lie below "params"; the rest is the module path.
+                path = parameter.rpartition("params/")[2]
+                named = _root(module), path.rpartition("/")[0] or path
+            names.append("/".join(filter(None, named)) if named[1] else "")
     return _without_root(_of_whole_layers(records, names))
 
 
@@ -62,7 +67,7 @@ def _of_whole_layers(records: Sequence[Record], names: Sequence[str]) -> list[st
 
 def layer_or_operation(equation: Equation) -> str:
     """The module that an equation is written in, or what it does."""
-    module = _without_methods(equation.source.module)
+    module = module_path(equation.source.module)
     return module or _equinox_layer(equation) or operation(equation)
 
 
@@ -72,14 +77,30 @@ def _equinox_layer(equation: Equation) -> str:
     return next((s.removeprefix("eqx.nn.") for s in scopes[::-1] if s.startswith("eqx.nn.")), "")
 
 
-def _without_methods(module: str) -> str:
-    """Module names only: linen writes methods beside them, jax transforms, equinox classes."""
-    parts = (part for part in module.split("/") if "(" not in part and "eqx." not in part)
-    return "/".join(part.partition(".")[0] for part in parts)
+def module_path(module: str) -> str:
+    """Module names only: linen writes methods beside them, jax transforms, equinox classes.
+
+    Below a whole path stand the operations of the framework that the module is written in.
+    """
+    outer, _, _ = module.partition(MODULE)
+    parts = (part for part in outer.split("/") if "(" not in part and "eqx." not in part)
+    names = [part.partition(".")[0] for part in parts]
+    return "/".join(filter(None, [*names, *_WHOLE_PATH.findall(module)[-1:]]))
 
 
 def _root(module: str) -> str:
     return module.partition("/")[0]
+
+
+def _outside(module: str) -> str:
+    """What precedes a whole path."""
+    return module.rpartition("/")[0]
+
+
+def _of_whole_path(parameter: str) -> str:
+    """The name of a parameter in a state dict, which its module's path begins; "" of the root."""
+    name = parameter.rpartition("/")[2]
+    return name if "." in name else ""
 
 
 def is_structural(equation: Equation) -> bool:

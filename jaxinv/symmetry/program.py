@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jax.extend.core import Jaxpr, Literal, primitives
 
+from jaxinv.declarations import MODULE
 from jaxinv.symmetry.batched import with_batched_lookups
 from jaxinv.symmetry.constant_folding import evaluated, has_numbers
 from jaxinv.symmetry.cropping import ranges_read
@@ -59,7 +60,7 @@ class Source:
 
     @functools.cached_property
     def line(self) -> str:
-        """`file.py:12` of the model, not of the framework beneath it."""
+        """`file.py:12` of the model, not of the framework beneath it; "" where there is none."""
         frames = getattr(self.info.traceback, "frames", ())
         if self.caller and not self.is_call:
             # Bodies of library functions are traced once, wherever they were called first.
@@ -67,7 +68,12 @@ class Source:
                 lambda frame: not _CALL_INTO_BODY.search(frame.file_name), frames
             )
         found = model_line(frames)
-        return found or (self.caller.line if self.caller else self.called_from)
+        if found:
+            return found
+        if self.caller:
+            return self.caller.line
+        # A module made of the framework's own alone has no line.
+        return "" if MODULE in self.module else self.called_from
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,162 @@
+"""PyTorch modules as functions of JAX, by torchax."""
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+from jaxinv.command_line import first_line
+from jaxinv.declarations import in_module
+
+Params = dict[str, Shaped[Array, "..."]]
+
+
+def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
+    """The parameters of a PyTorch module, and the function of JAX that it computes.
+
+    The function is the module in evaluation mode, with images as PyTorch has them, channels first:
+    `certify(apply, params, images, argnums=1, axes=(2, 3))`. It can be differentiated, and works
+    under `jit`, `vmap` and `orbit`. What becomes of the module later does not change it.
+
+    Args:
+      module: a `torch.nn.Module` in evaluation mode, on any device.
+
+    Returns:
+      `(params, apply)`. `params` holds the floating parameters and buffers by their names in the
+      state dict. `apply(params, *inputs, **options)` returns what the module does, its arrays
+      those of JAX.
+
+    Raises:
+      ValueError: if torchax cannot be imported, if `module` is no module that can be converted, or
+        if a part of it is in training mode and computes something else there. `apply` raises one
+        that names the submodule which JAX cannot run.
+
+    Example:
+      >>> import torch, torchvision, jaxinv  # doctest: +SKIP
+      >>> module = torchvision.models.resnet18(weights="DEFAULT").eval()  # doctest: +SKIP
+      >>> params, apply = jaxinv.from_pytorch(module)  # doctest: +SKIP
+      >>> images = jax.ShapeDtypeStruct((1, 3, 224, 224), "float32")  # doctest: +SKIP
+      >>> print(jaxinv.certify(apply, params, images, argnums=1, axes=(2, 3)))  # doctest: +SKIP
+    """
+    try:
+        import torch
+
+        from jaxinv.interop.operations import environment
+
+        env = environment()
+    except Exception as error:  # torchax fails in its own way with each torch that it does not know
+        raise ValueError(
+            "from_pytorch needs torchax, and a torch that it works with: pip install "
+            f"'jaxinv[torch]' ({first_line(error)})"
+        ) from error
+    if not isinstance(module, torch.nn.Module) or isinstance(module, torch.jit.ScriptModule):
+        raise ValueError(
+            f"module is a {type(module).__name__}; allowed is a torch.nn.Module, not compiled"
+        )
+    _check_evaluates(module)
+    held = dict(module.named_parameters()) | dict(module.named_buffers())
+    tensors = _tensors_beside(module) | held
+    module = _copy(module, tensors)
+    states = env.t2j_copy(tensors)
+    params = {n: v for n, v in states.items() if n in held and jnp.issubdtype(v.dtype, jnp.inexact)}
+    # Indices and counters have no derivative; as constants they can be reasoned about.
+    fixed = {name: value for name, value in states.items() if name not in params}
+
+    def apply(params: Params, *inputs: Any, **options: Any) -> Any:
+        part = _copy(module, tensors)  # its code may keep what it has computed
+        arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
+        with _named(part), _apart(env):
+            states, images = env.j2t_iso(arrays)
+            with env:
+                outputs = torch.func.functional_call(part, states, images, options)
+            return env.t2j_iso(outputs)
+
+    return params, apply
+
+
+@contextlib.contextmanager
+def _apart(env: Any) -> Iterator[None]:
+    """What a module makes is JAX's; its random numbers are the same in each call."""
+    import torch
+
+    with (
+        warnings.catch_warnings(),
+        env.override_property(prng=jax.random.key(0)),
+        torch.device("jax:0"),
+    ):
+        # PyTorch's indices have 64 bits.
+        warnings.filterwarnings("ignore", "Explicitly requested dtype int64")
+        yield
+
+
+def _copy(module: Any, tensors: dict[str, Any]) -> Any:
+    """A copy of a module which shares its tensors."""
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors.values()})
+
+
+def _tensors_beside(module: Any) -> dict[str, Any]:
+    """The tensors that submodules hold as plain attributes, by their paths."""
+    import torch
+
+    return {
+        f"{path}.{name}".removeprefix("."): value
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _check_evaluates(module: Any) -> None:
+    """Raises unless each part that asks whether it is trained is told that it is not."""
+    for path, part in module.named_modules():
+        if part.training and _asks_for_training(type(part)):
+            raise ValueError(
+                f"{path or 'the module'} ({type(part).__name__}) is in training mode, in which it "
+                "computes something else; call module.eval() before"
+            )
+
+
+def _asks_for_training(kind: type) -> bool:
+    """Whether a method of a class of modules reads `self.training`."""
+    import torch
+
+    own = kind.__mro__[: kind.__mro__.index(torch.nn.Module)]
+    methods = (getattr(value, "__code__", None) for base in own for value in vars(base).values())
+    return any(code is not None and "training" in code.co_names for code in methods)
+
+
+@contextlib.contextmanager
+def _named(module: Any) -> Iterator[None]:
+    """Writes the path of each submodule beside what it computes, and into its error."""
+    paths = {part: path for path, part in module.named_modules()}
+    running: list[tuple[Any, Any]] = []
+
+    def enter(part, _):
+        scope = in_module(paths[part])
+        scope.__enter__()
+        running.append((part, scope))
+
+    def leave(part, *_):
+        last = None
+        while running and last is not part:  # more than one where an error inside was caught
+            last, scope = running.pop()
+            scope.__exit__(None, None, None)
+
+    for part in paths:
+        part.register_forward_pre_hook(enter, prepend=True)
+        part.register_forward_hook(leave)
+    try:
+        yield
+    except Exception as error:
+        part = running[-1][0] if running else module
+        kind = type(part).__name__
+        where = f"{paths[part]} ({kind})" if paths[part] else kind
+        raise ValueError(f"{where} cannot be run in JAX: {first_line(error)}") from error
+    finally:
+        while running:
+            running.pop()[1].__exit__(None, None, None)

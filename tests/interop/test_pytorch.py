@@ -1,0 +1,325 @@
+"""`from_pytorch`: PyTorch's numbers, the user's names and lines, and what is refused."""
+
+import linecache
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxinv
+from tests.interop.torch_or_skip import generic, nn, outputs_of, signal, torch
+
+pytestmark = pytest.mark.usefixtures("x64")
+F = nn.functional
+SHAPE = (2, 3, 8, 8)
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, padding_mode="circular")
+        self.norm = nn.BatchNorm2d(width)
+        self.act = nn.ReLU(inplace=True)
+        self.gain = nn.Parameter(torch.ones(width, 1, 1))
+
+    def forward(self, x):
+        y = self.act(self.norm(self.conv(x)))  # first in a block
+        y = self.act(y * self.gain - 0.5)  # scaled
+        return x + y
+
+
+class Network(nn.Module):
+    """Nested and repeated modules, one that is called as a function, indices as a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 2, stride=2)
+        self.layers = nn.Sequential(Block(4), nn.Sequential(Block(4)))
+        self.mixed = nn.Conv2d(4, 4, 1)
+        self.drop = nn.Dropout(0.5)
+        self.register_buffer("order", torch.tensor([2, 0, 1, 3]))
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = self.layers(self.stem(x))  # through containers
+        x = F.conv2d(x, self.mixed.weight)[:, self.order]  # functional
+        x = self.drop(x.flatten(2).mean(2))  # pooled
+        return self.fc(x)  # dense
+
+
+@pytest.fixture(scope="module")
+def module():
+    return generic(Network())
+
+
+def test_numbers_are_those_of_pytorch(module):
+    params, apply = jaxinv.from_pytorch(module)
+    x = signal(SHAPE)
+    expected = outputs_of(module, x)
+    np.testing.assert_allclose(apply(params, x), expected, rtol=1e-9)
+    np.testing.assert_allclose(jax.jit(apply)(params, x), expected, rtol=1e-9)
+    by_one = jax.vmap(lambda image: apply(params, image[None])[0])
+    np.testing.assert_allclose(by_one(x), expected, rtol=1e-9)
+
+
+def test_float32_has_parity(module):
+    params, apply = jaxinv.from_pytorch(Network().eval())
+    x = signal(SHAPE).astype(np.float32)
+    assert {str(leaf.dtype) for leaf in params.values()} == {"float32"}
+    assert apply(params, x).dtype == "float32"
+    module = Network().eval()
+    module.load_state_dict(
+        {name: torch.tensor(np.asarray(v)) for name, v in params.items()}, strict=False
+    )
+    np.testing.assert_allclose(apply(params, x), outputs_of(module, x), atol=1e-4)
+
+
+def test_gradients_are_those_of_pytorch(module):
+    params, apply = jaxinv.from_pytorch(module)
+    x = signal(SHAPE)
+    mine = jax.grad(lambda p, x: jnp.sum(apply(p, x) ** 2), (0, 1))(params, x)
+    theirs = torch.from_numpy(x).requires_grad_()
+    (module(theirs) ** 2).sum().backward()
+    np.testing.assert_allclose(mine[1], theirs.grad, rtol=1e-8)
+    for name, weight in module.named_parameters():
+        if weight.grad is not None:
+            np.testing.assert_allclose(mine[0][name], weight.grad, rtol=1e-8)
+
+
+def test_parameters_have_the_names_of_the_state_dict(module):
+    params, _ = jaxinv.from_pytorch(module)
+    integers = {"order", *(name for name in module.state_dict() if name.endswith("_tracked"))}
+    assert set(params) == set(module.state_dict()) - integers
+
+
+def test_rows_have_the_users_names_and_lines(module):
+    params, apply = jaxinv.from_pytorch(module)
+    x = jax.ShapeDtypeStruct(SHAPE, "float64")
+    certificate = jaxinv.certify(apply, params, x, argnums=1, axes=(2, 3))
+    assert (certificate.kind, certificate.period) == ("invariant", (2, 2))
+    comments = {}
+    for step in certificate.steps:
+        file, _, number = step.where.partition(":")
+        assert __file__.endswith(file), step
+        comment = linecache.getline(__file__, int(number)).partition("# ")[2].strip()
+        comments.setdefault(step.layer, []).append(comment)
+    inside = {
+        "conv": ["first in a block"],
+        "norm": ["first in a block"],
+        "gain": ["scaled"],
+        "act": ["first in a block", "scaled"],
+    }
+    blocks = ("layers.0", "layers.1.0")
+    assert comments == {
+        "stem": ["through containers"],
+        **{f"{block}.{name}": lines for block in blocks for name, lines in inside.items()},
+        "mixed.weight": ["functional"],
+        "reduce_sum": ["pooled"],
+        "fc": ["dense"],
+    }
+
+
+def test_modules_of_pytorch_alone_have_names_and_no_lines():
+    padded = nn.Conv2d(3, 4, 3, padding=1).double()
+    params, apply = jaxinv.from_pytorch(nn.Sequential(padded, nn.ReLU()))
+    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert [(step.layer, step.where) for step in certificate.steps] == [("0", ""), ("1", "")]
+    assert "The symmetry ends at 0: zero padding of 1 meets the border." in str(certificate)
+    params, apply = jaxinv.from_pytorch(padded)
+    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert certificate.first_end.place == "conv_general_dilated"
+
+
+def test_a_part_of_a_larger_function_is_named_within_it(module):
+    params, apply = jaxinv.from_pytorch(nn.Sequential(nn.Conv2d(3, 3, 1)).double())
+
+    def twice(params, x):
+        for name in ("one", "two"):
+            with jax.named_scope(name):
+                x = apply(params, x)
+        return x
+
+    certificate = jaxinv.certify(twice, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert [step.layer for step in certificate.steps] == ["one/0", "two/0"]
+
+
+class Keeps(nn.Module):
+    """Code that keeps what it has computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.grid, self.known = torch.tensor([2.0, 3.0]), None, {}
+
+    def forward(self, x):
+        if self.grid is None:
+            self.grid = torch.linspace(0, 1, x.shape[-1], dtype=x.dtype) + x.mean()
+        self.known.setdefault(x.shape, x * self.scale[0])
+        return self.known[x.shape] + self.grid + torch.zeros(x.shape[-1])
+
+
+def test_the_module_is_left_alone_and_leaves_the_function_alone():
+    module = Keeps().eval()
+    params, apply = jaxinv.from_pytorch(module)
+    x = signal(SHAPE)
+    first = jax.jit(apply)(params, x)
+    np.testing.assert_array_equal(first, jax.jit(lambda x: apply(params, x))(x))
+    assert (module.grid, module.known) == (None, {})
+    assert not module._forward_pre_hooks
+    assert not module._forward_hooks
+    np.testing.assert_allclose(first, outputs_of(module, x), rtol=1e-6)
+
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout()).eval().double()
+    params, apply = jaxinv.from_pytorch(module)
+    before = apply(params, x)
+    with torch.no_grad():
+        module.train()[0].weight.zero_()
+    np.testing.assert_array_equal(apply(params, x), before)
+
+
+def test_weights_with_norms_and_two_names():
+    parametrizations = nn.utils.parametrizations
+    module = nn.Sequential(
+        parametrizations.weight_norm(nn.Conv2d(3, 3, 1)),
+        parametrizations.spectral_norm(nn.Conv2d(3, 3, 1)),
+        nn.Conv2d(3, 3, 1),
+        nn.Conv2d(3, 3, 1),
+    )
+    module[3].weight = module[2].weight
+    module = generic(module)
+    params, apply = jaxinv.from_pytorch(module)
+    assert {"2.weight", "3.weight"} & set(params) == {"2.weight"}
+    np.testing.assert_allclose(apply(params, signal(SHAPE)), outputs_of(module, signal(SHAPE)))
+
+
+def test_random_numbers_are_the_same_in_each_call():
+    params, apply = jaxinv.from_pytorch(RandomAlways())
+    x = signal(SHAPE)
+    np.testing.assert_array_equal(jax.jit(apply)(params, x), apply(params, x))
+
+
+class RandomAlways(nn.Module):
+    def forward(self, x):
+        return F.dropout(x)
+
+
+class DropPath(nn.Module):
+    def forward(self, x):
+        return x * torch.rand(len(x), 1, 1, 1) if self.training else x
+
+
+class Functional(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.1, self.training)
+
+
+TRAINED = {
+    "dropout": (lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout()), r"1 \(Dropout\)"),
+    "statistics": (
+        lambda: nn.Sequential(nn.Sequential(nn.BatchNorm2d(3))),
+        r"0\.0 \(BatchNorm2d\)",
+    ),
+    "instance": (lambda: nn.Sequential(nn.InstanceNorm2d(3)), r"0 \(InstanceNorm2d\)"),
+    "own": (lambda: nn.Sequential(DropPath()), r"0 \(DropPath\)"),
+    "root": (Functional, r"the module \(Functional\)"),
+    "attention": (lambda: nn.Sequential(nn.MultiheadAttention(2, 1, 0.1)), r"0 \(Multihead"),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_mode_is_refused_where_it_means_something(name):
+    make, named = TRAINED[name]
+    with pytest.raises(ValueError, match=rf"^{named}.* is in training mode.*call module.eval"):
+        jaxinv.from_pytorch(make())
+    jaxinv.from_pytorch(make().eval())
+
+
+def test_training_mode_that_means_nothing_is_none():
+    params, apply = jaxinv.from_pytorch(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).double())
+    assert apply(params, signal(SHAPE)).shape == (2, 4, 8, 8)
+
+
+class Fails(nn.Module):
+    def __init__(self, fun):
+        super().__init__()
+        self.fun = fun
+
+    def forward(self, x):
+        return self.fun(x)
+
+
+OUTSIDE = torch.ones(8, 8)
+FAILING = {
+    "no lowering": (F.rrelu, "has no lowering"),
+    "adaptive": (lambda x: F.adaptive_max_pool2d(x, 3), r"max pooling of \(8, 8\) to \(3, 3\)"),
+    "branch": (lambda x: x if x.sum() > 0 else -x, "traced|Abstract|concrete"),
+    "own error": (lambda x: x.view(7), "reshape|size|shape"),
+    "tensors that no module holds": (lambda x: x + OUTSIDE, "mixed math"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_cannot_be_run_is_named(name):
+    fun, said = FAILING[name]
+    module = nn.Sequential(nn.Identity(), nn.Sequential(Fails(fun)))
+    params, apply = jaxinv.from_pytorch(module.eval())
+    with pytest.raises(
+        ValueError, match=rf"^1\.0 \(Fails\) cannot be run in JAX: .*({said})"
+    ) as caught:
+        jax.eval_shape(apply, params, signal(SHAPE))
+    assert "\n" not in str(caught.value)
+    # The scope of the module that failed is left.
+    params, apply = jaxinv.from_pytorch(nn.Sequential(nn.ReLU()))
+    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert [step.layer for step in certificate.steps] == ["0"]
+
+
+class Catches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.after = nn.Sequential(Fails(lambda x: x.view(7))), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        try:
+            return self.inner(x)
+        except Exception:
+            return self.after(x)
+
+
+def test_names_stay_right_after_an_error_that_the_module_caught():
+    params, apply = jaxinv.from_pytorch(
+        nn.Sequential(Catches(), nn.Conv2d(3, 3, 1)).eval().double()
+    )
+    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert [step.layer for step in certificate.steps][-1] == "1"
+
+
+WRONG = {
+    "a number": (3, "module is a int; allowed is a torch.nn.Module"),
+    "a class": (nn.ReLU, "module is a type"),
+    "a state dict": ({}, "module is a dict"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_module(name):
+    value, said = WRONG[name]
+    with pytest.raises(ValueError, match=said):
+        jaxinv.from_pytorch(value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_module_is_refused():
+    scripted = torch.jit.trace(nn.ReLU(), torch.zeros(2))
+    with pytest.raises(ValueError, match=r"allowed is a torch\.nn\.Module, not compiled"):
+        jaxinv.from_pytorch(scripted)
+
+
+def test_without_torchax_one_line_says_so(monkeypatch):
+    from jaxinv.interop import operations
+
+    operations.environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "torchax.tensor", None)
+    with pytest.raises(ValueError, match=r"needs torchax.*pip install 'jaxinv\[torch\]'"):
+        jaxinv.from_pytorch(nn.ReLU())

@@ -1,0 +1,35 @@
+"""PyTorch networks that the tests of the commands name."""
+
+from torch import nn
+
+
+class Circular(nn.Module):
+    """Invariant to multiples of 2; ten classes."""
+
+    def __init__(self, channels=1, stride=2):
+        super().__init__()
+        options = {"stride": stride, "padding": 1, "padding_mode": "circular"}
+        self.conv, self.norm = nn.Conv2d(channels, 6, 3, **options), nn.BatchNorm2d(6)
+        self.drop, self.fc = nn.Dropout(), nn.Linear(6, 10)
+
+    def forward(self, x):
+        y = self.norm(self.conv(x)).relu().mean((2, 3))
+        return self.fc(self.drop(y))
+
+
+made = Circular()
+
+
+def rgb(channels=3):
+    """Makes a network of three channels."""
+    return Circular(channels)
+
+
+def needs_one(channels):
+    """Cannot be called without an argument."""
+    return Circular(channels)
+
+
+def number():
+    """Makes something else."""
+    return 3
