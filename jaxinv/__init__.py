@@ -16,6 +16,9 @@ from jaxinv.margins import declared_margin
 # Measurement: a network at every translation of its input.
 from jaxinv.orbit import DistinctOutputs, OrbitCost, distinct_orbit, orbit, orbit_cost, symmetrize
 
+# Tiles of an image that make up the whole.
+from jaxinv.tiling import Tiling, seam_error, tiled, tiling
+
 # Assertions of the identities, in chex's manner.
 from jaxinv.asserts import assert_translation_equivariant, assert_translation_invariant
 from jaxinv.tolerances import tolerance
@@ -32,6 +35,7 @@ __all__ = [
     "Certificate",
     "DistinctOutputs",
     "OrbitCost",
+    "Tiling",
     "assert_translation_equivariant",
     "assert_translation_invariant",
     "augment",
@@ -48,8 +52,11 @@ __all__ = [
     "orbit",
     "orbit_cost",
     "register_rule",
+    "seam_error",
     "subpixel_translate",
     "symmetrize",
+    "tiled",
+    "tiling",
     "tolerance",
     "training",
     "translate",

@@ -52,7 +52,7 @@ def table(certificate) -> str:
     """The whole certificate: the shifts, the layers, the verdict, the way out."""
     parts = [shifts_in_words(certificate), ""]
     rows = rows_in_words(certificate)
-    parts += [*_lines([_HEAD, *rows]), ""] if rows else ["The function returns no arrays."]
+    parts += [*columns([_HEAD, *rows], right=_COPIES), ""] if rows else ["The function returns no arrays."]
     parts += _verdict(certificate)
     return "\n".join(line.rstrip() for line in parts)
 
@@ -113,15 +113,20 @@ def _interior(state: State) -> str:
     return f"interior {', '.join(str(along.interior) for along in broken)}"
 
 
-def _lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows, with the last column wrapped and the others cut only where they must be."""
+def columns(rows: Sequence[tuple[str, ...]], *, right: int | None = None) -> list[str]:
+    """The rows, with the last column wrapped and the others cut only where they must be.
+
+    Args:
+      rows: of texts.
+      right: the column that is aligned to the right; it is not cut either.
+    """
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     while (rest := WIDTH - sum(widths) - 2 * len(widths)) < _REST:
-        widths[max(set(range(len(widths))) - {_COPIES}, key=widths.__getitem__)] -= 1
+        widths[max(set(range(len(widths))) - {right}, key=widths.__getitem__)] -= 1
     lines = []
     for row in rows:
         columns = [
-            text.rjust(width) if i == _COPIES else _cut(text, width, keep_end=i == 0).ljust(width)
+            text.rjust(width) if i == right else _cut(text, width, keep_end=i == 0).ljust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=False))
         ]
         first, *more = textwrap.wrap(row[-1], rest) or [""]

@@ -1,0 +1,377 @@
+"""Whether a function does the same to a tile as to the image that the tile is cut from.
+
+The walk on the line speaks of one size: inside, shifts by the period move what is computed. That a
+tile is made like the part of the image that it is cut from is another statement, for a function may
+read its input's size, and a network that pads reads its border. So both programs are gone through
+from their outputs back. What a corner of the tile's output reads has to be what the same corner of
+the image's output reads: equation by equation, with the same parameters and constants, at the same
+positions as counted from that corner.
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Literal, primitives
+
+from jaxinv.borders import rewriting
+from jaxinv.borders.operations import Operation, Wanted
+from jaxinv.borders.pieces import Layout, NotABox, Range, as_factors
+from jaxinv.symmetry.constant_folding import has_numbers
+from jaxinv.symmetry.program import Equation, open_jaxpr
+from jaxinv.symmetry.relayout import Context
+from jaxinv.symmetry.rules.resampling import band
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.walk import Walked
+
+Box = tuple[Range, ...]
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
+_NUMBERED = re.compile(r"equation=(\d+)")
+
+
+class Differs(Exception):
+    """Two programs do not do the same.
+
+    Attributes:
+      number: at which of their equations; None at their inputs.
+    """
+
+    def __init__(self, number: int | None):
+        super().__init__()
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A function at one size: its program, and the walk over it on the line."""
+
+    traced: Traced
+    walked: Walked
+
+    @functools.cached_property
+    def equations(self) -> list[Equation]:
+        """Those that the outputs depend on."""
+        return [record.equation for record in self.walked.records]
+
+    def layout(self, number: int) -> Layout:
+        """The factors of a value, those that move as if they were cut."""
+        return Layout(tuple(_bounds(row) for row in self.walked.values[number].dims))
+
+    def is_computed(self, number: int) -> bool:
+        """Whether a value has to be traced back: what it holds is not known."""
+        if number not in self.traced.program.producers:
+            return False
+        return self.walked.values[number].touched or self.traced.program.known_value(number) is None
+
+    def constant(self, number: int) -> Any:
+        """What a value that is not computed holds: its array, or the place of an argument."""
+        program = self.traced.program
+        if number in program.inputs:
+            return program.inputs.index(number)
+        if number in program.constants:
+            return program.constants[number]
+        return program.known_value(number)
+
+    def part(self, number: int, box: Box) -> np.ndarray:
+        """Some positions of a constant."""
+        array = self.constant(number)
+        if not has_numbers(self.traced.program.avals[number]):
+            return np.asarray(jax.random.key_data(array))
+        factors = np.reshape(np.asarray(array), self.layout(number).sizes)
+        return factors[tuple(slice(*r) for r in box)]
+
+
+def _bounds(row) -> tuple[tuple[int, ...], ...]:
+    sizes = [(f.size, isinstance(f, Window)) for f in row] or [(1, False)]
+    return tuple((0, 1, n) if moves and n > 1 else (0, n) for n, moves in sizes)
+
+
+@dataclass
+class Reading:
+    """How some positions of the outputs of a function are made.
+
+    Attributes:
+      sized: the function.
+      boxes: for each value that is computed or cut into tiles the box of it that is read.
+      reads: for each equation and each of its results what it reads of each operand.
+      made: for each equation the operations that it becomes when it makes no more than that.
+      undivided: the equations of which no part can be made by itself.
+    """
+
+    sized: Sized
+    boxes: dict[int, Box] = field(default_factory=dict)
+    reads: dict[tuple[int, int], list[list[Box]]] = field(default_factory=dict)
+    made: dict[int, list[Any]] = field(default_factory=dict)
+    undivided: set[int] = field(default_factory=set)
+
+    def widen(self, number: int, box: Box) -> None:
+        """Notes that some positions of a value are read."""
+        hull = self.boxes.get(number, box)
+        self.boxes[number] = tuple(
+            (min(a, c), max(b, d)) for (a, b), (c, d) in zip(hull, box, strict=True)
+        )
+
+    def keeps(self, number: int) -> bool:
+        """Whether a value has a box: all but constants."""
+        if self.sized.is_computed(number):
+            return True
+        program, dims = self.sized.traced.program, self.sized.traced.dims
+        return number in program.inputs and dims[program.inputs.index(number)] is not None
+
+    def from_box(self, number: int, box: Box) -> list[int]:
+        """Where a box starts, counted from the box of the value that is read in all."""
+        return [a - b for (a, _), (b, _) in zip(box, self.boxes[number], strict=True)]
+
+
+def reading(sized: Sized, boxes: Sequence[Box]) -> Reading:
+    """How some positions of the outputs are made.
+
+    Args:
+      sized: the function.
+      boxes: for each output a range along each dimension.
+    """
+    found = Reading(sized)
+    for number, box in zip(sized.traced.program.outputs, boxes, strict=True):
+        layout = sized.layout(number)
+        found.widen(number, as_factors(layout.shape, box, layout.sizes))
+
+    def backwards() -> list[Any]:
+        results = []
+        for index, equation in reversed(list(enumerate(sized.equations))):
+            with jax.named_scope(f"equation={index}"):
+                for out, number in enumerate(equation.outs):
+                    if number in found.boxes:
+                        result, rows = _applied(sized, equation, out, found.boxes[number])
+                        results += result
+                        found.reads[index, out] = rows
+                        found.undivided |= set() if result else {index}
+                        for operand, row in zip(equation.ins, rows, strict=True):
+                            for box in row if found.keeps(operand) else ():
+                                found.widen(operand, box)
+        return results
+
+    jaxpr, consts = open_jaxpr(jax.make_jaxpr(backwards)())
+    values = dict(zip(jaxpr.constvars, consts, strict=True))
+    names: dict[int, dict[Any, int]] = {}
+    for eqn in jaxpr.eqns:
+        at = _NUMBERED.search(str(eqn.source_info.name_stack))
+        assert at is not None
+        number = int(at[1])
+        row = names.setdefault(number, {})
+        operands = [
+            ("literal", str(v.val), str(v.aval))
+            if isinstance(v, Literal)
+            else (row.setdefault(v, len(row)), str(v.aval), _held(values.get(v)))
+            for v in eqn.invars
+        ]
+        results = [(row.setdefault(v, len(row)), str(v.aval)) for v in eqn.outvars]
+        params = _ADDRESS.sub("", str(sorted(eqn.params.items())))
+        found.made.setdefault(number, []).append((eqn.primitive, params, operands, results))
+    return found
+
+
+def _held(constant) -> Any:
+    """A constant that an operation made for itself; what it reads is compared elsewhere."""
+    if constant is None or isinstance(constant, _Read):
+        return None
+    return np.asarray(constant).tobytes()
+
+
+class _Read(np.ndarray):
+    """What an operation read: zeros that take no memory."""
+
+
+class _Operand:
+    """An operand of an equation that remembers which positions of it are read."""
+
+    def __init__(self, layout: Layout, dtype: Any):
+        self.layout = layout
+        self._dtype = dtype
+        self.reads: list[Box] = []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.shape
+
+    def read(self, sizes: Sequence[int], box: Sequence[Range]) -> Any:
+        self.reads.append(as_factors(sizes, box, self.layout.sizes))
+        zeros = np.zeros((), self._dtype)
+        return np.broadcast_to(zeros, [stop - start for start, stop in box]).view(_Read)
+
+    def whole(self) -> Any:
+        return self.read(self.shape, [(0, n) for n in self.shape])
+
+
+def _applied(
+    sized: Sized, equation: Equation, out: int, box: Box
+) -> tuple[list[Any], list[list[Box]]]:
+    """A box of a result of an equation, and what it reads of each operand.
+
+    An equation of which no part can be made by itself makes none, and reads all of its operands.
+    """
+    layouts = [sized.layout(i) for i in equation.ins]
+    operation = _operation(sized, equation)
+    if operation is not None:
+        operands: Any = [
+            _Operand(layout, aval.dtype)
+            for layout, aval in zip(layouts, equation.in_avals, strict=True)
+        ]
+        result = sized.layout(equation.outs[out])
+        program = sized.traced.program
+        try:
+            made = operation(Wanted(program, equation, operands, out, result, box, False))
+        except NotABox:
+            pass
+        else:
+            return [made], [operand.reads for operand in operands]
+    return [], [[tuple((0, n) for n in layout.sizes)] for layout in layouts]
+
+
+def _operation(sized: Sized, equation: Equation) -> Operation | None:
+    """What makes a box of a result, if there is such."""
+    if equation.whole is not None or not all(map(has_numbers, equation.in_avals)):
+        return None
+    if equation.primitive is primitives.dot_general_p:
+        resizes = _resized(sized, equation)
+        if resizes is not None:
+            return resizes
+    return rewriting.OPERATIONS.get(equation.primitive)
+
+
+def _resized(sized: Sized, equation: Equation) -> Operation | None:
+    """A product with a known matrix of which each output reads a few neighbours."""
+    walked, program = sized.walked, sized.traced.program
+    operands: list[Value] = [walked.values[i] for i in equation.ins]
+    matrix = band(Context(walked.torus, program), equation, operands)
+    if matrix is None:
+        return None
+    (sides, _) = equation.params["dimension_numbers"]
+    dim, rows = sides[matrix.side][0], sides[1 - matrix.side][0]
+
+    def operation(wanted: Wanted) -> Any:
+        ranges = wanted.ranges()
+        # The free dimensions of the left operand come first.
+        at = len(ranges) - 1 if matrix.side == 0 else 0
+        outs = slice(*ranges[at])
+        read = int(matrix.first[outs].min()), int(matrix.last[outs].max()) + 1
+        free = [r for i, r in enumerate(ranges) if i != at]
+        moving, table = wanted.operands[matrix.side], wanted.operands[1 - matrix.side]
+        weights = [read, ranges[at]] if rows == 0 else [ranges[at], read]
+        arrays = [
+            moving.read(moving.shape, [*free[:dim], read, *free[dim:]]),
+            table.read(table.shape, weights),
+        ]
+        made = wanted.bind(*(arrays if matrix.side == 0 else arrays[::-1]))
+        return jnp.reshape(made, wanted.shape)
+
+    return operation
+
+
+def require_same(one: Reading, two: Reading, apart: Sequence[int]) -> None:
+    """Raises Differs unless both make alike what is asked of them.
+
+    Args:
+      one: of the function of the tile.
+      two: of the function of the image.
+      apart: along each axis how much further on the image is read.
+    """
+    pairs = list(zip(one.sized.equations, two.sized.equations, strict=False))
+    for number, (a, b) in enumerate(pairs):
+        if a.primitive is not b.primitive or len(a.ins) != len(b.ins):
+            raise Differs(number)
+    counts = len(one.sized.equations), len(two.sized.equations)
+    if counts[0] != counts[1]:
+        raise Differs(min(len(pairs), *counts) - 1 if min(counts) else None)
+    same = _Pair(one, two, {})
+    for a, b in zip(one.sized.traced.program.inputs, two.sized.traced.program.inputs, strict=True):
+        same.stands_for[a] = b
+    for number, (a, b) in enumerate(pairs):
+        same.stands_for.update(zip(a.outs, b.outs, strict=True))
+        if one.made.get(number) != two.made.get(number) or not same.reads_alike(number, a, b):
+            raise Differs(number)
+    _require_apart(one, two, apart)
+
+
+def _require_apart(one: Reading, two: Reading, apart: Sequence[int]) -> None:
+    """Raises Differs unless both read the same part of their images, as counted from a corner."""
+    program, dims = one.sized.traced.program, one.sized.traced.dims
+    for a, b, along in zip(program.inputs, two.sized.traced.program.inputs, dims, strict=True):
+        if along is None or (a not in one.boxes and b not in two.boxes):
+            continue
+        if a not in one.boxes or b not in two.boxes:
+            raise Differs(None)
+        wanted = [0] * len(one.boxes[a])
+        for dim, by in zip(along, apart, strict=True):
+            wanted[dim] = by
+        rows = zip(one.boxes[a], two.boxes[b], wanted, strict=True)
+        if any((lo + by, hi + by) != other for (lo, hi), other, by in rows):
+            raise Differs(None)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two readings, with the value of the second that each value of the first stands for."""
+
+    one: Reading
+    two: Reading
+    stands_for: dict[int, int]
+
+    def reads_alike(self, number: int, a: Equation, b: Equation) -> bool:
+        """Whether an equation reads the same of the same operands."""
+        for out in range(len(a.outs)):
+            rows = self.one.reads.get((number, out)), self.two.reads.get((number, out))
+            if rows[0] is None or rows[1] is None:
+                if rows[0] is not rows[1]:
+                    return False
+                continue
+            for x, y, of_x, of_y in zip(a.ins, b.ins, *rows, strict=True):
+                if len(of_x) != len(of_y):
+                    return False
+                if not all(self._alike(x, y, *pair) for pair in zip(of_x, of_y, strict=True)):
+                    return False
+        undivided = number in self.one.undivided, number in self.two.undivided
+        texts = [_ADDRESS.sub("", f"{e.params} {e.in_avals} {e.out_avals}") for e in (a, b)]
+        return undivided[0] == undivided[1] and (not undivided[0] or texts[0] == texts[1])
+
+    def _alike(self, x: int, y: int, box: Box, other: Box) -> bool:
+        """Whether two reads are of the same positions, of values that are the same there."""
+        if [hi - lo for lo, hi in box] != [hi - lo for lo, hi in other]:
+            return False
+        kept = self.one.keeps(x), self.two.keeps(y)
+        if kept[0] != kept[1]:
+            return False
+        if kept[0]:
+            return self.stands_for.get(x) == y and (
+                self.one.from_box(x, box) == self.two.from_box(y, other)
+            )
+        return self._same_constant(x, y, box, other)
+
+    def _same_constant(self, x: int, y: int, box: Box, other: Box) -> bool:
+        one, two = self.one.sized, self.two.sized
+        first, second = one.constant(x), two.constant(y)
+        inputs = x in one.traced.program.inputs, y in two.traced.program.inputs
+        if any(inputs):
+            return all(inputs) and first == second and box == other
+        if first is second and box == other:
+            return True
+        if any(isinstance(v, jax.core.Tracer) for v in (first, second)):
+            return False
+        a, b = one.part(x, box), two.part(y, other)
+        computed = x in one.traced.program.producers and y in two.traced.program.producers
+        if computed and jnp.issubdtype(a.dtype, jnp.floating):
+            return _near(a, b, max(two.traced.sizes))
+        return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+
+
+def _near(one: np.ndarray, two: np.ndarray, positions: int) -> bool:
+    """Whether numbers that a program computes from positions are the same but for rounding."""
+    within = 4 * positions * float(jnp.finfo(one.dtype).eps) * np.abs(one).max(initial=0.0)
+    return bool(np.all((np.abs(one - two) <= within) | (one == two)))
+
+

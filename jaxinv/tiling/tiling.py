@@ -1,0 +1,223 @@
+"""The tiling of a function: the halo, the grid, the scale, and the layers that they come from."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+
+from jaxinv.certificate.wording import columns
+from jaxinv.symmetry.layer_names import layer_names, library_call, operation
+from jaxinv.symmetry.walk import Record
+from jaxinv.tiling.call import Call, in_words
+from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
+from jaxinv.tiling.reach import furthest, map_of
+from jaxinv.tiling.sizes import Sized
+
+Reach = tuple[Fraction, Fraction]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a layer adds to the halo, in positions of the image.
+
+    Attributes:
+      layer: the path of the layer, or the operation where nothing names one.
+      where: `file.py:12`.
+      shape: of its result.
+      scale: along each axis the positions of its result for each position of the image.
+      adds: along each axis what it adds, before and after.
+      halo: along each axis the halo from there on.
+    """
+
+    layer: str
+    where: str
+    shape: tuple[int, ...]
+    scale: tuple[Fraction, ...]
+    adds: tuple[Reach, ...]
+    halo: tuple[Reach, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class Tiling:
+    """How an image has to be cut so that a function of its tiles is the function of the image.
+
+    Attributes:
+      axes: the axes of the image along which it is cut.
+      sizes: its positions along each of them.
+      halo: along each axis the positions of a tile that are lost before and after, where it does
+        not end with the image. The second is the look-ahead: 0 for a causal program.
+      grid: along each axis the multiples that tiles start at.
+      smallest: along each axis the smallest tile.
+      scales: for each output and axis the positions of the output for each position of the image.
+      shapes: of the outputs.
+      layers: what each layer adds to the halo.
+      call: the function and its arguments.
+    """
+
+    axes: tuple[int, ...]
+    sizes: tuple[int, ...]
+    halo: tuple[Halo, ...]
+    grid: tuple[int, ...]
+    smallest: tuple[int, ...]
+    scales: tuple[tuple[Fraction, ...], ...]
+    shapes: tuple[tuple[int, ...], ...]
+    layers: tuple[Contribution, ...]
+    call: Call = field(repr=False, compare=False)
+
+    @property
+    def scale(self) -> tuple[Fraction, ...]:
+        """Along each axis the positions of the only output for each position of the image.
+
+        Raises:
+          ValueError: if the function returns several arrays.
+        """
+        if len(self.scales) != 1:
+            raise ValueError(
+                f"the function returns {len(self.scales)} arrays; read tiling.scales"
+            )
+        return self.scales[0]
+
+    def error(self, overlap: int | Sequence[int], *, tile: int | Sequence[int] | None = None) -> float:
+        """How wrong tiles are that overlap by less: see `jaxinv.seam_error`.
+
+        Args:
+          overlap: positions lost at each end of a tile: one number, or one per axis.
+          tile: positions of a tile; None for the smallest.
+
+        Raises:
+          ValueError: if `tiling` was called with shapes and not with arrays.
+        """
+        from jaxinv.tiling.seams import error_of
+
+        return error_of(self.call, overlap, tile=self.smallest if tile is None else tile)
+
+    def __str__(self) -> str:
+        return "\n".join(line.rstrip() for line in _words(self))
+
+    def __repr__(self) -> str:
+        return f"Tiling(halo={self.halo}, grid={self.grid}, smallest={self.smallest})"
+
+
+def tiling(
+    fun: Callable,
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    axes: Sequence[int] = (1, 2),
+) -> Tiling:
+    """States how an image has to be cut so that a function of its tiles is that of the image."""
+    call = Call(fun, args, {}, argnums, tuple(axes))
+    image = call.at(call.sizes)
+    geometry = geometry_of(image, call.axes)
+    small = _smallest_at(call, geometry)
+    if small != call.sizes:
+        require_alike(call, call.at(small), image)
+    program = image.traced.program
+    return Tiling(
+        axes=call.axes,
+        sizes=call.sizes,
+        halo=geometry.halo,
+        grid=geometry.grid,
+        smallest=geometry.smallest,
+        scales=tuple(tuple(along.scale for along in row) for row in geometry.maps),
+        shapes=tuple(program.avals[number].shape for number in program.outputs),
+        layers=tuple(_contributions(image)),
+        call=call,
+    )
+
+
+def _smallest_at(call: Call, geometry: Geometry) -> tuple[int, ...]:
+    """The smallest tile of this image: its size has the remainder that the image's has."""
+    return tuple(
+        min(size, least + size % grid)
+        for size, least, grid in zip(call.sizes, geometry.smallest, geometry.grid, strict=True)
+    )
+
+
+def _contributions(image: Sized):
+    """What each layer adds to the halo; layers that add nothing and keep the scale are left out."""
+    records = [r for r in image.walked.records if any(v.touched for v in r.results)]
+    program, sizes = image.traced.program, image.traced.sizes
+    names = layer_names(program, image.walked.records)
+    named = {id(r): name for r, name in zip(image.walked.records, names, strict=True)}
+
+    def layer(record: Record):
+        return named[id(record)] or library_call(record.equation) or record.equation
+
+    for _, group in itertools.groupby(records, key=layer):
+        rows = list(group)
+        inside = {out for record in rows for out in record.equation.outs}
+        given = [
+            value
+            for record in rows
+            for number, value in zip(record.equation.ins, record.operands, strict=True)
+            if number not in inside
+        ]
+        last = rows[-1].results[0]
+        maps = [map_of(last, axis) for axis in range(len(sizes))]
+        adds, halo, scale, before = [], [], [], []
+        for axis, size in enumerate(sizes):
+            old, new = furthest(given, axis, size), furthest([last], axis, size)
+            if old is None or new is None or maps[axis] is None:
+                break
+            halo.append(new)
+            adds.append(tuple(max(b - a, Fraction(0)) for a, b in zip(old, new, strict=True)))
+            scale.append(maps[axis].scale)
+            before += [m.scale for v in given if (m := map_of(v, axis)) is not None][:1]
+        if len(halo) < len(sizes) or (not any(map(any, adds)) and scale == before):
+            continue
+        head = rows[0].equation
+        call = library_call(head)
+        yield Contribution(
+            layer=named[id(rows[0])] or (call.function.strip("_") if call else operation(head)),
+            where=head.source.line,
+            shape=last.shape,
+            scale=tuple(scale),
+            adds=tuple(adds),
+            halo=tuple(halo),
+        )
+
+
+_HEAD = ("layer", "at", "output", "scale", "adds", "halo")
+
+
+def _words(tiling: Tiling) -> list[str]:
+    """The tiling as a table of at most 100 columns."""
+    axes = tiling.axes if len(tiling.axes) > 1 else tiling.axes[0]
+    starts = _alike(tiling.grid)
+    lines = [
+        f"tiles along {'axes' if len(tiling.axes) > 1 else 'axis'} {axes} of {in_words(tiling.sizes)} positions",
+        "",
+        f"halo      {_alike([_ends(h) for h in tiling.halo])} positions lost before and after, where the image goes on",
+        f"grid      tiles start at multiples of {starts}",
+        f"smallest  {_alike(tiling.smallest)} positions",
+        "",
+    ]
+    rows = [
+        (
+            layer.layer,
+            layer.where,
+            in_words(layer.shape[1:] or layer.shape).replace(" ", ""),
+            _alike(layer.scale),
+            _alike([_ends(h) for h in layer.adds]),
+            _alike([_ends(h) for h in layer.halo]),
+        )
+        for layer in tiling.layers
+    ]
+    for at, (shape, scale) in enumerate(zip(tiling.shapes, tiling.scales, strict=True)):
+        name = "output" if len(tiling.shapes) == 1 else f"output {at}"
+        rows.append((name, "", in_words(shape[1:] or shape).replace(" ", ""), _alike(scale), "", ""))
+    return lines + columns([_HEAD, *rows])
+
+
+def _ends(halo) -> str:
+    return " + ".join(map(str, halo))
+
+
+def _alike(entries: Sequence[Any]) -> str:
+    """What is said of each axis; once, if it is the same."""
+    words = list(map(str, entries))
+    return words[0] if len(set(words)) == 1 else ", ".join(words)
+
+
