@@ -31,13 +31,6 @@ class Geometry:
     grid: tuple[int, ...]
     halo: tuple[Halo, ...]
 
-    @property
-    def smallest(self) -> tuple[int, ...]:
-        """Along each axis the smallest tile that keeps something of its inside."""
-        return tuple(
-            up(sum(halo) + grid, grid) for halo, grid in zip(self.halo, self.grid, strict=True)
-        )
-
     def alike(self, other: "Geometry", axis: int) -> bool:
         """Whether two sizes of a function have the same borders, and the same inside but for that."""
         further = other.sizes[axis] - self.sizes[axis]

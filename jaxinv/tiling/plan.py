@@ -9,11 +9,13 @@ import jax
 from jaxinv.arguments import per_axis
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.cuts import Cut, cut_into
-from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
+from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike, up
 from jaxinv.tiling.reach import Map
 
-# Of each axis, where no tile is given.
+# Along each axis, where no tile is given.
 DEFAULT_TILE = 512
+# One position has no shifts, of which the certificate could speak.
+_LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ def tiles_of(
     image = call.at(call.sizes)
     whole = geometry_of(image, call.axes)
     halos = _halos(halo, whole, call, exact=exact)
-    smallest = smallest_tiles(whole, halos)
-    sizes = _tile_sizes(tile, call, whole, halos, smallest)
+    asked = _asked(tile, call, whole, halos)
+    sizes = tile_sizes(asked, call.sizes, whole.grid)
     cuts = tuple(
         cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True)
     )
@@ -64,7 +66,7 @@ def tiles_of(
 def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
     """Along each axis the smallest tile of which something is left within its halo."""
     return tuple(
-        -(-(sum(halo) + grid) // grid) * grid
+        up(max(sum(halo) + grid, _LEAST), grid)
         for halo, grid in zip(halos, geometry.grid, strict=True)
     )
 
@@ -104,40 +106,40 @@ def halos_given(halo: Any, count: int) -> tuple[Halo, ...]:
     return tuple((before, after) for before, after in ends)
 
 
-def _tile_sizes(
-    tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo], smallest: Sequence[int]
+def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) -> tuple[int, ...]:
+    """Positions of a tile along each axis: what is asked for, and the remainder of the image.
+
+    With it the last tile, too, starts at a multiple of the grid.
+
+    Example:
+      >>> tile_sizes((64, 64), (203, 60), (8, 8))
+      (67, 60)
+    """
+    rows = zip(asked, sizes, grid, strict=True)
+    return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
+
+
+def _asked(
+    tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]
 ) -> tuple[int, ...]:
-    """Positions of a tile along each axis: what is asked for, and the remainder of the image."""
-    grid, sizes = geometry.grid, call.sizes
+    """The tile along each axis, as given or of the default size."""
+    grid, sizes, smallest = geometry.grid, call.sizes, smallest_tiles(geometry, halos)
     if tile is None:
-        asked = tuple(
-            size if size <= max(DEFAULT_TILE, least) else max(DEFAULT_TILE // g * g, least)
-            for size, g, least in zip(sizes, grid, smallest, strict=True)
-        )
-    else:
-        asked = per_axis(tile, len(call.axes), "tile", least=1)
-    found = []
-    for axis, wish, size, g, least in zip(call.axes, asked, sizes, grid, smallest, strict=True):
-        along = f"along axis {axis}"
+        rows = zip(sizes, grid, smallest, strict=True)
+        return tuple(min(size, max(DEFAULT_TILE // g * g, least)) for size, g, least in rows)
+    asked = per_axis(tile, len(call.axes), "tile", least=1)
+    rows = zip(call.axes, asked, sizes, grid, halos, smallest, strict=True)
+    for axis, wish, size, g, halo, least in rows:
+        along, allowed = f"along axis {axis}", f"allowed are multiples of {g} from {least}"
         if wish > size:
             raise ValueError(
                 f"tile {wish} {along} is larger than the image, {in_words(sizes)}; "
-                f"allowed are multiples of {g} up to it, and {size}"
+                f"{allowed}, and {size}"
             )
-        if wish == size:
-            found.append(size)
-            continue
-        if wish % g:
+        if wish < size and wish % g:
+            raise ValueError(f"tile {wish} {along} is no multiple of the grid {g}; {allowed}")
+        if wish < min(least, size):
             raise ValueError(
-                f"tile {wish} {along} is no multiple of the grid {g}; "
-                f"allowed are {max(wish // g * g, least)}, {max(-(-wish // g) * g, least)}"
+                f"tile {wish} {along} is too small for the halo {halo} and the grid {g}; {allowed}"
             )
-        if wish < least:
-            raise ValueError(
-                f"tile {wish} {along} is too small for a halo of {halos[call.axes.index(axis)]} "
-                f"and a grid of {g}; allowed are multiples of {g} from {least}, and {size}"
-            )
-        found.append(min(wish + size % g, size))
-    return tuple(found)
-
-
+    return asked

@@ -12,6 +12,7 @@ from jaxinv.symmetry.layer_names import layer_names, library_call, operation
 from jaxinv.symmetry.walk import Record
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
+from jaxinv.tiling.plan import smallest_tiles, tile_sizes
 from jaxinv.tiling.reach import furthest, map_of
 from jaxinv.tiling.sizes import Sized
 
@@ -110,16 +111,14 @@ def tiling(
     call = Call(fun, args, {}, argnums, tuple(axes))
     image = call.at(call.sizes)
     geometry = geometry_of(image, call.axes)
-    small = _smallest_at(call, geometry)
-    if small != call.sizes:
-        require_alike(call, call.at(small), image)
+    smallest = _smallest(call, geometry, image)
     program = image.traced.program
     return Tiling(
         axes=call.axes,
         sizes=call.sizes,
         halo=geometry.halo,
         grid=geometry.grid,
-        smallest=geometry.smallest,
+        smallest=smallest,
         scales=tuple(tuple(along.scale for along in row) for row in geometry.maps),
         shapes=tuple(program.avals[number].shape for number in program.outputs),
         layers=tuple(_contributions(image)),
@@ -127,12 +126,29 @@ def tiling(
     )
 
 
-def _smallest_at(call: Call, geometry: Geometry) -> tuple[int, ...]:
-    """The smallest tile of this image: its size has the remainder that the image's has."""
-    return tuple(
-        min(size, least + size % grid)
-        for size, least, grid in zip(call.sizes, geometry.smallest, geometry.grid, strict=True)
-    )
+def _smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
+    """The smallest tile that is proved to be made like a part of the image.
+
+    Raises:
+      ValueError: if none of those is that are tried, the last of them with room for more.
+    """
+    least = smallest_tiles(geometry, geometry.halo)
+    for more in _MORE:
+        asked = tuple(n + more * grid for n, grid in zip(least, geometry.grid, strict=True))
+        tile = tile_sizes(asked, call.sizes, geometry.grid)
+        if tile == call.sizes:
+            break
+        try:
+            require_alike(call, call.at(tile), image)
+            break
+        except ValueError:
+            if more == _MORE[-1]:
+                raise
+    return asked
+
+
+# Of the grid, where a network needs more than its halo: a map of two positions, say.
+_MORE = (0, 1, 3, 7)
 
 
 def _contributions(image: Sized):
