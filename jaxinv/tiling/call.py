@@ -87,8 +87,8 @@ class Call:
             if tuple(sizes) == self.sizes:
                 raise
             raise ValueError(
-                f"a tile of {in_words(sizes)} positions cannot be given to the function, which "
-                f"may need the size of the image, {in_words(self.sizes)}: "
+                f"the function takes {in_words(self.sizes)} positions and not {in_words(sizes)}; "
+                "tiles need one that takes any multiple of the grid: "
                 f"{str(error).partition(chr(10))[0]}"
             ) from error
         if traced.effects:

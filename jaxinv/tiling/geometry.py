@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from jaxinv.symmetry.layer_names import layer_names
-from jaxinv.symmetry.walk import Record
+from jaxinv.symmetry.program import Equation
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.reach import Map, end_of_interior, map_of
 from jaxinv.tiling.sizes import Differs, Sized, reading, require_same
@@ -76,28 +75,24 @@ def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
     count = len(sized.traced.program.outputs)
     output = "the output" if count == 1 else f"output {at}"
     shape = sized.traced.program.avals[number].shape
+    if not sized.walked.values[number].touched:
+        return f"{output} of shape {shape} does not depend on the image; tiles need a map"
     record, why = end_of_interior(sized.walked, number, axis)
     if sized.walked.values[number].moves_along(axis):
         return (
             f"{output} of shape {shape} follows axis {dim} in a part of a dimension, along several "
             "or backwards, or at a phase that the data choose; tiles need a dimension that follows it"
         )
-    if record is None:
-        return f"{output} of shape {shape} does not depend on the image; tiles need a map"
     because = f": {why}" if why else ""
     return (
         f"no halo suffices along axis {dim} of {sized.traced.sizes[axis]} positions for {output} "
-        f"of shape {shape}, because of {place(sized, record)}{because}"
+        f"of shape {shape}, because of {place(sized, record.equation)}{because}"
     )
 
 
-def place(sized: Sized, record: Record) -> str:
+def place(sized: Sized, equation: Equation) -> str:
     """An equation by its layer, or its operation, and its line."""
-    records = sized.walked.records
-    names = layer_names(sized.traced.program, records)
-    named = {id(r.equation): name for r, name in zip(records, names, strict=True)}
-    name = named.get(id(record.equation)) or str(record.equation.primitive)
-    return f"{name} ({record.equation.source.line})"
+    return f"{sized.name(equation)} ({equation.source.line})"
 
 
 def require_alike(call: Call, tile: Sized, image: Sized) -> None:
@@ -124,7 +119,7 @@ def require_alike(call: Call, tile: Sized, image: Sized) -> None:
     except Differs as difference:
         where = "its input"
         if difference.number is not None:
-            where = place(image, image.walked.records[difference.number])
+            where = place(image, image.equations[difference.number])
         raise ValueError(
             f"the function does not do the same to {words} at {where}; tiles need one that reads "
             "neither the size of its image nor what lies far apart in it"

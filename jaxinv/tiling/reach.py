@@ -69,20 +69,20 @@ def furthest(values: list[Value], axis: int, size: int) -> tuple[Fraction, Fract
     return max(before for before, _ in halos), max(after for _, after in halos)
 
 
-def end_of_interior(walked: Walked, number: int, axis: int) -> tuple[Record | None, str]:
+def end_of_interior(walked: Walked, number: int, axis: int) -> tuple[Record, str]:
     """The equation at which a value lost all positions that see no border, and why, in words."""
     made = {out: record for record in walked.records for out in record.equation.outs}
-    record = None
-    while number in made:
-        record = made[number]
+    record = made[number]
+    while True:
         lost = [
             i
             for i, value in zip(record.equation.ins, record.operands, strict=True)
-            if value.touched and not any(w.interior[0] < w.interior[1] for _, w in value.windows(axis))
+            if i in made and value.touched and furthest([value], axis, 0) is None
         ]
         if not lost:
             break
-        number = lost[0]
-    reasons = record.notes.get(axis, []) if record is not None else []
-    small = all(reason.cause in _OF_SMALL_MAPS for reason in reasons)
-    return record, "every position sees the border of so small an image" if small else in_words(reasons)
+        record = made[lost[0]]
+    reasons = record.notes.get(axis, [])
+    if all(reason.cause in _OF_SMALL_MAPS for reason in reasons):
+        return record, "every position sees the border of so small an image"
+    return record, in_words(reasons)

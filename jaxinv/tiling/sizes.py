@@ -23,6 +23,7 @@ from jaxinv.borders import rewriting
 from jaxinv.borders.operations import Operation, Wanted
 from jaxinv.borders.pieces import Layout, NotABox, Range, as_factors
 from jaxinv.symmetry.constant_folding import has_numbers
+from jaxinv.symmetry.layer_names import LIBRARY, layer_names, library_call, operation
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.resampling import band
@@ -58,6 +59,21 @@ class Sized:
     def equations(self) -> list[Equation]:
         """Those that the outputs depend on."""
         return [record.equation for record in self.walked.records]
+
+    @functools.cached_property
+    def _names(self) -> dict[Equation, str]:
+        records = self.walked.records
+        names = layer_names(self.traced.program, records)
+        return {record.equation: name for record, name in zip(records, names, strict=True)}
+
+    def layer(self, equation: Equation) -> Any:
+        """What equations of one layer have in common."""
+        return self._names[equation] or library_call(equation) or equation
+
+    def name(self, equation: Equation) -> str:
+        """The layer of an equation, or its operation where nothing names one."""
+        call = library_call(equation)
+        return self._names[equation] or (LIBRARY[call.function] if call else operation(equation))
 
     def layout(self, number: int) -> Layout:
         """The factors of a value, those that move as if they were cut."""
@@ -216,8 +232,8 @@ def _applied(
     An equation of which no part can be made by itself makes none, and reads all of its operands.
     """
     layouts = [sized.layout(i) for i in equation.ins]
-    operation = _operation(sized, equation)
-    if operation is not None:
+    make = _operation(sized, equation)
+    if make is not None:
         operands: Any = [
             _Operand(layout, aval.dtype)
             for layout, aval in zip(layouts, equation.in_avals, strict=True)
@@ -225,7 +241,7 @@ def _applied(
         result = sized.layout(equation.outs[out])
         program = sized.traced.program
         try:
-            made = operation(Wanted(program, equation, operands, out, result, box, False))
+            made = make(Wanted(program, equation, operands, out, result, box, False))
         except NotABox:
             pass
         else:
@@ -254,7 +270,7 @@ def _resized(sized: Sized, equation: Equation) -> Operation | None:
     (sides, _) = equation.params["dimension_numbers"]
     dim, rows = sides[matrix.side][0], sides[1 - matrix.side][0]
 
-    def operation(wanted: Wanted) -> Any:
+    def resize(wanted: Wanted) -> Any:
         ranges = wanted.ranges()
         # The free dimensions of the left operand come first.
         at = len(ranges) - 1 if matrix.side == 0 else 0
@@ -270,7 +286,7 @@ def _resized(sized: Sized, equation: Equation) -> Operation | None:
         made = wanted.bind(*(arrays if matrix.side == 0 else arrays[::-1]))
         return jnp.reshape(made, wanted.shape)
 
-    return operation
+    return resize
 
 
 def require_same(one: Reading, two: Reading, apart: Sequence[int]) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 
 from jaxinv.certificate.wording import columns
-from jaxinv.symmetry.layer_names import layer_names, library_call, operation
-from jaxinv.symmetry.walk import Record
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
 from jaxinv.tiling.plan import smallest_tiles, tile_sizes
@@ -127,22 +125,28 @@ def tiling(
 
 
 def _smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
-    """The smallest tile that is proved to be made like a part of the image.
+    """The smallest tile that is proved to be made like a part of an image.
+
+    Where this image is no larger than a tile along an axis, it is one of a larger image.
 
     Raises:
-      ValueError: if none of those is that are tried, the last of them with room for more.
+      ValueError: if none of those is that are tried.
     """
     least = smallest_tiles(geometry, geometry.halo)
     for more in _MORE:
         asked = tuple(n + more * grid for n, grid in zip(least, geometry.grid, strict=True))
         tile = tile_sizes(asked, call.sizes, geometry.grid)
-        if tile == call.sizes:
-            break
+        rows = zip(tile, call.sizes, geometry.grid, strict=True)
+        larger = tuple(size + grid * (n == size) for n, size, grid in rows)
         try:
-            require_alike(call, call.at(tile), image)
+            require_alike(
+                call,
+                image if tile == call.sizes else call.at(tile),
+                image if larger == call.sizes else call.at(larger),
+            )
             break
         except ValueError:
-            if more == _MORE[-1]:
+            if more == _MORE[-1] or tile == call.sizes:
                 raise
     return asked
 
@@ -154,14 +158,8 @@ _MORE = (0, 1, 3, 7)
 def _contributions(image: Sized):
     """What each layer adds to the halo; layers that add nothing and keep the scale are left out."""
     records = [r for r in image.walked.records if any(v.touched for v in r.results)]
-    program, sizes = image.traced.program, image.traced.sizes
-    names = layer_names(program, image.walked.records)
-    named = {id(r): name for r, name in zip(image.walked.records, names, strict=True)}
-
-    def layer(record: Record):
-        return named[id(record)] or library_call(record.equation) or record.equation
-
-    for _, group in itertools.groupby(records, key=layer):
+    sizes = image.traced.sizes
+    for _, group in itertools.groupby(records, key=lambda r: image.layer(r.equation)):
         rows = list(group)
         inside = {out for record in rows for out in record.equation.outs}
         given = [
@@ -184,9 +182,8 @@ def _contributions(image: Sized):
         if len(halo) < len(sizes) or (not any(map(any, adds)) and scale == before):
             continue
         head = rows[0].equation
-        call = library_call(head)
         yield Contribution(
-            layer=named[id(rows[0])] or (call.function.strip("_") if call else operation(head)),
+            layer=image.name(head),
             where=head.source.line,
             shape=last.shape,
             scale=tuple(scale),
