@@ -46,7 +46,7 @@ def progress_bar() -> Progress:
 def counting(
     progress: Progress | None, what: str, total: int, *, unit: str = "images"
 ) -> Iterator[Callable[[int], None]]:
-    """A line of a bar that counts images, or other units; yields the function that is told how many are done.
+    """A line of a bar that counts images, or other things; yields what is told how many are done.
 
     Example:
       >>> with counting(None, "nothing", 3) as advance:

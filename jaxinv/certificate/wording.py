@@ -52,7 +52,11 @@ def table(certificate) -> str:
     """The whole certificate: the shifts, the layers, the verdict, the way out."""
     parts = [shifts_in_words(certificate), ""]
     rows = rows_in_words(certificate)
-    parts += [*columns([_HEAD, *rows], right=_COPIES), ""] if rows else ["The function returns no arrays."]
+    parts += (
+        [*columns([_HEAD, *rows], right=_COPIES), ""]
+        if rows
+        else ["The function returns no arrays."]
+    )
     parts += _verdict(certificate)
     return "\n".join(line.rstrip() for line in parts)
 

@@ -15,8 +15,7 @@ from jaxinv.tiling.plan import Tiles
 def evaluated(call: Call, tiles: Tiles) -> Any:
     """The outputs of a call. Derivatives compute each tile again: memory is that of one."""
     windows = [
-        _windows(leaf, dims, tiles.cuts)
-        for leaf, dims in zip(call.leaves, call.dims, strict=True)
+        _windows(leaf, dims, tiles.cuts) for leaf, dims in zip(call.leaves, call.dims, strict=True)
     ]
 
     @jax.checkpoint
@@ -50,5 +49,3 @@ def _joined(out: jax.Array, maps, cuts: Sequence[Cut]) -> jax.Array:
         ]
         out = lax.concatenate(rows, dim)
     return out
-
-

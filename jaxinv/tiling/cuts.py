@@ -74,5 +74,3 @@ def boxes(
         by = int(cut.starts[index] * along.scale)
         kept[along.dim], put[along.dim] = slice(lo, hi), slice(lo + by, hi + by)
     return tuple(kept), tuple(put)
-
-

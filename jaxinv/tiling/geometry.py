@@ -36,7 +36,9 @@ class Geometry:
         return all(
             (a.dim, a.scale, a.start, a.size - a.stop) == (b.dim, b.scale, b.start, b.size - b.stop)
             and b.size - a.size == further * a.scale
-            for a, b in ((mine[axis], its[axis]) for mine, its in zip(self.maps, other.maps, strict=True))
+            for a, b in (
+                (mine[axis], its[axis]) for mine, its in zip(self.maps, other.maps, strict=True)
+            )
         )
 
 

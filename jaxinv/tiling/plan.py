@@ -12,8 +12,8 @@ from jaxinv.tiling.cuts import Cut, cut_into
 from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike, up
 from jaxinv.tiling.reach import Map
 
-# Along each axis, where no tile is given.
-DEFAULT_TILE = 512
+# Along each axis, where no tile is given: so many positions, or so many times what is lost of them.
+DEFAULT_TILE, DEFAULT_RATIO = 512, 8
 # One position has no shifts, of which the certificate could speak.
 _LEAST = 2
 
@@ -52,9 +52,7 @@ def tiles_of(
     halos = _halos(halo, whole, call, exact=exact)
     asked = _asked(tile, call, whole, halos)
     sizes = tile_sizes(asked, call.sizes, whole.grid)
-    cuts = tuple(
-        cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True)
-    )
+    cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
     part = image if sizes == call.sizes else call.at(sizes)
     if exact and part is not image:
         require_alike(call, part, image)
@@ -119,14 +117,15 @@ def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) 
     return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
 
 
-def _asked(
-    tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]
-) -> tuple[int, ...]:
+def _asked(tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
     """The tile along each axis, as given or of the default size."""
     grid, sizes, smallest = geometry.grid, call.sizes, smallest_tiles(geometry, halos)
     if tile is None:
-        rows = zip(sizes, grid, smallest, strict=True)
-        return tuple(min(size, max(DEFAULT_TILE // g * g, least)) for size, g, least in rows)
+        rows = zip(sizes, grid, halos, smallest, strict=True)
+        return tuple(
+            min(size, max(up(max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)), g), least))
+            for size, g, halo, least in rows
+        )
     asked = per_axis(tile, len(call.axes), "tile", least=1)
     rows = zip(call.axes, asked, sizes, grid, halos, smallest, strict=True)
     for axis, wish, size, g, halo, least in rows:

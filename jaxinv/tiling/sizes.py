@@ -389,5 +389,3 @@ def _near(one: np.ndarray, two: np.ndarray, positions: int) -> bool:
     """Whether numbers that a program computes from positions are the same but for rounding."""
     within = 4 * positions * float(jnp.finfo(one.dtype).eps) * np.abs(one).max(initial=0.0)
     return bool(np.all((np.abs(one - two) <= within) | (one == two)))
-
-

@@ -1,5 +1,6 @@
 """A function tile by tile on whatever can be sliced, written to whatever can be assigned to."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,10 @@ def evaluated(
     written = _written_to(out, tiles)
     every = parts(tiles.cuts)
     bar = progress_bar() if progress else None
-    with bar or _nothing(), counting(bar, "tiles", len(every), unit="tiles") as advance:
+    with (
+        bar or contextlib.nullcontext(),
+        counting(bar, "tiles", len(every), unit="tiles") as advance,
+    ):
         for part in every:
             windows = [
                 _read(leaf, dims, tiles, part)
@@ -42,12 +46,6 @@ def evaluated(
                 target[put] = np.asarray(array)[kept]
             advance(1)
     return jax.tree.unflatten(tiles.out_tree, written)
-
-
-def _nothing():
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def _written_to(out: Any, tiles: Tiles) -> list[Any]:

@@ -158,7 +158,11 @@ IMAGES = 4
 NETWORKS = {
     "unet": (lambda: unet(), (IMAGES, 36, 32, 2), (1, 2)),
     "unet, blurred": (lambda: unet(downsample="blur"), (IMAGES, 36, 32, 2), (1, 2)),
-    "unet, normalised": (lambda: unet(norm="batch", activation="gelu"), (IMAGES, 36, 32, 2), (1, 2)),
+    "unet, normalised": (
+        lambda: unet(norm="batch", activation="gelu"),
+        (IMAGES, 36, 32, 2),
+        (1, 2),
+    ),
     "unet, unpadded": (lambda: unet(padding="VALID"), (IMAGES, 52, 48, 2), (1, 2)),
     "unet, odd sizes": (lambda: unet(), (IMAGES, 37, 35, 2), (1, 2)),
     "fcn": (lambda: fcn, (IMAGES, 44, 40, 2), (1, 2)),

@@ -58,7 +58,12 @@ NO_HALO = {
     "flatten": (flattened, 2, "dot_general", "part of the positions that move is contracted"),
     "a running sum": (running_sum, 1, "cumsum", "cumsum runs along positions that move"),
     "a resize to a fixed size": (fixed_size, 1, "resize", "resampling weights differ"),
-    "an image that is all border": (far, 1, "avg_pool", "every position sees the border of so small"),
+    "an image that is all border": (
+        far,
+        1,
+        "avg_pool",
+        "every position sees the border of so small",
+    ),
 }
 
 
@@ -96,7 +101,9 @@ READS_THE_SIZE = {
     "four thirds of an image that is no larger than a tile": lambda x: jax.image.resize(
         x, (x.shape[0], 32, 32, 2), "linear"
     ),
-    "a crop of its middle": lambda x: lax.slice_in_dim(x, 2, x.shape[1] - 2 - x.shape[1] // 12, axis=1),
+    "a crop of its middle": lambda x: lax.slice_in_dim(
+        x, 2, x.shape[1] - 2 - x.shape[1] // 12, axis=1
+    ),
 }
 
 

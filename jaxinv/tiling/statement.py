@@ -12,6 +12,7 @@ from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
 from jaxinv.tiling.plan import smallest_tiles, tile_sizes
 from jaxinv.tiling.reach import furthest, map_of
+from jaxinv.tiling.seams import error_of
 from jaxinv.tiling.sizes import Sized
 
 Reach = tuple[Fraction, Fraction]
@@ -73,24 +74,24 @@ class Tiling:
           ValueError: if the function returns several arrays.
         """
         if len(self.scales) != 1:
-            raise ValueError(
-                f"the function returns {len(self.scales)} arrays; read tiling.scales"
-            )
+            raise ValueError(f"the function returns {len(self.scales)} arrays; read tiling.scales")
         return self.scales[0]
 
-    def error(self, overlap: int | Sequence[int], *, tile: int | Sequence[int] | None = None) -> float:
-        """How wrong tiles are that overlap by less: see `jaxinv.seam_error`.
+    def error(
+        self, overlap: int | Sequence[int], *, tile: int | Sequence[int] | None = None
+    ) -> float:
+        """How wrong tiles are with another overlap, on the arguments of `tiling`: `seam_error`.
 
         Args:
           overlap: positions lost at each end of a tile: one number, or one per axis.
-          tile: positions of a tile; None for the smallest.
+          tile: positions of a tile; None for the smallest, or the image where it is smaller.
 
         Raises:
           ValueError: if `tiling` was called with shapes and not with arrays.
         """
-        from jaxinv.tiling.seams import error_of
-
-        return error_of(self.call, overlap, tile=self.smallest if tile is None else tile)
+        if tile is None:
+            tile = tuple(map(min, self.smallest, self.sizes))
+        return error_of(self.call, overlap, tile=tile)
 
     def __str__(self) -> str:
         return "\n".join(line.rstrip() for line in _words(self))
@@ -105,7 +106,39 @@ def tiling(
     argnums: int | Sequence[int] = 0,
     axes: Sequence[int] = (1, 2),
 ) -> Tiling:
-    """States how an image has to be cut so that a function of its tiles is that of the image."""
+    """States how an image has to be cut so that a function of its tiles is that of the image.
+
+    The interior of an output, on the endless line of `jaxinv.certify`, is what sees no border: what
+    lies beside it is the halo. The period is the grid: there tiles may start. That tiles are made
+    like parts of the image, whatever its size, is proved equation by equation for the smallest one.
+    Only shapes are read.
+
+    Args:
+      fun: a function of images; its outputs are maps, at any scale.
+      *args: its arguments: arrays, `jax.ShapeDtypeStruct`s, or pytrees of them.
+      argnums: which arguments are cut, together.
+      axes: their spatial dimensions; sizes in pixels.
+
+    Returns:
+      The tiling. `print` shows which layers the halo comes from.
+
+    Raises:
+      ValueError: if no halo suffices, with the line that reads the whole map, or if `fun` reads the
+        size of its image.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxinv.tiling import tiling
+      >>> def difference(x):
+      ...     return jnp.pad(x, ((0, 0), (1, 0)))[:, :-1] - x
+      >>> stated = tiling(lambda x: difference(x)[:, ::2], jnp.zeros((1, 64)), axes=(1,))
+      >>> stated.halo, stated.grid, stated.smallest, stated.scale
+      (((2, 0),), (2,), (4,), (Fraction(1, 2),))
+
+    Reference:
+      Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks" (2019),
+      https://distill.pub/2019/computing-receptive-fields, for the arithmetic of single layers.
+    """
     call = Call(fun, args, {}, argnums, tuple(axes))
     image = call.at(call.sizes)
     geometry = geometry_of(image, call.axes)
@@ -220,7 +253,9 @@ def _words(tiling: Tiling) -> list[str]:
     ]
     for at, (shape, scale) in enumerate(zip(tiling.shapes, tiling.scales, strict=True)):
         name = "output" if len(tiling.shapes) == 1 else f"output {at}"
-        rows.append((name, "", in_words(shape[1:] or shape).replace(" ", ""), _alike(scale), "", ""))
+        rows.append(
+            (name, "", in_words(shape[1:] or shape).replace(" ", ""), _alike(scale), "", "")
+        )
     return lines + columns([_HEAD, *rows])
 
 
@@ -232,5 +267,3 @@ def _alike(entries: Sequence[Any]) -> str:
     """What is said of each axis; once, if it is the same."""
     words = list(map(str, entries))
     return words[0] if len(set(words)) == 1 else ", ".join(words)
-
-
