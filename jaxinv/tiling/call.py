@@ -11,7 +11,7 @@ from jaxinv.arguments import check_argnums, check_callable, hinting_at_the_image
 from jaxinv.shift_options import check_axes, common_sizes
 from jaxinv.symmetry.tracing import trace
 from jaxinv.symmetry.walk import line_of, walk
-from jaxinv.tiling.sizes import Sized
+from jaxinv.tiling.reading import Sized
 
 
 def in_words(sizes: Sequence[int]) -> str:
@@ -63,8 +63,7 @@ class Call:
         """The positional arguments with other arrays in place of those that are cut."""
         given, rest = list(self.args), iter(leaves)
         for i in self.moved:
-            tree = jax.tree.structure(self.args[i])
-            given[i] = jax.tree.unflatten(tree, [next(rest) for _ in range(tree.num_leaves)])
+            given[i] = jax.tree.map(lambda _: next(rest), self.args[i])
         return tuple(given)
 
     def at(self, sizes: Sequence[int]) -> Sized:
@@ -80,9 +79,15 @@ class Call:
                 shape[dim] = size
             shapes.append(jax.ShapeDtypeStruct(tuple(shape), leaf.dtype))
         args = self.with_leaves(shapes)
-        options = {"argnums": self.moved, "axes": self.axes, "enter": lambda primitive: True}
         try:
-            traced = trace(self.fun, args, self.kwargs, **options)
+            traced = trace(
+                self.fun,
+                args,
+                self.kwargs,
+                argnums=self.moved,
+                axes=self.axes,
+                enter=lambda primitive: True,
+            )
         except Exception as error:
             if tuple(sizes) == self.sizes:
                 raise

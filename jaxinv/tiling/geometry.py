@@ -8,8 +8,9 @@ from fractions import Fraction
 
 from jaxinv.symmetry.program import Equation
 from jaxinv.tiling.call import Call, in_words
+from jaxinv.tiling.comparison import Differs, require_same
 from jaxinv.tiling.reach import Map, end_of_interior, map_of
-from jaxinv.tiling.sizes import Differs, Sized, reading, require_same
+from jaxinv.tiling.reading import Sized, reading
 
 Halo = tuple[int, int]
 
@@ -31,7 +32,7 @@ class Geometry:
     halo: tuple[Halo, ...]
 
     def alike(self, other: "Geometry", axis: int) -> bool:
-        """Whether two sizes of a function have the same borders, and the same inside but for that."""
+        """Whether two sizes of a function differ along an axis in the inside's length alone."""
         further = other.sizes[axis] - self.sizes[axis]
         return all(
             (a.dim, a.scale, a.start, a.size - a.stop) == (b.dim, b.scale, b.start, b.size - b.stop)
@@ -82,8 +83,8 @@ def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
     record, why = end_of_interior(sized.walked, number, axis)
     if sized.walked.values[number].moves_along(axis):
         return (
-            f"{output} of shape {shape} follows axis {dim} in a part of a dimension, along several "
-            "or backwards, or at a phase that the data choose; tiles need a dimension that follows it"
+            f"{output} of shape {shape} follows axis {dim} in a part of a dimension, along "
+            "several, backwards, or at a phase that the data choose; tiles need a dimension that follows it"
         )
     because = f": {why}" if why else ""
     return (
@@ -110,8 +111,8 @@ def require_alike(call: Call, tile: Sized, image: Sized) -> None:
             )
     cut = [axis for axis, (a, b) in enumerate(zip(one.sizes, two.sizes, strict=True)) if a != b]
     try:
-        for last in itertools.product((False, True), repeat=len(cut)):
-            at_end = dict(zip(cut, last, strict=True))
+        for ends in itertools.product((False, True), repeat=len(cut)):
+            at_end = dict(zip(cut, ends, strict=True))
             mine, its = zip(*_corner(one, two, at_end, tile), strict=True)
             apart = [
                 (size - tile_size) * at_end.get(axis, False)
@@ -136,8 +137,8 @@ def _corner(one: Geometry, two: Geometry, at_end: dict[int, bool], tile: Sized):
         moved = list(box)
         for axis, last in at_end.items():
             a, b = mine[axis], its[axis]
-            box[a.dim] = (a.start, a.size) if last else (0, a.stop)
+            lo, hi = (a.start, a.size) if last else (0, a.stop)
             by = b.size - a.size if last else 0
-            moved[a.dim] = tuple(i + by for i in box[a.dim])
+            box[a.dim], moved[a.dim] = (lo, hi), (lo + by, hi + by)
         boxes.append((tuple(box), tuple(moved)))
     return boxes

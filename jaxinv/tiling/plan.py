@@ -121,11 +121,9 @@ def _asked(tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]) -> 
     """The tile along each axis, as given or of the default size."""
     grid, sizes, smallest = geometry.grid, call.sizes, smallest_tiles(geometry, halos)
     if tile is None:
-        rows = zip(sizes, grid, halos, smallest, strict=True)
-        return tuple(
-            min(size, max(up(max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)), g), least))
-            for size, g, halo, least in rows
-        )
+        wishes = [max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)) for halo in halos]
+        defaults = zip(wishes, sizes, grid, smallest, strict=True)
+        return tuple(min(size, max(up(wish, g), least)) for wish, size, g, least in defaults)
     asked = per_axis(tile, len(call.axes), "tile", least=1)
     rows = zip(call.axes, asked, sizes, grid, halos, smallest, strict=True)
     for axis, wish, size, g, halo, least in rows:

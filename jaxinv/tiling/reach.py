@@ -1,6 +1,7 @@
 """How far an output sees, from its interior and its period on the endless line."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -55,7 +56,7 @@ def map_of(value: Value, axis: int) -> Map | None:
     return Map(dim, scale, lo * inner, hi * inner, window.size * inner)
 
 
-def furthest(values: list[Value], axis: int, size: int) -> tuple[Fraction, Fraction] | None:
+def furthest(values: Sequence[Value], axis: int, size: int) -> tuple[Fraction, Fraction] | None:
     """The largest halo among values, before and after; None if none of them follows the image."""
     halos = [
         (lo / pace, max(size - hi / pace, Fraction(0)))

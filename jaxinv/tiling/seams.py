@@ -54,13 +54,14 @@ def seam_error(
 def error_of(call: Call, overlap: int | Sequence[int], *, tile: Any) -> float:
     """The largest difference for one overlap."""
     halo = per_axis(overlap, len(call.axes), "overlap", least=0)
-    options = {"argnums": call.argnums, "axes": call.axes}
     arrays, _ = split_arguments(call.args, {})
     if any(isinstance(array, jax.ShapeDtypeStruct) for array in arrays):
         raise ValueError("the error is measured on an image; give arrays, not shapes")
     args = jax.tree.map(jnp.asarray, call.leaves)
     given = call.with_leaves(args)
-    by_tile = tiled(call.fun, tile=tile, halo=halo, exact=False, **options)(*given)
+    by_tile = tiled(
+        call.fun, argnums=call.argnums, axes=call.axes, tile=tile, halo=halo, exact=False
+    )(*given)
     whole = jax.jit(call.fun)(*given)
     pairs = zip(jax.tree.leaves(by_tile), jax.tree.leaves(whole), strict=True)
     return max(float(jnp.abs(a - b).max()) for a, b in pairs)

@@ -1,19 +1,20 @@
 """The tiling of a function: the halo, the grid, the scale, and the layers that they come from."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-
 from jaxinv.certificate.wording import columns
+from jaxinv.symmetry.state import axes_in_words
+from jaxinv.symmetry.values import Value
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
 from jaxinv.tiling.plan import smallest_tiles, tile_sizes
 from jaxinv.tiling.reach import furthest, map_of
+from jaxinv.tiling.reading import Sized
 from jaxinv.tiling.seams import error_of
-from jaxinv.tiling.sizes import Sized
 
 Reach = tuple[Fraction, Fraction]
 
@@ -145,7 +146,7 @@ def tiling(
     smallest = _smallest(call, geometry, image)
     program = image.traced.program
     return Tiling(
-        axes=call.axes,
+        axes=tuple(call.axes),
         sizes=call.sizes,
         halo=geometry.halo,
         grid=geometry.grid,
@@ -188,10 +189,10 @@ def _smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
 _MORE = (0, 1, 3, 7)
 
 
-def _contributions(image: Sized):
+def _contributions(image: Sized) -> Iterator[Contribution]:
     """What each layer adds to the halo; layers that add nothing and keep the scale are left out."""
     records = [r for r in image.walked.records if any(v.touched for v in r.results)]
-    sizes = image.traced.sizes
+    axes = range(len(image.traced.sizes))
     for _, group in itertools.groupby(records, key=lambda r: image.layer(r.equation)):
         rows = list(group)
         inside = {out for record in rows for out in record.equation.outs}
@@ -201,28 +202,28 @@ def _contributions(image: Sized):
             for number, value in zip(record.equation.ins, record.operands, strict=True)
             if number not in inside
         ]
-        last = rows[-1].results[0]
-        maps = [map_of(last, axis) for axis in range(len(sizes))]
-        adds, halo, scale, before = [], [], [], []
-        for axis, size in enumerate(sizes):
-            old, new = furthest(given, axis, size), furthest([last], axis, size)
-            if old is None or new is None or maps[axis] is None:
-                break
-            halo.append(new)
-            adds.append(tuple(max(b - a, Fraction(0)) for a, b in zip(old, new, strict=True)))
-            scale.append(maps[axis].scale)
-            before += [m.scale for v in given if (m := map_of(v, axis)) is not None][:1]
-        if len(halo) < len(sizes) or (not any(map(any, adds)) and scale == before):
+        made = rows[-1].results[0]
+        reaches = [_reaches(image, given, made, axis) for axis in axes]
+        if None in reaches:
+            continue
+        scales, halo, adds, changes = zip(*filter(None, reaches), strict=True)
+        if not any(map(any, adds)) and not any(changes):
             continue
         head = rows[0].equation
-        yield Contribution(
-            layer=image.name(head),
-            where=head.source.line,
-            shape=last.shape,
-            scale=tuple(scale),
-            adds=tuple(adds),
-            halo=tuple(halo),
-        )
+        yield Contribution(image.name(head), head.source.line, made.shape, scales, adds, halo)
+
+
+def _reaches(
+    image: Sized, given: Sequence[Value], made: Value, axis: int
+) -> tuple[Fraction, Reach, Reach, bool] | None:
+    """Along an axis: scale and halo of a result, what it adds, and whether the scale changes."""
+    size, along = image.traced.sizes[axis], map_of(made, axis)
+    old, new = furthest(given, axis, size), furthest([made], axis, size)
+    if along is None or old is None or new is None:
+        return None
+    adds = max(new[0] - old[0], Fraction(0)), max(new[1] - old[1], Fraction(0))
+    before = {found.scale for value in given if (found := map_of(value, axis)) is not None}
+    return along.scale, new, adds, along.scale not in before
 
 
 _HEAD = ("layer", "at", "output", "scale", "adds", "halo")
@@ -230,36 +231,37 @@ _HEAD = ("layer", "at", "output", "scale", "adds", "halo")
 
 def _words(tiling: Tiling) -> list[str]:
     """The tiling as a table of at most 100 columns."""
-    axes = tiling.axes if len(tiling.axes) > 1 else tiling.axes[0]
-    starts = _alike(tiling.grid)
     lines = [
-        f"tiles along {'axes' if len(tiling.axes) > 1 else 'axis'} {axes} of {in_words(tiling.sizes)} positions",
+        f"tiles along {axes_in_words(tiling.axes)}, {in_words(tiling.sizes)} positions",
         "",
-        f"halo      {_alike([_ends(h) for h in tiling.halo])} positions lost before and after, where the image goes on",
-        f"grid      tiles start at multiples of {starts}",
-        f"smallest  {_alike(tiling.smallest)} positions",
+        f"halo      {_alike(list(map(_ends, tiling.halo)))}  lost before and after, but at borders",
+        f"grid      {_alike(tiling.grid)}  of which tiles start at multiples",
+        f"smallest  {_alike(tiling.smallest)}  positions of a tile",
         "",
     ]
     rows = [
         (
             layer.layer,
             layer.where,
-            in_words(layer.shape[1:] or layer.shape).replace(" ", ""),
+            _size(layer.shape),
             _alike(layer.scale),
-            _alike([_ends(h) for h in layer.adds]),
-            _alike([_ends(h) for h in layer.halo]),
+            _alike(list(map(_ends, layer.adds))),
+            _alike(list(map(_ends, layer.halo))),
         )
         for layer in tiling.layers
     ]
     for at, (shape, scale) in enumerate(zip(tiling.shapes, tiling.scales, strict=True)):
         name = "output" if len(tiling.shapes) == 1 else f"output {at}"
-        rows.append(
-            (name, "", in_words(shape[1:] or shape).replace(" ", ""), _alike(scale), "", "")
-        )
+        rows.append((name, "", _size(shape), _alike(scale), "", ""))
     return lines + columns([_HEAD, *rows])
 
 
-def _ends(halo) -> str:
+def _size(shape: Sequence[int]) -> str:
+    """A shape without the images of the batch."""
+    return "x".join(map(str, shape[1:] or shape))
+
+
+def _ends(halo: Sequence[Any]) -> str:
     return " + ".join(map(str, halo))
 
 

@@ -79,13 +79,13 @@ def tiled(
       segmentation" (2015), https://arxiv.org/abs/1505.04597, for overlapping tiles.
     """
     check_callable(fun)
-    options = {"tile": tile, "halo": halo, "exact": exact}
+    plan = functools.partial(tiles_of, tile=tile, halo=halo, exact=exact)
 
     @functools.partial(jax.jit, static_argnums=0)
     def evaluate(static, leaves):
         args, kwargs = static.restore(leaves)
         call = Call(fun, args, kwargs, argnums, axes)
-        return arrays.evaluated(call, tiles_of(call, **options))
+        return arrays.evaluated(call, plan(call))
 
     compiled = jax.jit(fun)
 
@@ -97,7 +97,7 @@ def tiled(
             leaves, static = split_arguments(args, kwargs)
             return evaluate(static, leaves)
         call = Call(fun, args, kwargs, argnums, axes)
-        tiles = tiles_of(call, **options)
+        tiles = plan(call)
         return stored.evaluated(call, tiles, compiled, out=out, progress=progress)
 
     return tile_by_tile
