@@ -84,7 +84,7 @@ def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
     if sized.walked.values[number].moves_along(axis):
         return (
             f"{output} of shape {shape} follows axis {dim} in a part of a dimension, along "
-            "several, backwards, or at a phase that the data choose; tiles need a dimension that follows it"
+            "several, backwards, or at a phase that the data choose; tiles need one that follows it"
         )
     because = f": {why}" if why else ""
     return (

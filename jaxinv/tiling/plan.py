@@ -95,7 +95,8 @@ def halos_given(halo: Any, count: int) -> tuple[Halo, ...]:
       >>> halos_given(2, 2), halos_given([(3, 0)], 1)
       (((2, 2), (2, 2)), ((3, 0),))
     """
-    pairs = isinstance(halo, Sequence) and all(isinstance(h, Sequence) for h in halo)
+    several = isinstance(halo, Sequence) and not isinstance(halo, str)
+    pairs = several and all(isinstance(ends, Sequence) for ends in halo)
     if not pairs:
         return tuple((n, n) for n in per_axis(halo, count, "halo", least=0))
     if len(halo) != count:

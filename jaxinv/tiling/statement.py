@@ -94,6 +94,17 @@ class Tiling:
             tile = tuple(map(min, self.smallest, self.sizes))
         return error_of(self.call, overlap, tile=tile)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The tiling as JSON can hold it; scales as `"1/2"`."""
+        return {
+            "axes": list(self.axes),
+            "sizes": list(self.sizes),
+            "halo": [list(ends) for ends in self.halo],
+            "grid": list(self.grid),
+            "smallest": list(self.smallest),
+            "scales": [list(map(str, row)) for row in self.scales],
+        }
+
     def __str__(self) -> str:
         return "\n".join(line.rstrip() for line in _words(self))
 

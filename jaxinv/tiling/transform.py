@@ -93,6 +93,8 @@ def tiled(
     def tile_by_tile(*args, **kwargs):
         moved = check_argnums(argnums, len(args))
         images = jax.tree.leaves([args[i] for i in moved])
+        if any(0 in getattr(leaf, "shape", ()) for leaf in images):
+            return compiled(*args, **kwargs)  # Nothing to cut.
         if out is None and all(isinstance(leaf, jax.Array) for leaf in images):
             leaves, static = split_arguments(args, kwargs)
             return evaluate(static, leaves)
