@@ -156,7 +156,9 @@ def main(argv: Sequence[str] | None = None, *, name: str = "jaxinv certify") -> 
             certificate = dataclasses.replace(certificate, steps=certificate.equations)
         holds = expected is None or expected.holds(certificate)
         if arguments.json:
-            told: dict[str, Any] = {} if expected is None else {"expected": arguments.expect, "holds": holds}
+            told: dict[str, Any] = {}
+            if expected is not None:
+                told |= {"expected": arguments.expect, "holds": holds}
             if tiles is not None:
                 told["tiling"] = tiles if isinstance(tiles, str) else tiles.to_dict()
             print(json.dumps(certificate.to_dict() | told, indent=1))

@@ -5,34 +5,42 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxinv.tiling.call import Call
-from jaxinv.tiling.cuts import Cut
+from jaxinv.tiling.cuts import Cut, parts
 from jaxinv.tiling.plan import Tiles
 
 
 def evaluated(call: Call, tiles: Tiles) -> Any:
     """The outputs of a call. Derivatives compute each tile again: memory is that of one."""
-    windows = [
-        _windows(leaf, dims, tiles.cuts) for leaf, dims in zip(call.leaves, call.dims, strict=True)
+    starts = [
+        [cut.starts[i] for cut, i in zip(tiles.cuts, part, strict=True)]
+        for part in parts(tiles.cuts)
     ]
 
     @jax.checkpoint
-    def of_tile(window):
-        return jax.tree.leaves(call.fun(*call.with_leaves(window), **call.kwargs))
+    def of_tile(start):
+        windows = [
+            _window(leaf, dims, tiles.cuts, start)
+            for leaf, dims in zip(call.leaves, call.dims, strict=True)
+        ]
+        return jax.tree.leaves(call.fun(*call.with_leaves(windows), **call.kwargs))
 
-    made = lax.map(of_tile, windows)
+    made = lax.map(of_tile, np.array(starts, np.uint32))
     outs = [_joined(out, maps, tiles.cuts) for out, maps in zip(made, tiles.maps, strict=True)]
     return jax.tree.unflatten(tiles.out_tree, outs)
 
 
-def _windows(array: jax.Array, dims: Sequence[int], cuts: Sequence[Cut]) -> jax.Array:
-    """The tiles of an array, one after the other along a new first dimension."""
-    for done, (dim, cut) in enumerate(zip(dims, cuts, strict=True)):
-        rows = [lax.slice_in_dim(array, s, s + cut.size, axis=dim + done) for s in cut.starts]
-        array = jnp.stack(rows, axis=done)
-    return array.reshape(-1, *array.shape[len(cuts) :])
+def _window(array: jax.Array, dims: Sequence[int], cuts: Sequence[Cut], start: jax.Array):
+    """A tile of an array."""
+    # Unsigned: what may be negative is checked for it.
+    at, sizes = [jnp.zeros((), jnp.uint32)] * array.ndim, list(array.shape)
+    for axis, (dim, cut) in enumerate(zip(dims, cuts, strict=True)):
+        at[dim], sizes[dim] = start[axis], cut.size
+    # XLA must not merge this slice with one of the function, see docs/method.md.
+    return lax.optimization_barrier(lax.dynamic_slice(array, at, sizes))
 
 
 def _joined(out: jax.Array, maps, cuts: Sequence[Cut]) -> jax.Array:

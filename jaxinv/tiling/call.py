@@ -77,7 +77,9 @@ class Call:
             shape = list(leaf.shape)
             for dim, size in zip(dims, sizes, strict=True):
                 shape[dim] = size
-            shapes.append(jax.ShapeDtypeStruct(tuple(shape), leaf.dtype))
+            # That of tensorstore is one of its own.
+            dtype = getattr(leaf.dtype, "numpy_dtype", leaf.dtype)
+            shapes.append(jax.ShapeDtypeStruct(tuple(shape), dtype))
         args = self.with_leaves(shapes)
         try:
             traced = trace(

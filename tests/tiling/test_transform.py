@@ -80,6 +80,21 @@ def test_memory_maps_in_and_out(x, params, tmp_path):
     same(np.load(tmp_path / "y.npy"), net(params, x))
 
 
+def test_tensorstore_in_and_out(x, params):
+    tensorstore = pytest.importorskip("tensorstore")
+
+    def stored(shape):
+        # Its stores have a dtype of their own, and slices that are read when they are looked at.
+        metadata = {"dtype": "<f8", "shape": list(shape), "chunks": [1, 8, 8, 1]}
+        spec = {"driver": "zarr", "kvstore": {"driver": "memory"}, "metadata": metadata}
+        return tensorstore.open(spec, create=True).result()
+
+    source, target = stored(x.shape), stored((2, 13, 12, 2))
+    source[...] = np.asarray(x)
+    assert jaxinv.tiled(net, out=target, **OPTIONS)(params, source) is target
+    same(np.asarray(target), net(params, x))
+
+
 class Sliced:
     """An array that can be sliced and nothing else, and that remembers the largest slice."""
 
