@@ -19,6 +19,9 @@ from jaxinv.orbit import DistinctOutputs, OrbitCost, distinct_orbit, orbit, orbi
 # Networks of PyTorch.
 from jaxinv.interop import from_pytorch
 
+# Tiles of an image that make up the whole.
+from jaxinv.tiling import Tiling, seam_error, tiled, tiling
+
 # Assertions of the identities, in chex's manner.
 from jaxinv.asserts import assert_translation_equivariant, assert_translation_invariant
 from jaxinv.tolerances import tolerance
@@ -42,6 +45,7 @@ __all__ = [
     "Certificate",
     "DistinctOutputs",
     "OrbitCost",
+    "Tiling",
     "assert_translation_equivariant",
     "assert_translation_invariant",
     "audit",
@@ -60,8 +64,11 @@ __all__ = [
     "orbit",
     "orbit_cost",
     "register_rule",
+    "seam_error",
     "subpixel_translate",
     "symmetrize",
+    "tiled",
+    "tiling",
     "tolerance",
     "training",
     "translate",

@@ -43,17 +43,19 @@ def progress_bar() -> Progress:
 
 
 @contextlib.contextmanager
-def counting(progress: Progress | None, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A line of a bar that counts images; yields the function that is told how many are done.
+def counting(
+    progress: Progress | None, what: str, total: int, *, unit: str = "images"
+) -> Iterator[Callable[[int], None]]:
+    """A line of a bar that counts images, or other things; yields what is told how many are done.
 
     Example:
       >>> with counting(None, "nothing", 3) as advance:
       ...     advance(3)
     """
     if progress is None:
-        yield lambda images: None
+        yield lambda count: None
         return
-    task = progress.add_task(printable(what), total=total, note="images")
+    task = progress.add_task(printable(what), total=total, note=unit)
     try:
         yield functools.partial(progress.advance, task)
     finally:

@@ -18,6 +18,7 @@ from jaxinv.command_line import read_options, run
 from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.interop.named import module_named
 from jaxinv.shift_options import OrbitMode
+from jaxinv.tiling import Tiling, tiling
 from jaxinv.user_code import imported, said
 
 # How the command ends when the network is not what was expected.
@@ -58,6 +59,8 @@ class Arguments:
     for one number an axis."""
     all_equations: bool = False
     """A row for each equation instead of one for each layer."""
+    tiling: bool = False
+    """Say as well how large images can be cut into tiles, or which line forbids it."""
     json: bool = False
     """Print the certificate as JSON."""
 
@@ -118,7 +121,10 @@ def _image(arguments: Arguments) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def _certificate(arguments: Arguments, options: Mapping[str, Any]) -> Certificate:
+def _analysed(
+    arguments: Arguments, options: Mapping[str, Any]
+) -> tuple[Certificate, Tiling | str | None]:
+    """The certificate and, if it is asked for, the tiling or why there is none."""
     image = _image(arguments)
     usual = "2,3" if arguments.torch else "1,2"
     axes = whole_numbers(usual if arguments.axes is None else arguments.axes, option="axes")
@@ -137,7 +143,13 @@ def _certificate(arguments: Arguments, options: Mapping[str, Any]) -> Certificat
             f"{arguments.network} cannot be applied to an image of shape {image.shape}: "
             f"{said(error)}"
         ) from error
-    return certify(fun, *args, argnums=argnums, axes=axes, mode=arguments.mode)
+    certificate = certify(fun, *args, argnums=argnums, axes=axes, mode=arguments.mode)
+    if not arguments.tiling:
+        return certificate, None
+    try:
+        return certificate, tiling(fun, *args, argnums=argnums, axes=axes)
+    except ValueError as error:
+        return certificate, f"no tiles: {error}"
 
 
 def main(argv: Sequence[str] | None = None, *, name: str = "jaxinv certify") -> int:
@@ -152,15 +164,19 @@ def main(argv: Sequence[str] | None = None, *, name: str = "jaxinv certify") -> 
         words = [*network, *words_of(Arguments, settings), *words]
         arguments = read_options(Arguments, words, prog=name)
         expected = expectation(arguments.expect) if arguments.expect is not None else None
-        certificate = _certificate(arguments, keywords(arguments.call))
+        certificate, tiles = _analysed(arguments, keywords(arguments.call))
         if arguments.all_equations:
             certificate = dataclasses.replace(certificate, steps=certificate.equations)
         holds = expected is None or expected.holds(certificate)
         if arguments.json:
-            told = {} if expected is None else {"expected": arguments.expect, "holds": holds}
+            told: dict[str, Any] = {}
+            if expected is not None:
+                told |= {"expected": arguments.expect, "holds": holds}
+            if tiles is not None:
+                told["tiling"] = tiles if isinstance(tiles, str) else tiles.to_dict()
             print(json.dumps(certificate.to_dict() | told, indent=1))
         else:
-            print(certificate)
+            print(*filter(None, [certificate, tiles]), sep="\n\n")
         if not holds:
             status = UNEXPECTED
             print(f"{name}: expected {arguments.expect}, which is not proved", file=sys.stderr)

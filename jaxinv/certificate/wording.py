@@ -45,7 +45,11 @@ def table(certificate) -> str:
     """The whole certificate: the shifts, the layers, the verdict, the way out."""
     parts = [shifts_in_words(certificate), ""]
     rows = rows_in_words(certificate)
-    parts += [*_lines([_HEAD, *rows]), ""] if rows else ["The function returns no arrays."]
+    parts += (
+        [*columns([_HEAD, *rows], right=_COPIES), ""]
+        if rows
+        else ["The function returns no arrays."]
+    )
     parts += _verdict(certificate)
     return "\n".join(line.rstrip() for line in parts)
 
@@ -107,20 +111,25 @@ def _interior(state: State) -> str:
     return f"interior {', '.join(str(along.interior) for along in broken)}"
 
 
-def _lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows, with the cells that are too wide for their column wrapped."""
+def columns(rows: Sequence[tuple[str, ...]], *, right: int | None = None) -> list[str]:
+    """The rows, with the cells that are too wide for their column wrapped.
+
+    Args:
+      rows: of texts.
+      right: the column that is aligned to the right; it keeps its width.
+    """
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     while (rest := WIDTH - sum(widths) - 2 * len(widths)) < _REST:
-        widths[max(set(range(len(widths))) - {_COPIES}, key=widths.__getitem__)] -= 1
+        widths[max(set(range(len(widths))) - {right}, key=widths.__getitem__)] -= 1
     lines = []
     for row in rows:
         cells = [_wrapped(text, width) for text, width in zip(row, [*widths, rest], strict=True)]
         for parts in itertools.zip_longest(*cells, fillvalue=""):
-            columns = [
-                text.rjust(width) if i == _COPIES else text.ljust(width)
+            aligned = [
+                text.rjust(width) if i == right else text.ljust(width)
                 for i, (text, width) in enumerate(zip(parts, widths, strict=False))
             ]
-            lines.append("  ".join([*columns, parts[-1]]))
+            lines.append("  ".join([*aligned, parts[-1]]))
     return lines
 
 

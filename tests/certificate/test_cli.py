@@ -56,6 +56,18 @@ def test_json(capsys):
     assert told["steps"][0]["layer"] == "Conv_0"
 
 
+def test_the_tiling_on_request(capsys):
+    words = ("--shape", "1,16,16,3", "--tiling")
+    _, out, _ = certify(("nnx_network", *words), capsys)
+    assert "halo      0 + 2  lost before and after" in out
+    _, out, _ = certify(("nnx_network", *words, "--json"), capsys)
+    assert json.loads(out)["tiling"]["halo"] == [[0, 2], [0, 2]]
+    status, out, _ = certify(("padded", *words), capsys)
+    assert (status, "no tiles: no halo suffices along axis 1" in out) == (0, True)
+    _, out, _ = certify(("padded", *words, "--json"), capsys)
+    assert json.loads(out)["tiling"].startswith("no tiles: ")
+
+
 def test_a_row_for_each_equation(capsys):
     layers, equations = (
         certify(("linen", "--shape", "1,16,16,3", *more), capsys)[1]

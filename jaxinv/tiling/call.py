@@ -1,0 +1,105 @@
+"""A call of a function, some of whose arguments are cut into tiles."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxinv.arguments import check_argnums, check_callable, hinting_at_the_image
+from jaxinv.shift_options import check_axes, common_sizes
+from jaxinv.symmetry.tracing import trace
+from jaxinv.symmetry.walk import line_of, walk
+from jaxinv.tiling.reading import Sized
+
+
+def in_words(sizes: Sequence[int]) -> str:
+    """Sizes along the axes: "64 x 64"."""
+    return " x ".join(map(str, sizes))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with its arguments, of which some are cut into tiles.
+
+    Attributes:
+      fun: the function.
+      args: its positional arguments; arrays, or anything with a shape and a dtype.
+      kwargs: its arguments by name.
+      argnums: which arguments are cut.
+      axes: along which of their dimensions.
+    """
+
+    fun: Callable
+    args: tuple
+    kwargs: dict[str, Any]
+    argnums: int | Sequence[int]
+    axes: Sequence[int]
+
+    @functools.cached_property
+    def moved(self) -> tuple[int, ...]:
+        """The positions of the arguments that are cut, counted from 0."""
+        check_callable(self.fun)
+        return check_argnums(self.argnums, len(self.args))
+
+    @functools.cached_property
+    def leaves(self) -> list[Any]:
+        """The arrays that are cut."""
+        return jax.tree.leaves([self.args[i] for i in self.moved])
+
+    @functools.cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Their positions along each axis."""
+        with hinting_at_the_image(self.args, self.moved, self.axes):
+            return common_sizes(self.leaves, self.axes, "the tiled argument")
+
+    @functools.cached_property
+    def dims(self) -> list[tuple[int, ...]]:
+        """The dimension of each of these arrays along each axis."""
+        return [check_axes(self.axes, len(leaf.shape)) for leaf in self.leaves]
+
+    def with_leaves(self, leaves: Sequence[Any]) -> tuple:
+        """The positional arguments with other arrays in place of those that are cut."""
+        given, rest = list(self.args), iter(leaves)
+        for i in self.moved:
+            given[i] = jax.tree.map(lambda _: next(rest), self.args[i])
+        return tuple(given)
+
+    def at(self, sizes: Sequence[int]) -> Sized:
+        """The function at these sizes, walked over on the line.
+
+        Raises:
+          ValueError: if it has side effects, or cannot be applied to arrays of these sizes.
+        """
+        shapes = []
+        for leaf, dims in zip(self.leaves, self.dims, strict=True):
+            shape = list(leaf.shape)
+            for dim, size in zip(dims, sizes, strict=True):
+                shape[dim] = size
+            # That of tensorstore is one of its own.
+            dtype = getattr(leaf.dtype, "numpy_dtype", leaf.dtype)
+            shapes.append(jax.ShapeDtypeStruct(tuple(shape), dtype))
+        args = self.with_leaves(shapes)
+        try:
+            traced = trace(
+                self.fun,
+                args,
+                self.kwargs,
+                argnums=self.moved,
+                axes=self.axes,
+                enter=lambda primitive: True,
+            )
+        except Exception as error:
+            if tuple(sizes) == self.sizes:
+                raise
+            raise ValueError(
+                f"the function takes {in_words(self.sizes)} positions and not {in_words(sizes)}; "
+                "tiles need one that takes any multiple of the grid: "
+                f"{str(error).partition(chr(10))[0]}"
+            ) from error
+        if traced.effects:
+            raise ValueError(
+                f"the function has side effects ({traced.effects}); tiles need a pure function"
+            )
+        return Sized(traced, walk(traced, line_of(traced.sizes)))

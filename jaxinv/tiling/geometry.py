@@ -1,0 +1,144 @@
+"""How a function's outputs follow its image: the halo, the grid, and why there is none."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from jaxinv.symmetry.program import Equation
+from jaxinv.tiling.call import Call, in_words
+from jaxinv.tiling.comparison import Differs, require_same
+from jaxinv.tiling.reach import Map, end_of_interior, map_of
+from jaxinv.tiling.reading import Sized, reading
+
+Halo = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a function's outputs follow its image at one size.
+
+    Attributes:
+      sizes: positions of the image along each axis.
+      maps: for each output how it follows each axis.
+      grid: along each axis the multiples that tiles start at.
+      halo: along each axis the positions that are lost at the first and at the last end of a tile.
+    """
+
+    sizes: tuple[int, ...]
+    maps: tuple[tuple[Map, ...], ...]
+    grid: tuple[int, ...]
+    halo: tuple[Halo, ...]
+
+    def alike(self, other: "Geometry", axis: int) -> bool:
+        """Whether two sizes of a function differ along an axis in the inside's length alone."""
+        further = other.sizes[axis] - self.sizes[axis]
+        return all(
+            (a.dim, a.scale, a.start, a.size - a.stop) == (b.dim, b.scale, b.start, b.size - b.stop)
+            and b.size - a.size == further * a.scale
+            for a, b in (
+                (mine[axis], its[axis]) for mine, its in zip(self.maps, other.maps, strict=True)
+            )
+        )
+
+
+def up(number: int | Fraction, grid: int) -> int:
+    """The next multiple of the grid that is not smaller."""
+    return grid * math.ceil(Fraction(number) / grid)
+
+
+def geometry_of(sized: Sized, axes: Sequence[int]) -> Geometry:
+    """How the outputs of a function follow its image.
+
+    Raises:
+      ValueError: if there are none, or one of them does not follow it, with the line that ends it.
+    """
+    numbers, values = sized.traced.program.outputs, sized.walked.values
+    if not numbers:
+        raise ValueError("the function returns no arrays; tiles need an output that is a map")
+    maps = []
+    for at, number in enumerate(numbers):
+        row = [map_of(values[number], axis) for axis in range(len(axes))]
+        lost = next((axis for axis, found in enumerate(row) if found is None), None)
+        if lost is not None:
+            raise ValueError(_no_halo(sized, at, lost, axes[lost]))
+        maps.append(tuple(found for found in row if found is not None))
+    sizes, grid, halo = sized.traced.sizes, [], []
+    for axis, size in enumerate(sizes):
+        grid.append(math.lcm(*(values[number].period[axis] for number in numbers)))
+        ends = [row[axis].halo(size) for row in maps]
+        halo.append((math.ceil(max(b for b, _ in ends)), math.ceil(max(a for _, a in ends))))
+    return Geometry(sizes, tuple(maps), tuple(grid), tuple(halo))
+
+
+def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
+    """Why an output does not follow the image along an axis."""
+    number = sized.traced.program.outputs[at]
+    count = len(sized.traced.program.outputs)
+    output = "the output" if count == 1 else f"output {at}"
+    shape = sized.traced.program.avals[number].shape
+    if not sized.walked.values[number].touched:
+        return f"{output} of shape {shape} does not depend on the image; tiles need a map"
+    record, why = end_of_interior(sized.walked, number, axis)
+    if sized.walked.values[number].moves_along(axis):
+        return (
+            f"{output} of shape {shape} follows axis {dim} in a part of a dimension, along "
+            "several, backwards, or at a phase that the data choose; tiles need one that follows it"
+        )
+    because = f": {why}" if why else ""
+    return (
+        f"no halo suffices along axis {dim} of {sized.traced.sizes[axis]} positions for {output} "
+        f"of shape {shape}, because of {place(sized, record.equation)}{because}"
+    )
+
+
+def place(sized: Sized, equation: Equation) -> str:
+    """An equation by its layer, or its operation, and its line."""
+    return f"{sized.name(equation)} ({equation.source.line})"
+
+
+def require_alike(call: Call, tile: Sized, image: Sized) -> None:
+    """Raises ValueError unless a tile is made like the part of the image that it is cut from."""
+    axes = call.axes
+    one, two = geometry_of(tile, axes), geometry_of(image, axes)
+    words = f"{in_words(one.sizes)} and {in_words(two.sizes)} positions"
+    for axis, dim in enumerate(axes):
+        if one.grid[axis] != two.grid[axis] or not one.alike(two, axis):
+            raise ValueError(
+                f"the outputs for {words} differ in more than their size along axis {dim}; tiles "
+                "need a function that does not read the size of its image"
+            )
+    cut = [axis for axis, (a, b) in enumerate(zip(one.sizes, two.sizes, strict=True)) if a != b]
+    try:
+        for ends in itertools.product((False, True), repeat=len(cut)):
+            at_end = dict(zip(cut, ends, strict=True))
+            mine, its = zip(*_corner(one, two, at_end, tile), strict=True)
+            apart = [
+                (size - tile_size) * at_end.get(axis, False)
+                for axis, (tile_size, size) in enumerate(zip(one.sizes, two.sizes, strict=True))
+            ]
+            require_same(reading(tile, mine), reading(image, its), apart)
+    except Differs as difference:
+        where = "its input"
+        if difference.number is not None:
+            where = place(image, image.equations[difference.number])
+        raise ValueError(
+            f"the function does not do the same to {words} at {where}; tiles need one that reads "
+            "neither the size of its image nor what lies far apart in it"
+        ) from None
+
+
+def _corner(one: Geometry, two: Geometry, at_end: dict[int, bool], tile: Sized):
+    """The positions of a tile's outputs that a corner of the image has, in both."""
+    boxes = []
+    for mine, its, number in zip(one.maps, two.maps, tile.traced.program.outputs, strict=True):
+        box = [(0, n) for n in tile.traced.program.avals[number].shape]
+        moved = list(box)
+        for axis, last in at_end.items():
+            a, b = mine[axis], its[axis]
+            lo, hi = (a.start, a.size) if last else (0, a.stop)
+            by = b.size - a.size if last else 0
+            box[a.dim], moved[a.dim] = (lo, hi), (lo + by, hi + by)
+        boxes.append((tuple(box), tuple(moved)))
+    return boxes

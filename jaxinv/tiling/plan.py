@@ -1,0 +1,143 @@
+"""The tiles of a call: their size, their halo, and the proof that they make up the whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxinv.arguments import per_axis
+from jaxinv.tiling.call import Call, in_words
+from jaxinv.tiling.cuts import Cut, cut_into
+from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike, up
+from jaxinv.tiling.reach import Map
+
+# Along each axis, where no tile is given: so many positions, or so many times what is lost of them.
+DEFAULT_TILE, DEFAULT_RATIO = 512, 8
+# One position has no shifts, of which the certificate could speak.
+_LEAST = 2
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of a call.
+
+    Attributes:
+      cuts: along each axis.
+      maps: for each output of a tile how it follows each axis.
+      shapes: of the outputs of the image, with their dtypes.
+      out_tree: their structure.
+    """
+
+    cuts: tuple[Cut, ...]
+    maps: tuple[tuple[Map, ...], ...]
+    shapes: tuple[jax.ShapeDtypeStruct, ...]
+    out_tree: Any
+
+
+def tiles_of(
+    call: Call,
+    *,
+    tile: int | Sequence[int] | None,
+    halo: Any,
+    exact: bool,
+) -> Tiles:
+    """The tiles of a call, proved to make up the whole where they are to be `exact`.
+
+    Raises:
+      ValueError: if no halo suffices, or an option is not as `jaxinv.tiled` says.
+    """
+    image = call.at(call.sizes)
+    whole = geometry_of(image, call.axes)
+    halos = _halos(halo, whole, call, exact=exact)
+    asked = _asked(tile, call, whole, halos)
+    sizes = tile_sizes(asked, call.sizes, whole.grid)
+    cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
+    part = image if sizes == call.sizes else call.at(sizes)
+    if exact and part is not image:
+        require_alike(call, part, image)
+    avals = [image.traced.program.avals[number] for number in image.traced.program.outputs]
+    shapes = tuple(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)
+    return Tiles(cuts, geometry_of(part, call.axes).maps, shapes, image.traced.out_tree)
+
+
+def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
+    """Along each axis the smallest tile of which something is left within its halo."""
+    return tuple(
+        up(max(sum(halo) + grid, _LEAST), grid)
+        for halo, grid in zip(halos, geometry.grid, strict=True)
+    )
+
+
+def _halos(halo: Any, proven: Geometry, call: Call, *, exact: bool) -> tuple[Halo, ...]:
+    """The halo along each axis, as asked for or as proven."""
+    if halo is None:
+        return proven.halo
+    count = len(call.axes)
+    given = halos_given(halo, count)
+    if exact:
+        for axis, asked, needed in zip(call.axes, given, proven.halo, strict=True):
+            if asked[0] < needed[0] or asked[1] < needed[1]:
+                raise ValueError(
+                    f"halo {asked} along axis {axis} is smaller than the proven {needed}; "
+                    "exact=False allows it"
+                )
+    return given
+
+
+def halos_given(halo: Any, count: int) -> tuple[Halo, ...]:
+    """The halo before and after along each axis, from a number, one per axis, or pairs.
+
+    Raises:
+      ValueError: if it is nothing of that.
+
+    Example:
+      >>> halos_given(2, 2), halos_given([(3, 0)], 1)
+      (((2, 2), (2, 2)), ((3, 0),))
+    """
+    several = isinstance(halo, Sequence) and not isinstance(halo, str)
+    pairs = several and all(isinstance(ends, Sequence) for ends in halo)
+    if not pairs:
+        return tuple((n, n) for n in per_axis(halo, count, "halo", least=0))
+    if len(halo) != count:
+        raise ValueError(f"halo {halo!r} has {len(halo)} entries for {count} axes")
+    ends = [per_axis(h, 2, "halo", least=0) for h in halo]
+    return tuple((before, after) for before, after in ends)
+
+
+def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) -> tuple[int, ...]:
+    """Positions of a tile along each axis: what is asked for, and the remainder of the image.
+
+    With it the last tile, too, starts at a multiple of the grid.
+
+    Example:
+      >>> tile_sizes((64, 64), (203, 60), (8, 8))
+      (67, 60)
+    """
+    rows = zip(asked, sizes, grid, strict=True)
+    return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
+
+
+def _asked(tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
+    """The tile along each axis, as given or of the default size."""
+    grid, sizes, smallest = geometry.grid, call.sizes, smallest_tiles(geometry, halos)
+    if tile is None:
+        wishes = [max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)) for halo in halos]
+        defaults = zip(wishes, sizes, grid, smallest, strict=True)
+        return tuple(min(size, max(up(wish, g), least)) for wish, size, g, least in defaults)
+    asked = per_axis(tile, len(call.axes), "tile", least=1)
+    rows = zip(call.axes, asked, sizes, grid, halos, smallest, strict=True)
+    for axis, wish, size, g, halo, least in rows:
+        along, allowed = f"along axis {axis}", f"allowed are multiples of {g} from {least}"
+        if wish > size:
+            raise ValueError(
+                f"tile {wish} {along} is larger than the image, {in_words(sizes)}; "
+                f"{allowed}, and {size}"
+            )
+        if wish < size and wish % g:
+            raise ValueError(f"tile {wish} {along} is no multiple of the grid {g}; {allowed}")
+        if wish < min(least, size):
+            raise ValueError(
+                f"tile {wish} {along} is too small for the halo {halo} and the grid {g}; {allowed}"
+            )
+    return asked

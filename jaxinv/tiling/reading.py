@@ -1,0 +1,269 @@
+"""A function at one size, and how some positions of its outputs are made."""
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Literal, primitives
+
+from jaxinv.borders import rewriting
+from jaxinv.borders.operations import Operation, Wanted
+from jaxinv.borders.pieces import Layout, NotABox, Range, as_factors
+from jaxinv.symmetry.constant_folding import has_numbers
+from jaxinv.symmetry.layer_names import LIBRARY, layer_names, library_call, operation
+from jaxinv.symmetry.program import Equation, open_jaxpr
+from jaxinv.symmetry.relayout import Context
+from jaxinv.symmetry.rules.resampling import band
+from jaxinv.symmetry.tracing import Traced
+from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.walk import Walked
+
+Box = tuple[Range, ...]
+ADDRESS = re.compile(r"0x[0-9a-f]+")
+_NUMBERED = re.compile(r"equation=(\d+)")
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A function at one size: its program, and the walk over it on the line."""
+
+    traced: Traced
+    walked: Walked
+
+    @functools.cached_property
+    def equations(self) -> list[Equation]:
+        """Those that the outputs depend on."""
+        return [record.equation for record in self.walked.records]
+
+    @functools.cached_property
+    def _names(self) -> dict[Equation, str]:
+        records = self.walked.records
+        names = layer_names(self.traced.program, records)
+        return {record.equation: name for record, name in zip(records, names, strict=True)}
+
+    def layer(self, equation: Equation) -> Any:
+        """What equations of one layer have in common."""
+        return self._names[equation] or library_call(equation) or equation
+
+    def name(self, equation: Equation) -> str:
+        """The layer of an equation, or its operation where nothing names one."""
+        call = library_call(equation)
+        return self._names[equation] or (LIBRARY[call.function] if call else operation(equation))
+
+    def layout(self, number: int) -> Layout:
+        """The factors of a value, those that move as if they were cut."""
+        return Layout(tuple(_bounds(row) for row in self.walked.values[number].dims))
+
+    def is_computed(self, number: int) -> bool:
+        """Whether a value has to be traced back: what it holds is not known."""
+        if number not in self.traced.program.producers:
+            return False
+        return self.walked.values[number].touched or self.traced.program.known_value(number) is None
+
+    def constant(self, number: int) -> Any:
+        """What a value that is not computed holds: its array, or the place of an argument."""
+        program = self.traced.program
+        if number in program.inputs:
+            return program.inputs.index(number)
+        if number in program.constants:
+            return program.constants[number]
+        return program.known_value(number)
+
+    def part(self, number: int, box: Box) -> np.ndarray:
+        """Some positions of a constant."""
+        array = self.constant(number)
+        if not has_numbers(self.traced.program.avals[number]):
+            return np.asarray(jax.random.key_data(array))
+        factors = np.reshape(np.asarray(array), self.layout(number).sizes)
+        return factors[tuple(slice(*r) for r in box)]
+
+
+def _bounds(row) -> tuple[tuple[int, ...], ...]:
+    sizes = [(f.size, isinstance(f, Window)) for f in row] or [(1, False)]
+    return tuple((0, 1, n) if moves and n > 1 else (0, n) for n, moves in sizes)
+
+
+@dataclass
+class Reading:
+    """How some positions of the outputs of a function are made.
+
+    Attributes:
+      sized: the function.
+      boxes: for each value that is computed or cut into tiles the box of it that is read.
+      reads: for each equation and each of its results what it reads of each operand.
+      made: for each equation the operations that it becomes when it makes no more than that.
+      undivided: the equations of which no part can be made by itself.
+    """
+
+    sized: Sized
+    boxes: dict[int, Box] = field(default_factory=dict)
+    reads: dict[tuple[int, int], list[list[Box]]] = field(default_factory=dict)
+    made: dict[int, list[Any]] = field(default_factory=dict)
+    undivided: set[int] = field(default_factory=set)
+
+    def widen(self, number: int, box: Box) -> None:
+        """Notes that some positions of a value are read."""
+        hull = self.boxes.get(number, box)
+        self.boxes[number] = tuple(
+            (min(a, c), max(b, d)) for (a, b), (c, d) in zip(hull, box, strict=True)
+        )
+
+    def keeps(self, number: int) -> bool:
+        """Whether a value has a box: all but constants."""
+        if self.sized.is_computed(number):
+            return True
+        program, dims = self.sized.traced.program, self.sized.traced.dims
+        return number in program.inputs and dims[program.inputs.index(number)] is not None
+
+    def from_box(self, number: int, box: Box) -> list[int]:
+        """Where a box starts, counted from the box of the value that is read in all."""
+        return [a - b for (a, _), (b, _) in zip(box, self.boxes[number], strict=True)]
+
+
+def reading(sized: Sized, boxes: Sequence[Box]) -> Reading:
+    """How some positions of the outputs are made.
+
+    Args:
+      sized: the function.
+      boxes: for each output a range along each dimension.
+    """
+    found = Reading(sized)
+    for number, box in zip(sized.traced.program.outputs, boxes, strict=True):
+        layout = sized.layout(number)
+        found.widen(number, as_factors(layout.shape, box, layout.sizes))
+
+    def backwards() -> list[Any]:
+        results = []
+        for index, equation in reversed(list(enumerate(sized.equations))):
+            with jax.named_scope(f"equation={index}"):
+                for out, number in enumerate(equation.outs):
+                    if number in found.boxes:
+                        result, rows = _applied(sized, equation, out, found.boxes[number])
+                        results += result
+                        found.reads[index, out] = rows
+                        found.undivided |= set() if result else {index}
+                        for operand, row in zip(equation.ins, rows, strict=True):
+                            for box in row if found.keeps(operand) else ():
+                                found.widen(operand, box)
+        return results
+
+    jaxpr, consts = open_jaxpr(jax.make_jaxpr(backwards)())
+    values = dict(zip(jaxpr.constvars, consts, strict=True))
+    names: dict[int, dict[Any, int]] = {}
+    for eqn in jaxpr.eqns:
+        at = _NUMBERED.search(str(eqn.source_info.name_stack))
+        assert at is not None
+        made_by = int(at[1])
+        row = names.setdefault(made_by, {})
+        operands = [
+            ("literal", str(v.val), str(v.aval))
+            if isinstance(v, Literal)
+            else (row.setdefault(v, len(row)), str(v.aval), _held(values.get(v)))
+            for v in eqn.invars
+        ]
+        results = [(row.setdefault(v, len(row)), str(v.aval)) for v in eqn.outvars]
+        params = ADDRESS.sub("", str(sorted(eqn.params.items())))
+        found.made.setdefault(made_by, []).append((eqn.primitive, params, operands, results))
+    return found
+
+
+def _held(constant) -> Any:
+    """A constant that an operation made for itself; what it reads is compared elsewhere."""
+    if constant is None or isinstance(constant, _Read):
+        return None
+    return np.asarray(constant).tobytes()
+
+
+class _Read(np.ndarray):
+    """What an operation read: zeros that take no memory."""
+
+
+class _Operand:
+    """An operand of an equation that remembers which positions of it are read."""
+
+    def __init__(self, layout: Layout, dtype: Any):
+        self.layout = layout
+        self._dtype = dtype
+        self.reads: list[Box] = []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.shape
+
+    def read(self, sizes: Sequence[int], box: Sequence[Range]) -> Any:
+        self.reads.append(as_factors(sizes, box, self.layout.sizes))
+        zeros = np.zeros((), self._dtype)
+        return np.broadcast_to(zeros, [stop - start for start, stop in box]).view(_Read)
+
+    def whole(self) -> Any:
+        return self.read(self.shape, [(0, n) for n in self.shape])
+
+
+def _applied(
+    sized: Sized, equation: Equation, out: int, box: Box
+) -> tuple[list[Any], list[list[Box]]]:
+    """A box of a result of an equation, and what it reads of each operand.
+
+    An equation of which no part can be made by itself makes none, and reads all of its operands.
+    """
+    layouts = [sized.layout(i) for i in equation.ins]
+    make = _operation(sized, equation)
+    if make is not None:
+        operands: Any = [
+            _Operand(layout, aval.dtype)
+            for layout, aval in zip(layouts, equation.in_avals, strict=True)
+        ]
+        result = sized.layout(equation.outs[out])
+        program = sized.traced.program
+        try:
+            made = make(Wanted(program, equation, operands, out, result, box, False))
+        except NotABox:
+            pass
+        else:
+            return [made], [operand.reads for operand in operands]
+    return [], [[tuple((0, n) for n in layout.sizes)] for layout in layouts]
+
+
+def _operation(sized: Sized, equation: Equation) -> Operation | None:
+    """What makes a box of a result, if there is such."""
+    if equation.whole is not None or not all(map(has_numbers, equation.in_avals)):
+        return None
+    if equation.primitive is primitives.dot_general_p:
+        resizes = _resized(sized, equation)
+        if resizes is not None:
+            return resizes
+    return rewriting.OPERATIONS.get(equation.primitive)
+
+
+def _resized(sized: Sized, equation: Equation) -> Operation | None:
+    """A product with a known matrix of which each output reads a few neighbours."""
+    walked, program = sized.walked, sized.traced.program
+    operands: list[Value] = [walked.values[i] for i in equation.ins]
+    matrix = band(Context(walked.torus, program), equation, operands)
+    if matrix is None:
+        return None
+    (sides, _) = equation.params["dimension_numbers"]
+    dim, rows = sides[matrix.side][0], sides[1 - matrix.side][0]
+
+    def resize(wanted: Wanted) -> Any:
+        ranges = wanted.ranges()
+        # The free dimensions of the left operand come first.
+        at = len(ranges) - 1 if matrix.side == 0 else 0
+        outs = slice(*ranges[at])
+        read = int(matrix.first[outs].min()), int(matrix.last[outs].max()) + 1
+        free = [r for i, r in enumerate(ranges) if i != at]
+        moving, table = wanted.operands[matrix.side], wanted.operands[1 - matrix.side]
+        weights = [read, ranges[at]] if rows == 0 else [ranges[at], read]
+        arrays = [
+            moving.read(moving.shape, [*free[:dim], read, *free[dim:]]),
+            table.read(table.shape, weights),
+        ]
+        made = wanted.bind(*(arrays if matrix.side == 0 else arrays[::-1]))
+        return jnp.reshape(made, wanted.shape)
+
+    return resize

@@ -1,0 +1,67 @@
+"""How wrong tiles with smaller overlaps are: measured."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from jaxinv.arguments import per_axis, split_arguments
+from jaxinv.tiling.call import Call
+from jaxinv.tiling.transform import tiled
+
+
+def seam_error(
+    fun: Callable,
+    *args: Any,
+    overlaps: Sequence[int | Sequence[int]],
+    tile: int | Sequence[int] | None = None,
+    argnums: int | Sequence[int] = 0,
+    axes: Sequence[int] = (1, 2),
+) -> Float[np.ndarray, "overlaps"]:
+    """The largest difference between a function of an image and of its tiles, for each overlap.
+
+    Args:
+      fun: a function of images that has a tiling.
+      *args: its arguments, arrays.
+      overlaps: positions that are lost at each end of a tile; each is one number, or one per axis.
+      tile: positions of a tile, as for `jaxinv.tiled`.
+      argnums: which arguments are cut, together.
+      axes: their spatial dimensions.
+
+    Returns:
+      For each overlap the largest absolute difference over all outputs, in their units.
+
+    Raises:
+      ValueError: as `jaxinv.tiled` does, or if an argument is a shape and no array.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxinv.tiling import seam_error
+      >>> def blurred(x):
+      ...     return jnp.convolve(x, jnp.ones(5) / 5, mode="same")
+      >>> x = jnp.arange(40.0) ** 2
+      >>> errors = seam_error(blurred, x, overlaps=[0, 1, 2], tile=10, axes=(0,))
+      >>> [bool(error > 1e-3) for error in errors]
+      [True, True, False]
+    """
+    call = Call(fun, args, {}, argnums, tuple(axes))
+    return np.array([error_of(call, overlap, tile=tile) for overlap in overlaps])
+
+
+def error_of(call: Call, overlap: int | Sequence[int], *, tile: Any) -> float:
+    """The largest difference for one overlap."""
+    halo = per_axis(overlap, len(call.axes), "overlap", least=0)
+    arrays, _ = split_arguments(call.args, {})
+    if any(isinstance(array, jax.ShapeDtypeStruct) for array in arrays):
+        raise ValueError("the error is measured on an image; give arrays, not shapes")
+    args = jax.tree.map(jnp.asarray, call.leaves)
+    given = call.with_leaves(args)
+    by_tile = tiled(
+        call.fun, argnums=call.argnums, axes=call.axes, tile=tile, halo=halo, exact=False
+    )(*given)
+    whole = jax.jit(call.fun)(*given)
+    pairs = zip(jax.tree.leaves(by_tile), jax.tree.leaves(whole), strict=True)
+    return max(float(jnp.abs(a - b).max()) for a, b in pairs)

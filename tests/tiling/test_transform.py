@@ -1,0 +1,170 @@
+"""`jaxinv.tiled`: under jit, grad and vmap, and from and to what is stored."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxinv
+from tests.tiling.networks import conv, max_pool, normal, pyramid
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def net(params, x, *, gain=1.0):
+    y = jnp.tanh(conv(x, 0, 2) * params["scale"] + params["shift"])
+    return gain * conv(max_pool(y), 1, 2)
+
+
+@pytest.fixture
+def params():
+    return {"scale": jnp.asarray(normal(1, 2)), "shift": jnp.asarray(normal(2, 2))}
+
+
+@pytest.fixture
+def x():
+    return jnp.asarray(normal(3, 2, 27, 24, 2))
+
+
+OPTIONS = {"argnums": 1, "tile": (12, 10)}
+
+
+def same(mine, truth, atol=1e-12):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=atol), mine, truth)
+
+
+def test_arguments_by_name_and_options_of_the_function(params, x):
+    made = jaxinv.tiled(net, **OPTIONS)(params, x, gain=2.0)
+    same(made, net(params, x, gain=2.0))
+
+
+def test_under_jit_and_vmap(params, x):
+    by_tile = jaxinv.tiled(net, **OPTIONS)
+    same(jax.jit(by_tile)(params, x), net(params, x))
+    several = jnp.stack([x, -x])
+    same(jax.vmap(by_tile, (None, 0))(params, several), jax.vmap(net, (None, 0))(params, several))
+
+
+def test_gradients_of_parameters_and_image(params, x):
+    def loss(fun):
+        return lambda params, x: jnp.sum(jnp.sin(fun(params, x)))
+
+    mine = jax.jit(jax.grad(loss(jaxinv.tiled(net, **OPTIONS)), (0, 1)))(params, x)
+    same(mine, jax.grad(loss(net), (0, 1))(params, x))
+
+
+def test_gradients_of_what_is_closed_over(params, x):
+    def loss(transform):
+        return lambda params: jnp.sum(transform(lambda x: net(params, x))(x) ** 2)
+
+    mine = jax.grad(loss(lambda fun: jaxinv.tiled(fun, tile=(12, 10))))(params)
+    same(mine, jax.grad(loss(lambda fun: fun))(params))
+
+
+def test_several_arguments_are_cut_together(x):
+    def fun(images, mask):
+        return conv(images * mask["mask"], 0, 2)
+
+    mask = {"mask": x[:1, ..., :1] > 0}
+    made = jaxinv.tiled(fun, argnums=(0, 1), tile=8)(x, mask)
+    same(made, fun(x, mask))
+
+
+def test_memory_maps_in_and_out(x, params, tmp_path):
+    source = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float64, x.shape)
+    source[:] = x
+    target = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", np.float64, (2, 13, 12, 2))
+    by_tile = jaxinv.tiled(net, out=target, progress=True, **OPTIONS)
+    assert by_tile(params, np.load(tmp_path / "x.npy", mmap_mode="r")) is target
+    target.flush()
+    same(np.load(tmp_path / "y.npy"), net(params, x))
+
+
+def test_tensorstore_in_and_out(x, params):
+    tensorstore = pytest.importorskip("tensorstore")
+
+    def stored(shape):
+        # Its stores have a dtype of their own, and slices that are read when they are looked at.
+        metadata = {"dtype": "<f8", "shape": list(shape), "chunks": [1, 8, 8, 1]}
+        spec = {"driver": "zarr", "kvstore": {"driver": "memory"}, "metadata": metadata}
+        return tensorstore.open(spec, create=True).result()
+
+    source, target = stored(x.shape), stored((2, 13, 12, 2))
+    source[...] = np.asarray(x)
+    assert jaxinv.tiled(net, out=target, **OPTIONS)(params, source) is target
+    same(np.asarray(target), net(params, x))
+
+
+class Sliced:
+    """An array that can be sliced and nothing else, and that remembers the largest slice."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.largest = 0
+
+    def __getitem__(self, box):
+        found = self._array[box]
+        self.largest = max(self.largest, found.size)
+        return found
+
+
+def test_no_more_than_a_tile_is_read_of_what_can_be_sliced(x):
+    x = np.asarray(x)
+    stored = Sliced(x)
+    made = jaxinv.tiled(pyramid, tile=20)(stored)
+    same(made, pyramid(x))
+    assert stored.largest == 2 * (20 + 27 % 4) * 20 * 2
+
+
+def test_outputs_are_written_to_their_own_places(x):
+    out = {"coarse": np.zeros((2, 7, 6, 1)), "fine": np.zeros((2, 14, 12, 1), np.float32)}
+    jaxinv.tiled(pyramid, tile=20, out=out)(x)
+    same(out, pyramid(x), atol=1e-6)
+
+
+def test_one_program_is_compiled(x):
+    traces = []
+
+    def counted(x):
+        traces.append(x.shape)
+        return conv(x, 0, 2)
+
+    for image in (x, np.asarray(x)):
+        traces.clear()
+        jaxinv.tiled(counted, tile=8)(image)
+        assert len(set(traces)) == 2  # The tile, and the whole image for the proof.
+
+
+def test_without_a_tile_a_small_image_is_one(x, params):
+    same(jaxinv.tiled(net, argnums=1)(params, x), net(params, x))
+
+
+def test_a_smaller_halo_only_if_it_need_not_be_exact(x):
+    def fun(x):
+        return conv(conv(x, 0, 2), 1, 2)
+
+    with pytest.raises(ValueError, match=r"halo \(1, 1\) along axis 1 is smaller .* \(2, 2\)"):
+        jaxinv.tiled(fun, tile=8, halo=1)(x)
+    rough = jaxinv.tiled(fun, tile=8, halo=1, exact=False)(x)
+    apart = np.abs(np.asarray(rough - fun(x)))
+    assert apart.max() > 1e-3
+    assert apart[:, :6, :6].max() < 1e-12  # The corner tile has the border of the image.
+    same(jaxinv.tiled(fun, tile=12, halo=((2, 3), (4, 2)))(x), fun(x))
+
+
+def test_the_error_of_smaller_overlaps(x):
+    def fun(x):
+        return conv(conv(x, 0, 2), 1, 2)
+
+    errors = jaxinv.seam_error(fun, x, overlaps=[0, 1, 2, (2, 3)], tile=10)
+    assert errors[0] > errors[1] > 1e-3
+    assert (errors[2:] < 1e-12).all()
+    tiling = jaxinv.tiling(fun, x)
+    assert tiling.error(2) < 1e-12 < 1e-3 < tiling.error((1, 2))
+
+
+def test_a_small_sample_of_the_survey():
+    from tests.tiling.survey import judged
+
+    found = [judged(seed) for seed in (3, 8, 14)]
+    assert all(kind.startswith("tiled") for kind, _ in found), found
