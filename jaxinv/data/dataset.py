@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +10,7 @@ import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from jaxinv.arguments import number_or_nan, per_axis
+from jaxinv.data.source import Arrays, ChannelStatistics, Source
 
 
 class _WhenAsked:
@@ -31,7 +32,7 @@ class _WhenAsked:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
+class Dataset(Source):
     """One split of an image-classification data set, in memory.
 
     Attributes:
@@ -57,6 +58,40 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(H, W, C)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def read(self, rows: Sequence[int]) -> Arrays:
+        """Some images and their labels; consecutive ones are not copied."""
+        chosen: Any = np.asarray(rows, int)
+        if isinstance(rows, range) and rows.step == 1:
+            chosen = slice(rows.start, rows.stop)
+        return self.images[chosen], self.labels[chosen]
+
+    def batches(self, groups: Sequence[Sequence[int]]) -> Iterator[Arrays]:
+        """Groups of rows, one after the other."""
+        return map(self.read, groups)
+
+    def part(self, rows: range) -> "Dataset":
+        """Some of the images, one after the other."""
+        return self._with(self.images[rows.start : rows.stop], self.labels[rows.start : rows.stop])
+
+    def map(self, fun: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
+        """The images as a function of (n, H, W, C) makes them."""
+        return self._with(fun(self.images), self.labels)
+
+    def load(self) -> "Dataset":
+        """This data set, which is in memory."""
+        return self
+
+    def _with(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
+        # The scale may cost a pass over the training images: it is not asked for here.
+        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        return Dataset(images, labels, self.name, self.split, self.num_classes, **lazy)
 
 
 def normalise(
@@ -124,20 +159,9 @@ def channel_statistics(
       >>> channel_statistics(np.array([[[[0], [0]], [[0], [255]]]], np.uint8))
       ((0.0,), (0.5,))
     """
-    border = np.concatenate(
-        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
-    )
-    # Sums of uint8 in uint64 are exact, so the scale does not depend on NumPy's summation order.
-    count = images.size // images.shape[-1]
-    mean = images.sum((0, 1, 2), dtype=np.uint64) / count
-    histogram = [
-        np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])
-    ]
-    square = np.array([h @ np.arange(256) ** 2 for h in histogram]) / count
-    if np.median(border) == 0:
-        mean = np.zeros_like(mean)
-    std = np.maximum(np.sqrt(square - mean**2), 1.0)
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+    found = ChannelStatistics(images.shape[-1])
+    found.add(images)
+    return found.scale()
 
 
 def split_slice(split: str) -> tuple[str, str | None, str | None]:
