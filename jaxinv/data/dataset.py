@@ -1,6 +1,7 @@
 """A split of a data set held in memory, its scale, and the canvas it is shown on."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -10,7 +11,7 @@ import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from jaxinv.arguments import number_or_nan, per_axis
-from jaxinv.data.source import Arrays, ChannelStatistics, Source
+from jaxinv.data.source import Arrays, ChannelStatistics, Groups, Scale, Source, statistics_of
 
 
 class _WhenAsked:
@@ -56,6 +57,59 @@ class Dataset(Source):
     mean: tuple[float, ...] = cast(Any, _WhenAsked())
     std: tuple[float, ...] = cast(Any, _WhenAsked())
 
+    @classmethod
+    def of(
+        cls,
+        images: UInt8[np.ndarray, "n h w *c"],
+        labels: Int[np.ndarray, " n"],
+        *,
+        name: str = "arrays",
+        split: str = "train",
+        num_classes: int | None = None,
+    ) -> "Dataset":
+        """Arrays of one's own as a data set; a memory-mapped array is not read.
+
+        Args:
+          images: (N, H, W, C) or (N, H, W), uint8.
+          labels: (N,), whole numbers from 0.
+          name: of the data set.
+          split: of the data set.
+          num_classes: by default as many as there are labels up to the largest.
+
+        Raises:
+          ValueError: they are not as described.
+
+        Example:
+          >>> Dataset.of(np.zeros((3, 8, 8), np.uint8), np.array([0, 2, 1])).num_classes
+          3
+        """
+        images, labels = (np.asanyarray(array) for array in (images, labels))
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+            raise ValueError(
+                f"images are {images.dtype} of shape {images.shape}; allowed is uint8 (n, H, W, C) "
+                "or (n, H, W)"
+            )
+        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"labels are {labels.dtype} of shape {labels.shape}; allowed are whole numbers "
+                f"({len(images)},), one for each image"
+            )
+        classes = 1 + int(labels.max()) if num_classes is None else num_classes
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"labels are from {labels.min()} to {labels.max()}; with {classes} classes they "
+                f"must be in 0 to {classes - 1}"
+            )
+        images = images if images.ndim == 4 else images[..., None]
+
+        @functools.cache
+        def scale() -> Scale:
+            return statistics_of(made)
+
+        lazy: Any = (lambda: scale()[0], lambda: scale()[1])
+        made = cls(images, labels.astype(np.int32), name, split, classes, *lazy)
+        return made
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -72,9 +126,9 @@ class Dataset(Source):
             chosen = slice(rows.start, rows.stop)
         return self.images[chosen], self.labels[chosen]
 
-    def batches(self, groups: Sequence[Sequence[int]]) -> Iterator[Arrays]:
+    def batches(self, groups: Groups) -> Iterator[Arrays]:
         """Groups of rows, one after the other."""
-        return map(self.read, groups)
+        return (self.read(rows) for rows in groups)
 
     def part(self, rows: range) -> "Dataset":
         """Some of the images, one after the other."""

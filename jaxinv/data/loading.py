@@ -21,10 +21,7 @@ from jaxinv.data.dataset import (
 )
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
-from jaxinv.data.source import Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
-
-# What a split may take to be held in memory, where nothing else is said.
-MEMORY = "2GiB"
+from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
 
 
 def load(

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from jaxinv.data.dataset import Dataset
 
 Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]
+Groups: TypeAlias = Sequence[Sequence[int]] | Int[np.ndarray, "groups rows"]
 Scale: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
+# What a split may take to be held in memory, where nothing else is said.
+MEMORY = "2GiB"
 # What is read ahead of the batch that is wanted: at most so many batches, two at least.
 _AHEAD, _AHEAD_BYTES = 64, 2**27
 _THREADS = 8
@@ -78,17 +81,15 @@ class Source(abc.ABC):
         """Bytes that all images take in memory."""
         return len(self) * math.prod(self.image_shape)
 
-    def batches(self, groups: Sequence[Sequence[int]]) -> Iterator[Arrays]:
+    def batches(self, groups: Groups) -> Iterator[Arrays]:
         """Groups of rows, one after the other, each read ahead of its turn by several threads."""
         import grain  # half a second, not paid for what is in memory
 
         if not len(groups):
             return
         one = max(1, len(groups[0]) * math.prod(self.image_shape))
-        ahead = min(max(2, _AHEAD_BYTES // one), _AHEAD)
-        options = grain.ReadOptions(
-            num_threads=min(ahead, _THREADS), prefetch_buffer_size=min(ahead, len(groups))
-        )
+        ahead = min(max(2, _AHEAD_BYTES // one), _AHEAD, len(groups))
+        options = grain.ReadOptions(num_threads=min(ahead, _THREADS), prefetch_buffer_size=ahead)
         ordered = grain.MapDataset.source(groups).map(self.read).to_iter_dataset(options)
         with contextlib.closing(iter(ordered)) as reader:
             yield from reader
