@@ -142,7 +142,10 @@ def test_data_of_ones_own(small, tmp_path):
 def test_data_without_a_split_to_report_on(small, tmp_path):
     images, labels = arrays_of("train[:96]")
     result = training.train_and_evaluate(
-        small(epochs=1, train_split="train"), tmp_path, data=(images[..., 0], labels), show=False
+        small(epochs=1, train_split="train", test_split="test"),
+        tmp_path,
+        data=(images[..., 0], labels),
+        show=False,
     )
     assert "test_loss" not in result.metrics
     assert result.metrics["train_loss"] > 0
@@ -165,6 +168,7 @@ IMAGES, LABELS = np.zeros((96, 8, 8, 1), np.uint8), np.zeros(96, np.int32)
         ((IMAGES, LABELS - 1), "labels are from -1 to -1"),
         ((IMAGES[:0], LABELS[:0]), r"images are uint8 of shape \(0, 8, 8, 1\)"),
         (IMAGES, "data is a ndarray for the split 'train'; allowed are a pair"),
+        ((IMAGES, LABELS, LABELS), "data is a tuple for the split 'train'; allowed are a pair"),
         ({}, "data has no splits"),
         ({"validation": (IMAGES, LABELS)}, "data has no split 'train'; it has validation"),
         ({"train": (IMAGES, LABELS), "test": (IMAGES[:, 1:], LABELS)}, "allowed is one shape"),
@@ -176,7 +180,7 @@ IMAGES, LABELS = np.zeros((96, 8, 8, 1), np.uint8), np.zeros(96, np.int32)
 )  # fmt: skip
 def test_data_that_cannot_be_trained_on(small, given, message):
     with pytest.raises(ValueError, match=message):
-        training.train_and_evaluate(small(), data=given, show=False)
+        training.train_and_evaluate(small(test_split="test"), data=given, show=False)
 
 
 def test_what_cannot_be_read_stops_the_run_in_one_line(small):
@@ -187,4 +191,4 @@ def test_what_cannot_be_read_stops_the_run_in_one_line(small):
 
     source = data.Streamed(read, range(96), (8, 8, 1), 1, scale=lambda: ((0.5,), (0.5,)))
     with pytest.raises(ValueError, match=r"95\.png cannot be read"):
-        training.train_and_evaluate(small(memory="0"), data=source, show=False)
+        training.train_and_evaluate(small(memory="0", test_split="test"), data=source, show=False)
