@@ -12,24 +12,7 @@ from jaxtyping import Array, Float, Int, Num, UInt8
 
 from jaxinv.arguments import number_or_nan, per_axis
 from jaxinv.data.source import Arrays, ChannelStatistics, Groups, Scale, Source, statistics_of
-
-
-class _WhenAsked:
-    """A field that may be given as a function, which is called when the field is first read."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            raise AttributeError(self._name)  # it has no default
-        value = instance.__dict__[self._name]
-        if callable(value):
-            value = instance.__dict__[self._name] = value()
-        return value
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self._name] = value
+from jaxinv.lazy import WhenAsked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +37,8 @@ class Dataset(Source):
     name: str
     split: str
     num_classes: int
-    mean: tuple[float, ...] = cast(Any, _WhenAsked())
-    std: tuple[float, ...] = cast(Any, _WhenAsked())
+    mean: tuple[float, ...] = cast(Any, WhenAsked())
+    std: tuple[float, ...] = cast(Any, WhenAsked())
 
     @classmethod
     def of(

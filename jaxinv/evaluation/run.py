@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, shown_to_the_network
+from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, seen_of
 from jaxinv.evaluation.loading import EvaluationConfig, check_fits, check_reach, subjects_of
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
@@ -38,8 +38,7 @@ def evaluate_networks(
     check_reach(dataset, options)
     for subject in subjects:
         check_fits(subject, dataset, options)
-        seen = shown_to_the_network(dataset.images, options)
-        applicable(config.plan.protocols, subject, seen)
+        applicable(config.plan.protocols, subject, seen_of(dataset, options).image_shape)
     audits, complete = audit_all(subjects, dataset, plan=config.plan, progress=progress)
     comparisons: list[dict[str, Any]] = []
     for number, first in enumerate(audits):
@@ -67,7 +66,7 @@ def evaluate_networks(
 
 def audit_all(
     subjects: Iterable[Subject],
-    dataset: data.Dataset,
+    dataset: data.Source,
     *,
     plan: AuditPlan,
     progress: Progress | None = None,
@@ -88,8 +87,8 @@ def audit_all(
     audits: list[Audit] = []
     try:
         for subject in subjects:
-            seen = shown_to_the_network(dataset.images, plan.options)
-            total = len(dataset) * (1 + len(applicable(plan.protocols, subject, seen)))
+            shape = seen_of(dataset, plan.options).image_shape
+            total = len(dataset) * (1 + len(applicable(plan.protocols, subject, shape)))
             with counting(progress, f"shifting images for {subject.name}", total) as advance:
                 try:
                     made = audit(subject, dataset, plan=plan, progress=advance)
@@ -147,13 +146,13 @@ def headline(
     )
 
 
-def described(dataset: data.Dataset) -> dict[str, Any]:
+def described(dataset: data.Source) -> dict[str, Any]:
     """A data set for `Results.dataset`."""
     return {
         "name": dataset.name,
         "split": dataset.split,
         "images": len(dataset),
-        "shape": list(dataset.images.shape[1:]),
+        "shape": list(dataset.image_shape),
         "classes": dataset.num_classes,
     }
 

@@ -13,6 +13,7 @@ import jax
 import tyro
 
 from jaxinv.command_line import printable, read_options, run
+from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.loading import EvaluationConfig, Networks
 from jaxinv.evaluation.parameters import LIMIT
@@ -141,6 +142,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int
                 batch=arguments.batch or (25 if jax.default_backend() == "cpu" else 100),
                 chunk=arguments.chunk,
                 share=arguments.share,
+                memory=parse_bytes(arguments.memory),
             ),
             certify=arguments.certify,
             layers=arguments.layers,

@@ -132,7 +132,7 @@ def test_data_of_ones_own(small, tmp_path):
         )
         chex.assert_trees_all_equal(sources.variables, named.variables)
         assert untimed(sources) == untimed(named)
-    with pytest.raises(ValueError, match="run with std .* which cannot be resumed with"):
+    with pytest.raises(ValueError, match=r"run with std .* which cannot be resumed with"):
         training.train_and_evaluate(
             config, tmp_path / "run", data={"train": arrays_of("train[:64]"), "test": test},
             resume=True, show=False,
