@@ -52,7 +52,7 @@ def _per_image(found: Sweep) -> Mapping[str, np.ndarray]:
     _, images = found.totals
     return {
         "centred": images.centred.astype(np.float32),
-        "mean": images.mean,
+        "mean": (images.right / found.shifts.count).astype(np.float32),
         "worst": images.worst.astype(np.float32),
         "consistency": images.consistency,
     }

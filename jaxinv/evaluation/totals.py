@@ -44,12 +44,14 @@ class ByImage:
     Attributes:
       centred: whether it is right without a shift.
       worst: whether it is right at every shift.
+      right: the number of shifts at which it is right.
       mean: the share of shifts at which it is right.
       consistency: the chance that two shifts get the same prediction.
     """
 
     centred: Bool[np.ndarray, " n"]
     worst: Bool[np.ndarray, " n"]
+    right: Int[np.ndarray, " n"]
     mean: Float[np.ndarray, " n"]
     consistency: Float[np.ndarray, " n"]
 
@@ -74,6 +76,7 @@ def totals(parts: Iterable["Sweep"]) -> tuple[ByShift, ByImage]:
             ByImage(
                 centred=right[part.unshifted],
                 worst=right.all(axis=(0, 1)),
+                right=right.sum(axis=(0, 1)),
                 mean=np.asarray(metrics.mean_accuracy(predictions, labels, per_image=True)),
                 consistency=np.asarray(metrics.consistency(predictions, per_image=True)),
             )
