@@ -113,10 +113,7 @@ def sensitivity_of(found: Sweep) -> Float[np.ndarray, "s1 s2"]:
 
     Not divided by the distance between images where all images give the same outputs.
     """
-    # Image by image: all pairs at once would take n * n * classes numbers.
-    outputs = found.outputs.astype(np.float64)
-    between = sum(np.linalg.norm(outputs - one, axis=-1).sum() for one in outputs)
-    scale = between / max(1, found.count * (found.count - 1))
+    scale = found.between / max(1, found.count * (found.count - 1))
     distances = found.totals[0].distance / found.count
     return distances / scale if scale else distances
 

@@ -31,8 +31,9 @@ Apply = Callable[[Array], Float[Array, "n classes"]]
 # Shifts that a network is measured at which is proved invariant to all.
 MEASURED = ((0, 1), (1, 0), (3, 5))
 
-# Bytes of an image at a shift: prediction, confidence and distance.
-BYTES = 10
+# Bytes of an image at a shift: prediction, confidence and distance, and three times as much while
+# they are added up.
+BYTES = 40
 # What the images, and the results of a network, may take in memory where nothing else is said.
 MEMORY = "32MiB"
 # The arrays of a shard, and the dimension of each that counts images.
@@ -72,6 +73,13 @@ class Sweep:
     def totals(self) -> tuple[ByShift, ByImage]:
         """Its sums over images by shift, and over shifts by image."""
         return totals(self.parts())
+
+    @functools.cached_property
+    def between(self) -> float:
+        """The sum of the distances between the outputs of all pairs of images, each counted twice."""
+        # Image by image: all pairs at once would take n * n * classes numbers.
+        outputs = self.outputs.astype(np.float64)
+        return sum(np.linalg.norm(outputs - one, axis=-1).sum() for one in outputs)
 
     @property
     def unshifted(self) -> tuple[int, ...]:

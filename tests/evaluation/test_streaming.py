@@ -12,7 +12,7 @@ from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import AuditPlan, audit
 from jaxinv.evaluation.seeds import seeds_rows
-from jaxinv.evaluation.sweep import IMAGES, Interrupted, SweepOptions, sweep
+from jaxinv.evaluation.sweep import BYTES, IMAGES, Interrupted, SweepOptions, sweep
 from jaxinv.report.cli import main
 
 FIGURES = (
@@ -72,7 +72,7 @@ def test_results_in_files_are_those_in_memory(peak_subject, many, tmp_path, imag
     directory = tmp_path / "shards" if kept else None
     options = SweepOptions(max_shift=1, batch=4)
     whole = sweep(peak_subject.apply, held, options=options)
-    memory = images_at_once * 9 * 10
+    memory = images_at_once * 9 * BYTES
     stored = dataclasses.replace(options, memory=memory)
     found = sweep(peak_subject.apply, streamed, options=stored, directory=directory)
     sizes = [part.count for part in found.parts()]
