@@ -4,25 +4,33 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import math
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int
 
 from jaxinv.data import Source
 from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation.digest import content_digest, program_digest
 from jaxinv.evaluation.division import Division, divide, over_devices, part_of_shifts
+from jaxinv.evaluation.shards import (
+    IMAGES,
+    Finished,
+    Shard,
+    evaluated,
+    filled,
+    joined,
+    shard_sizes,
+    shards_of,
+)
 from jaxinv.evaluation.totals import ByImage, ByShift, totals
-from jaxinv.files import read_arrays, write_arrays
 from jaxinv.lazy import WhenAsked
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
@@ -36,8 +44,6 @@ MEASURED = ((0, 1), (1, 0), (3, 5))
 BYTES = 40
 # What the images, and the results of a network, may take in memory where nothing else is said.
 MEMORY = "32MiB"
-# The arrays of a shard, and the dimension of each that counts images.
-IMAGES = {"predictions": 2, "confidence": 2, "distance": 2, "outputs": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Sweep:
 
     @functools.cached_property
     def between(self) -> float:
-        """The sum of the distances between the outputs of all pairs of images, each counted twice."""
+        """The distances between the outputs of two images, summed over all ordered pairs."""
         # Image by image: all pairs at once would take n * n * classes numbers.
         outputs = self.outputs.astype(np.float64)
         return sum(np.linalg.norm(outputs - one, axis=-1).sum() for one in outputs)
@@ -145,7 +151,7 @@ def sweep(
     """
     options = options or SweepOptions()
     shifts = shift_set(source.image_shape[:2], mode=options.mode, max_shift=options.max_shift)
-    count, length = _shard_sizes(source, options.batch)
+    count, length = shard_sizes(source, options.batch)
     folder = directory and _folder(directory, apply, (length, *source.image_shape), options)
     division = divide(count, len(shifts.rows[0]))
     how: Any = {"chunk": options.chunk, "share": options.share}
@@ -160,17 +166,17 @@ def sweep(
     row, column = shifts.index((0, 0))
     evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
     in_files = BYTES * shifts.count * len(source) > options.memory
-    finished: dict[int, _Finished] = {}
+    finished: dict[int, Finished] = {}
     interrupted = False
     with contextlib.ExitStack() as in_the_end:
         if in_files and folder is None:
             folder = Path(tempfile.mkdtemp())
             in_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
-            with contextlib.closing(_shards(source, options.batch)) as shards:
-                for shard, arrays in _evaluated(shards, evaluate, division.shards, count, folder):
+            with contextlib.closing(shards_of(source, options.batch)) as shards:
+                for shard, arrays in evaluated(shards, evaluate, division.shards, count, folder):
                     kept = folder / shard.file if folder and in_files else arrays
-                    finished[shard.number] = _Finished(shard.labels, arrays["outputs"], kept)
+                    finished[shard.number] = Finished(shard.labels, arrays["outputs"], kept)
                     progress(len(shard.labels))
         except KeyboardInterrupt:
             interrupted = True
@@ -214,28 +220,28 @@ def few_shifts(
     at = ((0, 0), *measured)
     outputs_at = orbit(apply, shifts=at, chunk=1, share=False)
     # The shifts are a list; a second axis of one shift makes them a grid.
-    count, length = _shard_sizes(source, options.batch)
+    count, length = shard_sizes(source, options.batch)
     division = divide(count, 1)
     tried = shift_set(size, shifts=at)
     evaluate = _evaluator(lambda x, part: outputs_at(x)[:, None], tried, (0, 0), length, division)
     finished, labels = [], []
-    shards = _shards(source, options.batch)
-    for shard, arrays in _evaluated(shards, evaluate, division.shards, count):
+    shards = shards_of(source, options.batch)
+    for shard, arrays in evaluated(shards, evaluate, division.shards, count):
         finished.append(arrays)
         labels.append(shard.labels)
         progress(len(shard.labels))
-    joined = _joined(finished)
-    if (joined["predictions"] != joined["predictions"][0]).any():
+    arrays = joined(finished)
+    if (arrays["predictions"] != arrays["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
     grid = (*shifts.shape, len(source))
-    distance = np.broadcast_to(joined["distance"].max(axis=(0, 1)), grid).copy()
+    distance = np.broadcast_to(arrays["distance"].max(axis=(0, 1)), grid).copy()
     distance[shifts.index((0, 0))] = 0
     return Sweep(
         shifts=shifts,
-        predictions=np.broadcast_to(joined["predictions"][0, 0], grid),
-        confidence=np.broadcast_to(joined["confidence"][0, 0], grid),
+        predictions=np.broadcast_to(arrays["predictions"][0, 0], grid),
+        confidence=np.broadcast_to(arrays["confidence"][0, 0], grid),
         distance=distance,
-        outputs=joined["outputs"],
+        outputs=arrays["outputs"],
         labels=np.concatenate(labels),
         devices=division.names,
     )
@@ -262,66 +268,13 @@ def _folder(
     return folder
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shard:
-    """Some images: `number` counts shards, `start` the images before it."""
-
-    number: int
-    start: int
-    images: UInt8[np.ndarray, "n h w c"]
-    labels: Int[np.ndarray, " n"]
-
-    @property
-    def file(self) -> str:
-        return f"{self.number:05}-{content_digest(self.images, self.labels)[:16]}.npz"
-
-
-def _shard_sizes(source: Source, batch: int) -> tuple[int, int]:
-    """How many shards there are, and how many images the first of them has."""
-    if not len(source):
-        raise ValueError("there are 0 images; needed are images, a label each")
-    if batch < 1:
-        raise ValueError(f"batch is {batch}; allowed are numbers from 1")
-    return math.ceil(len(source) / batch), min(batch, len(source))
-
-
-def _shards(source: Source, batch: int) -> Generator[_Shard, None, None]:
-    size = len(source)
-    groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
-    for number, (rows, read) in enumerate(zip(groups, source.batches(groups), strict=True)):
-        yield _Shard(number, rows.start, *read)
-
-
-def _evaluated(
-    shards: Iterator[_Shard],
-    evaluate: Callable,
-    at_once: int,
-    count: int,
-    folder: Path | None = None,
-) -> Iterator[tuple[_Shard, dict[str, np.ndarray]]]:
-    """Shards with their arrays: those found in the folder, the others as they are computed."""
-    waiting = []
-    for shard in shards:
-        arrays = _read(folder and folder / shard.file)
-        if arrays is None:
-            waiting.append(shard)
-        else:
-            yield shard, arrays
-        if len(waiting) == at_once or (shard.number == count - 1 and waiting):
-            for one, arrays in zip(waiting, evaluate(waiting), strict=True):
-                if folder is not None:
-                    write_arrays(folder / one.file, arrays)
-                yield one, arrays
-            waiting = []
-
-
 def _evaluator(
     outputs_at: Callable,
     shifts: ShiftSet,
     unshifted: tuple[int, int],
     length: int,
     division: Division,
-) -> Callable[[Sequence[_Shard]], Iterator[dict[str, np.ndarray]]]:
+) -> Callable[[Sequence[Shard]], Iterator[dict[str, np.ndarray]]]:
     """A function of the shards that are evaluated at once, or fewer; it returns their arrays.
 
     Args:
@@ -339,11 +292,11 @@ def _evaluator(
     dims = IMAGES | {"finite": 2}
     compiled = over_devices(figures, division, dims, rows=shifts.shape[0])
 
-    def evaluate(group: Sequence[_Shard]) -> Iterator[dict[str, np.ndarray]]:
+    def evaluate(group: Sequence[Shard]) -> Iterator[dict[str, np.ndarray]]:
         # Always as many shards, each as long as the first one, so that nothing compiles twice.
-        filled = [*group, *[group[-1]] * (division.shards - len(group))]
-        images = np.concatenate([_fill(shard.images, length) for shard in filled])
-        labels = np.concatenate([_fill(shard.labels, length) for shard in filled])
+        whole = [*group, *[group[-1]] * (division.shards - len(group))]
+        images = np.concatenate([filled(shard.images, length) for shard in whole])
+        labels = np.concatenate([filled(shard.labels, length) for shard in whole])
         made = compiled(images, labels)
         for place, shard in enumerate(group):
             own = range(place * length, place * length + len(shard.labels))
@@ -381,53 +334,17 @@ def _figures(outputs: Array, centred: Array, labels: Array) -> dict[str, Array]:
     }
 
 
-def _fill(array: np.ndarray, length: int) -> np.ndarray:
-    missing = length - len(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
-
-
-def _read(path: Path | None) -> dict[str, np.ndarray] | None:
-    """A finished shard; None if there is none, or if the file is damaged and has to be redone."""
-    if path is None or not path.exists():
-        return None
-    try:
-        stored = read_arrays(path)
-        return {name: stored[name] for name in IMAGES}
-    except Exception:  # a damaged archive fails in a dozen ways
-        return None
-
-
-def _joined(shards: list[dict[str, np.ndarray]]) -> dict[str, Any]:
-    return {
-        name: np.concatenate([s[name] for s in shards], axis=dim) for name, dim in IMAGES.items()
-    }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Finished:
-    """A finished shard: its arrays, or their file where those of all shards are too large."""
-
-    labels: Int[np.ndarray, " n"]
-    outputs: Float[np.ndarray, "n classes"]
-    kept: dict[str, np.ndarray] | Path
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return read_arrays(self.kept) if isinstance(self.kept, Path) else self.kept
-
-
-def _join(
-    finished: Sequence[_Finished], shifts: ShiftSet, division: Division, memory: int
-) -> Sweep:
+def _join(finished: Sequence[Finished], shifts: ShiftSet, division: Division, memory: int) -> Sweep:
     labels = np.concatenate([shard.labels for shard in finished])
     given: Any = {"shifts": shifts, "devices": division.names}
     if not isinstance(finished[0].kept, Path):
-        return Sweep(labels=labels, **given, **_joined([shard.arrays() for shard in finished]))
+        return Sweep(labels=labels, **given, **joined([shard.arrays() for shard in finished]))
     at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].labels)))
 
     def parts() -> Iterator[Sweep]:
         for start in range(0, len(finished), at_once):
             some = finished[start : start + at_once]
-            arrays = _joined([shard.arrays() for shard in some])
+            arrays = joined([shard.arrays() for shard in some])
             yield Sweep(labels=np.concatenate([s.labels for s in some]), **given, **arrays)
 
     def whole(name: str) -> np.ndarray:
