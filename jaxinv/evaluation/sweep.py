@@ -341,11 +341,13 @@ def _join(finished: Sequence[Finished], shifts: ShiftSet, division: Division, me
         return Sweep(labels=labels, **given, **joined([shard.arrays() for shard in finished]))
     at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].labels)))
 
+    def part(some: Sequence[Finished]) -> Sweep:
+        arrays = joined([shard.arrays() for shard in some])
+        return Sweep(labels=np.concatenate([s.labels for s in some]), **given, **arrays)
+
     def parts() -> Iterator[Sweep]:
         for start in range(0, len(finished), at_once):
-            some = finished[start : start + at_once]
-            arrays = joined([shard.arrays() for shard in some])
-            yield Sweep(labels=np.concatenate([s.labels for s in some]), **given, **arrays)
+            yield part(finished[start : start + at_once])
 
     def whole(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts()], axis=IMAGES[name])

@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float, Int
 
 from jaxinv import metrics
 
+# Images whose shifts are compared at a time.
+BLOCK = 2048
+
 if TYPE_CHECKING:
     from jaxinv.evaluation.sweep import Sweep
 
@@ -71,20 +74,38 @@ def totals(parts: Iterable["Sweep"]) -> tuple[ByShift, ByImage]:
                 squares=np.sum(part.distance.astype(np.float64) ** 2, axis=-1),
             )
         )
-        predictions, labels = jnp.asarray(part.predictions), jnp.asarray(part.labels)
+        mean, consistency = _shares(part.predictions, part.labels)
         by_image.append(
             ByImage(
                 centred=right[part.unshifted],
                 worst=right.all(axis=(0, 1)),
                 right=right.sum(axis=(0, 1)),
-                mean=np.asarray(metrics.mean_accuracy(predictions, labels, per_image=True)),
-                consistency=np.asarray(metrics.consistency(predictions, per_image=True)),
+                mean=mean,
+                consistency=consistency,
             )
         )
+        del part, right, agreeing  # before the next part is read
     return (
         ByShift(**{f.name: _added(by_shift, f.name) for f in dataclasses.fields(ByShift)}),
         ByImage(**{f.name: _joined(by_image, f.name) for f in dataclasses.fields(ByImage)}),
     )
+
+
+def _shares(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The accuracy and the consistency of each image, of blocks of one size: compiled once."""
+    count = len(labels)
+    size = min(count, BLOCK)
+    found = []
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        block, truth = jnp.asarray(predictions[..., rows]), jnp.asarray(labels[rows])
+        shares = (
+            metrics.mean_accuracy(block, truth, per_image=True),
+            metrics.consistency(block, per_image=True),
+        )
+        found.append(np.stack(shares)[:, : count - start])
+    mean, consistency = np.concatenate(found, axis=1)
+    return mean, consistency
 
 
 def _added(parts: list[ByShift], name: str) -> np.ndarray:
