@@ -26,8 +26,8 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def spread(tree: Any, mesh: Mesh | None) -> Any:
-    """Puts arrays on the devices of the mesh, the first dimension split over them.
+def spread(tree: Any, mesh: Mesh | None, *, dim: int = 0) -> Any:
+    """Puts arrays on the devices of the mesh, a dimension (the first one) split over them.
 
     Example:
       >>> images = spread(jnp.zeros((8, 4, 4, 1)), data_mesh(8))
@@ -36,7 +36,7 @@ def spread(tree: Any, mesh: Mesh | None) -> Any:
     """
     if mesh is None:
         return jax.tree.map(jnp.asarray, tree)
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*[None] * dim, "data")))
 
 
 def shard_batch(mesh: Mesh | None) -> Callable[[Array], Array]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, NamedTuple, TextIO
 
 import numpy as np
 
@@ -57,6 +57,24 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+class ArrayHeader(NamedTuple):
+    """What an .npy file says of its array."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+
+
+def array_header(stream: IO[bytes]) -> ArrayHeader | None:
+    """The header of an .npy file, whose array follows in the stream; None of a later format."""
+    version = np.lib.format.read_magic(stream)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    return ArrayHeader(*read[version](stream)) if version in read else None
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """A split of a data set held in memory, its scale, and the canvas it is shown on."""
 
 import dataclasses
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,28 +11,12 @@ import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from jaxinv.arguments import number_or_nan, per_axis
-
-
-class _WhenAsked:
-    """A field that may be given as a function, which is called when the field is first read."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            raise AttributeError(self._name)  # it has no default
-        value = instance.__dict__[self._name]
-        if callable(value):
-            value = instance.__dict__[self._name] = value()
-        return value
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self._name] = value
+from jaxinv.data.source import Arrays, ChannelStatistics, Groups, Scale, Source, statistics_of
+from jaxinv.lazy import WhenAsked
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
+class Dataset(Source):
     """One split of an image-classification data set, in memory.
 
     Attributes:
@@ -52,11 +37,103 @@ class Dataset:
     name: str
     split: str
     num_classes: int
-    mean: tuple[float, ...] = cast(Any, _WhenAsked())
-    std: tuple[float, ...] = cast(Any, _WhenAsked())
+    mean: tuple[float, ...] = cast(Any, WhenAsked())
+    std: tuple[float, ...] = cast(Any, WhenAsked())
+
+    @classmethod
+    def of(
+        cls,
+        images: UInt8[np.ndarray, "n h w *c"],
+        labels: Int[np.ndarray, " n"],
+        *,
+        name: str = "arrays",
+        split: str = "train",
+        num_classes: int | None = None,
+    ) -> "Dataset":
+        """Arrays of one's own as a data set; a memory-mapped array is not read.
+
+        Args:
+          images: (N, H, W, C) or (N, H, W), uint8.
+          labels: (N,), whole numbers from 0.
+          name: of the data set.
+          split: of the data set.
+          num_classes: by default as many as there are labels up to the largest.
+
+        Raises:
+          ValueError: they are not as described.
+
+        Example:
+          >>> Dataset.of(np.zeros((3, 8, 8), np.uint8), np.array([0, 2, 1])).num_classes
+          3
+        """
+        images, labels = (np.asanyarray(array) for array in (images, labels))
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+            raise ValueError(
+                f"images are {images.dtype} of shape {images.shape}; allowed is uint8 (n, H, W, C) "
+                "or (n, H, W)"
+            )
+        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"labels are {labels.dtype} of shape {labels.shape}; allowed are whole numbers "
+                f"({len(images)},), one for each image"
+            )
+        classes = 1 + int(labels.max()) if num_classes is None else num_classes
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"labels are from {labels.min()} to {labels.max()}; with {classes} classes they "
+                f"must be in 0 to {classes - 1}"
+            )
+        images = images if images.ndim == 4 else images[..., None]
+
+        @functools.cache
+        def scale() -> Scale:
+            return statistics_of(made)
+
+        lazy: Any = (lambda: scale()[0], lambda: scale()[1])
+        made = cls(images, labels.astype(np.int32), name, split, classes, *lazy)
+        return made
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(H, W, C)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def read(self, rows: Sequence[int]) -> Arrays:
+        """Some images and their labels; consecutive ones are not copied."""
+        chosen: Any = np.asarray(rows, int)
+        if isinstance(rows, range) and rows.step == 1:
+            chosen = slice(rows.start, rows.stop)
+        return self.images[chosen], self.labels[chosen]
+
+    def batches(self, groups: Groups) -> Iterator[Arrays]:
+        """Groups of rows, one after the other."""
+        return (self.read(rows) for rows in groups)
+
+    def part(self, rows: range) -> "Dataset":
+        """Some of the images, one after the other."""
+        return self._with(self.images[rows.start : rows.stop], self.labels[rows.start : rows.stop])
+
+    def map(self, fun: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
+        """The images as a function of (n, H, W, C) makes them."""
+        return self._with(fun(self.images), self.labels)
+
+    def labelled(self, labels: Int[np.ndarray, " n"]) -> "Dataset":
+        """The images with other classes, one for each, counted from 0."""
+        made = self._with(self.images, labels.astype(np.int32))
+        return dataclasses.replace(made, num_classes=1 + int(labels.max()))
+
+    def load(self) -> "Dataset":
+        """This data set, which is in memory."""
+        return self
+
+    def _with(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
+        # The scale may cost a pass over the training images: it is not asked for here.
+        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        return Dataset(images, labels, self.name, self.split, self.num_classes, **lazy)
 
 
 def normalise(
@@ -124,20 +201,9 @@ def channel_statistics(
       >>> channel_statistics(np.array([[[[0], [0]], [[0], [255]]]], np.uint8))
       ((0.0,), (0.5,))
     """
-    border = np.concatenate(
-        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
-    )
-    # Sums of uint8 in uint64 are exact, so the scale does not depend on NumPy's summation order.
-    count = images.size // images.shape[-1]
-    mean = images.sum((0, 1, 2), dtype=np.uint64) / count
-    histogram = [
-        np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])
-    ]
-    square = np.array([h @ np.arange(256) ** 2 for h in histogram]) / count
-    if np.median(border) == 0:
-        mean = np.zeros_like(mean)
-    std = np.maximum(np.sqrt(square - mean**2), 1.0)
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+    found = ChannelStatistics(images.shape[-1])
+    found.add(images)
+    return found.scale()
 
 
 def split_slice(split: str) -> tuple[str, str | None, str | None]:

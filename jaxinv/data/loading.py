@@ -1,14 +1,17 @@
-"""`load`: a data set's split by name."""
+"""`load` and `open`: a data set's split by name, in memory or read as it is needed."""
 
+import dataclasses
 import functools
+import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
 
 from jaxinv.data import cache, files, tfds_reader
+from jaxinv.data.archives import archive
 from jaxinv.data.dataset import (
     Dataset,
     channel_statistics,
@@ -17,6 +20,8 @@ from jaxinv.data.dataset import (
     split_slice,
 )
 from jaxinv.data.digits import read_digits
+from jaxinv.data.folders import folder
+from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
 
 
 def load(
@@ -31,12 +36,13 @@ def load(
     """Loads one split of an image-classification data set into memory.
 
     `"digits"`, real handwritten digits that come with scikit-learn, 16x16 in the middle of 32x32,
-    is always there. A folder `name/split/class/picture`, or an .npz file with `train_images` and
-    `train_labels` (or `x_train` and `y_train`) and the like, is read by its path, such as
-    `"./pictures"`. Any other name is one of TensorFlow Datasets, read without TensorFlow from a
-    prepared copy and kept as arrays in `cache_dir`. A data set that is not prepared is prepared
-    where that is possible: the MNIST family (mnist, fashion_mnist, kmnist, emnist/...) needs a
-    network or `manual_dir`, others TensorFlow as well (the extra `tfds-build`).
+    is always there. A folder or an .npz file is read by its path, such as `"./pictures"`. A folder
+    holds `split/class/picture`, or is one split, `"train"`: of `class/picture`, or of pictures
+    alone, which then have the label -1. A file holds `train_images` and `train_labels` (or
+    `x_train` and `y_train`) and the like. Any other name is one of TensorFlow Datasets, read
+    without TensorFlow from a prepared copy and kept as arrays in `cache_dir`. A data set that is
+    not prepared is prepared where that is possible: the MNIST family (mnist, fashion_mnist, kmnist,
+    emnist/...) needs a network or `manual_dir`, others TensorFlow as well (the extra `tfds-build`).
 
     Args:
       name: `"digits"`, a path or a name of https://www.tensorflow.org/datasets/catalog.
@@ -64,89 +70,160 @@ def load(
       >>> load(split="train[:10]").labels
       array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], dtype=int32)
     """
+    places = {"data_dir": data_dir, "cache_dir": cache_dir, "manual_dir": manual_dir}
+    loaded = _found(name, split, memory=math.inf, **places).load()
+    return loaded if canvas is None else loaded.map(_on_canvas(canvas))
+
+
+def open(
+    name: str = "digits",
+    *,
+    split: str = "train",
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+    canvas: int | None = None,
+    memory: str | int = MEMORY,
+) -> Source:
+    """Opens one split of an image-classification data set, whatever its size.
+
+    Args:
+      name: as for `load`, and so are the others.
+      split: a split with an optional slice.
+      data_dir: folder of prepared TFDS data sets.
+      cache_dir: folder of the cache.
+      manual_dir: folder with the original files of a data set of the MNIST family.
+      canvas: centre the images on a black square of this side.
+      memory: what the images may take to be held in memory, such as `"500MB"` or `"2GiB"`.
+
+    Returns:
+      A `Dataset` if the images fit, else a `Streamed` of which nothing was read.
+
+    Raises:
+      ValueError: as `load`; and what is wrong with images that are streamed, when they are read.
+
+    Example:
+      >>> digits = open(split="test[:3]")
+      >>> images, labels = digits.read([2, 0])
+      >>> len(digits), images.shape, labels.dtype
+      (3, (2, 32, 32, 1), dtype('int32'))
+    """
+    places = {"data_dir": data_dir, "cache_dir": cache_dir, "manual_dir": manual_dir}
+    room = parse_bytes(memory)
+    found = _found(name, split, memory=room, **places)
+    if canvas is not None:
+        found = found.map(_on_canvas(canvas))
+    return found.load() if found.nbytes <= room else found
+
+
+def _on_canvas(size: int) -> Callable[[np.ndarray], np.ndarray]:
+    return functools.partial(place_on_canvas, size=size)
+
+
+def _found(
+    name: str,
+    split: str,
+    *,
+    memory: float,
+    data_dir: str | os.PathLike | None,
+    cache_dir: str | os.PathLike | None,
+    manual_dir: str | os.PathLike | None,
+) -> Source:
+    """A split of which no image was read, unless it is always in memory."""
     base, start, stop = split_slice(split)
-    folder = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
-    mean: Any
-    std: Any
+    kept = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+    whole: Any
     if name == "digits":
         images, labels = read_digits(base)
-        chosen = slice_bounds(start, stop, size=len(labels))
-        images, labels = images[chosen], labels[chosen]
-        num_classes = 10
-        mean, std = channel_statistics(read_digits("train")[0])
+        scale = channel_statistics(read_digits("train")[0])
+        whole = Dataset(images, labels, name, base, 10, *scale)
     elif files.is_path(name):
         if data_dir is not None or manual_dir is not None:
             raise ValueError("data_dir and manual_dir mean nothing for a folder or an .npz file")
-        stored = files.stored(name, base)
-        split = stored.name + split.removeprefix(base)
-        chosen = slice_bounds(start, stop, size=stored.size)
-        images, labels = stored.read(range(chosen.start, chosen.stop))
-        num_classes = stored.num_classes
-        scale = functools.cache(lambda: _scale_of_files(name, stored, folder))
-        mean, std = (lambda: scale()[0]), (lambda: scale()[1])
+        whole = _of_files(name, base, memory=memory, kept=kept)
     else:
         builder = tfds_reader.prepared_builder(
             name,
             data_dir=None if data_dir is None else Path(data_dir).expanduser(),
             manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
         )
-        real = files.split_called(base, list(builder.info.splits))
-        base, split = real, real + split.removeprefix(base)
-        chosen = slice_bounds(start, stop, size=tfds_reader.split_size(builder, base))
-        images, labels = _read(builder, base, chosen, folder)
-        num_classes = builder.info.features["label"].num_classes
-        scaled = "train" if "train" in builder.info.splits else base
-        scale = functools.cache(lambda: _scale(builder, scaled, folder))
-        mean, std = (lambda: scale()[0]), (lambda: scale()[1])
-    if not len(labels):
+        whole = _of_tfds(name, builder, base, memory=memory, kept=kept)
+    chosen = slice_bounds(start, stop, size=len(whole))
+    split = whole.split + split.removeprefix(base)
+    part = dataclasses.replace(whole.part(range(chosen.start, chosen.stop)), split=split)
+    if not len(part):
         raise ValueError(f"split {split!r} of data set {name!r} is empty")
-    if not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(
-            f"data set {name!r} has labels from {labels.min()} to {labels.max()}; with "
-            f"{num_classes} classes they must be in 0 to {num_classes - 1}"
-        )
-    if canvas is not None:
-        images = place_on_canvas(images, canvas)
-    return Dataset(images, labels, name, split, num_classes, mean, std)
+    return part
 
 
-def _read(
-    builder: Any, split: str, chosen: slice, folder: Path
-) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]:
+def _of_files(name: str, split: str, *, memory: float, kept: Path) -> Streamed:
+    stored = _stored(name, split, kept)
+
+    def scale() -> Scale:
+        whole = _stored(name, "train", kept) if "train" in stored.splits else stored
+        return _kept_scale(whole.source, kept / f"files-{whole.digest}-scale.npz", memory)
+
+    return dataclasses.replace(stored.source, name=name, scale=scale)
+
+
+def _stored(name: str, split: str, kept: Path) -> files.Stored:
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise ValueError(f"data set {name} does not exist; allowed are folders and .npz files")
+    if path.is_dir():
+        return folder(path, split)
+    if path.suffix != ".npz":
+        raise ValueError(f"data set {name} is a file; allowed are folders and .npz files")
+    return archive(path, split, kept=kept)
+
+
+def _of_tfds(name: str, builder: Any, split: str, *, memory: float, kept: Path) -> Streamed:
+    splits = list(builder.info.splits)
+    split = files.split_called(split, splits)
+    size, decode = tfds_reader.split_size(builder, split), tfds_reader.split_reader(builder, split)
+
+    def read(rows: Sequence[int]) -> Arrays:
+        arrays = decode(rows)
+        return arrays["images"], arrays["labels"]
+
+    def scale() -> Scale:
+        trained = "train" if "train" in splits else split
+        whole = _of_tfds(name, builder, trained, memory=memory, kept=kept)
+        path = kept / tfds_reader.cache_name(builder, f"{trained}-scale")
+        return _kept_scale(whole, path, memory)
+
+    return Streamed(
+        read,
+        range(size),
+        builder.info.features["image"].shape,
+        builder.info.features["label"].num_classes,
+        name=name,
+        split=split,
+        scale=scale,
+        at_once=functools.partial(_at_once, builder, split, kept),
+    )
+
+
+def _at_once(builder: Any, split: str, kept: Path, rows: range) -> Arrays:
     """Images and labels of a part of a split, from the whole one where that is cached."""
-    rows = range(chosen.start, chosen.stop)
-    if not rows:
-        return np.empty((0, 1, 1, 1), np.uint8), np.empty(0, np.int32)
-    whole = folder / tfds_reader.cache_name(builder, split)
+    whole = kept / tfds_reader.cache_name(builder, split)
     if whole.exists() or len(rows) == tfds_reader.split_size(builder, split):
         arrays = cache.cached(whole, lambda: tfds_reader.read_split(builder, split))
+        chosen = slice(rows.start, rows.stop)
         return arrays["images"][chosen], arrays["labels"][chosen]
     name = tfds_reader.cache_name(builder, f"{split}-{rows.start}-{rows.stop}")
-    arrays = cache.cached(folder / name, lambda: tfds_reader.read_split(builder, split, rows))
+    arrays = cache.cached(kept / name, lambda: tfds_reader.read_split(builder, split, rows))
     return arrays["images"], arrays["labels"]
 
 
-def _scale_of_files(name: str, stored: files.Stored, folder: Path) -> list[tuple[float, ...]]:
-    """Mean and deviation of the channels of the training split, or of the only one there is."""
-    whole = files.stored(name, "train") if "train" in stored.splits else stored
+def _kept_scale(whole: Source, path: Path, memory: float) -> Scale:
+    """Mean and deviation of the channels of a whole split, found once and kept in a file."""
+    if not len(whole):
+        raise ValueError(f"split {whole.split!r} of data set {whole.name!r} is empty")
 
     def read() -> cache.Arrays:
-        images, _ = whole.read(range(whole.size))
-        return {"scale": np.array(channel_statistics(images))}
+        held = whole.load() if whole.nbytes <= memory else whole
+        return {"scale": np.array(statistics_of(held))}
 
-    arrays = cache.cached(folder / f"files-{whole.digest}-scale.npz", read)
-    return [tuple(row) for row in arrays["scale"].tolist()]
-
-
-def _scale(builder: Any, split: str, folder: Path) -> list[tuple[float, ...]]:
-    """Mean and deviation of the channels of a whole split."""
-    size = tfds_reader.split_size(builder, split)
-    if not size:
-        raise ValueError(f"split {split!r} of data set {builder.name!r} is empty")
-
-    def read() -> cache.Arrays:
-        images, _ = _read(builder, split, slice(0, size), folder)
-        return {"scale": np.array(channel_statistics(images))}
-
-    arrays = cache.cached(folder / tfds_reader.cache_name(builder, f"{split}-scale"), read)
-    return [tuple(row) for row in arrays["scale"].tolist()]
+    mean, std = cache.cached(path, read)["scale"].tolist()
+    return tuple(mean), tuple(std)

@@ -1,10 +1,12 @@
 """Reading, and where possible preparing, a data set of TensorFlow Datasets without TensorFlow."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,21 +94,39 @@ def _prepare(builder: Any, tfds: Any, manual_dir: Path | None) -> None:
         ) from error
 
 
-def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arrays:
+def read_split(builder: Any, split: str, rows: Sequence[int] | None = None) -> cache.Arrays:
     """Decodes a split: images (N, H, W, C) uint8 and labels (N,) int32.
 
     Args:
       builder: of a prepared data set.
       split: its name.
-      rows: those to read, one after the other; all by default.
+      rows: those to read; all by default.
 
     Raises:
       ValueError: not an image-classification data set with images of one size, no such split,
         stored in a format that needs TensorFlow, damaged, or not the content known under this name.
     """
     size = split_size(builder, split)
-    rows = range(size) if rows is None else rows
-    known = mnist_family.KNOWN_CONTENT.get((builder.name, str(builder.version), split))
+    source = _records(builder, split)
+    whole = rows is None or rows == range(size)
+    arrays = _decode(builder, source, range(size) if rows is None else rows)
+    _check_content(builder, split, arrays if whole else None, source)
+    return arrays
+
+
+def split_reader(builder: Any, split: str) -> Callable[[Sequence[int]], cache.Arrays]:
+    """A function of rows that decodes them; its first call checks what `read_split` checks."""
+
+    @functools.cache
+    def opened() -> Any:
+        source = _records(builder, split)
+        _check_content(builder, split, None, source)
+        return source
+
+    return lambda rows: _decode(builder, opened(), rows)
+
+
+def _records(builder: Any, split: str) -> Any:
     with quiet():
         try:
             source = builder.as_data_source(split=split)
@@ -119,18 +139,21 @@ def read_split(builder: Any, split: str, rows: range | None = None) -> cache.Arr
             ) from None
         except Exception as error:  # whatever is wrong with the files of others
             raise _damaged(builder, error) from error
-        arrays = _decode(builder, source, rows)
-        if known is not None:
-            whole = len(rows) == size
-            start = arrays if whole else _decode(builder, source, range(mnist_family.START))
-            if cache.content_hash(start)[:16] != known[0 if whole else 1]:
-                raise ValueError(
-                    f"what lies under {builder.data_path} is not {builder.name!r}: its content "
-                    "differs from the published files (TFDS writes MNIST under the name of "
-                    "Fashion-MNIST when both are extracted in one folder); delete that folder and "
-                    "prepare it again"
-                )
-    return arrays
+    return source
+
+
+def _check_content(builder: Any, split: str, whole: cache.Arrays | None, source: Any) -> None:
+    """Compares a split that is known, or its start where the whole is not there, to its hash."""
+    known = mnist_family.KNOWN_CONTENT.get((builder.name, str(builder.version), split))
+    if known is None:
+        return
+    start = _decode(builder, source, range(mnist_family.START)) if whole is None else whole
+    if cache.content_hash(start)[:16] != known[1 if whole is None else 0]:
+        raise ValueError(
+            f"what lies under {builder.data_path} is not {builder.name!r}: its content differs "
+            "from the published files (TFDS writes MNIST under the name of Fashion-MNIST when "
+            "both are extracted in one folder); delete that folder and prepare it again"
+        )
 
 
 def split_size(builder: Any, split: str) -> int:
@@ -171,12 +194,13 @@ def _check_counts(split: Any) -> None:
             raise ValueError(f"{path.name} holds {held} records and is said to hold {declared}")
 
 
-def _decode(builder: Any, source: Any, rows: range) -> cache.Arrays:
+def _decode(builder: Any, source: Any, rows: Sequence[int]) -> cache.Arrays:
     shape, count = builder.info.features["image"].shape, len(rows)
     images, labels = np.empty((0, *shape), np.uint8), np.empty(count, np.int32)
     try:
         for at in range(0, count, _BATCH):
-            batch = source.__getitems__(list(rows[at : at + _BATCH]))
+            with quiet():
+                batch = source.__getitems__(list(rows[at : at + _BATCH]))
             here = slice(at, at + len(batch))
             if others := {record["image"].shape for record in batch} - {tuple(shape)}:
                 raise ValueError(f"an image has shape {others.pop()} and is said to have {shape}")

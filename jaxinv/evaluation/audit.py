@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxinv.certificate import Certificate
-from jaxinv.data import Dataset
+from jaxinv.data import Source
 from jaxinv.evaluation import proof, summary
 from jaxinv.evaluation.layers import feature_error, layer_rows
 from jaxinv.evaluation.proof import with_tie_margin
@@ -56,7 +56,7 @@ class AuditPlan:
 
 def audit(
     subject: Subject,
-    dataset: Dataset,
+    dataset: Source,
     *,
     plan: AuditPlan | None = None,
     progress: Callable[[int], None] = lambda images: None,
@@ -75,13 +75,13 @@ def audit(
       Interrupted: on Ctrl-C; `partial_audit` makes a result of what it carries.
     """
     plan = plan or AuditPlan()
-    seen = dataclasses.replace(dataset, images=shown_to_the_network(dataset.images, plan.options))
-    few = seen.images[:FEW]
+    seen = seen_of(dataset, plan.options)
+    few, _ = seen.read(range(min(FEW, len(seen))))
     certificate = written = None
     if plan.certify and (subject.by_proof or not subject.repeats):
         certificate = proof.certified(subject.apply, few[:1], mode=plan.options.mode)
         written = with_tie_margin(
-            proof.written(certificate), subject, seen.images, batch=plan.options.batch
+            proof.written(certificate), subject, seen, batch=plan.options.batch
         )
     found = _swept(subject, dataset, plan=plan, certificate=certificate, progress=progress)
     made = partial_audit(subject, dataset, found, options=plan.options)
@@ -99,7 +99,7 @@ def audit(
         layers=layer_rows(subject, few, states=states) if plan.layers else (),
         protocols={
             name: run_protocol(name, subject, seen, seed=plan.seed, progress=progress)
-            for name in applicable(plan.protocols, subject, seen.images)
+            for name in applicable(plan.protocols, subject, seen.image_shape)
         },
     )
     return dataclasses.replace(made, result=result)
@@ -107,13 +107,13 @@ def audit(
 
 def _swept(
     subject: Subject,
-    dataset: Dataset,
+    dataset: Source,
     *,
     plan: AuditPlan,
     certificate: Certificate | None,
     progress: Callable[[int], None],
 ) -> Sweep:
-    given: Any = (subject.apply, dataset.images, dataset.labels)
+    given: Any = (subject.apply, dataset)
     options: Any = {"options": plan.options, "progress": progress}
     if subject.by_proof and (certificate is None or not certificate.only.state.is_invariant):
         raise ValueError(
@@ -126,6 +126,11 @@ def _swept(
         return sweep(*given, **options, directory=plan.directory)
     except ValueError as error:
         raise ValueError(f"{subject.name}: {error}") from error
+
+
+def seen_of(dataset: Source, options: SweepOptions) -> Source:
+    """The unshifted images as the network sees them."""
+    return dataset.map(functools.partial(shown_to_the_network, options=options))
 
 
 def shown_to_the_network(
@@ -144,7 +149,7 @@ def shown_to_the_network(
 
 def partial_audit(
     subject: Subject,
-    dataset: Dataset,
+    dataset: Source,
     found: Sweep,
     *,
     options: SweepOptions,
@@ -165,7 +170,10 @@ def partial_audit(
     result = dataclasses.replace(
         result, curve=summary.curve_of(found), radial=summary.radial_of(found), flips=flips
     )
-    pictures = [shown_pair(dataset.images[flip.index], flip.shift, options) for flip in flips]
+    images, _ = dataset.read([flip.index for flip in flips])
+    pictures = [
+        shown_pair(image, flip.shift, options) for image, flip in zip(images, flips, strict=True)
+    ]
     return Audit(result, found, tuple(pictures))
 
 

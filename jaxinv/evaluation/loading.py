@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxinv import data
 from jaxinv.command_line import first_line
-from jaxinv.evaluation.audit import shown_to_the_network
+from jaxinv.evaluation.audit import seen_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.subject import Subject, of_function, of_module, of_pytorch
-from jaxinv.evaluation.sweep import SweepOptions
+from jaxinv.evaluation.sweep import MEMORY, SweepOptions
 from jaxinv.orbit import shift_set
 from jaxinv.training import TrainConfig, load_checkpoint
 from jaxinv.training.workdir import read_run
@@ -44,9 +44,12 @@ class Networks:
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
     images: int | None = None
     """Number of images, the first of the split; by default all, in the study 100."""
+    memory: str = MEMORY
+    """Hold the images, and the results of each network, in memory if they take no more than this,
+    such as 500MB or 2GiB; read larger ones part by part."""
 
 
-def subjects_of(config: Networks) -> tuple[list[Subject], data.Dataset]:
+def subjects_of(config: Networks) -> tuple[list[Subject], data.Source]:
     """Loads the networks, and the data set for all of them.
 
     Raises:
@@ -92,11 +95,12 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Dataset]:
     split = "test" if config.split is None else config.split
     if config.images is not None and "[" not in split:
         split += f"[:{config.images}]"  # no more is read than that
-    dataset = data.load(
+    dataset = data.open(
         name,
         split=split,
         data_dir=config.data_dir or next(stored, None),
         canvas=next(iter(canvases), None),
+        memory=config.memory,
     )
     return subjects, first_images(dataset, config.images)
 
@@ -119,7 +123,7 @@ def _of_checkpoint(path: Path, trained: TrainConfig, *, name: str) -> Iterator[S
         )
 
 
-def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
+def first_images(dataset: data.Source, count: int | None) -> data.Source:
     """The first images of a data set; all if `count` is None.
 
     Raises:
@@ -129,13 +133,12 @@ def first_images(dataset: data.Dataset, count: int | None) -> data.Dataset:
         return dataset
     if count > len(dataset):
         raise ValueError(f"images is {count}; {dataset.name} ({dataset.split}) has {len(dataset)}")
-    some = dataset.images[:count], dataset.labels[:count]
-    return dataclasses.replace(dataset, images=some[0], labels=some[1])
+    return dataset.part(range(count))
 
 
-def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
+def check_reach(dataset: data.Source, options: SweepOptions) -> None:
     """Raises ValueError unless the images can be shifted that far, before anything is computed."""
-    height, width = dataset.images.shape[1:3]
+    height, width = dataset.image_shape[:2]
     least, m = min(height, width), options.max_shift
     largest = (least - 1) // 2 if options.mode == "crop" else least - 1
     if m is not None and not 0 <= m <= largest:
@@ -146,12 +149,10 @@ def check_reach(dataset: data.Dataset, options: SweepOptions) -> None:
     shift_set((height, width), mode=options.mode, max_shift=m)
 
 
-def check_fits(
-    subject: Subject, dataset: data.Dataset, options: SweepOptions | None = None
-) -> None:
+def check_fits(subject: Subject, dataset: data.Source, options: SweepOptions | None = None) -> None:
     """Raises ValueError unless a network maps the images to one real output per image and class."""
     options = options or SweepOptions()
-    shape = (2, *shown_to_the_network(dataset.images[:1], options).shape[1:])
+    shape = (2, *seen_of(dataset, options).image_shape)
     what = f"images of shape {shape[1:]} of {dataset.name}"
     if options.mode == "crop":
         what = f"windows of shape {shape[1:]} that mode crop cuts from images of {dataset.name}"

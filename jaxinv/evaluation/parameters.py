@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxinv.command_line import first_line
 from jaxinv.data.log_level import quiet
-from jaxinv.files import read_arrays
+from jaxinv.files import array_header, read_arrays
 
 # Gigabytes (10^9 bytes) that parameters may take unless more is allowed.
 LIMIT = 8.0
@@ -104,15 +104,10 @@ def _bytes_of(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo], int]:
 
     def size(member: zipfile.ZipInfo) -> int:
         with archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }
-            if version not in read:
-                return member.file_size
-            shape, _, dtype = read[version](stream)
-        return max(member.file_size, math.prod(shape) * dtype.itemsize)
+            header = array_header(stream)
+        if header is None:
+            return member.file_size
+        return max(member.file_size, math.prod(header.shape) * header.dtype.itemsize)
 
     return size
 

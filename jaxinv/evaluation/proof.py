@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxinv.certificate import Certificate, certify
+from jaxinv.data import Source
 from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import short_number
 from jaxinv.evaluation.subject import Subject
@@ -51,7 +52,7 @@ def _shape(images: Images) -> jax.ShapeDtypeStruct:
 
 
 def with_tie_margin(
-    certificate: Mapping[str, Any], subject: Subject, images: Images, *, batch: int
+    certificate: Mapping[str, Any], subject: Subject, source: Source, *, batch: int
 ) -> dict[str, Any]:
     """A written certificate with the smallest tie margin of the images, as the network sees them.
 
@@ -60,10 +61,14 @@ def with_tie_margin(
     """
     margin = None
     if certificate["assumptions"]:
+        size = len(source)
+        groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
         measure = jax.jit(declared_margin(subject.apply))
         try:
-            parts = [images[start : start + batch] for start in range(0, len(images), batch)]
-            margins = [float(measure(spread(part, data_mesh(len(part))))) for part in parts]
+            margins = [
+                float(measure(spread(images, data_mesh(len(images)))))
+                for images, _ in source.batches(groups)
+            ]
         except ValueError:  # it is declared where it cannot be measured
             margins = [np.inf]
         margin = min(margins) if np.isfinite(margins).any() else None

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float
 
 from jaxinv import metrics
-from jaxinv.data import Dataset
+from jaxinv.data import Source
 from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.layers import spatial_layers
@@ -232,7 +232,7 @@ def check_protocols(names: Sequence[str]) -> None:
 
 
 def applicable(
-    names: Sequence[str], subject: Subject, images: Shaped[np.ndarray, "n h w c"]
+    names: Sequence[str], subject: Subject, shape: tuple[int, int, int]
 ) -> tuple[str, ...]:
     """The protocols that are run on a network: those named, or for "all" those that apply to it.
 
@@ -242,14 +242,14 @@ def applicable(
       ValueError: if a name is unknown, or a protocol that is named does not apply to the network.
 
     Example:
-      >>> applicable(["all"], Subject("net", "net", lambda x: x), np.zeros((1, 8, 8, 1)))[-2:]
+      >>> applicable(["all"], Subject("net", "net", lambda x: x), (8, 8, 1))[-2:]
       ('gruver2023', 'biscione2021')
     """
     check_protocols(names)
     if subject.by_proof or not names:
         return ()
     wanted = tuple(PROTOCOLS) if "all" in names else tuple(names)
-    if "stylegan3" not in wanted or spatial_layers(subject, images):
+    if "stylegan3" not in wanted or spatial_layers(subject, np.zeros((1, *shape), np.float32)):
         return wanted
     if "all" not in names:
         raise ValueError(
@@ -262,7 +262,7 @@ def applicable(
 def run_protocol(
     name: str,
     subject: Subject,
-    dataset: Dataset,
+    dataset: Source,
     *,
     seed: int = 0,
     batch: int = BATCH,
@@ -288,7 +288,7 @@ def run_protocol(
     """
     if name == "all":
         raise ValueError(f"protocol is 'all'; allowed is one of {', '.join(PROTOCOLS)}")
-    applicable([name], subject, dataset.images)
+    applicable([name], subject, dataset.image_shape)
     names: list[str] = []
 
     @jax.jit
@@ -299,10 +299,11 @@ def run_protocol(
 
     found, counts = [], []
     batch = _fitting(len(dataset), batch)
-    for number, start in enumerate(range(0, len(dataset), batch)):
-        rows = slice(start, start + batch)
-        given = dataset.images[rows].astype(np.float32), dataset.labels[rows]
-        images, labels = spread(given, data_mesh(len(given[1])))
+    size = len(dataset)
+    groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
+    for number, (pixels, classes) in enumerate(dataset.batches(groups)):
+        given = pixels.astype(np.float32), classes
+        images, labels = spread(given, data_mesh(len(classes)))
         key = jax.random.fold_in(jax.random.key(seed), number)
         found.append(jax.device_get(evaluate(images, labels, key)))
         counts.append(len(labels))

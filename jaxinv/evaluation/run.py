@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, shown_to_the_network
+from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, seen_of
 from jaxinv.evaluation.loading import check_fits, check_reach
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
@@ -25,7 +25,7 @@ QUESTION = "Does a network say the same of an image wherever its content lies?"
 
 def evaluate_networks(
     subjects: Sequence[Subject],
-    dataset: data.Dataset,
+    dataset: data.Source,
     *,
     plan: AuditPlan,
     labelled: bool = True,
@@ -53,7 +53,7 @@ def evaluate_networks(
     check_reach(dataset, options)
     for subject in subjects:
         check_fits(subject, dataset, options)
-        applicable(plan.protocols, subject, shown_to_the_network(dataset.images, options))
+        applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
     if labelled:
         audits, complete = audit_all(subjects, dataset, plan=plan, progress=progress)
     else:
@@ -84,20 +84,19 @@ def evaluate_networks(
 
 
 def _audit_unlabelled(
-    subjects: Iterable[Subject], dataset: data.Dataset, *, plan: AuditPlan
+    subjects: Iterable[Subject], dataset: data.Source, *, plan: AuditPlan
 ) -> tuple[list[Audit], bool]:
     """Audits each network on images whose classes are what it says of them unshifted."""
-    seen = shown_to_the_network(dataset.images, plan.options)
+    seen = seen_of(dataset, plan.options)
     still = dataclasses.replace(plan.options, mode="wrap", max_shift=0)
     audits: list[Audit] = []
     for subject in subjects:
         try:
-            said = sweep(subject.apply, seen, dataset.labels, options=still)
+            said = sweep(subject.apply, seen, options=still)
         except KeyboardInterrupt:
             return audits, False
         labels = said.predictions[said.unshifted].astype(np.int32)
-        own = dataclasses.replace(dataset, labels=labels)
-        made, complete = audit_all([subject], own, plan=plan)
+        made, complete = audit_all([subject], dataset.labelled(labels), plan=plan)
         for one in made:
             figures = {name: f for name, f in one.result.figures.items() if name != "centred"}
             result = dataclasses.replace(one.result, figures=figures)
@@ -109,7 +108,7 @@ def _audit_unlabelled(
 
 def audit_all(
     subjects: Iterable[Subject],
-    dataset: data.Dataset,
+    dataset: data.Source,
     *,
     plan: AuditPlan,
     progress: Progress | None = None,
@@ -130,8 +129,8 @@ def audit_all(
     audits: list[Audit] = []
     try:
         for subject in subjects:
-            seen = shown_to_the_network(dataset.images, plan.options)
-            total = len(dataset) * (1 + len(applicable(plan.protocols, subject, seen)))
+            shape = seen_of(dataset, plan.options).image_shape
+            total = len(dataset) * (1 + len(applicable(plan.protocols, subject, shape)))
             with counting(progress, f"shifting images for {subject.name}", total) as advance:
                 try:
                     made = audit(subject, dataset, plan=plan, progress=advance)
@@ -215,13 +214,13 @@ def _proved_of(results: Sequence[NetworkResult]) -> str:
     return f" Proved: {proved(closest(certificates))}."
 
 
-def described(dataset: data.Dataset) -> dict[str, Any]:
+def described(dataset: data.Source) -> dict[str, Any]:
     """A data set for `Results.dataset`."""
     return {
         "name": dataset.name,
         "split": dataset.split,
         "images": len(dataset),
-        "shape": list(dataset.images.shape[1:]),
+        "shape": list(dataset.image_shape),
         "classes": dataset.num_classes,
     }
 

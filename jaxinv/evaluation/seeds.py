@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv import metrics
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import Audit
 from jaxinv.evaluation.results import Estimate, SeedsRow
@@ -50,12 +49,10 @@ def _row(run: str, together: Sequence[Audit]) -> SeedsRow:
 
 
 def _per_image(found: Sweep) -> Mapping[str, np.ndarray]:
-    right = found.predictions == found.labels
+    _, images = found.totals
     return {
-        "centred": right[found.unshifted].astype(np.float32),
-        "mean": right.mean(axis=(0, 1), dtype=np.float32),
-        "worst": right.all(axis=(0, 1)).astype(np.float32),
-        "consistency": np.asarray(
-            metrics.consistency(jnp.asarray(found.predictions), per_image=True)
-        ),
+        "centred": images.centred.astype(np.float32),
+        "mean": (images.right / found.shifts.count).astype(np.float32),
+        "worst": images.worst.astype(np.float32),
+        "consistency": images.consistency,
     }

@@ -1,5 +1,10 @@
 """From a sweep over shifts to the figures of a report, each with its uncertainty."""
 
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -52,15 +57,14 @@ def mean(
 
 def figures_of(found: Sweep) -> dict[str, Estimate]:
     """The headline figures: centred, mean, worst, consistency, invariance_error."""
-    right = found.predictions == found.labels
-    predictions, labels = jnp.asarray(found.predictions), jnp.asarray(found.labels)
-    change = np.sqrt(np.sum(found.distance.astype(np.float64) ** 2, axis=-1))
+    by_shift, images = found.totals
+    change = np.sqrt(by_shift.squares)
     size = np.linalg.norm(found.outputs.astype(np.float64))
     return {
-        "centred": share(right[found.unshifted]),
-        "mean": mean(metrics.mean_accuracy(predictions, labels, per_image=True)),
-        "worst": share(right.all(axis=(0, 1))),
-        "consistency": mean(metrics.consistency(predictions, per_image=True)),
+        "centred": share(images.centred),
+        "mean": mean(images.mean),
+        "worst": share(images.worst),
+        "consistency": mean(images.consistency),
         "invariance_error": Estimate(
             float(change.max() / size) if size else 0.0, None, None, found.count, "relative"
         ),
@@ -74,8 +78,8 @@ def curve_of(found: Sweep) -> dict[str, list[float]]:
     `shift`, `accuracy` and `consistency`.
     """
     sizes = reach_of(found)
-    accuracy = np.mean(found.predictions == found.labels, axis=-1)
-    agreement = np.mean(found.predictions == found.predictions[found.unshifted], axis=-1)
+    by_shift, _ = found.totals
+    accuracy, agreement = by_shift.right / found.count, by_shift.agreeing / found.count
     rings = range(int(sizes.max()) + 1)
     return {
         "shift": list(rings),
@@ -109,11 +113,8 @@ def sensitivity_of(found: Sweep) -> Float[np.ndarray, "s1 s2"]:
 
     Not divided by the distance between images where all images give the same outputs.
     """
-    # Image by image: all pairs at once would take n * n * classes numbers.
-    outputs = found.outputs.astype(np.float64)
-    between = sum(np.linalg.norm(outputs - one, axis=-1).sum() for one in outputs)
-    scale = between / max(1, found.count * (found.count - 1))
-    distances = found.distance.mean(axis=-1, dtype=np.float64)
+    scale = found.between / max(1, found.count * (found.count - 1))
+    distances = found.totals[0].distance / found.count
     return distances / scale if scale else distances
 
 
@@ -130,14 +131,32 @@ def radial_of(found: Sweep) -> dict[str, list[float]]:
 
 def maps_of(found: Sweep) -> dict[str, np.ndarray]:
     """What maps.npz holds of a network, with the shifts leading, in the orbit's order."""
+    by_shift, _ = found.totals
     return {
-        "accuracy": (found.predictions == found.labels).mean(axis=-1, dtype=np.float32),
-        "confidence": found.confidence.mean(axis=-1),
+        "accuracy": (by_shift.right / found.count).astype(np.float32),
+        "confidence": (by_shift.confidence / found.count).astype(np.float32),
         "sensitivity": sensitivity_of(found).astype(np.float32),
-        "predictions": found.predictions,
+        "predictions": found.predictions if found.stored is None else _in_a_file(found),
         "shifts_down": np.asarray(found.shifts.rows[0]),
         "shifts_right": np.asarray(found.shifts.rows[1]),
     }
+
+
+def _in_a_file(found: Sweep) -> np.memmap:
+    """The predictions at all shifts of all images, in a file that goes with the array."""
+    folder = Path(tempfile.mkdtemp())
+    path, start = folder / "predictions.npy", 0
+    shape = (*found.shifts.shape, found.count)
+    for part in found.parts():
+        # Opened for each part, so that what was written does not stay in memory.
+        mode: Any = "r+" if start else "w+"
+        array = np.lib.format.open_memmap(path, mode, dtype=part.predictions.dtype, shape=shape)
+        array[..., start : start + part.count] = part.predictions
+        start += part.count
+        del array
+    array = np.lib.format.open_memmap(path, "r")
+    weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+    return array
 
 
 def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
@@ -146,39 +165,49 @@ def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
     At most `limit` of them: first those with the smallest shift, then those that lose most
     probability of the true class.
     """
-    start = found.unshifted
+    flips: list[tuple[tuple[float, float, int], Flip]] = []
+    start = 0
+    for part in found.parts():
+        flips += _flips(part, start, limit)
+        start += part.count
+    return tuple(flip for _, flip in sorted(flips, key=lambda ranked: ranked[0])[:limit])
+
+
+def _flips(found: Sweep, start: int, limit: int) -> Iterator[tuple[tuple[float, float, int], Flip]]:
+    """The first flips of some images, of which the first is number `start`, with their ranks."""
+    zero = found.unshifted
     down, right = _rows(found)
     sizes = down[:, None] ** 2 + right[None, :] ** 2
-    wrong = (found.predictions != found.labels) & (found.predictions[start] == found.labels)
+    wrong = (found.predictions != found.labels) & (found.predictions[zero] == found.labels)
     # The smallest shift that flips an image, the first among equals.
     size = np.where(wrong, sizes[..., None], np.iinfo(np.int64).max).reshape(-1, found.count)
     first = size.argmin(axis=0)
     smallest = size[first, np.arange(found.count)]
-    before = found.confidence[start]
+    before = found.confidence[zero]
     after = found.confidence.reshape(-1, found.count)[first, np.arange(found.count)]
     order = np.lexsort((after - before, smallest))
-    flips = []
     for image in order[:limit]:
         if not wrong[..., image].any():
             break
         at = np.unravel_index(first[image], sizes.shape)
-        flips.append(
+        rank = (float(smallest[image]), float(after[image] - before[image]), start + int(image))
+        yield (
+            rank,
             Flip(
-                index=int(image),
+                index=start + int(image),
                 label=int(found.labels[image]),
-                before=int(found.predictions[(*start, image)]),
+                before=int(found.predictions[(*zero, image)]),
                 after=int(found.predictions[(*at, image)]),
                 shift=_shift_at(found, at),
                 confidence_before=float(before[image]),
                 confidence_after=float(after[image]),
-            )
+            ),
         )
-    return tuple(flips)
 
 
 def worst_shift_of(found: Sweep) -> tuple[int, ...]:
     """The shift with the lowest accuracy, the smallest among equals."""
-    accuracy = np.mean(found.predictions == found.labels, axis=-1)
+    accuracy = found.totals[0].right / found.count
     order = np.lexsort((reach_of(found).ravel(), accuracy.ravel()))
     return _shift_at(found, np.unravel_index(order[0], accuracy.shape))
 
@@ -196,10 +225,10 @@ def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[st
         raise ValueError(f"{names[0]} and {names[1]} were not evaluated on the same images")
     tests = []
     for figure, right in (
-        ("centred", lambda s: (s.predictions == s.labels)[s.unshifted]),
-        ("at every shift", lambda s: (s.predictions == s.labels).all(axis=(0, 1))),
+        ("centred", lambda images: images.centred),
+        ("at every shift", lambda images: images.worst),
     ):
-        test = metrics.mcnemar(right(first), right(second))
+        test = metrics.mcnemar(*(right(found.totals[1]) for found in (first, second)))
         tests.append(
             {
                 "first": names[0],

@@ -1,19 +1,37 @@
 """A network at every shift of every image of a data set: in shards that survive an interruption."""
 
+import contextlib
 import dataclasses
+import functools
 import itertools
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int
 
+from jaxinv.data import Source
+from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation.digest import content_digest, program_digest
 from jaxinv.evaluation.division import Division, divide, over_devices, part_of_shifts
-from jaxinv.files import read_arrays, write_arrays
+from jaxinv.evaluation.shards import (
+    IMAGES,
+    Finished,
+    Shard,
+    evaluated,
+    filled,
+    joined,
+    shard_sizes,
+    shards_of,
+)
+from jaxinv.evaluation.totals import ByImage, ByShift, totals
+from jaxinv.lazy import WhenAsked
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
@@ -21,8 +39,11 @@ Apply = Callable[[Array], Float[Array, "n classes"]]
 # Shifts that a network is measured at which is proved invariant to all.
 MEASURED = ((0, 1), (1, 0), (3, 5))
 
-# The arrays of a shard, and the dimension of each that counts images.
-IMAGES = {"predictions": 2, "confidence": 2, "distance": 2, "outputs": 0}
+# Bytes of an image at a shift: prediction, confidence and distance, and three times as much while
+# they are added up.
+BYTES = 40
+# What the images, and the results of a network, may take in memory where nothing else is said.
+MEMORY = "32MiB"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +52,40 @@ class Sweep:
 
     Attributes:
       shifts: the set of shifts.
+      outputs: the unshifted images' outputs, which `distance` is relative to.
+      labels: the true classes.
       predictions: the class with the largest output.
       confidence: probability of the true class, by softmax of the outputs.
       distance: Euclidean distance of the outputs to those of the unshifted image.
-      outputs: the unshifted images' outputs, which `distance` is relative to.
-      labels: the true classes.
       devices: those that computed, by name.
+      stored: reads some images at a time; None where all are in memory. The arrays of all images
+        are then read when they are asked for.
     """
 
     shifts: ShiftSet
-    predictions: Int[np.ndarray, "s1 s2 n"]
-    confidence: Float[np.ndarray, "s1 s2 n"]
-    distance: Float[np.ndarray, "s1 s2 n"]
     outputs: Float[np.ndarray, "n classes"]
     labels: Int[np.ndarray, " n"]
+    predictions: Int[np.ndarray, "s1 s2 n"] = cast(Any, WhenAsked())  # noqa: RUF009
+    confidence: Float[np.ndarray, "s1 s2 n"] = cast(Any, WhenAsked())  # noqa: RUF009
+    distance: Float[np.ndarray, "s1 s2 n"] = cast(Any, WhenAsked())  # noqa: RUF009
     devices: tuple[str, ...] = ()
+    stored: Callable[[], Iterator["Sweep"]] | None = None
+
+    def parts(self) -> Iterator["Sweep"]:
+        """The sweep of some images after the other, of as many as memory may hold."""
+        return iter([self]) if self.stored is None else self.stored()
+
+    @functools.cached_property
+    def totals(self) -> tuple[ByShift, ByImage]:
+        """Its sums over images by shift, and over shifts by image."""
+        return totals(self.parts())
+
+    @functools.cached_property
+    def between(self) -> float:
+        """The distances between the outputs of two images, summed over all ordered pairs."""
+        # Image by image: all pairs at once would take n * n * classes numbers.
+        outputs = self.outputs.astype(np.float64)
+        return sum(np.linalg.norm(outputs - one, axis=-1).sum() for one in outputs)
 
     @property
     def unshifted(self) -> tuple[int, ...]:
@@ -76,6 +116,8 @@ class SweepOptions:
       batch: number of images in a shard.
       chunk: number of shifts evaluated together; None chooses it from the device's memory.
       share: compute what several shifts have in common once.
+      memory: bytes that the results of images may take in memory; those of more images stay in the
+        files of their shards.
     """
 
     mode: OrbitMode = "wrap"
@@ -83,12 +125,12 @@ class SweepOptions:
     batch: int = 128
     chunk: int | None = None
     share: bool = True
+    memory: int = parse_bytes(MEMORY)
 
 
 def sweep(
     apply: Apply,
-    images: UInt8[np.ndarray, "n h w c"],
-    labels: Int[np.ndarray, " n"],
+    source: Source,
     *,
     options: SweepOptions | None = None,
     directory: Path | None = None,
@@ -98,8 +140,7 @@ def sweep(
 
     Args:
       apply: the network, from images (n, H, W, C) to outputs (n, classes).
-      images: the images.
-      labels: their classes.
+      source: the images and their classes, read shard by shard.
       options: which shifts, and how many images and shifts at a time.
       directory: where finished shards are kept and found again; None keeps nothing.
       progress: called with the number of images finished since the last call.
@@ -109,14 +150,10 @@ def sweep(
       Interrupted: on Ctrl-C, with the images that were finished.
     """
     options = options or SweepOptions()
-    if len(images) == 0 or len(images) != len(labels):
-        raise ValueError(
-            f"{len(images)} images, {len(labels)} labels; needed are images, a label each"
-        )
-    shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
-    shards = _shards(images, labels, options.batch)
-    folder = directory and _folder(directory, apply, shards[0].images, options)
-    division = divide(len(shards), len(shifts.rows[0]))
+    shifts = shift_set(source.image_shape[:2], mode=options.mode, max_shift=options.max_shift)
+    count, length = shard_sizes(source, options.batch)
+    folder = directory and _folder(directory, apply, (length, *source.image_shape), options)
+    division = divide(count, len(shifts.rows[0]))
     how: Any = {"chunk": options.chunk, "share": options.share}
     if division.parts > 1:
         outputs_at = part_of_shifts(apply, shifts, division.parts, **how)
@@ -127,24 +164,35 @@ def sweep(
             return everywhere(images)
 
     row, column = shifts.index((0, 0))
-    length = len(shards[0].labels)
     evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
-    finished: dict[int, dict[str, np.ndarray]] = {}
-    try:
-        for shard, arrays in _evaluated(shards, evaluate, division.shards, folder=folder):
-            finished[shard.number] = arrays
-            progress(len(shard.labels))
-    except KeyboardInterrupt:
-        first = itertools.takewhile(finished.__contains__, range(len(shards)))
+    in_files = BYTES * shifts.count * len(source) > options.memory
+    finished: dict[int, Finished] = {}
+    interrupted = False
+    with contextlib.ExitStack() as in_the_end:
+        if in_files and folder is None:
+            folder = Path(tempfile.mkdtemp())
+            in_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            with contextlib.closing(shards_of(source, options.batch)) as shards:
+                for shard, arrays in evaluated(shards, evaluate, division.shards, count, folder):
+                    kept = folder / shard.file if folder and in_files else arrays
+                    finished[shard.number] = Finished(shard.labels, arrays["outputs"], kept)
+                    progress(len(shard.labels))
+        except KeyboardInterrupt:
+            interrupted = True
+        first = itertools.takewhile(finished.__contains__, range(count))
         some = [finished[number] for number in first]
-        raise Interrupted(_join(some, labels, shifts, division) if some else None) from None
-    return _join([finished[shard.number] for shard in shards], labels, shifts, division)
+        found = _join(some, shifts, division, options.memory) if some else None
+        if found is not None:
+            weakref.finalize(found, in_the_end.pop_all().close)
+    if interrupted or found is None:
+        raise Interrupted(found) from None
+    return found
 
 
 def few_shifts(
     apply: Apply,
-    images: UInt8[np.ndarray, "n h w c"],
-    labels: Int[np.ndarray, " n"],
+    source: Source,
     *,
     options: SweepOptions | None = None,
     measured: Sequence[tuple[int, int]] = MEASURED,
@@ -157,8 +205,7 @@ def few_shifts(
 
     Args:
       apply: the network.
-      images: the images.
-      labels: their classes.
+      source: the images and their classes.
       options: which shifts the sweep speaks of; batch and chunk.
       measured: the shifts that are evaluated beside the zero shift.
       progress: called with the number of images finished since the last call.
@@ -168,48 +215,49 @@ def few_shifts(
         proof's assumptions fail.
     """
     options = options or SweepOptions()
-    shifts = shift_set(images.shape[1:3], mode=options.mode, max_shift=options.max_shift)
+    size = source.image_shape[:2]
+    shifts = shift_set(size, mode=options.mode, max_shift=options.max_shift)
     at = ((0, 0), *measured)
     outputs_at = orbit(apply, shifts=at, chunk=1, share=False)
     # The shifts are a list; a second axis of one shift makes them a grid.
-    shards = _shards(images, labels, options.batch)
-    division = divide(len(shards), 1)
-    tried = shift_set(images.shape[1:3], shifts=at)
-    length = len(shards[0].labels)
+    count, length = shard_sizes(source, options.batch)
+    division = divide(count, 1)
+    tried = shift_set(size, shifts=at)
     evaluate = _evaluator(lambda x, part: outputs_at(x)[:, None], tried, (0, 0), length, division)
-    finished = []
-    for shard, arrays in _evaluated(shards, evaluate, division.shards):
+    finished, labels = [], []
+    shards = shards_of(source, options.batch)
+    for shard, arrays in evaluated(shards, evaluate, division.shards, count):
         finished.append(arrays)
+        labels.append(shard.labels)
         progress(len(shard.labels))
-    joined = _joined(finished)
-    if (joined["predictions"] != joined["predictions"][0]).any():
+    arrays = joined(finished)
+    if (arrays["predictions"] != arrays["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
-    grid = (*shifts.shape, len(labels))
-    distance = np.broadcast_to(joined["distance"].max(axis=(0, 1)), grid).copy()
+    grid = (*shifts.shape, len(source))
+    distance = np.broadcast_to(arrays["distance"].max(axis=(0, 1)), grid).copy()
     distance[shifts.index((0, 0))] = 0
     return Sweep(
         shifts=shifts,
-        predictions=np.broadcast_to(joined["predictions"][0, 0], grid),
-        confidence=np.broadcast_to(joined["confidence"][0, 0], grid),
+        predictions=np.broadcast_to(arrays["predictions"][0, 0], grid),
+        confidence=np.broadcast_to(arrays["confidence"][0, 0], grid),
         distance=distance,
-        outputs=joined["outputs"],
-        labels=np.asarray(labels),
+        outputs=arrays["outputs"],
+        labels=np.concatenate(labels),
         devices=division.names,
     )
 
 
 def _folder(
-    directory: Path, apply: Apply, images: UInt8[np.ndarray, "n h w c"], options: SweepOptions
+    directory: Path, apply: Apply, shape: tuple[int, ...], options: SweepOptions
 ) -> Path | None:
     """Where the shards of a sweep are: the name says all that a shard depends on but its images.
 
     The number of shifts evaluated together is no part of it: it follows the memory free at the
     moment. None for a program that has no name: its shards are not kept.
     """
-    height, width = shift_set(
-        images.shape[1:3], mode=options.mode, max_shift=options.max_shift
-    ).sizes
-    seen = jax.ShapeDtypeStruct((len(images), height, width, images.shape[3]), images.dtype)
+    count, *size, channels = shape
+    height, width = shift_set(size, mode=options.mode, max_shift=options.max_shift).sizes
+    seen = jax.ShapeDtypeStruct((count, height, width, channels), np.uint8)
     program = program_digest(apply, seen)
     if program is None:
         return None
@@ -220,57 +268,13 @@ def _folder(
     return folder
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shard:
-    """Some images: `number` counts shards, `start` the images before it."""
-
-    number: int
-    start: int
-    images: UInt8[np.ndarray, "n h w c"]
-    labels: Int[np.ndarray, " n"]
-
-    @property
-    def file(self) -> str:
-        return f"{self.number:05}-{content_digest(self.images, self.labels)[:16]}.npz"
-
-
-def _shards(
-    images: UInt8[np.ndarray, "n h w c"], labels: Int[np.ndarray, " n"], batch: int
-) -> list[_Shard]:
-    if batch < 1:
-        raise ValueError(f"batch is {batch}; allowed are numbers from 1")
-    return [
-        _Shard(number, start, images[start : start + batch], labels[start : start + batch])
-        for number, start in enumerate(range(0, len(images), batch))
-    ]
-
-
-def _evaluated(
-    shards: Sequence[_Shard], evaluate: Callable, at_once: int, *, folder: Path | None = None
-) -> Iterator[tuple[_Shard, dict[str, np.ndarray]]]:
-    """Shards with their arrays: those found in the folder, the others as they are computed."""
-    waiting = []
-    for shard in shards:
-        arrays = _read(folder and folder / shard.file)
-        if arrays is None:
-            waiting.append(shard)
-        else:
-            yield shard, arrays
-        if len(waiting) == at_once or (shard is shards[-1] and waiting):
-            for one, arrays in zip(waiting, evaluate(waiting), strict=True):
-                if folder is not None:
-                    write_arrays(folder / one.file, arrays)
-                yield one, arrays
-            waiting = []
-
-
 def _evaluator(
     outputs_at: Callable,
     shifts: ShiftSet,
     unshifted: tuple[int, int],
     length: int,
     division: Division,
-) -> Callable[[Sequence[_Shard]], Iterator[dict[str, np.ndarray]]]:
+) -> Callable[[Sequence[Shard]], Iterator[dict[str, np.ndarray]]]:
     """A function of the shards that are evaluated at once, or fewer; it returns their arrays.
 
     Args:
@@ -288,11 +292,11 @@ def _evaluator(
     dims = IMAGES | {"finite": 2}
     compiled = over_devices(figures, division, dims, rows=shifts.shape[0])
 
-    def evaluate(group: Sequence[_Shard]) -> Iterator[dict[str, np.ndarray]]:
+    def evaluate(group: Sequence[Shard]) -> Iterator[dict[str, np.ndarray]]:
         # Always as many shards, each as long as the first one, so that nothing compiles twice.
-        filled = [*group, *[group[-1]] * (division.shards - len(group))]
-        images = np.concatenate([_fill(shard.images, length) for shard in filled])
-        labels = np.concatenate([_fill(shard.labels, length) for shard in filled])
+        whole = [*group, *[group[-1]] * (division.shards - len(group))]
+        images = np.concatenate([filled(shard.images, length) for shard in whole])
+        labels = np.concatenate([filled(shard.labels, length) for shard in whole])
         made = compiled(images, labels)
         for place, shard in enumerate(group):
             own = range(place * length, place * length + len(shard.labels))
@@ -330,31 +334,24 @@ def _figures(outputs: Array, centred: Array, labels: Array) -> dict[str, Array]:
     }
 
 
-def _fill(array: np.ndarray, length: int) -> np.ndarray:
-    missing = length - len(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+def _join(finished: Sequence[Finished], shifts: ShiftSet, division: Division, memory: int) -> Sweep:
+    labels = np.concatenate([shard.labels for shard in finished])
+    given: Any = {"shifts": shifts, "devices": division.names}
+    if not isinstance(finished[0].kept, Path):
+        return Sweep(labels=labels, **given, **joined([shard.arrays() for shard in finished]))
+    at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].labels)))
 
+    def part(some: Sequence[Finished]) -> Sweep:
+        arrays = joined([shard.arrays() for shard in some])
+        return Sweep(labels=np.concatenate([s.labels for s in some]), **given, **arrays)
 
-def _read(path: Path | None) -> dict[str, np.ndarray] | None:
-    """A finished shard; None if there is none, or if the file is damaged and has to be redone."""
-    if path is None or not path.exists():
-        return None
-    try:
-        stored = read_arrays(path)
-        return {name: stored[name] for name in IMAGES}
-    except Exception:  # a damaged archive fails in a dozen ways
-        return None
+    def parts() -> Iterator[Sweep]:
+        for start in range(0, len(finished), at_once):
+            yield part(finished[start : start + at_once])
 
+    def whole(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts()], axis=IMAGES[name])
 
-def _joined(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {
-        name: np.concatenate([s[name] for s in shards], axis=dim) for name, dim in IMAGES.items()
-    }
-
-
-def _join(
-    shards: list[dict[str, np.ndarray]], labels: np.ndarray, shifts: ShiftSet, division: Division
-) -> Sweep:
-    joined = _joined(shards)
-    labels = np.asarray(labels[: len(joined["outputs"])])
-    return Sweep(shifts=shifts, labels=labels, devices=division.names, **joined)
+    arrays: Any = {name: functools.partial(whole, name) for name in IMAGES}
+    arrays["outputs"] = np.concatenate([shard.outputs for shard in finished])
+    return Sweep(labels=labels, stored=parts, **given, **arrays)

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
-from jaxinv.data import Dataset
+from jaxinv.data import Dataset, Source
+from jaxinv.data.source import MEMORY, parse_bytes
 from jaxinv.evaluation.audit import Audit as NetworkAudit
 from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.results import Estimate, Results, save
@@ -180,7 +181,7 @@ class AuditInterrupted(KeyboardInterrupt):
 
 def audit(
     networks: Callable | Mapping[str, Callable | Subject],
-    images: Num[Array | np.ndarray, "n h w c"] | Dataset,
+    images: Num[Array | np.ndarray, "n h w c"] | Source,
     labels: Int[Array | np.ndarray, " n"] | None = None,
     *,
     mode: OrbitMode = "wrap",
@@ -191,6 +192,7 @@ def audit(
     batch: int | None = None,
     chunk: int | None = None,
     share: bool = True,
+    memory: str | int = MEMORY,
     cache: str | Path | None = None,
     seed: int = 0,
     show: bool | Progress = False,
@@ -202,8 +204,8 @@ def audit(
         (n, H, W, C) to outputs (n, classes); a Flax nnx, Equinox or Keras module that is one; a
         Flax linen module bound to its variables, or `functools.partial(module.apply, variables)`,
         of which the layers are seen as well.
-      images: real numbers, which the networks see as they are, in float32; or a `jaxinv.data`
-        data set, which holds its labels.
+      images: real numbers, which the networks see as they are, in float32; or a source of
+        `jaxinv.data`, which holds its labels if there are any.
       labels: class of each image, counted from 0. None takes what a network says of the unshifted
         image: figures then speak of agreement with it, and there is no accuracy.
       mode: what enters at the border, see `jaxinv.orbit`.
@@ -214,6 +216,8 @@ def audit(
       batch: images evaluated together; None for 25 on a processor and 100 elsewhere.
       chunk: shifts evaluated together; None chooses it from the memory.
       share: compute what several shifts have in common once.
+      memory: what the results of images may take in memory, in bytes or in words such as "2GiB";
+        those of more images are written to files as they come.
       cache: folder in which finished parts are kept, and found again by a later call.
       seed: of everything random.
       show: a progress bar on standard error, nothing, or the bar to add to.
@@ -250,6 +254,7 @@ def audit(
         batch=batch,
         chunk=chunk,
         share=share,
+        memory=memory,
         cache=cache,
         seed=seed,
     )
@@ -259,7 +264,7 @@ def audit(
             subjects,
             dataset,
             plan=plan,
-            labelled=labels is not None or isinstance(images, Dataset),
+            labelled=labels is not None or (isinstance(images, Source) and dataset.num_classes > 0),
             progress=bar,
         )
     found = Audit(results, tuple(made))
@@ -278,6 +283,7 @@ def audit_plan(
     batch: int | None,
     chunk: int | None,
     share: bool,
+    memory: str | int,
     cache: str | Path | None,
     seed: int,
 ) -> AuditPlan:
@@ -288,6 +294,7 @@ def audit_plan(
         batch=batch or (25 if jax.default_backend() == "cpu" else 100),
         chunk=chunk,
         share=share,
+        memory=parse_bytes(memory),
     )
     return AuditPlan(
         options=options,
@@ -316,13 +323,13 @@ def _subjects(networks: Any) -> list[Subject]:
     ]
 
 
-def _dataset(images: Any, labels: Any) -> Dataset:
+def _dataset(images: Any, labels: Any) -> Source:
     """Arrays as a data set; labels of zero where there are none.
 
     Raises:
       ValueError: if they are no images, or no class of each.
     """
-    if isinstance(images, Dataset):
+    if isinstance(images, Source):
         if labels is not None:
             raise ValueError("labels are given twice; a data set holds its own")
         return images

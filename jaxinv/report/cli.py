@@ -66,6 +66,8 @@ class Arguments(Networks):
 # Options that only one of the two does something with.
 OF_THE_STUDY = ("epochs", "seeds")
 OF_AUDITS = ("dataset", "split", "data_dir", "max_shift", "mode")
+# What `audit` takes under the same name.
+OF_AN_AUDIT = ("max_shift", "certify", "layers", "batch", "chunk", "share", "memory", "seed")
 # The least and the largest value of each number; the seed is that of a generator of 32 bits.
 BOUNDS = {
     "batch": (1, 10**6),
@@ -141,8 +143,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int
             "protocols": arguments.protocol,
             "cache": out / "shards",
         }
-        for option in ("max_shift", "certify", "layers", "batch", "chunk", "share", "seed"):
-            options[option] = getattr(arguments, option)
+        options |= {option: getattr(arguments, option) for option in OF_AN_AUDIT}
         with progress_bar() as progress:
             if study:
                 given = {name: getattr(arguments, name) for name in ("epochs", "images", "seeds")}

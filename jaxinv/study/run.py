@@ -75,11 +75,12 @@ def run_study(
     """
     start = time.monotonic()
     dataset = first_images(data.load("digits", split=f"test[:{config.images}]"), config.images)
+    few, _ = dataset.read(range(min(FEW, len(dataset))))
     first_layers: dict[str, Estimate] = {}
 
     def look_at_first_layer(subject: Subject, made: Audit) -> None:
         if subject.name in FIRST_LAYERS:
-            error = feature_error(subject, dataset.images[:FEW], place=0)
+            error = feature_error(subject, few, place=0)
             if error is not None:
                 first_layers[subject.name] = error[0]
 

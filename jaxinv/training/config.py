@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from jaxinv.data.source import MEMORY, parse_bytes
 from jaxinv.shift_options import Mode, check_max_shift
 
 Optimizer = Literal["sgd", "adam", "adamw", "adadelta"]
@@ -20,7 +21,16 @@ Precision = Literal["float32", "bfloat16"]
 # How a run is stored and shown; a resumed run may change these and stays the same run. `epochs`
 # is among them so that a finished run can be continued.
 CHANGEABLE = frozenset(
-    {"epochs", "data_dir", "manual_dir", "tensorboard", "wandb", "checkpoint_minutes", "eval_every"}
+    {
+        "epochs",
+        "data_dir",
+        "manual_dir",
+        "memory",
+        "tensorboard",
+        "wandb",
+        "checkpoint_minutes",
+        "eval_every",
+    }
 )
 
 
@@ -116,6 +126,9 @@ class TrainConfig:
     never chooses."""
     canvas: int | None = None
     """Centre the images on a black square of this side, in pixels."""
+    memory: str = MEMORY
+    """Hold a split in memory if its images take no more than this, such as 500MB or 2GiB; read a
+    larger one as it is needed."""
 
     model: str = "lenet"
     """Network, by its name in jaxinv.models."""
@@ -200,6 +213,7 @@ class TrainConfig:
             if name == "max_shift":
                 continue
             object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
+        parse_bytes(self.memory)
         for name in ("batch_size", "accumulate", "seeds", "eval_every", "canvas", "chunk"):
             self._check(name, lambda value: value >= 1, "must be at least 1")
         for name in ("epochs", "holdout", "weight_decay", "warmup_epochs", "alpha"):

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from rich.progress import Progress
 
+from jaxinv.data import Source
 from jaxinv.devices import replicate
 from jaxinv.files import refuse_if_locked
 from jaxinv.training import checkpoints as storage
@@ -24,6 +25,7 @@ from jaxinv.training.loggers import loggers_of
 from jaxinv.training.optimizers import learning_rate
 from jaxinv.training.program import Program, steps_per_call
 from jaxinv.training.records import Display, Every, Record, Recorder, brief
+from jaxinv.training.splits import Given, named_splits
 from jaxinv.training.state import TrainState
 
 
@@ -55,6 +57,7 @@ def train_and_evaluate(
     config: TrainConfig,
     workdir: str | os.PathLike | None = None,
     *,
+    data: Given | None = None,
     resume: bool = False,
     show: bool | Progress = True,
     on_epoch: Callable[[Record], None] | None = None,
@@ -69,6 +72,9 @@ def train_and_evaluate(
     Args:
       config: what to do.
       workdir: where to leave the results; None: nowhere.
+      data: images and labels, or a `jaxinv.data.Source`, instead of those that `config.dataset`
+        names; or a dictionary of them by split. What is no dictionary is the split "train". A part
+        of it may be reported on (`test_split="train[80%:]"`); without a split "test" none need be.
       resume: continue the run in `workdir` from its last checkpoint.
       show: a progress bar (lines, if the output is not a terminal), nothing, or the bar to add to.
       on_epoch: called with each epoch's record, the line of metrics.jsonl.
@@ -78,7 +84,8 @@ def train_and_evaluate(
       The trained network and its records.
 
     Raises:
-      ValueError: the configuration cannot be run; `workdir` holds another run, or none to resume.
+      ValueError: the configuration cannot be run, or on these data; `workdir` holds another run,
+        or none to resume.
       FloatingPointError: the loss became infinite or NaN; the last good checkpoint is kept.
       OSError: the workdir cannot be written; what was stored before is kept.
       KeyboardInterrupt: Ctrl-C or `stop`, after the state was stored.
@@ -89,6 +96,9 @@ def train_and_evaluate(
       >>> result.step, sorted(result.metrics)[:2]
       (4, ['epoch', 'learning_rate'])
     """
+    named = None if data is None else named_splits(data)
+    if named is not None:
+        config = dataclasses.replace(config, dataset=next(iter(named.values())).name)
     folder = None if workdir is None else Path(workdir)
     if folder is not None:
         # Once more when it is opened; said here before data are read.
@@ -97,7 +107,7 @@ def train_and_evaluate(
         folders.check(folder, config, resume=resume)
     elif resume:
         raise ValueError("resume needs a workdir")
-    run = _Run(config, folder, resume=resume, show=show)
+    run = _Run(config, folder, named, resume=resume, show=show)
     run.on_epoch = on_epoch
     return run.train(threading.Event() if stop is None else stop)
 
@@ -108,10 +118,16 @@ class _Run:
     on_epoch: Callable[[Record], None] | None = None
 
     def __init__(
-        self, config: TrainConfig, workdir: Path | None, *, resume: bool, show: bool | Progress
+        self,
+        config: TrainConfig,
+        workdir: Path | None,
+        named: dict[str, Source] | None,
+        *,
+        resume: bool,
+        show: bool | Progress,
     ):
         self.config, self.workdir, self.resume = config, workdir, resume
-        self.program = Program(config)
+        self.program = Program(config, named)
         self.display = Display(
             show, total=self.program.total, title=f"{config.model} on {config.dataset}"
         )
@@ -190,14 +206,14 @@ class _Run:
     def _train(self, stop: threading.Event) -> None:
         glance, save = Every(0.3), Every(60 * self.config.checkpoint_minutes)
         per_call = steps_per_call()
-        order, began = None, time.monotonic()
+        advance, began = None, time.monotonic()
         while self.step < self.program.total:
             epoch, position = divmod(self.step, self.program.steps_per_epoch)
-            if order is None:
-                order = self.program.order(self.state.key, epoch)
+            if advance is None:
+                advance = self.program.epoch(self.state.key, epoch, position=position)
             # Calls end at fixed positions, so that a resumed run makes the same calls.
             count = min(per_call - position % per_call, self.program.steps_per_epoch - position)
-            self.state = self.program.advance(self.state, order, count)
+            self.state = advance(self.state, count)
             self.step += count
             ended = position + count == self.program.steps_per_epoch
             stopping = stop.is_set()  # read once: a signal may come at any line
@@ -205,7 +221,7 @@ class _Run:
                 self._look(epoch)
             if ended:
                 self._end_epoch(epoch + 1, time.monotonic() - began)
-                order, began = None, time.monotonic()
+                advance, began = None, time.monotonic()
             if (ended and self._looks_after(epoch + 1)) or stopping or save.due():
                 self._save("last")
                 self._save_if_best()
@@ -214,7 +230,7 @@ class _Run:
             if stopping:
                 raise KeyboardInterrupt(self._stopped())
         record = self.recorder.records[-1] if self.recorder.records else {}
-        if record.get("step") != self.step or "test_loss" not in record:
+        if record.get("step") != self.step or not self.program.was_looked_at(record):
             # No step was left to do, and the network was never looked at after the last one.
             self._end_epoch(self.config.epochs, 0.0)
             self._save("last")

@@ -1,22 +1,33 @@
 """The compiled functions of a run, and the data on the devices that they run on."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import data
-from jaxinv.devices import data_mesh, padded_to_devices, replicate, shard_batch
+from jaxinv.data.source import parse_bytes
+from jaxinv.devices import data_mesh, padded_to_devices, replicate, shard_batch, spread
 from jaxinv.orbit.memory import free_bytes
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.records import Record
 from jaxinv.training.seeds import over_seeds
+from jaxinv.training.splits import splits_of
 from jaxinv.training.state import TrainState, keys
-from jaxinv.training.step import OBJECTIVES, make_evaluation, make_step
+from jaxinv.training.step import (
+    OBJECTIVES,
+    make_batch_evaluation,
+    make_batch_step,
+    make_evaluation,
+    make_step,
+)
 from jaxinv.training.workdir import DataInfo, reason
 
 EVALUATION_BATCH = 500
@@ -41,6 +52,9 @@ def _order_of(key: jax.Array, epoch: jax.Array, *, size: int) -> jax.Array:
 class Program:
     """A configuration with its data, network and compiled functions, before any state.
 
+    Images that fit into `config.memory` lie on the devices, and a step gathers its batch there.
+    Others are read batch by batch, in the same order.
+
     Attributes:
       config: the configuration.
       info: what the data are like.
@@ -48,24 +62,20 @@ class Program:
       total: those of the run.
       model: the network.
       mesh: the devices that batches are split over, or None.
-      order: the epoch's order of the images, of a state's key and the epoch.
     """
 
-    def __init__(self, config: TrainConfig):
-        """Reads the data; compiles nothing.
+    def __init__(self, config: TrainConfig, named: dict[str, data.Source] | None = None):
+        """Reads what is held in memory; compiles nothing.
+
+        Args:
+          config: the configuration.
+          named: data by split, instead of those that the configuration names.
 
         Raises:
           ValueError: there are no such data or network, or their sizes do not fit together.
         """
         self.config = config
-        load = functools.partial(
-            data.load,
-            config.dataset,
-            data_dir=config.data_dir,
-            manual_dir=config.manual_dir,
-            canvas=config.canvas,
-        )
-        train, test = load(split=config.train_split), load(split=config.test_split)
+        train, test = splits_of(config, named)
         size = len(train) - config.holdout
         if size < config.batch_size:
             raise ValueError(
@@ -78,13 +88,19 @@ class Program:
         self._check_sizes()
         self._many = config.seeds > 1
         self.model, self._make_state = storage.state_maker(config, self.info)
-        mesh = self.mesh = data_mesh(config.batch_size // config.accumulate)
-        put = functools.partial(replicate, mesh=mesh)
-        self._train_data = put((train.images[:size], train.labels[:size]))
-        self._splits = {"test": put((test.images, test.labels))}
+        self.mesh = data_mesh(config.batch_size // config.accumulate)
+        self._train = self._placed(train.part(range(size)))
+        self._looked_at = {} if test is None else {"test": self._placed(test)}
         if config.holdout:
-            self._splits["holdout"] = put((train.images[size:], train.labels[size:]))
+            self._looked_at["holdout"] = self._placed(train.part(range(size, len(train))))
         self._compile()
+
+    def _placed(self, split: data.Source) -> "_Split":
+        """A split, and all of it on the devices if it fits."""
+        if split.nbytes > parse_bytes(self.config.memory):
+            return _Split(split, None)
+        held = split.load()
+        return _Split(split, replicate((held.images, held.labels), self.mesh))
 
     def _check_sizes(self) -> None:
         """Refuses sizes that do not fit together, before anything is computed."""
@@ -105,24 +121,25 @@ class Program:
         config, place = self.config, shard_batch(self.mesh)
         scale = {"mean": self.info.mean, "std": self.info.std}
         optimizer = make_optimizer(config, steps_per_epoch=self.steps_per_epoch)
-        step = make_step(
-            config,
-            model=self.model,
-            optimizer=optimizer,
-            steps_per_epoch=self.steps_per_epoch,
-            place=place,
+        options: Any = {
+            "model": self.model,
+            "optimizer": optimizer,
+            "steps_per_epoch": self.steps_per_epoch,
+            "place": place,
             **scale,
-        )
+        }
+        step, batch_step = make_step(config, **options), make_batch_step(config, **options)
         self._batch = padded_to_devices(EVALUATION_BATCH, self.mesh)
-        evaluate = make_evaluation(
-            config, model=self.model, batch_size=self._batch, place=place, **scale
-        )
+        looks: Any = {"model": self.model, **scale}
+        evaluate = make_evaluation(config, batch_size=self._batch, place=place, **looks)
+        evaluate_batch = make_batch_evaluation(config, **looks)
 
         order: Callable[..., jax.Array] = functools.partial(_order_of, size=self.info.size)
         make = self._make_state
         if self._many:
             across = functools.partial(over_seeds, seeds=config.seeds)
-            step, evaluate = across(step, mapped=2), across(evaluate, mapped=1)
+            step, batch_step = across(step, mapped=2), across(batch_step, mapped=3)
+            evaluate, evaluate_batch = across(evaluate, mapped=1), across(evaluate_batch, mapped=1)
             order, make = jax.jit(across(order, mapped=1)), across(make, mapped=1)
 
         @functools.partial(jax.jit, donate_argnums=0, static_argnums=4)
@@ -135,8 +152,17 @@ class Program:
                 length=count,
             )[0]
 
-        self._advance = advance
-        self._evaluate, self.order = jax.jit(evaluate), order
+        @functools.partial(jax.jit, donate_argnums=0)
+        def advance_by_batches(state, images, labels):
+            if len(images) == 1:
+                return batch_step(state, images[0], labels[0])
+            return jax.lax.scan(
+                lambda state, batch: (batch_step(state, *batch), None), state, (images, labels)
+            )[0]
+
+        self._advance, self._advance_by_batches = advance, advance_by_batches
+        self._evaluate, self._evaluate_batch = jax.jit(evaluate), jax.jit(evaluate_batch)
+        self._order = order
         # Run once: on the processor, optimising random initialisers takes LLVM longer than an epoch
         # of a small network.
         once = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
@@ -164,12 +190,18 @@ class Program:
 
     def _trace_a_step(self, state: TrainState) -> None:
         """Lets the network and the distortions refuse their options, before anything is written."""
-        order = jax.eval_shape(self.order, state.key, 0)
         count = min(steps_per_call(), self.steps_per_epoch)
         try:
-            jax.eval_shape(
-                lambda *args: self._advance(*args, count), state, order, *self._train_data
-            )
+            if self._train.held is not None:
+                order = jax.eval_shape(self._order, state.key, 0)
+                jax.eval_shape(
+                    lambda *args: self._advance(*args, count), state, order, *self._train.held
+                )
+            else:
+                lead = (count, *self._lead)
+                images = jax.ShapeDtypeStruct((*lead, *self.info.image_shape), np.uint8)
+                labels = jax.ShapeDtypeStruct(lead, np.int32)
+                jax.eval_shape(self._advance_by_batches, state, images, labels)
         except (ValueError, MemoryError):
             raise
         except Exception as error:
@@ -178,18 +210,80 @@ class Program:
                 f"trained: {reason(error)}"
             ) from error
 
-    def advance(self, state: TrainState, order: jax.Array, count: int) -> TrainState:
-        """The state `count` steps later; the memory of the old one is given up."""
-        return self._advance(state, order, *self._train_data, count)
+    @property
+    def _lead(self) -> tuple[int, ...]:
+        """The dimensions of the labels of a step."""
+        batch = (self.config.batch_size,)
+        return (self.config.seeds, *batch) if self._many else batch
+
+    def epoch(
+        self, key: jax.Array, epoch: int, *, position: int
+    ) -> Callable[[TrainState, int], TrainState]:
+        """A function of a state and a count: the state so many steps later in an epoch.
+
+        The memory of the old state is given up.
+
+        Args:
+          key: of the run.
+          epoch: number of the epoch, from 0.
+          position: steps of the epoch that were taken before the first call.
+        """
+        order = self._order(key, epoch)
+        if self._train.held is not None:
+            held = self._train.held
+            return lambda state, count: self._advance(state, order, *held, count)
+        batches = self._batches(np.asarray(order), position)
+
+        def advance(state: TrainState, count: int) -> TrainState:
+            some = list(itertools.islice(batches, count))
+            stacked = tuple(map(np.stack, zip(*some, strict=True)))
+            # In front of the images of a batch stand the steps, and the seeds if there are several.
+            on_devices = spread(stacked, self.mesh, dim=len(self._lead))
+            return self._advance_by_batches(state, *on_devices)
+
+        return advance
+
+    def _batches(self, order: np.ndarray, position: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """The batches of an epoch's order (*seeds, n), from a position on, read ahead."""
+        steps, batch = self.steps_per_epoch, self.config.batch_size
+        rows = order[..., : steps * batch].reshape(-1, steps, batch).swapaxes(0, 1)
+        groups = rows.reshape(steps, -1)[position:]
+        for images, labels in self._train.source.batches(groups):
+            yield images.reshape(*self._lead, *images.shape[1:]), labels.reshape(self._lead)
 
     def scores(self, state: TrainState) -> Record:
         """Loss and accuracy on each split that is only looked at."""
         scores: Record = {}
-        for split, (images, labels) in self._splits.items():
-            sums = [
-                self._evaluate(state.variables, start, images, labels)
-                for start in range(0, len(labels), self._batch)
-            ]
-            losses, correct = np.sum(jax.device_get(sums), 0) / len(labels)
-            scores |= {f"{split}_loss": losses.tolist(), f"{split}_accuracy": correct.tolist()}
+        for name, split in self._looked_at.items():
+            sums = list(self._sums(state.variables, split))
+            losses, correct = np.sum(jax.device_get(sums), 0) / len(split.source)
+            scores |= {f"{name}_loss": losses.tolist(), f"{name}_accuracy": correct.tolist()}
         return scores
+
+    def was_looked_at(self, record: Record) -> bool:
+        """Whether a record has the scores of all splits."""
+        return all(f"{name}_loss" in record for name in self._looked_at)
+
+    def _sums(self, variables: Any, split: "_Split") -> Iterator[tuple[jax.Array, jax.Array]]:
+        """Losses and right answers summed over each batch of a split."""
+        starts = range(0, len(split.source), self._batch)
+        if split.held is not None:
+            for start in starts:
+                yield self._evaluate(variables, start, *split.held)
+            return
+        size = len(split.source)
+        groups = [range(start, min(start + self._batch, size)) for start in starts]
+        for images, labels in split.source.batches(groups):
+            # One compiled program serves the last, shorter batch too.
+            rows = np.minimum(np.arange(self._batch), len(labels) - 1)
+            there = np.arange(self._batch) < len(labels)
+            batch = spread((images[rows], labels[rows], there), self.mesh)
+            yield self._evaluate_batch(variables, *batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+    """Images, and all of them with their labels on the devices if they fit."""
+
+    source: data.Source
+    held: tuple[jax.Array, jax.Array] | None

@@ -92,6 +92,34 @@ def apply_network(
 
 
 def make_step(
+    config: TrainConfig, *, steps_per_epoch: int, place: Place = lambda batch: batch, **options: Any
+) -> Callable[[TrainState, Array, Array, Array], TrainState]:
+    """The step function `(state, order, images, labels) -> state` of one network.
+
+    `order` is the epoch's permutation of the images; the step takes the part that its position
+    says. Images (N, H, W, C) uint8 and labels (N,) are all there are.
+
+    Args:
+      config: what to do in a step.
+      steps_per_epoch: see `make_batch_step`.
+      place: see `make_batch_step`.
+      **options: see `make_batch_step`.
+    """
+    batch_step = make_batch_step(config, steps_per_epoch=steps_per_epoch, place=place, **options)
+
+    def step(
+        state: TrainState, order: Int[Array, " n"], images: Array, labels: Array
+    ) -> TrainState:
+        position = state.step % steps_per_epoch
+        rows = place(
+            jax.lax.dynamic_slice_in_dim(order, position * config.batch_size, config.batch_size)
+        )
+        return batch_step(state, images[rows], labels[rows])
+
+    return step
+
+
+def make_batch_step(
     config: TrainConfig,
     *,
     model: nn.Module,
@@ -100,11 +128,8 @@ def make_step(
     std: tuple[float, ...],
     steps_per_epoch: int,
     place: Place = lambda batch: batch,
-) -> Callable[[TrainState, Array, Array, Array], TrainState]:
-    """The step function `(state, order, images, labels) -> state` of one network.
-
-    `order` is the epoch's permutation of the images; the step takes the part that its position
-    says. Images (N, H, W, C) uint8 and labels (N,) are all there are.
+) -> Callable[[TrainState, Array, Array], TrainState]:
+    """The step function `(state, images, labels) -> state` of one network and one batch.
 
     Args:
       config: what to do in a step.
@@ -158,16 +183,11 @@ def make_step(
         )
         return grads, (losses, correct, model_state)
 
-    def step(
-        state: TrainState, order: Int[Array, " n"], images: Array, labels: Array
-    ) -> TrainState:
+    def step(state: TrainState, images: Array, labels: Array) -> TrainState:
         position = state.step % steps_per_epoch
-        rows = place(
-            jax.lax.dynamic_slice_in_dim(order, position * config.batch_size, config.batch_size)
-        )
         key = jax.random.fold_in(keys(state.key)["step"], state.step)
         grads, (losses, correct, model_state) = accumulated(
-            state.params, state.model_state, key, images[rows], labels[rows]
+            state.params, state.model_state, key, images, labels
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -194,28 +214,43 @@ def make_step(
 
 
 def make_evaluation(
-    config: TrainConfig,
-    *,
-    model: nn.Module,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    batch_size: int,
-    place: Place = lambda batch: batch,
+    config: TrainConfig, *, batch_size: int, place: Place = lambda batch: batch, **options: Any
 ) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
     """The function `(variables, start, images, labels) -> (sum of losses, right answers)`.
 
     It looks at images `start .. start + batch_size`, without those beyond the end, so that one
     compiled program serves a whole split.
+
+    Args:
+      config: of the run.
+      batch_size: the number of images.
+      place: shards a batch over the devices.
+      **options: see `make_batch_evaluation`.
     """
+    evaluate_batch = make_batch_evaluation(config, **options)
 
     def evaluate(variables, start, images, labels):
         rows = place(start + jnp.arange(batch_size))
         there = rows < len(labels)
         rows = jnp.minimum(rows, len(labels) - 1)
-        x = jnp.asarray(normalise(images[rows], mean=mean, std=std))
+        return evaluate_batch(variables, images[rows], labels[rows], there)
+
+    return evaluate
+
+
+def make_batch_evaluation(
+    config: TrainConfig, *, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
+    """The function `(variables, images, labels, there) -> (sum of losses, right answers)`.
+
+    Images that are not `there` do not count.
+    """
+
+    def evaluate(variables, images, labels, there):
+        x = jnp.asarray(normalise(images, mean=mean, std=std))
         logits = apply_network(model, variables, x, precision=config.precision, train=False)
-        losses = cross_entropy(logits, labels[rows])
-        correct = logits.argmax(-1) == labels[rows]
+        losses = cross_entropy(logits, labels)
+        correct = logits.argmax(-1) == labels
         return (losses * there).sum(), (correct & there).sum()
 
     return evaluate

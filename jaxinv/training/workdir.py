@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxinv.command_line import first_line
-from jaxinv.data import Dataset
+from jaxinv.data import Source
 from jaxinv.data.dataset import check_scale
 from jaxinv.files import locked, write_whole
 from jaxinv.training.config import CHANGEABLE, TrainConfig
@@ -40,11 +40,9 @@ class DataInfo:
         check_scale(self.mean, self.std, channels=self.image_shape[-1])
 
     @classmethod
-    def of(cls, dataset: Dataset, *, size: int) -> "DataInfo":
+    def of(cls, source: Source, *, size: int) -> "DataInfo":
         """The information on a data set; `size` of its images are trained on."""
-        height, width, channels = dataset.images.shape[1:]
-        shape = (height, width, channels)
-        return cls(dataset.num_classes, dataset.mean, dataset.std, shape, size)
+        return cls(source.num_classes, source.mean, source.std, source.image_shape, size)
 
 
 def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from jaxinv import data
-from jaxinv.data import files
+from jaxinv.data import folders, source
 from jaxinv.data.dataset import channel_statistics
 
 SIZES = {"train": 7, "test": 5}
@@ -77,8 +77,8 @@ def test_an_archive_holds_splits_as_arrays(tmp_path, kind, channels):
 def test_no_more_pictures_are_read_than_asked_for(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "pictures")
     read = []
-    picture = files._picture
-    monkeypatch.setattr(files, "_picture", lambda path: read.append(path) or picture(path))
+    picture = folders._picture
+    monkeypatch.setattr(folders, "_picture", lambda path: read.append(path) or picture(path))
     found = data.load(str(folder), split="test[1:3]", cache_dir=tmp_path / "cache")
     assert len(read) == 2
     np.testing.assert_array_equal(found.images, images_of("test", 3)[1:3])
@@ -178,6 +178,6 @@ def test_what_is_no_archive_is_refused(tmp_path):
 
 def test_more_than_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "pictures")
-    monkeypatch.setattr(files.psutil, "virtual_memory", lambda: type("Free", (), {"available": 9}))
+    monkeypatch.setattr(source.psutil, "virtual_memory", lambda: type("Free", (), {"available": 9}))
     with pytest.raises(ValueError, match=r"5 pictures of 4x6 pixels, 3 channels take .* are free"):
         data.load(str(folder), split="test", cache_dir=tmp_path / "cache")

@@ -33,7 +33,7 @@ def on_one_device(monkeypatch, run):
 
 
 def given(count):
-    return DIGITS.images[:count], DIGITS.labels[:count]
+    return (DIGITS.part(range(count)),)
 
 
 @pytest.mark.parametrize("options", [

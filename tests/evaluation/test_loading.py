@@ -24,7 +24,7 @@ def loaded(monkeypatch):
             np.zeros((9, 8, 8, 1), np.uint8), np.zeros(9, np.int32), name, "", 3, (0.0,), (1.0,)
         )
 
-    monkeypatch.setattr(loading.data, "load", load)
+    monkeypatch.setattr(loading.data, "open", load)
     monkeypatch.setattr(loading, "read_run", lambda path: (runs[path.name], None))
     monkeypatch.setattr(
         loading,

@@ -110,13 +110,13 @@ def test_a_network_that_shows_no_layers(peak_subject, dataset):
     with pytest.raises(ValueError, match="needs a feature map"):
         run_protocol("stylegan3", peak_subject, dataset)
     applying = [name for name in PROTOCOLS if name != "stylegan3"]
-    assert protocols.applicable(["all"], peak_subject, dataset.images) == tuple(applying)
+    assert protocols.applicable(["all"], peak_subject, dataset.image_shape) == tuple(applying)
     proved = dataclasses.replace(peak_subject, by_proof=True)
-    assert protocols.applicable(["all"], proved, dataset.images) == ()
+    assert protocols.applicable(["all"], proved, dataset.image_shape) == ()
 
 
 def test_all_protocols_apply_to_a_network_with_feature_maps(make_subject, dataset):
-    found = protocols.applicable(["all"], make_subject("gap"), dataset.images)
+    found = protocols.applicable(["all"], make_subject("gap"), dataset.image_shape)
     assert found == tuple(PROTOCOLS)
 
 

@@ -17,7 +17,7 @@ from jaxinv.evaluation.sweep import SweepOptions, sweep
 def swept(request, make_subject, dataset):
     subject = make_subject("flatten")
     options = SweepOptions(max_shift=request.param)
-    found = sweep(subject.apply, dataset.images, dataset.labels, options=options)
+    found = sweep(subject.apply, dataset, options=options)
     outputs = jaxinv.orbit(subject.apply, max_shift=request.param)(
         jnp.asarray(dataset.images, jnp.float32)
     )

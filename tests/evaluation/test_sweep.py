@@ -1,5 +1,6 @@
 """Sweeps over shifts against brute force; their shards survive interruptions and damage."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -24,7 +25,7 @@ def brute_force(subject, dataset, shifts):
 @pytest.mark.parametrize("options", [SweepOptions(batch=4), SweepOptions(max_shift=1, batch=2)])
 def test_agrees_with_one_shift_after_the_other(make_subject, dataset, options):
     subject = make_subject("flatten")
-    found = sweep(subject.apply, dataset.images, dataset.labels, options=options)
+    found = sweep(subject.apply, dataset, options=options)
     row = range(8) if options.max_shift is None else range(-1, 2)
     outputs = brute_force(subject, dataset, [[(a, b) for b in row] for a in row])
     centred = np.asarray(subject.apply(dataset.images), np.float64)
@@ -47,7 +48,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(peak_subject, dataset, tm
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    given = (peak_subject.apply, dataset.images, dataset.labels)
+    given = (peak_subject.apply, dataset)
     options = SweepOptions(batch=2)
     with pytest.raises(Interrupted) as stopped:
         sweep(*given, options=options, directory=tmp_path, progress=stop_at_second)
@@ -67,12 +68,12 @@ def test_ctrl_c_before_the_first_shard_leaves_nothing(dataset):
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as stopped:
-        sweep(interrupted, dataset.images, dataset.labels)
+        sweep(interrupted, dataset)
     assert stopped.value.sweep is None
 
 
 def test_a_damaged_shard_is_computed_again(peak_subject, dataset, tmp_path):
-    given = (peak_subject.apply, dataset.images, dataset.labels)
+    given = (peak_subject.apply, dataset)
     whole = sweep(*given, directory=tmp_path)
     (shard,) = tmp_path.rglob("*.npz")
     shard.write_bytes(shard.read_bytes()[:100])
@@ -88,9 +89,10 @@ def test_shards_of_other_weights_images_or_shifts_are_not_taken(peak_subject, da
         (peak_subject.apply, twice),
         (SweepOptions(), SweepOptions(max_shift=1), SweepOptions(share=False)),
     ):
-        sweep(apply, dataset.images, dataset.labels, options=options, directory=tmp_path)
-    sweep(peak_subject.apply, dataset.images[:3], dataset.labels[:3], directory=tmp_path)
-    sweep(peak_subject.apply, dataset.images, dataset.labels[::-1].copy(), directory=tmp_path)
+        sweep(apply, dataset, options=options, directory=tmp_path)
+    sweep(peak_subject.apply, dataset.part(range(3)), directory=tmp_path)
+    turned = dataclasses.replace(dataset, labels=dataset.labels[::-1].copy())
+    sweep(peak_subject.apply, turned, directory=tmp_path)
     assert len(list(tmp_path.rglob("*.npz"))) == 8
 
 
@@ -101,7 +103,7 @@ def test_what_calls_back_into_python_is_computed_anew(dataset, tmp_path):
         means = jnp.mean(images.astype(jnp.float32), (1, 2)) * jnp.arange(3.0)
         return jax.pure_callback(lambda m: m * factor, means, means, vmap_method="sequential")
 
-    given = (apply, dataset.images, dataset.labels)
+    given = (apply, dataset)
     first = sweep(*given, options=SweepOptions(max_shift=1), directory=tmp_path)
     factor = -1.0
     second = sweep(*given, options=SweepOptions(max_shift=1), directory=tmp_path)
@@ -112,6 +114,7 @@ def test_what_calls_back_into_python_is_computed_anew(dataset, tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 def test_outputs_that_are_not_finite_are_refused_with_their_number(dataset, tmp_path, value):
     images = np.zeros_like(dataset.images)
+    lit = dataclasses.replace(dataset, images=images)
     images[[1, 4], 3, 3] = 9  # the shift by (0, -1) brings this light to the watched place
 
     def apply(x):
@@ -121,29 +124,29 @@ def test_outputs_that_are_not_finite_are_refused_with_their_number(dataset, tmp_
     words = r"on 2 of the images 0 to 5, first at shift \(0, -1\)"
     options = SweepOptions(max_shift=2)
     with pytest.raises(ValueError, match=words):
-        sweep(apply, images, dataset.labels, options=options, directory=tmp_path)
+        sweep(apply, lit, options=options, directory=tmp_path)
     assert list(tmp_path.rglob("*.npz")) == []
     with pytest.raises(ValueError, match=words):
-        few_shifts(apply, images, dataset.labels, measured=((0, 1), (0, -1)))
+        few_shifts(apply, lit, measured=((0, 1), (0, -1)))
 
 
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [
-        (slice(0, 0), SweepOptions(), "0 images"),
-        (slice(0, 2), SweepOptions(batch=0), "batch is 0; allowed are numbers from 1"),
-        (slice(0, 2), SweepOptions(mode="constant"), "needs max_shift"),
-        (slice(0, 2), SweepOptions(mode="crop", max_shift=4), "leaves no window"),
+        (range(0, 0), SweepOptions(), "0 images"),
+        (range(0, 2), SweepOptions(batch=0), "batch is 0; allowed are numbers from 1"),
+        (range(0, 2), SweepOptions(mode="constant"), "needs max_shift"),
+        (range(0, 2), SweepOptions(mode="crop", max_shift=4), "leaves no window"),
     ],
 )
 def test_wrong_use(peak_subject, dataset, images, options, message):
     with pytest.raises(ValueError, match=message):
-        sweep(peak_subject.apply, dataset.images[images], dataset.labels[images], options=options)
+        sweep(peak_subject.apply, dataset.part(images), options=options)
 
 
 def test_a_proved_network_is_known_from_a_few_shifts(make_subject, dataset):
     averaged = jaxinv.symmetrize(make_subject("flatten").apply)
-    given = (averaged, dataset.images, dataset.labels)
+    given = (averaged, dataset)
     few = few_shifts(*given, options=SweepOptions(batch=4))
     whole = sweep(*given)
     np.testing.assert_array_equal(few.predictions, whole.predictions)
@@ -154,4 +157,4 @@ def test_a_proved_network_is_known_from_a_few_shifts(make_subject, dataset):
 
 def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, dataset):
     with pytest.raises(ValueError, match="proved invariant"):
-        few_shifts(peak_subject.apply, dataset.images, dataset.labels)
+        few_shifts(peak_subject.apply, dataset)

@@ -71,6 +71,7 @@ ROWS = [
     ("--accumulate 0", "accumulate is 0; it must be at least 1"),
     ("--holdout -1", "holdout is -1; it must not be negative"),
     ("--holdout 1297", "there are 0 images to train on"),
+    ("--memory lots", "memory is 'lots'; allowed are numbers of bytes such as 500MB and 2GiB"),
     ("--canvas 0", "canvas is 0; it must be at least 1"),
     ("--canvas 16", "images of 32x32 do not fit on a canvas of 16x16"),
     ("--canvas 1000000", "GiB are free"),

@@ -1,0 +1,311 @@
+"""A source of images: read by their numbers, in any order, and no more than are asked for."""
+
+import abc
+import contextlib
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import psutil
+from jaxtyping import Int, UInt8
+
+if TYPE_CHECKING:
+    from jaxinv.data.dataset import Dataset
+
+Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]
+Groups: TypeAlias = Sequence[Sequence[int]] | Int[np.ndarray, "groups rows"]
+Scale: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+
+# What a split may take to be held in memory, where nothing else is said.
+MEMORY = "2GiB"
+# What is read ahead of the batch that is wanted: at most so many batches, two at least.
+_AHEAD, _AHEAD_BYTES = 64, 2**27
+_THREADS = 8
+# Images read at a time where all are wanted.
+_AT_ONCE = 64
+
+
+class Source(abc.ABC):
+    """Images of one size with a class each, in memory or not.
+
+    `Dataset` holds them in memory and `Streamed` reads them as they are needed. One's own source
+    has the attributes, `__len__` and `read`.
+
+    Attributes:
+      name: of the data set.
+      split: of the data set.
+      num_classes: number of classes; 0 where the images have none.
+      image_shape: (H, W, C).
+      mean: of the training images by channel, on the scale 0..1; see `jaxinv.data.normalise`.
+      std: their standard deviation, in the same form.
+
+    Reference: the interface of https://google-grain.readthedocs.io, a length and random access.
+
+    Example:
+      >>> class Greys(Source):
+      ...     name, split, num_classes, image_shape = "greys", "train", 2, (1, 1, 1)
+      ...     mean, std = (0.5,), (0.3,)
+      ...     def __len__(self):
+      ...         return 256
+      ...     def read(self, rows):
+      ...         rows = np.asarray(rows)
+      ...         return rows.astype(np.uint8).reshape(-1, 1, 1, 1), (rows // 128).astype(np.int32)
+      >>> [labels.tolist() for _, labels in Greys().batches([[0, 200], [150, 100]])]
+      [[0, 1], [1, 0]]
+    """
+
+    name: str
+    split: str
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of images."""
+
+    @abc.abstractmethod
+    def read(self, rows: Sequence[int]) -> Arrays:
+        """Some images (n, H, W, C), uint8, and their labels (n,), int32, in the order asked for.
+
+        Several threads may call it at once.
+        """
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images take in memory."""
+        return len(self) * math.prod(self.image_shape)
+
+    def batches(self, groups: Groups) -> Iterator[Arrays]:
+        """Groups of rows, one after the other, each read ahead of its turn by several threads."""
+        import grain  # half a second, not paid for what is in memory
+
+        if not len(groups):
+            return
+        one = max(1, len(groups[0]) * math.prod(self.image_shape))
+        ahead = min(max(2, _AHEAD_BYTES // one), _AHEAD, len(groups))
+        options = grain.ReadOptions(num_threads=min(ahead, _THREADS), prefetch_buffer_size=ahead)
+        ordered = grain.MapDataset.source(groups).map(self.read).to_iter_dataset(options)
+        with contextlib.closing(iter(ordered)) as reader:
+            yield from reader
+
+    def part(self, rows: range) -> "Source":
+        """Some of the images, one after the other."""
+        return dataclasses.replace(self._streamed(), rows=rows)
+
+    def map(self, fun: Callable[[np.ndarray], np.ndarray]) -> "Source":
+        """The images as a function of (n, H, W, C) makes them."""
+        return self._streamed().map(fun)
+
+    def labelled(self, labels: Int[np.ndarray, " n"]) -> "Source":
+        """The images with other classes, one for each, counted from 0."""
+
+        def read(rows: Sequence[int]) -> Arrays:
+            return self.read(rows)[0], labels[np.asarray(rows, int)].astype(np.int32)
+
+        classes = 1 + int(labels.max())
+        return dataclasses.replace(self._streamed(), read_rows=read, num_classes=classes)
+
+    def load(self) -> "Dataset":
+        """All images, in memory.
+
+        Raises:
+          ValueError: there is no room for them, or they cannot be read.
+        """
+        return self._streamed().load()
+
+    def _streamed(self) -> "Streamed":
+        """The same, with nothing of what a subclass does beside `read`."""
+        return Streamed(
+            self.read,
+            range(len(self)),
+            self.image_shape,
+            self.num_classes,
+            name=self.name,
+            split=self.split,
+            scale=lambda: (self.mean, self.std),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed(Source):
+    """Images that are read when they are needed.
+
+    Attributes:
+      read_rows: images (n, H, W, C), uint8, and labels (n,), int32, of some rows; several threads
+        may call it at once.
+      rows: those that belong to the source.
+      image_shape: (H, W, C).
+      num_classes: number of classes; 0 where the images have none, and their labels are -1.
+      name: of the data set.
+      split: of the data set.
+      scale: finds `mean` and `std` when they are asked for; by default those of this source.
+      at_once: images and labels of consecutive rows, where there is a faster way to read many.
+      change: applied to the images that were read.
+
+    Reference: https://google-grain.readthedocs.io, by which `batches` reads ahead.
+    """
+
+    read_rows: Callable[[Sequence[int]], Arrays]
+    rows: range
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    name: str = "source"
+    split: str = "train"
+    scale: Callable[[], Scale] | None = None
+    at_once: Callable[[range], Arrays] | None = None
+    change: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @functools.cached_property
+    def _scale(self) -> Scale:
+        return statistics_of(self) if self.scale is None else self.scale()
+
+    @property
+    def mean(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Of the training images by channel, on the scale 0..1."""
+        return self._scale[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:  # type: ignore[override]
+        """Standard deviation of the training images by channel, on the scale 0..1."""
+        return self._scale[1]
+
+    def read(self, rows: Sequence[int]) -> Arrays:
+        """Some images and their labels, in the order asked for."""
+        return self._checked(*self.read_rows([self.rows[row] for row in rows]))
+
+    def part(self, rows: range) -> "Streamed":
+        """Some of the images, one after the other."""
+        return dataclasses.replace(
+            self, rows=self.rows[rows.start : rows.stop], scale=lambda: self._scale
+        )
+
+    def map(self, fun: Callable[[np.ndarray], np.ndarray]) -> "Streamed":
+        """The images as a function of (n, H, W, C) makes them."""
+        before = self.change
+        shape = fun(np.zeros((1, *self.image_shape), np.uint8)).shape[1:]
+        change = fun if before is None else lambda images: fun(before(images))
+        return dataclasses.replace(
+            self, image_shape=shape, change=change, scale=lambda: self._scale
+        )
+
+    def load(self) -> "Dataset":
+        """All images, in memory."""
+        from jaxinv.data.dataset import Dataset
+
+        if self.at_once is not None:
+            images, labels = self._checked(*self.at_once(self.rows))
+        else:
+            check_room(len(self), self.image_shape)
+            images = np.empty((len(self), *self.image_shape), np.uint8)
+            labels = np.empty(len(self), np.int32)
+            for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
+                images[group.start : group.stop], labels[group.start : group.stop] = batch
+        lazy: Any = (lambda: self.mean, lambda: self.std)
+        return Dataset(images, labels, self.name, self.split, self.num_classes, *lazy)
+
+    def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
+        if (
+            len(labels)
+            and self.num_classes
+            and not 0 <= labels.min() <= labels.max() < (self.num_classes)
+        ):
+            raise ValueError(
+                f"data set {self.name!r} has labels from {labels.min()} to {labels.max()}; with "
+                f"{self.num_classes} classes they must be in 0 to {self.num_classes - 1}"
+            )
+        return images if self.change is None else self.change(images), labels
+
+
+def _groups(source: Source) -> list[range]:
+    return [
+        range(start, min(start + _AT_ONCE, len(source)))
+        for start in range(0, len(source), _AT_ONCE)
+    ]
+
+
+def check_room(count: int, shape: tuple[int, int, int]) -> None:
+    """Raises ValueError unless the memory has room for images of a shape."""
+    need, room = count * math.prod(shape), psutil.virtual_memory().available
+    if need > room:
+        raise ValueError(
+            f"{count:,} pictures of {size_in_words(shape)} take {need / 2**30:,.1f} GiB, and "
+            f"{room / 2**30:.1f} GiB are free; take fewer, as in split='train[:1000]'"
+        )
+
+
+def size_in_words(shape: Sequence[int]) -> str:
+    """The shape of an image.
+
+    Example:
+      >>> size_in_words((4, 6, 3))
+      '4x6 pixels, 3 channels'
+    """
+    height, width, channels = shape
+    return f"{height}x{width} pixels, {channels} channel{'' if channels == 1 else 's'}"
+
+
+class ChannelStatistics:
+    """Counts of pixels, from which mean and deviation follow in whatever parts images come."""
+
+    def __init__(self, channels: int):
+        self._histograms = np.zeros((channels, 256), np.int64)
+        self._border, self._black = 0, 0
+
+    def add(self, images: UInt8[np.ndarray, "n h w c"]) -> None:
+        """Counts more images."""
+        for histogram, channel in zip(self._histograms, np.moveaxis(images, -1, 0), strict=True):
+            histogram += np.bincount(channel.ravel(), minlength=256)
+        edges = images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]
+        self._border += sum(edge.size for edge in edges)
+        self._black += sum(edge.size - int(np.count_nonzero(edge)) for edge in edges)
+
+    def scale(self) -> Scale:
+        """Mean and standard deviation of each channel, see `channel_statistics`."""
+        levels, count = np.arange(256), self._histograms[0].sum()
+        mean, square = self._histograms @ levels / count, self._histograms @ levels**2 / count
+        if self._black > self._border // 2:  # the median is black
+            mean = np.zeros_like(mean)
+        std = np.maximum(np.sqrt(square - mean**2), 1.0)
+        return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+def statistics_of(source: Source) -> Scale:
+    """Mean and standard deviation of the channels of a source, read batch by batch."""
+    found = ChannelStatistics(source.image_shape[-1])
+    for images, _ in source.batches(_groups(source)):
+        found.add(images)
+    return found.scale()
+
+
+_UNITS = {
+    f"{prefix}{i}B": (1024 if i else 1000) ** power
+    for power, prefix in enumerate(("", "k", "M", "G", "T"))
+    for i in ("", "i")
+}
+
+
+def parse_bytes(size: str | int) -> int:
+    """A number of bytes, given as one or in words.
+
+    Raises:
+      ValueError: it is neither.
+
+    Example:
+      >>> parse_bytes("2GiB"), parse_bytes("1.5 MB"), parse_bytes(7)
+      (2147483648, 1500000, 7)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(size).strip())
+    units = {name.lower(): factor for name, factor in _UNITS.items()}
+    unit = units.get((found[2] or "B").lower()) if found else None
+    if found is None or unit is None:
+        raise ValueError(f"memory is {size!r}; allowed are numbers of bytes such as 500MB and 2GiB")
+    return int(float(found[1]) * unit)
