@@ -175,7 +175,10 @@ def of_network(network: Any, *, name: str) -> Subject:
         fun = in_evaluation(network)
         subject = Subject("", "", lambda images: fun(_float32(images)))
     else:
-        raise ValueError(f"{name} is a {type(network).__name__}, which cannot be called")
+        raise ValueError(
+            f"{name} cannot be called: its type is {type(network).__name__}; allowed are "
+            "functions of images and modules that hold their weights"
+        )
     return dataclasses.replace(subject, name=printable(name), title=printable(name))
 
 

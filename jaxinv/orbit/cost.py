@@ -13,7 +13,7 @@ from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
 from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.cost import Work, elements
-from jaxinv.symmetry.layer_names import layer_or_operation
+from jaxinv.symmetry.layer_names import layer_or_operation, operation
 from jaxinv.symmetry.program import Equation, Source
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import is_broken
@@ -170,8 +170,13 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
     """All operations in forward passes, and where most of them are."""
     parts: collections.Counter[tuple[str, str]] = collections.Counter()
     pieces = collections.defaultdict(set)
-    for equation, cost in _costs(plan).items():
-        part = names.get(equation.source) or layer_or_operation(equation), _kind(plan, equation)
+    costs = _costs(plan)
+    modules = [layer_or_operation(equation) for equation in costs]
+    parents = {module.rpartition("/")[0] for module in modules}
+    for (equation, cost), module in zip(costs.items(), modules, strict=True):
+        # What a module of modules does itself is known by what it does.
+        own = operation(equation) if module in parents else module
+        part = names.get(equation.source) or own, _kind(plan, equation)
         parts[part] += cost
         pieces[part].add(equation.piece)
     total = plan.cost()

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
+from jaxinv.arguments import whole_number
 from jaxinv.data import Dataset, Source
 from jaxinv.data.source import MEMORY, parse_bytes
 from jaxinv.evaluation.audit import Audit as NetworkAudit
@@ -188,7 +189,7 @@ def audit(
     max_shift: int | None = None,
     certify: bool = True,
     layers: bool = True,
-    protocols: Sequence[str] = (),
+    protocols: str | Sequence[str] = (),
     batch: int | None = None,
     chunk: int | None = None,
     share: bool = True,
@@ -212,7 +213,7 @@ def audit(
       max_shift: the largest shift in pixels, each way; None for all circular shifts.
       certify: whether to prove.
       layers: whether to go layer by layer.
-      protocols: published protocols by name, or `"all"` that apply, see docs/results.md.
+      protocols: a published protocol by name, several, or `"all"` that apply.
       batch: images evaluated together; None for 25 on a processor and 100 elsewhere.
       chunk: shifts evaluated together; None chooses it from the memory.
       share: compute what several shifts have in common once.
@@ -279,7 +280,7 @@ def audit_plan(
     max_shift: int | None,
     certify: bool,
     layers: bool,
-    protocols: Sequence[str],
+    protocols: str | Sequence[str],
     batch: int | None,
     chunk: int | None,
     share: bool,
@@ -287,11 +288,18 @@ def audit_plan(
     cache: str | Path | None,
     seed: int,
 ) -> AuditPlan:
-    """The options of `audit` as what is done to each network."""
+    """The options of `audit` as what is done to each network.
+
+    Raises:
+      ValueError: if a number is no whole number, or too small.
+    """
+    for name, value, least in (("batch", batch, 1), ("max_shift", max_shift, 0), ("seed", seed, 0)):
+        if value is not None:
+            whole_number(value, name, least=least)
     options = SweepOptions(
         mode=mode,
         max_shift=max_shift,
-        batch=batch or (25 if jax.default_backend() == "cpu" else 100),
+        batch=(25 if jax.default_backend() == "cpu" else 100) if batch is None else batch,
         chunk=chunk,
         share=share,
         memory=parse_bytes(memory),
@@ -300,7 +308,7 @@ def audit_plan(
         options=options,
         certify=certify,
         layers=layers,
-        protocols=tuple(protocols),
+        protocols=(protocols,) if isinstance(protocols, str) else tuple(protocols),
         directory=None if cache is None else Path(cache),
         seed=seed,
     )
@@ -314,6 +322,7 @@ def _subjects(networks: Any) -> list[Subject]:
     """
     if not isinstance(networks, Mapping):
         name = getattr(networks, "__name__", None) or type(networks).__name__
+        name = name if callable(networks) else "networks"
         networks = {name if name.isidentifier() and name != "partial" else "network": networks}
     if not networks:
         raise ValueError("networks is empty; at least one network is audited")

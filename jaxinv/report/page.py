@@ -13,7 +13,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from jaxinv.command_line import printable
-from jaxinv.evaluation.audit import FEW
 from jaxinv.evaluation.results import (
     Estimate,
     Flip,
@@ -78,7 +77,6 @@ def page(
             tables=tables,
             headings=[],
             folded=FOLDED,
-            few=_few(results),
         )
     )
 
@@ -122,11 +120,6 @@ def _line_words(network: NetworkResult, line: plots.Line, what: str) -> str:
         return f"{100 * value:.0f}%" if line.percent else short_number(value)
 
     return f"{network.name}: {what} {said(up[0])} at 0 pixels, {said(up[-1])} at {across[-1]:.0f}."
-
-
-def _few(results: Results) -> str:
-    count = min(FEW, results.dataset.get("images", FEW))
-    return f"{count} images" if count > 1 else "image"
 
 
 def _shown(value: object) -> object:

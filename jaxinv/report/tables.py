@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxinv.command_line import printable
+from jaxinv.evaluation.audit import FEW
 from jaxinv.evaluation.proof import proved
 from jaxinv.evaluation.results import (
     Estimate,
@@ -53,9 +54,19 @@ def sheets(results: Results) -> list[Sheet]:
         certificate_sheet(results),
         comparison_sheet(results),
         protocol_sheet(results),
-        *(layer_sheet(network) for network in results.networks),
+        *(_on_few(layer_sheet(network), results) for network in results.networks),
     ]
     return [sheet for sheet in all_sheets if sheet.rows]
+
+
+def few(results: Results) -> str:
+    """The images that layers are measured on."""
+    count = min(FEW, results.dataset.get("images", FEW))
+    return f"the first {count} images" if count > 1 else "the first image"
+
+
+def _on_few(sheet: Sheet, results: Results) -> Sheet:
+    return dataclasses.replace(sheet, title=f"{sheet.title}, on {few(results)}")
 
 
 def setting(results: Results) -> str:
@@ -120,7 +131,7 @@ def legend(results: Results) -> str:
         )
     parts += [
         "Output: largest relative change of the outputs under any of these shifts.",
-        "Small print: 95% intervals over images.",
+        "With each share stands its 95% interval over images.",
     ]
     return " ".join(parts)
 

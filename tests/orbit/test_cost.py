@@ -3,6 +3,7 @@
 import functools
 import pickle
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -147,3 +148,16 @@ def test_shown_in_one_line_and_in_a_notebook():
 )
 def test_the_work_in_words(passes, says):
     assert Work(passes, "", 0.0).in_words(1024) == says
+
+
+def test_what_a_network_does_outside_of_its_layers_is_named_by_the_operation():
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            embedding = np.arange(48, dtype=np.float32).reshape(8, 6, 1)
+            return nn.Dense(1)(x) + embedding
+
+    network = Network()
+    variables = network.init(jax.random.key(0), jnp.zeros(IMAGE.shape))
+    cost = jaxinv.orbit_cost(lambda x: network.apply(variables, x), IMAGE)
+    assert (cost.dominant_part, cost.shifts) == ("add", 48)
