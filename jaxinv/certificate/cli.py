@@ -118,7 +118,8 @@ def _image(arguments: Arguments) -> jax.ShapeDtypeStruct:
 
 def _certificate(arguments: Arguments, options: Mapping[str, Any]) -> Certificate:
     image = _image(arguments)
-    axes = whole_numbers(arguments.axes or ("2,3" if arguments.torch else "1,2"), option="axes")
+    default = "2,3" if arguments.torch else "1,2"
+    axes = whole_numbers(default if arguments.axes is None else arguments.axes, option="axes")
     if arguments.torch:
         network = module_named(arguments.network)
     else:
