@@ -72,6 +72,7 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     module = _copy(module, tensors)
     states = env.t2j_copy(tensors)
     params = {n: v for n, v in states.items() if n in held and jnp.issubdtype(v.dtype, jnp.inexact)}
+    key = jax.random.key(0)
     # Indices and counters have no derivative; as constants they can be reasoned about.
     fixed = {name: value for name, value in states.items() if name not in params}
 
@@ -79,7 +80,7 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
         part = _copy(module, tensors)  # its code may keep what it has computed
         arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
         _check_aliases(module, tensors, arrays[1], options)
-        with _named(part), _apart(env):
+        with _named(part), _apart(env, key):
             states, images = env.j2t_iso(arrays)
             with env:
                 outputs = torch.func.functional_call(part, states, images, options)
@@ -140,13 +141,13 @@ def _check_parity(module: Any, inputs: tuple[Any, ...], outputs: Any) -> None:
 
 
 @contextlib.contextmanager
-def _apart(env: Any) -> Iterator[None]:
+def _apart(env: Any, key: Any) -> Iterator[None]:
     """What a module makes is JAX's; its random numbers are the same in each call."""
     import torch
 
     with (
         warnings.catch_warnings(),
-        env.override_property(prng=jax.random.key(0)),
+        env.override_property(prng=key),
         torch.device("jax:0"),
     ):
         # PyTorch's indices have 64 bits.
