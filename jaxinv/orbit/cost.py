@@ -13,7 +13,7 @@ from jaxinv.orbit.shift_set import shift_set
 from jaxinv.orbit.transform import plan_call
 from jaxinv.shift_options import OrbitMode
 from jaxinv.symmetry.cost import Work, elements
-from jaxinv.symmetry.layer_names import module_path, operation
+from jaxinv.symmetry.layer_names import operation, whole_path
 from jaxinv.symmetry.program import Equation, Source
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import is_broken
@@ -170,7 +170,7 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
 
 def _layer(equation: Equation) -> str:
     module = equation.source.module
-    return (module_path(module) if MODULE in module else module) or operation(equation)
+    return whole_path(equation) or ("" if MODULE in module else module) or operation(equation)
 
 
 # A piece by the number of axes along which it is at the border.

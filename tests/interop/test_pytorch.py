@@ -146,6 +146,23 @@ def test_a_part_of_a_larger_function_is_named_within_it(module):
     assert [step.layer for step in certificate.steps] == ["one/0", "two/0"]
 
 
+class Masked(nn.Module):
+    """A module with parts, whose own code ends the symmetry."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.ReLU()
+
+    def forward(self, x):
+        return self.part(x) * torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+
+
+def test_the_own_code_of_a_module_with_parts_is_named_where_it_matters():
+    params, apply = jaxinv.from_pytorch(nn.Sequential(Masked(), nn.ReLU()))
+    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert certificate.first_end.place.startswith("0 (test_pytorch.py:")
+
+
 class Keeps(nn.Module):
     """Code that keeps what it has computed."""
 
