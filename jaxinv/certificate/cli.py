@@ -126,8 +126,8 @@ def _analysed(
 ) -> tuple[Certificate, Tiling | str | None]:
     """The certificate and, if it is asked for, the tiling or why there is none."""
     image = _image(arguments)
-    usual = "2,3" if arguments.torch else "1,2"
-    axes = whole_numbers(usual if arguments.axes is None else arguments.axes, option="axes")
+    default = "2,3" if arguments.torch else "1,2"
+    axes = whole_numbers(default if arguments.axes is None else arguments.axes, option="axes")
     if arguments.torch:
         network = module_named(arguments.network)
     else:

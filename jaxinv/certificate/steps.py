@@ -14,6 +14,7 @@ from jaxinv.symmetry.layer_names import (
     library_call,
     operation,
     pooling,
+    whole_path,
 )
 from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.reasons import Cause, Reason, in_words
@@ -190,7 +191,7 @@ def equation_steps(program: Program, rows: Sequence[Row], states: States) -> Ite
             r for record in row.records for r in _reasons(program, record, states.names, ended)
         ]
         yield Step(
-            layer=row.name or label,
+            layer=row.name or whole_path(equation) or label,
             where=equation.source.line,
             primitive=primitive,
             shape=equation.out_avals[0].shape,

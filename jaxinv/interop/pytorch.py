@@ -8,15 +8,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Shaped
 
 from jaxinv.command_line import first_line
 from jaxinv.declarations import in_module
+from jaxinv.tolerances import tolerance
 
+# Two libraries order their sums differently, and so do not round alike where one library does.
+_SLACK = 10
 Params = dict[str, Shaped[Array, "..."]]
 
 
-def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
+def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[..., Any]]:
     """The parameters of a PyTorch module, and the function of JAX that it computes.
 
     The function is the module in evaluation mode, with images as PyTorch has them, channels first:
@@ -25,6 +29,9 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
 
     Args:
       module: a `torch.nn.Module` in evaluation mode, on any device.
+      example: an input, such as random images, or a tuple of several, on which PyTorch and the
+        function are compared: torchax runs some operations otherwise, writing into a view among
+        them. None compares nothing.
 
     Returns:
       `(params, apply)`. `params` holds the floating parameters and buffers by their names in the
@@ -33,8 +40,9 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
 
     Raises:
       ValueError: if torchax cannot be imported, if `module` is no module that can be converted, or
-        if a part of it is in training mode and computes something else there. `apply` raises one
-        that names the submodule which JAX cannot run.
+        if a part of it is in training mode and computes something else there, or if PyTorch and
+        the function differ on the example. `apply` raises one that names the submodule which JAX
+        cannot run.
 
     Example:
       >>> import torch, torchvision, jaxinv  # doctest: +SKIP
@@ -64,29 +72,82 @@ def from_pytorch(module: Any) -> tuple[Params, Callable[..., Any]]:
     module = _copy(module, tensors)
     states = env.t2j_copy(tensors)
     params = {n: v for n, v in states.items() if n in held and jnp.issubdtype(v.dtype, jnp.inexact)}
+    key = jax.random.key(0)
     # Indices and counters have no derivative; as constants they can be reasoned about.
     fixed = {name: value for name, value in states.items() if name not in params}
 
     def apply(params: Params, *inputs: Any, **options: Any) -> Any:
         part = _copy(module, tensors)  # its code may keep what it has computed
         arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
-        with _named(part), _apart(env):
+        _check_aliases(module, tensors, arrays[1], options)
+        with _named(part), _apart(env, key):
             states, images = env.j2t_iso(arrays)
             with env:
                 outputs = torch.func.functional_call(part, states, images, options)
             return env.t2j_iso(outputs)
 
+    if example is not None:
+        inputs = jax.tree.map(np.asarray, example if isinstance(example, tuple) else (example,))
+        _check_parity(_copy(module, tensors), inputs, apply(params, *inputs))
     return params, apply
 
 
+def _check_aliases(module: Any, tensors: dict[str, Any], inputs: Any, options: Any) -> None:
+    """Raises where the module writes into one of two views of a memory and reads the other."""
+    import torch
+    from torch.utils import _pytree
+
+    from jaxinv.interop.aliases import StaleReadError, aliases, check_read
+
+    shapes = {id(tensor): tensor.detach().to("meta") for tensor in tensors.values()}
+    part = copy.deepcopy(module, shapes)
+    try:
+        with _named(part), torch.no_grad(), torch.device("meta"), aliases():
+            outputs = part(*jax.tree.map(_without_numbers, inputs), **options)
+            check_read(_pytree.tree_leaves(outputs))
+    except ValueError as error:
+        # What else fails there is told by JAX.
+        if isinstance(error.__cause__, StaleReadError):
+            raise
+
+
+def _without_numbers(array: Array) -> Any:
+    import torch
+
+    dtype = getattr(torch, str(array.dtype).removesuffix("_"))
+    return torch.empty(array.shape, dtype=dtype, device="meta")
+
+
+def _check_parity(module: Any, inputs: tuple[Any, ...], outputs: Any) -> None:
+    """Raises unless a module returns some arrays, up to rounding."""
+    import torch
+    from torch.utils import _pytree
+
+    device = next((tensor.device for tensor in module.parameters()), None)
+    with torch.no_grad():
+        theirs = module(*(torch.as_tensor(array, device=device) for array in inputs))
+    pairs = zip(jax.tree.leaves(outputs), _pytree.tree_leaves(theirs), strict=True)
+    for mine, other in pairs:
+        expected = other.cpu().double().numpy()
+        scale = float(np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected)))
+        relative, _ = tolerance(mine.dtype, depth=len(list(module.modules())))
+        found, allowed = np.asarray(mine, float), _SLACK * relative * scale
+        if not np.allclose(found, expected, rtol=0, atol=allowed, equal_nan=True):
+            far = np.nanmax(np.abs(found - expected))
+            raise ValueError(
+                f"{type(module).__name__} does not compute in JAX what it does in PyTorch: outputs "
+                f"up to {scale:.3g} differ by {far:.3g}; torchax runs an operation otherwise"
+            )
+
+
 @contextlib.contextmanager
-def _apart(env: Any) -> Iterator[None]:
+def _apart(env: Any, key: Any) -> Iterator[None]:
     """What a module makes is JAX's; its random numbers are the same in each call."""
     import torch
 
     with (
         warnings.catch_warnings(),
-        env.override_property(prng=jax.random.key(0)),
+        env.override_property(prng=key),
         torch.device("jax:0"),
     ):
         # PyTorch's indices have 64 bits.

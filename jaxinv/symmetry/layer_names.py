@@ -88,6 +88,12 @@ def module_path(module: str) -> str:
     return "/".join(filter(None, [*names, *_WHOLE_PATH.findall(module)[-1:]]))
 
 
+def whole_path(equation: Equation) -> str:
+    """The path of the module that an equation stands in, if that writes its whole path; or ""."""
+    module = equation.source.module
+    return module_path(module) if MODULE in module else ""
+
+
 def _root(module: str) -> str:
     return module.partition("/")[0]
 

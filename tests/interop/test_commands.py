@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jaxinv
 from jaxinv.certificate.cli import main as certify
 from jaxinv.commands import main as jaxinv_command
 from jaxinv.evaluation.subject import of_pytorch
@@ -143,6 +144,26 @@ def test_evaluate(trained, tmp_path, capsys):
     assert "invariant to multiples of (2, 2)" in json.dumps(network)
     assert evaluate([*words, "--apply", "a:b"]) == 1
     assert "apply and torch are two networks" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5"])
+def test_networks_of_torchvision_with_circular_padding(name):
+    """Five strides of 2 each; circular padding leaves nothing else that breaks."""
+    models = pytest.importorskip("torchvision", reason="the networks are torchvision's").models
+    module = models.get_model(name, weights=None).eval()
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.padding_mode = "circular"
+        if isinstance(part, torch.nn.MaxPool2d):  # which has no such option
+            part.kernel_size, part.padding = 2, 0
+    x = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
+    params, apply = jaxinv.from_pytorch(module)
+    certificate = jaxinv.certify(apply, params, x, argnums=1, axes=(2, 3))
+    assert (certificate.kind, certificate.period) == ("invariant", (32, 32))
+    for shift in ((32, 0), (0, 32), (32, 32)):
+        moved = np.roll(x, shift, (2, 3))
+        np.testing.assert_allclose(outputs_of(module, x), outputs_of(module, moved), atol=1e-5)
 
 
 @pytest.mark.slow

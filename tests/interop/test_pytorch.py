@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.interop import pytorch
 from tests.interop.torch_or_skip import generic, nn, outputs_of, signal, torch
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -143,6 +144,23 @@ def test_a_part_of_a_larger_function_is_named_within_it(module):
 
     certificate = jaxinv.certify(twice, params, signal(SHAPE), argnums=1, axes=(2, 3))
     assert [step.layer for step in certificate.steps] == ["one/0", "two/0"]
+
+
+class Masked(nn.Module):
+    """A module with parts, whose own code ends the symmetry."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.ReLU()
+
+    def forward(self, x):
+        return self.part(x) * torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+
+
+def test_the_own_code_of_a_module_with_parts_is_named_where_it_matters():
+    params, apply = jaxinv.from_pytorch(nn.Sequential(Masked(), nn.ReLU()))
+    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
+    assert certificate.first_end.place.startswith("0 (test_pytorch.py:")
 
 
 class Keeps(nn.Module):
@@ -323,3 +341,77 @@ def test_without_torchax_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchax.tensor", None)
     with pytest.raises(ValueError, match=r"needs torchax.*pip install 'jaxinv\[torch\]'"):
         jaxinv.from_pytorch(nn.ReLU())
+
+
+def _rows_of_a_view(x):
+    x.view(len(x), -1)[:, 3] = 7
+    return x
+
+
+def _halves(x):
+    first, _ = x.flatten(1).chunk(2, 1)
+    first.mul_(2)
+    return x + 1
+
+
+def _base(x):
+    rows = x[0].view(-1)
+    x[0] = 1
+    return rows
+
+
+def _squeezed_and_unsqueezed(x):
+    x.unsqueeze(0).relu_()
+    return {"x": x}
+
+
+def _slices(x):
+    x[:, 1].relu_()
+    part = x[:, :2]
+    part[:, 0] = 1
+    return x + part[:, :1]
+
+
+def _disjoint(x):
+    first, second = x.clone().unbind(1)[:2]
+    return first.relu_() + second
+
+
+def _view_alone(x):
+    y = x.view(len(x), -1)
+    y += 1
+    return y.relu_()
+
+
+@pytest.mark.parametrize("write", [_rows_of_a_view, _halves, _base, _squeezed_and_unsqueezed])
+def test_writes_that_torchax_would_lose_are_refused(write):
+    module = nn.Sequential(Fails(lambda x: write(x.clone())))
+    params, apply = jaxinv.from_pytorch(module.eval())
+    with pytest.raises(ValueError, match=r"^(0 \(Fails\)|Sequential) .* writes into a view"):
+        jax.eval_shape(apply, params, signal(SHAPE))
+
+
+@pytest.mark.parametrize("write", [_slices, _disjoint, _view_alone])
+def test_writes_that_torchax_keeps_are_pytorchs(write):
+    module = Fails(lambda x: write(x.clone())).eval()
+    params, apply = jaxinv.from_pytorch(module, example=signal(SHAPE))
+    np.testing.assert_array_equal(apply(params, signal(SHAPE)), outputs_of(module, signal(SHAPE)))
+
+
+def test_an_example_tells_pytorch_and_jax_apart(monkeypatch):
+    x = signal(SHAPE).astype(np.float32)
+    jaxinv.from_pytorch(Network().eval(), example=x)
+    monkeypatch.setattr(pytorch, "_copy", lambda module, tensors: module)
+    module = Counts().eval()
+    with pytest.raises(ValueError, match="Counts does not compute in JAX what it does in PyTorch"):
+        jaxinv.from_pytorch(module, example=x)
+
+
+class Counts(nn.Module):
+    """Another function in each call."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
