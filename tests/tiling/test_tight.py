@@ -9,28 +9,16 @@ import numpy as np
 import pytest
 
 import jaxinv
+from tests.sweeps import few
 from tests.tiling.networks import NETWORKS, normal
 
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-# Those that show what the others show as well.
-ALSO = {
-    "dncnn",
-    "encoder",
-    "fcn",
-    "mirrored borders",
-    "one axis of a volume",
-    "residual in residual",
-    "unet, blurred",
-    "unet, normalised",
-    "unet, odd sizes",
-}
+QUICK = ("aspp", "causal", "channels first", "encoder, another remainder", "pyramid", "unet")
 
 
-@pytest.fixture(
-    params=[pytest.param(n, marks=[pytest.mark.slow] if n in ALSO else []) for n in NETWORKS]
-)
+@pytest.fixture(params=few(NETWORKS, *QUICK))
 def case(request):
     make, shape, axes = NETWORKS[request.param]
     return make(), jnp.asarray(normal(7, *shape)), axes
