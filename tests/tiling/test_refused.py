@@ -94,6 +94,16 @@ READS_THE_SIZE = {
     "noise of its shape": lambda x: x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape),
     "more layers for more positions": lambda x: conv(x, 0, 2) if x.shape[1] < 24 else x,
     "another layer for more positions": lambda x: conv(x, int(x.shape[1] == 24), 2),
+    "another power for more positions": lambda x: x ** (2 + (x.shape[1] == 24)),
+    "another order of channels for more positions": lambda x: lax.sort(
+        x if x.shape[1] < 24 else -x, dimension=3
+    ),
+    "another sum for more positions": lambda x: (
+        jnp.cumsum(x, 3) if x.shape[1] < 24 else lax.cumsum(x, 3, reverse=True)
+    ),
+    "another constant for more positions": lambda x: (
+        x * jnp.arange(2.0)[:: 1 - 2 * (x.shape[1] == 24)]
+    ),
     "more padding for more positions": lambda x: conv(
         x, 0, 2, padding=[(x.shape[1] // 8,) * 2, (1, 1)]
     ),
