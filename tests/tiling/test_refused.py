@@ -159,3 +159,9 @@ def test_along_the_other_axis_it_may_have_one():
 def test_what_is_resized_by_a_whole_number_is_not_refused():
     tiling = jaxinv.tiling(lambda x: resized(conv(x, 0, 2), 3, "cubic"), X)
     assert (tiling.scale, tiling.grid) == ((3, 3), (1, 1))
+
+
+def test_a_large_image_is_resized_by_many_weights():
+    large = jax.ShapeDtypeStruct((1, 1500, 8, 1), jnp.float32)
+    tiling = jaxinv.tiling(lambda x: resized(x, 2, "linear"), large, axes=(1,))
+    assert (tiling.halo, tiling.grid, tiling.scale) == (((1, 1),), (1,), (2,))
