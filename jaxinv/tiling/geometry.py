@@ -80,7 +80,8 @@ def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
     """Why an output does not follow the image along an axis."""
     program = sized.traced.program
     number = program.outputs[at]
-    output = "the output" if len(program.outputs) == 1 else f"output {at}"
+    path = sized.traced.out_paths[at]
+    output = f"output {path}" if path else "the output"
     output += f" of shape {program.avals[number].shape}"
     value = sized.walked.values[number]
     if not value.touched:

@@ -28,6 +28,7 @@ class Tiling:
       smallest: along each axis the smallest tile.
       scales: for each output and axis the positions of the output for each position of the image.
       shapes: of the outputs.
+      paths: of the outputs in their structure; "" for a single array.
       layers: what each layer adds to the halo.
       call: the function and its arguments.
     """
@@ -39,6 +40,7 @@ class Tiling:
     smallest: tuple[int, ...]
     scales: tuple[tuple[Fraction, ...], ...]
     shapes: tuple[tuple[int, ...], ...]
+    paths: tuple[str, ...]
     layers: tuple[Contribution, ...]
     call: Call = field(repr=False, compare=False)
 
@@ -139,6 +141,7 @@ def tiling(
         smallest=smallest,
         scales=tuple(tuple(along.scale for along in row) for row in geometry.maps),
         shapes=tuple(program.avals[number].shape for number in program.outputs),
+        paths=tuple(image.traced.out_paths),
         layers=tuple(contributions(image)),
         call=call,
     )
@@ -199,9 +202,8 @@ def _words(tiling: Tiling) -> list[str]:
         )
         for layer in tiling.layers
     ]
-    for at, (shape, scale) in enumerate(zip(tiling.shapes, tiling.scales, strict=True)):
-        name = "output" if len(tiling.shapes) == 1 else f"output {at}"
-        rows.append((name, "", _size(shape), _alike(scale), "", ""))
+    for path, shape, scale in zip(tiling.paths, tiling.shapes, tiling.scales, strict=True):
+        rows.append((f"output {path}".rstrip(), "", _size(shape), _alike(scale), "", ""))
     return lines + columns([_HEAD, *rows])
 
 

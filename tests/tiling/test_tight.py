@@ -97,3 +97,11 @@ def test_what_is_stated(name):
     tiling = jaxinv.tiling(make(), jnp.asarray(normal(7, *shape)), axes=axes)
     halo, grid, scales = STATED[name]
     assert (list(tiling.halo), tiling.grid, list(tiling.scales)) == (halo, grid, scales)
+
+
+def test_several_outputs_are_told_by_their_paths():
+    make, shape, axes = NETWORKS["pyramid"]
+    tiling = jaxinv.tiling(make(), jax.ShapeDtypeStruct(shape, float), axes=axes)
+    assert tiling.scales == ((0.25, 0.25), (0.5, 0.5))
+    lines = str(tiling).splitlines()
+    assert [line.split()[:2] for line in lines[-2:]] == [["output", "coarse"], ["output", "fine"]]
