@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
-
 from jaxinv.borders.rewriting import apart_at_seams
 from jaxinv.certificate.steps import States, Step, equation_steps, layer_steps, rows_of
 from jaxinv.certificate.wording import html, summary, table
@@ -293,12 +291,9 @@ def _is_finer(traced: Traced, walked: Walked, other: Traced, of_other: Walked) -
 
 
 def _verdicts(traced: Traced, states: States):
-    paths = jax.tree_util.tree_flatten_with_path(
-        jax.tree.unflatten(traced.out_tree, range(traced.out_tree.num_leaves))
-    )[0]
-    for (path, _), number in zip(paths, traced.program.outputs, strict=True):
+    for path, number in zip(traced.out_paths, traced.program.outputs, strict=True):
         yield OutputCertificate(
-            jax.tree_util.keystr(path, simple=True, separator="/"),
+            path,
             traced.program.avals[number].shape,
             states[number],
         )

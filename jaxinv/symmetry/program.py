@@ -167,7 +167,12 @@ class Program:
         An array of numpy, or of jax where it holds random keys.
         """
         if number not in self._known:
+            before = set(self._known)
             self._known[number] = self._evaluated(number)
+            # Large ones are kept where they are asked for, not where they are on the way.
+            for other in set(self._known) - before - {number}:
+                if getattr(self._known[other], "size", 0) > _LARGEST_HELD:
+                    del self._known[other]
         return self._known[number]
 
     @functools.cached_property
@@ -184,7 +189,7 @@ class Program:
             concrete = hasattr(value, "__array__") or np.isscalar(value)
             return np.asarray(value, aval.dtype) if concrete else None
         equation = self.producers.get(number)
-        if equation is None or any(aval.size > _LARGEST_KNOWN for aval in equation.out_avals):
+        if equation is None or any(aval.size > _LARGEST_COMPUTED for aval in equation.out_avals):
             return None
         operands = [known for i in equation.ins if (known := self.known_value(i)) is not None]
         if len(operands) < len(equation.ins):
@@ -192,7 +197,9 @@ class Program:
         return evaluated(equation, operands, number)
 
 
-_LARGEST_KNOWN = 1 << 20
+# Of constants, of what is computed from them (the weights that resize 2,048 positions to 4,096 are
+# so many), and of what is held that only led to that.
+_LARGEST_KNOWN, _LARGEST_COMPUTED, _LARGEST_HELD = 1 << 20, 1 << 24, 1 << 20
 
 
 def open_jaxpr(jaxpr) -> tuple[Any, Sequence[Any]]:

@@ -33,6 +33,13 @@ class Traced:
     effects: str = ""
 
     @property
+    def out_paths(self) -> list[str]:
+        """The path of each output in their structure; "" for a single array."""
+        tree = jax.tree.unflatten(self.out_tree, range(self.out_tree.num_leaves))
+        rows = jax.tree_util.tree_flatten_with_path(tree)[0]
+        return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in rows]
+
+    @property
     def output_bytes(self) -> int:
         """Bytes of the outputs at one shift."""
         avals = [self.program.avals[number] for number in self.program.outputs]

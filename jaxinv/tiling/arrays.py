@@ -47,6 +47,8 @@ def _joined(out: jax.Array, maps, cuts: Sequence[Cut]) -> jax.Array:
     """What is kept of the outputs of all tiles, put together."""
     counts = [len(cut.starts) for cut in cuts]
     out = out.reshape(*counts, *out.shape[1:])
+    if not maps:
+        return lax.index_in_dim(out, 0, 0, keepdims=False).reshape(out.shape[len(cuts) :])
     for axis in reversed(range(len(cuts))):
         along, cut = maps[axis], cuts[axis]
         # The new dimensions of the axes before it come first.

@@ -65,11 +65,11 @@ def boxes(
     Args:
       cuts: the tiles along each axis.
       part: which tile.
-      maps: how the output of a tile follows each axis.
+      maps: how the output of a tile follows each axis; none if the image is one tile.
       shape: its shape.
     """
     kept, put = [slice(0, n) for n in shape], [slice(0, n) for n in shape]
-    for cut, index, along in zip(cuts, part, maps, strict=True):
+    for cut, index, along in zip(cuts, part, maps, strict=bool(maps)):
         lo, hi = cut.kept(along.scale, along.size)[index]
         by = int(cut.starts[index] * along.scale)
         kept[along.dim], put[along.dim] = slice(lo, hi), slice(lo + by, hi + by)

@@ -1,5 +1,6 @@
 """How a function's outputs follow its image: the halo, the grid, and why there is none."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from fractions import Fraction
 from jaxinv.symmetry.program import Equation
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.comparison import Differs, require_same
-from jaxinv.tiling.reach import Map, end_of_interior, map_of
+from jaxinv.tiling.reach import Map, end_of_interior, furthest, map_of
 from jaxinv.tiling.reading import Sized, reading
 
 Halo = tuple[int, int]
@@ -30,17 +31,6 @@ class Geometry:
     maps: tuple[tuple[Map, ...], ...]
     grid: tuple[int, ...]
     halo: tuple[Halo, ...]
-
-    def alike(self, other: "Geometry", axis: int) -> bool:
-        """Whether two sizes of a function differ along an axis in the inside's length alone."""
-        further = other.sizes[axis] - self.sizes[axis]
-        return all(
-            (a.dim, a.scale, a.start, a.size - a.stop) == (b.dim, b.scale, b.start, b.size - b.stop)
-            and b.size - a.size == further * a.scale
-            for a, b in (
-                (mine[axis], its[axis]) for mine, its in zip(self.maps, other.maps, strict=True)
-            )
-        )
 
 
 def up(number: int | Fraction, grid: int) -> int:
@@ -72,24 +62,40 @@ def geometry_of(sized: Sized, axes: Sequence[int]) -> Geometry:
     return Geometry(sizes, tuple(maps), tuple(grid), tuple(halo))
 
 
+def sees_border_everywhere(sized: Sized, axes: Sequence[int]) -> bool:
+    """Whether outputs follow the image along an axis at no position, and a larger one they may."""
+    lost = [
+        (number, axis)
+        for number in sized.traced.program.outputs
+        for axis in range(len(axes))
+        if map_of(sized.walked.values[number], axis) is None
+    ]
+    return bool(lost) and all(
+        sized.walked.values[number].touched and end_of_interior(sized.walked, number, axis).small
+        for number, axis in lost
+    )
+
+
 def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
     """Why an output does not follow the image along an axis."""
-    number = sized.traced.program.outputs[at]
-    count = len(sized.traced.program.outputs)
-    output = "the output" if count == 1 else f"output {at}"
-    shape = sized.traced.program.avals[number].shape
-    if not sized.walked.values[number].touched:
-        return f"{output} of shape {shape} does not depend on the image; tiles need a map"
-    record, why = end_of_interior(sized.walked, number, axis)
-    if sized.walked.values[number].moves_along(axis):
+    program = sized.traced.program
+    number = program.outputs[at]
+    path = sized.traced.out_paths[at]
+    output = f"output {path}" if path else "the output"
+    output += f" of shape {program.avals[number].shape}"
+    value = sized.walked.values[number]
+    if not value.touched:
+        return f"{output} does not depend on the image; tiles need a map"
+    if value.moves_along(axis) and furthest([value], axis, 0) is not None:
         return (
-            f"{output} of shape {shape} follows axis {dim} in a part of a dimension, along "
-            "several, backwards, or at a phase that the data choose; tiles need one that follows it"
+            f"{output} follows axis {dim} in a part of a dimension, along several, backwards, or "
+            "at a phase that the data choose; tiles need one that follows it"
         )
-    because = f": {why}" if why else ""
+    end = end_of_interior(sized.walked, number, axis)
+    because = f": {end.why}" if end.why else ""
     return (
-        f"no halo suffices along axis {dim} of {sized.traced.sizes[axis]} positions for {output} "
-        f"of shape {shape}, because of {place(sized, record.equation)}{because}"
+        f"no halo suffices along axis {dim} of {sized.traced.sizes[axis]} positions for {output}, "
+        f"because of {place(sized, end.record.equation)}{because}"
     )
 
 
@@ -98,17 +104,50 @@ def place(sized: Sized, equation: Equation) -> str:
     return f"{sized.name(equation)} ({equation.source.line})"
 
 
+def maps_at(sizes: Sequence[int], whole: Geometry) -> tuple[tuple[Map, ...], ...]:
+    """How the outputs of a tile follow it, if they are those of the image but for their length."""
+    shorter = [size - tile for tile, size in zip(sizes, whole.sizes, strict=True)]
+    return tuple(
+        tuple(
+            dataclasses.replace(
+                along,
+                size=along.size - int(by * along.scale),
+                stop=along.stop - int(by * along.scale),
+            )
+            for along, by in zip(row, shorter, strict=True)
+        )
+        for row in whole.maps
+    )
+
+
+def require_sizes(tile: Sized, image: Sized, whole: Geometry) -> None:
+    """Raises ValueError unless the outputs of a tile are shorter by as much as the tile is."""
+    numbers = zip(tile.traced.program.outputs, image.traced.program.outputs, strict=True)
+    for (one, two), row in zip(numbers, maps_at(tile.traced.sizes, whole), strict=True):
+        shape = list(image.traced.program.avals[two].shape)
+        for along in row:
+            shape[along.dim] = along.size
+        found = tile.traced.program.avals[one].shape
+        if found != tuple(shape):
+            raise ValueError(
+                f"the output for {in_words(tile.traced.sizes)} positions has shape {found} in "
+                f"place of {tuple(shape)}; tiles need a function that does not read the size of "
+                "its image"
+            )
+
+
 def require_alike(call: Call, tile: Sized, image: Sized) -> None:
     """Raises ValueError unless a tile is made like the part of the image that it is cut from."""
     axes = call.axes
-    one, two = geometry_of(tile, axes), geometry_of(image, axes)
+    two = geometry_of(image, axes)
+    require_sizes(tile, image, two)
+    one = geometry_of(tile, axes)
     words = f"{in_words(one.sizes)} and {in_words(two.sizes)} positions"
-    for axis, dim in enumerate(axes):
-        if one.grid[axis] != two.grid[axis] or not one.alike(two, axis):
-            raise ValueError(
-                f"the outputs for {words} differ in more than their size along axis {dim}; tiles "
-                "need a function that does not read the size of its image"
-            )
+    if (one.grid, one.maps) != (two.grid, maps_at(one.sizes, two)):
+        raise ValueError(
+            f"the outputs for {words} see the border up to different positions; tiles need a "
+            "function that does not read the size of its image"
+        )
     cut = [axis for axis, (a, b) in enumerate(zip(one.sizes, two.sizes, strict=True)) if a != b]
     try:
         for ends in itertools.product((False, True), repeat=len(cut)):

@@ -9,7 +9,16 @@ import jax
 from jaxinv.arguments import per_axis
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.cuts import Cut, cut_into
-from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike, up
+from jaxinv.tiling.geometry import (
+    Geometry,
+    Halo,
+    geometry_of,
+    maps_at,
+    require_alike,
+    require_sizes,
+    sees_border_everywhere,
+    up,
+)
 from jaxinv.tiling.reach import Map
 
 # Along each axis, where no tile is given: so many positions, or so many times what is lost of them.
@@ -24,7 +33,8 @@ class Tiles:
 
     Attributes:
       cuts: along each axis.
-      maps: for each output of a tile how it follows each axis.
+      maps: for each output of a tile how it follows each axis; of an image that is too small to be
+        cut, none.
       shapes: of the outputs of the image, with their dtypes.
       out_tree: their structure.
     """
@@ -48,17 +58,25 @@ def tiles_of(
       ValueError: if no halo suffices, or an option is not as `jaxinv.tiled` says.
     """
     image = call.at(call.sizes)
+    program, tree = image.traced.program, image.traced.out_tree
+    avals = [program.avals[number] for number in program.outputs]
+    shapes = tuple(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)
+    asked = call.sizes if tile is None else per_axis(tile, len(call.axes), "tile", least=1)
+    if asked == call.sizes and sees_border_everywhere(image, call.axes):
+        uncut = tuple(Cut(size, (0,), 0) for size in call.sizes)
+        return Tiles(uncut, ((),) * len(shapes), shapes, tree)
     whole = geometry_of(image, call.axes)
     halos = _halos(halo, whole, call, exact=exact)
-    asked = _asked(tile, call, whole, halos)
+    asked = _defaults(call, whole, halos) if tile is None else asked
+    _check_tile(asked, call, whole, halos)
     sizes = tile_sizes(asked, call.sizes, whole.grid)
     cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
-    part = image if sizes == call.sizes else call.at(sizes)
-    if exact and part is not image:
-        require_alike(call, part, image)
-    avals = [image.traced.program.avals[number] for number in image.traced.program.outputs]
-    shapes = tuple(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)
-    return Tiles(cuts, geometry_of(part, call.axes).maps, shapes, image.traced.out_tree)
+    if sizes != call.sizes:
+        part = call.at(sizes)
+        require_sizes(part, image, whole)
+        if exact:
+            require_alike(call, part, image)
+    return Tiles(cuts, maps_at(sizes, whole), shapes, tree)
 
 
 def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
@@ -118,20 +136,25 @@ def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) 
     return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
 
 
-def _asked(tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
-    """The tile along each axis, as given or of the default size."""
-    grid, sizes, smallest = geometry.grid, call.sizes, smallest_tiles(geometry, halos)
-    if tile is None:
-        wishes = [max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)) for halo in halos]
-        defaults = zip(wishes, sizes, grid, smallest, strict=True)
-        return tuple(min(size, max(up(wish, g), least)) for wish, size, g, least in defaults)
-    asked = per_axis(tile, len(call.axes), "tile", least=1)
-    rows = zip(call.axes, asked, sizes, grid, halos, smallest, strict=True)
+def _defaults(call: Call, geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
+    """The tile along each axis where none is given."""
+    smallest = smallest_tiles(geometry, halos)
+    wishes = [max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)) for halo in halos]
+    rows = zip(wishes, call.sizes, geometry.grid, smallest, strict=True)
+    return tuple(min(size, max(up(wish, g), least)) for wish, size, g, least in rows)
+
+
+def _check_tile(
+    asked: Sequence[int], call: Call, geometry: Geometry, halos: Sequence[Halo]
+) -> None:
+    """Raises ValueError unless an image can be cut into tiles of a size."""
+    smallest = smallest_tiles(geometry, halos)
+    rows = zip(call.axes, asked, call.sizes, geometry.grid, halos, smallest, strict=True)
     for axis, wish, size, g, halo, least in rows:
         along, allowed = f"along axis {axis}", f"allowed are multiples of {g} from {least}"
         if wish > size:
             raise ValueError(
-                f"tile {wish} {along} is larger than the image, {in_words(sizes)}; "
+                f"tile {wish} {along} is larger than the image, {in_words(call.sizes)}; "
                 f"{allowed}, and {size}"
             )
         if wish < size and wish % g:
@@ -140,4 +163,3 @@ def _asked(tile: Any, call: Call, geometry: Geometry, halos: Sequence[Halo]) -> 
             raise ValueError(
                 f"tile {wish} {along} is too small for the halo {halo} and the grid {g}; {allowed}"
             )
-    return asked

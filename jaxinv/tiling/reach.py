@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from jaxinv.symmetry.reasons import BORDERS, Cause, in_words
 from jaxinv.symmetry.values import Value, Window
@@ -70,8 +71,22 @@ def furthest(values: Sequence[Value], axis: int, size: int) -> tuple[Fraction, F
     return max(before for before, _ in halos), max(after for _, after in halos)
 
 
-def end_of_interior(walked: Walked, number: int, axis: int) -> tuple[Record, str]:
-    """The equation at which a value lost all positions that see no border, and why, in words."""
+class End(NamedTuple):
+    """Where a value lost all positions that see no border.
+
+    Attributes:
+      record: the equation.
+      why: in words.
+      small: whether a larger image may have such positions.
+    """
+
+    record: Record
+    why: str
+    small: bool
+
+
+def end_of_interior(walked: Walked, number: int, axis: int) -> End:
+    """Where a value that the image goes into lost all positions that see no border."""
     made = {out: record for record in walked.records for out in record.equation.outs}
     record = made[number]
     while True:
@@ -85,5 +100,5 @@ def end_of_interior(walked: Walked, number: int, axis: int) -> tuple[Record, str
         record = made[lost[0]]
     reasons = record.notes.get(axis, [])
     if all(reason.cause in _OF_SMALL_MAPS for reason in reasons):
-        return record, "every position sees the border of so small an image"
-    return record, in_words(reasons)
+        return End(record, "every position sees the border of so small an image", True)
+    return End(record, in_words(reasons), False)

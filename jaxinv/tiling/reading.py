@@ -18,9 +18,9 @@ from jaxinv.symmetry.constant_folding import has_numbers
 from jaxinv.symmetry.layer_names import LIBRARY, layer_names, library_call, operation
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.relayout import Context
-from jaxinv.symmetry.rules.resampling import band
+from jaxinv.symmetry.rules.resampling import Band, band
 from jaxinv.symmetry.tracing import Traced
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Window
 from jaxinv.symmetry.walk import Walked
 
 Box = tuple[Range, ...]
@@ -39,6 +39,18 @@ class Sized:
     def equations(self) -> list[Equation]:
         """Those that the outputs depend on."""
         return [record.equation for record in self.walked.records]
+
+    @functools.cached_property
+    def _bands(self) -> dict[Equation, Band | None]:
+        return {}
+
+    def band(self, equation: Equation) -> Band | None:
+        """The known matrix of a product that resamples its operand, if it is one."""
+        if equation not in self._bands:
+            operands = [self.walked.values[i] for i in equation.ins]
+            ctx = Context(self.walked.torus, self.traced.program)
+            self._bands[equation] = band(ctx, equation, operands)
+        return self._bands[equation]
 
     @functools.cached_property
     def _names(self) -> dict[Equation, str]:
@@ -242,9 +254,7 @@ def _operation(sized: Sized, equation: Equation) -> Operation | None:
 
 def _resized(sized: Sized, equation: Equation) -> Operation | None:
     """A product with a known matrix of which each output reads a few neighbours."""
-    walked, program = sized.walked, sized.traced.program
-    operands: list[Value] = [walked.values[i] for i in equation.ins]
-    matrix = band(Context(walked.torus, program), equation, operands)
+    matrix = sized.band(equation)
     if matrix is None:
         return None
     (sides, _) = equation.params["dimension_numbers"]

@@ -1,43 +1,18 @@
 """The tiling of a function: the halo, the grid, the scale, and the layers that they come from."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from jaxinv.certificate.wording import columns
 from jaxinv.symmetry.state import axes_in_words
-from jaxinv.symmetry.values import Value
 from jaxinv.tiling.call import Call, in_words
+from jaxinv.tiling.contributions import Contribution, contributions
 from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
 from jaxinv.tiling.plan import smallest_tiles, tile_sizes
-from jaxinv.tiling.reach import furthest, map_of
 from jaxinv.tiling.reading import Sized
 from jaxinv.tiling.seams import error_of
-
-Reach = tuple[Fraction, Fraction]
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """What a layer adds to the halo, in positions of the image.
-
-    Attributes:
-      layer: the path of the layer, or the operation where nothing names one.
-      where: `file.py:12`.
-      shape: of its result.
-      scale: along each axis the positions of its result for each position of the image.
-      adds: along each axis what it adds, before and after.
-      halo: along each axis the halo from there on.
-    """
-
-    layer: str
-    where: str
-    shape: tuple[int, ...]
-    scale: tuple[Fraction, ...]
-    adds: tuple[Reach, ...]
-    halo: tuple[Reach, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +28,7 @@ class Tiling:
       smallest: along each axis the smallest tile.
       scales: for each output and axis the positions of the output for each position of the image.
       shapes: of the outputs.
+      paths: of the outputs in their structure; "" for a single array.
       layers: what each layer adds to the halo.
       call: the function and its arguments.
     """
@@ -64,6 +40,7 @@ class Tiling:
     smallest: tuple[int, ...]
     scales: tuple[tuple[Fraction, ...], ...]
     shapes: tuple[tuple[int, ...], ...]
+    paths: tuple[str, ...]
     layers: tuple[Contribution, ...]
     call: Call = field(repr=False, compare=False)
 
@@ -164,7 +141,8 @@ def tiling(
         smallest=smallest,
         scales=tuple(tuple(along.scale for along in row) for row in geometry.maps),
         shapes=tuple(program.avals[number].shape for number in program.outputs),
-        layers=tuple(_contributions(image)),
+        paths=tuple(image.traced.out_paths),
+        layers=tuple(contributions(image)),
         call=call,
     )
 
@@ -200,43 +178,6 @@ def _smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
 _MORE = (0, 1, 3, 7)
 
 
-def _contributions(image: Sized) -> Iterator[Contribution]:
-    """What each layer adds to the halo; layers that add nothing and keep the scale are left out."""
-    records = [r for r in image.walked.records if any(v.touched for v in r.results)]
-    axes = range(len(image.traced.sizes))
-    for _, group in itertools.groupby(records, key=lambda r: image.layer(r.equation)):
-        rows = list(group)
-        inside = {out for record in rows for out in record.equation.outs}
-        given = [
-            value
-            for record in rows
-            for number, value in zip(record.equation.ins, record.operands, strict=True)
-            if number not in inside
-        ]
-        made = rows[-1].results[0]
-        reaches = [_reaches(image, given, made, axis) for axis in axes]
-        if None in reaches:
-            continue
-        scales, halo, adds, changes = zip(*filter(None, reaches), strict=True)
-        if not any(map(any, adds)) and not any(changes):
-            continue
-        head = rows[0].equation
-        yield Contribution(image.name(head), head.source.line, made.shape, scales, adds, halo)
-
-
-def _reaches(
-    image: Sized, given: Sequence[Value], made: Value, axis: int
-) -> tuple[Fraction, Reach, Reach, bool] | None:
-    """Along an axis: scale and halo of a result, what it adds, and whether the scale changes."""
-    size, along = image.traced.sizes[axis], map_of(made, axis)
-    old, new = furthest(given, axis, size), furthest([made], axis, size)
-    if along is None or old is None or new is None:
-        return None
-    adds = max(new[0] - old[0], Fraction(0)), max(new[1] - old[1], Fraction(0))
-    before = {found.scale for value in given if (found := map_of(value, axis)) is not None}
-    return along.scale, new, adds, along.scale not in before
-
-
 _HEAD = ("layer", "at", "output", "scale", "adds", "halo")
 
 
@@ -261,9 +202,8 @@ def _words(tiling: Tiling) -> list[str]:
         )
         for layer in tiling.layers
     ]
-    for at, (shape, scale) in enumerate(zip(tiling.shapes, tiling.scales, strict=True)):
-        name = "output" if len(tiling.shapes) == 1 else f"output {at}"
-        rows.append((name, "", _size(shape), _alike(scale), "", ""))
+    for path, shape, scale in zip(tiling.paths, tiling.shapes, tiling.scales, strict=True):
+        rows.append((f"output {path}".rstrip(), "", _size(shape), _alike(scale), "", ""))
     return lines + columns([_HEAD, *rows])
 
 

@@ -94,6 +94,16 @@ READS_THE_SIZE = {
     "noise of its shape": lambda x: x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape),
     "more layers for more positions": lambda x: conv(x, 0, 2) if x.shape[1] < 24 else x,
     "another layer for more positions": lambda x: conv(x, int(x.shape[1] == 24), 2),
+    "another power for more positions": lambda x: x ** (2 + (x.shape[1] == 24)),
+    "another order of channels for more positions": lambda x: lax.sort(
+        x if x.shape[1] < 24 else -x, dimension=3
+    ),
+    "another sum for more positions": lambda x: (
+        jnp.cumsum(x, 3) if x.shape[1] < 24 else lax.cumsum(x, 3, reverse=True)
+    ),
+    "another constant for more positions": lambda x: (
+        x * jnp.arange(2.0)[:: 1 - 2 * (x.shape[1] == 24)]
+    ),
     "more padding for more positions": lambda x: conv(
         x, 0, 2, padding=[(x.shape[1] // 8,) * 2, (1, 1)]
     ),
@@ -149,3 +159,9 @@ def test_along_the_other_axis_it_may_have_one():
 def test_what_is_resized_by_a_whole_number_is_not_refused():
     tiling = jaxinv.tiling(lambda x: resized(conv(x, 0, 2), 3, "cubic"), X)
     assert (tiling.scale, tiling.grid) == ((3, 3), (1, 1))
+
+
+def test_a_large_image_is_resized_by_many_weights():
+    large = jax.ShapeDtypeStruct((1, 1500, 8, 1), jnp.float32)
+    tiling = jaxinv.tiling(lambda x: resized(x, 2, "linear"), large, axes=(1,))
+    assert (tiling.halo, tiling.grid, tiling.scale) == (((1, 1),), (1,), (2,))

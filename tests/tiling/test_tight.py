@@ -9,28 +9,16 @@ import numpy as np
 import pytest
 
 import jaxinv
+from tests.sweeps import few
 from tests.tiling.networks import NETWORKS, normal
 
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-# Those that show what the others show as well.
-ALSO = {
-    "dncnn",
-    "encoder",
-    "fcn",
-    "mirrored borders",
-    "one axis of a volume",
-    "residual in residual",
-    "unet, blurred",
-    "unet, normalised",
-    "unet, odd sizes",
-}
+QUICK = ("aspp", "causal", "channels first", "encoder, another remainder", "pyramid", "unet")
 
 
-@pytest.fixture(
-    params=[pytest.param(n, marks=[pytest.mark.slow] if n in ALSO else []) for n in NETWORKS]
-)
+@pytest.fixture(params=few(NETWORKS, *QUICK))
 def case(request):
     make, shape, axes = NETWORKS[request.param]
     return make(), jnp.asarray(normal(7, *shape)), axes
@@ -109,3 +97,11 @@ def test_what_is_stated(name):
     tiling = jaxinv.tiling(make(), jnp.asarray(normal(7, *shape)), axes=axes)
     halo, grid, scales = STATED[name]
     assert (list(tiling.halo), tiling.grid, list(tiling.scales)) == (halo, grid, scales)
+
+
+def test_several_outputs_are_told_by_their_paths():
+    make, shape, axes = NETWORKS["pyramid"]
+    tiling = jaxinv.tiling(make(), jax.ShapeDtypeStruct(shape, float), axes=axes)
+    assert tiling.scales == ((0.25, 0.25), (0.5, 0.5))
+    lines = str(tiling).splitlines()
+    assert [line.split()[:2] for line in lines[-2:]] == [["output", "coarse"], ["output", "fine"]]

@@ -4,16 +4,22 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 import jaxinv
 from tests.wrong_calls.given import IMAGES, net
 
-LARGE = np.zeros((1, 24, 20, 1), np.float32)
+LARGE = np.arange(480, dtype=np.float32).reshape(1, 24, 20, 1)
 
 
 def blurred(x):
     """Halves the image after a blur: a halo of (0, 2), a grid of 2."""
     return ((jnp.pad(x, ((0, 0), (0, 2), (0, 2), (0, 0)))[:, 2:, 2:] + x) / 2)[:, ::2, ::2]
+
+
+def wide(x):
+    """Sums all that is within 23 positions: no position is inside."""
+    return lax.reduce_window(x, 0.0, lax.add, (1, 47, 47, 1), (1, 1, 1, 1), "SAME")
 
 
 class Noisy(nn.Module):
@@ -61,6 +67,10 @@ REFUSED = {
     ),
     "a tile off the grid": (lambda: by_tile(tile=7), "tile 7 along axis 1 is no multiple of the"),
     "a tile smaller than the halo": (lambda: by_tile(tile=2), "too small for the halo (0, 2)"),
+    "a tile smaller than an image that is all border": (
+        lambda: by_tile(wide, tile=8),
+        "every position sees the border of so small an image",
+    ),
     "a halo of -1": (lambda: by_tile(halo=-1), "halo is -1; allowed are whole numbers from 0"),
     "a halo of three axes": (lambda: by_tile(halo=[(1, 1)] * 3), "has 3 entries for 2 axes"),
     "a halo of three ends": (lambda: by_tile(halo=[(1, 1, 1)] * 2), "3 entries for 2 axes"),
@@ -106,6 +116,8 @@ REFUSED = {
 }
 
 ANSWERED = {
+    "an image smaller than the halo": (lambda: by_tile(wide), wide(LARGE)),
+    "a JAX image smaller than the halo": (lambda: by_tile(wide, jnp.asarray(LARGE)), wide(LARGE)),
     "an image smaller than a tile, without one": (lambda: by_tile(x=IMAGES), blurred(IMAGES)),
     "a tile as large as the image": (lambda: by_tile(tile=(24, 20)), blurred(LARGE)),
     "no overlaps": (lambda: jaxinv.seam_error(blurred, LARGE, overlaps=[]), np.zeros(0)),
