@@ -18,14 +18,14 @@ from rich.progress import Progress
 
 from jaxinv.arguments import whole_number
 from jaxinv.data import Dataset, Source
-from jaxinv.data.source import MEMORY, parse_bytes
+from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation.audit import Audit as NetworkAudit
 from jaxinv.evaluation.audit import AuditPlan
 from jaxinv.evaluation.results import Estimate, Results, save
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.subject import Subject, of_network
 from jaxinv.evaluation.summary import is_torus, maps_of
-from jaxinv.evaluation.sweep import SweepOptions
+from jaxinv.evaluation.sweep import MEMORY, SweepOptions
 from jaxinv.files import write_whole
 from jaxinv.notebook import html_table
 from jaxinv.orbit import OrbitMode

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import jaxpr_as_fun
 
 from jaxinv.symmetry.align import align, decisions_of, met
 from jaxinv.symmetry.cost import flops_of_body
@@ -186,7 +187,7 @@ def _mapped(ctx: Context, equation: Equation, n_consts: int) -> Program | None:
     """The body of a scan that carries nothing, mapped over the slices; None if JAX cannot do it."""
     n_xs = len(equation.in_avals) - n_consts
     body = jax.vmap(
-        jax.extend.core.jaxpr_as_fun(equation.params["jaxpr"]),
+        jaxpr_as_fun(equation.params["jaxpr"]),
         in_axes=[None] * n_consts + [0] * n_xs,
         axis_size=equation.params["length"],
     )
