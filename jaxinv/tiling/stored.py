@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxinv.progress import counting, progress_bar
 from jaxinv.tiling.call import Call
 from jaxinv.tiling.cuts import boxes, parts
 from jaxinv.tiling.plan import Tiles
@@ -28,6 +27,8 @@ def evaluated(
     Raises:
       ValueError: if `out` does not fit the outputs, or what is cut gives slices of another shape.
     """
+    from jaxinv.progress import counting, progress_bar  # rich is not needed by what has no bar
+
     written = _written_to(out, tiles)
     every = parts(tiles.cuts)
     bar = progress_bar() if progress else None

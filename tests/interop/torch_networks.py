@@ -1,6 +1,6 @@
 """PyTorch networks that the tests of the commands name."""
 
-from torch import nn
+from tests.interop.torch_or_skip import nn
 
 
 class Circular(nn.Module):
