@@ -25,7 +25,7 @@ FEW = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Audit:
+class NetworkAudit:
     """A network's figures, and what its maps and pictures are made from."""
 
     result: NetworkResult
@@ -54,13 +54,13 @@ class AuditPlan:
     seed: int = 0
 
 
-def audit(
+def audit_network(
     subject: Subject,
     dataset: Source,
     *,
     plan: AuditPlan | None = None,
     progress: Callable[[int], None] = lambda images: None,
-) -> Audit:
+) -> NetworkAudit:
     """Audits one network on one data set.
 
     Args:
@@ -153,7 +153,7 @@ def partial_audit(
     found: Sweep,
     *,
     options: SweepOptions,
-) -> Audit:
+) -> NetworkAudit:
     """The figures that follow from a sweep alone, of all images or of the first ones."""
     result = NetworkResult(
         name=subject.name,
@@ -165,7 +165,7 @@ def partial_audit(
         run=subject.run,
     )
     if subject.repeats:
-        return Audit(result, found, ())
+        return NetworkAudit(result, found, ())
     flips = summary.flips_of(found)
     result = dataclasses.replace(
         result, curve=summary.curve_of(found), radial=summary.radial_of(found), flips=flips
@@ -174,7 +174,7 @@ def partial_audit(
     pictures = [
         shown_pair(image, flip.shift, options) for image, flip in zip(images, flips, strict=True)
     ]
-    return Audit(result, found, tuple(pictures))
+    return NetworkAudit(result, found, tuple(pictures))
 
 
 def shown_pair(

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit, AuditPlan, audit, partial_audit, seen_of
+from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, audit_network, partial_audit, seen_of
 from jaxinv.evaluation.loading import check_fits, check_reach
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
@@ -30,7 +30,7 @@ def evaluate_networks(
     plan: AuditPlan,
     labelled: bool = True,
     progress: Progress | None = None,
-) -> tuple[Results, list[Audit]]:
+) -> tuple[Results, list[NetworkAudit]]:
     """Audits networks on the same images and compares each pair of them.
 
     Args:
@@ -85,11 +85,11 @@ def evaluate_networks(
 
 def _audit_unlabelled(
     subjects: Iterable[Subject], dataset: data.Source, *, plan: AuditPlan
-) -> tuple[list[Audit], bool]:
+) -> tuple[list[NetworkAudit], bool]:
     """Audits each network on images whose classes are what it says of them unshifted."""
     seen = seen_of(dataset, plan.options)
     still = dataclasses.replace(plan.options, mode="wrap", max_shift=0)
-    audits: list[Audit] = []
+    audits: list[NetworkAudit] = []
     for subject in subjects:
         try:
             said = sweep(subject.apply, seen, options=still)
@@ -112,8 +112,8 @@ def audit_all(
     *,
     plan: AuditPlan,
     progress: Progress | None = None,
-    finished: Callable[[Subject, Audit], None] = lambda subject, made: None,
-) -> tuple[list[Audit], bool]:
+    finished: Callable[[Subject, NetworkAudit], None] = lambda subject, made: None,
+) -> tuple[list[NetworkAudit], bool]:
     """Audits networks one after the other; Ctrl-C ends it with what is there.
 
     Args:
@@ -126,14 +126,14 @@ def audit_all(
     Returns:
       The audits, and whether all were finished.
     """
-    audits: list[Audit] = []
+    audits: list[NetworkAudit] = []
     try:
         for subject in subjects:
             shape = seen_of(dataset, plan.options).image_shape
             total = len(dataset) * (1 + len(applicable(plan.protocols, subject, shape)))
             with counting(progress, f"shifting images for {subject.name}", total) as advance:
                 try:
-                    made = audit(subject, dataset, plan=plan, progress=advance)
+                    made = audit_network(subject, dataset, plan=plan, progress=advance)
                 except Interrupted as stopped:
                     if stopped.sweep is not None:
                         found, options = stopped.sweep, plan.options
@@ -153,7 +153,7 @@ def audit_all(
 
 
 def headline(
-    audits: Sequence[Audit],
+    audits: Sequence[NetworkAudit],
     *,
     shifts: Mapping[str, Any] | None = None,
     seeds: Sequence[SeedsRow] = (),
@@ -225,12 +225,12 @@ def described(dataset: data.Source) -> dict[str, Any]:
     }
 
 
-def devices_of(audits: Sequence[Audit]) -> list[str]:
+def devices_of(audits: Sequence[NetworkAudit]) -> list[str]:
     """The devices that swept, by name."""
     return list(dict.fromkeys(name for made in audits for name in made.sweep.devices))
 
 
-def shifts_of(audits: Sequence[Audit], options: SweepOptions) -> dict[str, Any]:
+def shifts_of(audits: Sequence[NetworkAudit], options: SweepOptions) -> dict[str, Any]:
     """The shifts for `Results.shifts`; empty if nothing was swept."""
     if not audits:
         return {}

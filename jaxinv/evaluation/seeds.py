@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import Audit
+from jaxinv.evaluation.audit import NetworkAudit
 from jaxinv.evaluation.results import Estimate, SeedsRow
 from jaxinv.evaluation.sweep import Sweep
 
 
-def seeds_rows(audits: Sequence[Audit]) -> tuple[SeedsRow, ...]:
+def seeds_rows(audits: Sequence[NetworkAudit]) -> tuple[SeedsRow, ...]:
     """A row for each training with several networks that were audited on the same images."""
-    runs: dict[str, list[Audit]] = {}
+    runs: dict[str, list[NetworkAudit]] = {}
     for made in audits:
         runs.setdefault(made.result.run, []).append(made)
     rows = []
@@ -25,7 +25,7 @@ def seeds_rows(audits: Sequence[Audit]) -> tuple[SeedsRow, ...]:
     return tuple(rows)
 
 
-def _row(run: str, together: Sequence[Audit]) -> SeedsRow:
+def _row(run: str, together: Sequence[NetworkAudit]) -> SeedsRow:
     each = [_per_image(made.sweep) for made in together]
     figures = {
         name: summary.mean(jnp.asarray(np.mean([one[name] for one in each], axis=0)))

@@ -19,8 +19,7 @@ from rich.progress import Progress
 from jaxinv.arguments import whole_number
 from jaxinv.data import Dataset, Source
 from jaxinv.data.source import parse_bytes
-from jaxinv.evaluation.audit import Audit as NetworkAudit
-from jaxinv.evaluation.audit import AuditPlan
+from jaxinv.evaluation.audit import AuditPlan, NetworkAudit
 from jaxinv.evaluation.results import Estimate, Results, save
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.subject import Subject, of_network

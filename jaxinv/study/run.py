@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import FEW, Audit, AuditPlan
+from jaxinv.evaluation.audit import FEW, AuditPlan, NetworkAudit
 from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
 from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
@@ -64,7 +64,7 @@ class StudyConfig:
 
 def run_study(
     config: StudyConfig, *, progress: Progress | None = None
-) -> tuple[Results, list[Audit]]:
+) -> tuple[Results, list[NetworkAudit]]:
     """Trains and audits the networks of the study; what is in its folder is not done again.
 
     Returns:
@@ -78,7 +78,7 @@ def run_study(
     few, _ = dataset.read(range(min(FEW, len(dataset))))
     first_layers: dict[str, Estimate] = {}
 
-    def look_at_first_layer(subject: Subject, made: Audit) -> None:
+    def look_at_first_layer(subject: Subject, made: NetworkAudit) -> None:
         if subject.name in FIRST_LAYERS:
             error = feature_error(subject, few, place=0)
             if error is not None:
@@ -170,7 +170,9 @@ def _named(subject: Subject, arm: Arm, config: StudyConfig, *, seed: int) -> Sub
     )
 
 
-def over_seeds(found: Sequence[Audit], seeds: Sequence[SeedsRow]) -> dict[str, NetworkResult]:
+def over_seeds(
+    found: Sequence[NetworkAudit], seeds: Sequence[SeedsRow]
+) -> dict[str, NetworkResult]:
     """The results that claims and sentences speak of, by name: means where there are several."""
     networks = {made.result.name: made.result for made in found}
     for row in seeds:
@@ -222,7 +224,7 @@ def _trained(
     )
 
 
-def _comparisons(audits: dict[str, Audit]) -> list[dict[str, Any]]:
+def _comparisons(audits: dict[str, NetworkAudit]) -> list[dict[str, Any]]:
     found = []
     for pair in PAIRS:
         if all(name in audits for name in pair):

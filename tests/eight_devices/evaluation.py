@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxinv import data, models
-from jaxinv.evaluation.audit import AuditPlan, audit
+from jaxinv.evaluation.audit import AuditPlan, audit_network
 from jaxinv.evaluation.division import Division, divide
 from jaxinv.evaluation.results import Results
 from jaxinv.evaluation.run import devices_of
@@ -109,13 +109,13 @@ def test_an_audit_is_that_of_one_device(monkeypatch):
     net = subject("lenet", padding="CIRCULAR", head="gap", downsample="aps")
     dataset = dataclasses.replace(DIGITS, images=DIGITS.images[:16], labels=DIGITS.labels[:16])
     plan = AuditPlan(SweepOptions(max_shift=1, batch=2), protocols=("zhang2019", "adversarial"))
-    found = audit(net, dataset, plan=plan)
+    found = audit_network(net, dataset, plan=plan)
     assert devices_of([found]) == [str(device) for device in jax.local_devices()]
     with monkeypatch.context() as patched:
         first = jax.local_devices()[:1]
         patched.setattr(jax, "local_devices", lambda: first)
         patched.setattr(jax, "local_device_count", lambda: 1)
-        one = audit(net, dataset, plan=plan)
+        one = audit_network(net, dataset, plan=plan)
     assert devices_of([one]) == [str(jax.local_devices()[0])]
     assert found.result.figures["worst"] == one.result.figures["worst"]
     chex.assert_trees_all_close(numbers_of(found), numbers_of(one), rtol=1e-3, atol=2e-5)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxinv.evaluation import proof
-from jaxinv.evaluation.audit import AuditPlan, audit
+from jaxinv.evaluation.audit import AuditPlan, audit_network
 from jaxinv.evaluation.subject import Subject
 
 
@@ -38,10 +38,10 @@ def test_few_shifts_are_enough_by_a_proof_for_every_shift_alone(
 ):
     plan = AuditPlan(layers=False)
     invariant = dataclasses.replace(Subject("means", "means", means), by_proof=True)
-    assert audit(invariant, dataset, plan=plan).result.figures["consistency"].value == 1
+    assert audit_network(invariant, dataset, plan=plan).result.figures["consistency"].value == 1
     # Every second shift is not every shift, nor are all along one axis.
     for subject in (make_subject("gap"), peak_subject):
         with pytest.raises(ValueError, match="its proof of invariance, and there is none"):
-            audit(dataclasses.replace(subject, by_proof=True), dataset, plan=plan)
+            audit_network(dataclasses.replace(subject, by_proof=True), dataset, plan=plan)
     with pytest.raises(ValueError, match="certify must not be switched off"):
-        audit(invariant, dataset, plan=dataclasses.replace(plan, certify=False))
+        audit_network(invariant, dataset, plan=dataclasses.replace(plan, certify=False))

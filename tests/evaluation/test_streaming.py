@@ -10,7 +10,7 @@ import pytest
 
 from jaxinv import data
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.audit import AuditPlan, audit
+from jaxinv.evaluation.audit import AuditPlan, audit_network
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.sweep import BYTES, IMAGES, Interrupted, SweepOptions, sweep
 from jaxinv.report.cli import main
@@ -135,7 +135,10 @@ def test_an_audit_of_a_stream(make_subject, many):
     names = ("all-shifts", "zhang2019")
     plan = AuditPlan(SweepOptions(batch=8), protocols=names)
     stored = dataclasses.replace(plan, options=dataclasses.replace(plan.options, memory=0))
-    whole, found = audit(subject, held, plan=plan), audit(subject, streamed, plan=stored)
+    whole, found = (
+        audit_network(subject, held, plan=plan),
+        audit_network(subject, streamed, plan=stored),
+    )
     assert max(read) <= 30
     assert len(found.pictures) == len(whole.pictures)
     for pair, expected in zip(found.pictures, whole.pictures, strict=True):

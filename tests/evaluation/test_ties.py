@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxinv.evaluation.audit import AuditPlan, audit
+from jaxinv.evaluation.audit import AuditPlan, audit_network
 from jaxinv.evaluation.run import headline
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import SweepOptions
@@ -44,13 +44,13 @@ def test_the_smallest_margin_of_all_images_stands_beside_proved(dataset, images,
         labels=np.zeros(len(images), np.int32),
     )
     plan = AuditPlan(options=SweepOptions(max_shift=1, batch=1), layers=False)
-    made = audit(Subject("aps", "aps", apply), some, plan=plan)
+    made = audit_network(Subject("aps", "aps", apply), some, plan=plan)
     assert made.result.certificate["tie_margin"] == pytest.approx(margin, abs=1e-6)
     assert words in headline([made])
 
 
 def test_a_proof_without_a_condition_has_no_margin(peak_subject, dataset):
     plan = AuditPlan(options=SweepOptions(max_shift=1), layers=False)
-    made = audit(peak_subject, dataset, plan=plan)
+    made = audit_network(peak_subject, dataset, plan=plan)
     assert made.result.certificate["tie_margin"] is None
     assert "margin" not in headline([made])

@@ -183,8 +183,8 @@ def test_ctrl_c_raises_what_was_finished(monkeypatch):
         audited.append(subject)
         return real(subject, *given, **options)
 
-    real = evaluation.audit
-    monkeypatch.setattr(evaluation, "audit", stopped)
+    real = evaluation.audit_network
+    monkeypatch.setattr(evaluation, "audit_network", stopped)
     networks = {"one": first_rows, "two": first_rows}
     with pytest.raises(jaxinv.AuditInterrupted) as raised:
         jaxinv.audit(networks, IMAGES, LABELS, max_shift=0, certify=False)
