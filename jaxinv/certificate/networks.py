@@ -32,7 +32,7 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
 
     Args:
       network: a function of an image; a Flax (linen or nnx), Equinox, Keras or PyTorch module, in
-        training mode or not; or a function without parameters, or a class, that makes one of these.
+        training mode or not; or a class, or a function of keywords alone, that makes one of these.
       image: the shape and dtype of the image.
       options: keyword arguments of the call. `train=False` and its like are added where the
         network has such a parameter.
@@ -92,7 +92,12 @@ def _parameters(fun: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def _makes_one(network: Any) -> bool:
-    return inspect.isfunction(network) and not _parameters(network)
+    """Whether it is a function that no image can be given to."""
+    kinds = {parameter.kind for parameter in _parameters(network).values()}
+    return inspect.isfunction(network) and kinds <= {
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.VAR_KEYWORD,
+    }
 
 
 # What frameworks and people call the argument that says whether a network is being trained.

@@ -40,6 +40,11 @@ def nnx_network():
     return Nnx(nnx.Rngs(0))
 
 
+def with_options(*, seed=0, **kwargs):
+    """A module made with its defaults, as torchvision's functions make theirs."""
+    return Nnx(nnx.Rngs(seed), **kwargs)
+
+
 equinox = eqx.nn.Sequential(
     [eqx.nn.Conv2d(3, 4, 3, key=jax.random.key(0)), eqx.nn.Dropout(0.5), eqx.nn.Lambda(jnp.tanh)]
 )

@@ -23,6 +23,7 @@ VERDICTS = {
     ("Linen", "--shape", "1,16,16,3"): "invariant to multiples of (2, 2).",
     ("padded", "--shape", "1,16,16,3"): "broken: commutes with no shift but 0.",
     ("nnx_network", "--shape", "1,8,8,3"): "equivariant to every shift; shows 6 of 8 positions.",
+    ("with_options", "--shape", "1,8,8,3"): "equivariant to every shift; shows 6 of 8 positions.",
     ("equinox", "--shape", "3,8,8"): "equivariant to every shift; shows 6 of 8 positions.",
     ("rolled", "--shape", "1,8,3", "--axes", "1"): "equivariant to every shift.",
     ("rolled", "--shape", "1,8,8,3", "--call", "kind=mean"): "invariant to every shift.",
