@@ -55,7 +55,7 @@ def assert_close(found, expected):
     if isinstance(expected, dict):
         assert list(found) == list(expected)
         found, expected = list(found.values()), list(expected.values())
-    if isinstance(expected, list):
+    if isinstance(expected, list | tuple):
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             assert_close(one, other)
