@@ -177,6 +177,7 @@ class OrbitInPyTorch(measured.Orbit):
     def __init__(self, module, shape):
         self.module, self.axes, self.lengths = module, (2, 3), shape[2:]
         self.inputs, self.known = [signal(shape, seed) for seed in range(3)], {}
+        self.generic = range(1, 3)
 
     def at(self, shift, *, start=0):
         key = start, tuple(t % n for t, n in zip(shift, self.lengths, strict=True))
