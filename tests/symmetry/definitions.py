@@ -53,9 +53,11 @@ def _pad(x, fill, *, padding_config):
         shape = [wide if i == dim else s for i, s in enumerate(x.shape)]
         spread = np.full(shape, fill, x.dtype)
         spread[(slice(None),) * dim + (slice(None, None, inner + 1),)] = x
-        spread = spread[(slice(None),) * dim + (slice(max(0, -low), wide - max(0, -high)),)]
         widths = [(max(0, low), max(0, high)) if i == dim else (0, 0) for i in range(x.ndim)]
-        x = np.pad(spread, widths, constant_values=fill)
+        padded = np.pad(spread, widths, constant_values=fill)
+        # Where more is cut off than there was, what one end has gained goes at the other.
+        kept = slice(max(0, -low), padded.shape[dim] - max(0, -high))
+        x = padded[(slice(None),) * dim + (kept,)]
     return x
 
 

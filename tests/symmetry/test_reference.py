@@ -37,6 +37,9 @@ PRIMITIVES = {
         (1, 2, 1, 1), (1, 1, 2, 1),
     ),
     "sum pool": lambda v: lax.reduce_window(v, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 1, 1), "SAME"),
+    "pad, and crop more than there is": lambda v: lax.pad(
+        v, 0.5, [(0, 0, 0), (8, -7, 0), (-9, 10, 0), (0, 0, 0)]
+    ),
     "pad and crop": lambda v: lax.pad(v, 0.5, [(0, 0, 0), (-1, 2, 1), (2, -1, 0), (-1, -1, 0)]),
     "contraction": lambda v: jnp.einsum("nhwc,nhvc->cwv", v, jnp.sin(v)),
     "rounding": lambda v: jnp.round(4 * v) + lax.round(4 * v),
