@@ -42,7 +42,7 @@ def shard_sizes(source: Source, batch: int) -> tuple[int, int]:
 
 
 def shards_of(source: Source, batch: int) -> Generator[Shard, None, None]:
-    """The shards of so many images each, read one after the other."""
+    """Shards of `batch` images, read one after the other."""
     size = len(source)
     groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
     for number, (rows, read) in enumerate(zip(groups, source.batches(groups), strict=True)):
