@@ -221,9 +221,9 @@ def _reasons(
             yield dataclasses.replace(Cause.BEYOND_BORDER(), axis=name)
 
 
-def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step]:
-    """Neighbouring equations of one layer as one step."""
-    groups: list[list[Step]] = []
+def layer_groups(equations: Sequence[Step], rows: Sequence[Row]) -> list[list[tuple[Step, Row]]]:
+    """Neighbouring equations of one layer, each with its row."""
+    groups: list[list[tuple[Step, Row]]] = []
     last = None
     for step, row in zip(equations, rows, strict=True):
         if not any(v.touched for record in row.records for v in record.results):
@@ -231,14 +231,20 @@ def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step
             continue
         part_of = row.name or library_call(row.equation)
         if part_of and part_of == last:
-            groups[-1].append(step)
+            groups[-1].append((step, row))
         elif row.name or step.has_consequence or is_structural(row.equation):
-            groups.append([step])
+            groups.append([(step, row)])
             last = part_of
         # What has no name and no consequence (an activation) belongs to no layer.
-    for group in groups:
+    return groups
+
+
+def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step]:
+    """Neighbouring equations of one layer as one step."""
+    for pairs in layer_groups(equations, rows):
+        group = [step for step, _ in pairs]
         reasons = tuple(reason for step in group for reason in step.reasons)
-        head = next((step for step in group if step.reasons), group[0])
+        head = head_of(group)
         yield dataclasses.replace(
             group[-1],
             layer=head.layer,
@@ -251,6 +257,11 @@ def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step
             mirrored=_mirrored(group[0].before, group[-1].after),
             pooling=next((step.pooling for step in group if step.pooled), ""),
         )
+
+
+def head_of(group: Sequence[Step]) -> Step:
+    """The equation that a layer is named by."""
+    return next((step for step in group if step.reasons), group[0])
 
 
 def _pooled(before: State, after: State) -> tuple[int, ...]:

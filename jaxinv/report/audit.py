@@ -202,8 +202,7 @@ def audit(
     Args:
       networks: a network, or several by name, which are compared. Each is a function from images
         (n, H, W, C) to outputs (n, classes); a Flax nnx, Equinox or Keras module that is one; a
-        Flax linen module bound to its variables, or `functools.partial(module.apply, variables)`,
-        of which the layers are seen as well.
+        Flax linen module bound to its variables, or `functools.partial(module.apply, variables)`.
       images: real numbers, which the networks see as they are, in float32; or a source of
         `jaxinv.data`, which holds its labels if there are any.
       labels: class of each image, counted from 0. None takes what a network says of the unshifted
