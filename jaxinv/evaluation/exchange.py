@@ -7,11 +7,16 @@ import numpy as np
 
 from jaxinv.evaluation.shards import Finished
 from jaxinv.files import read_arrays, write_arrays
-from jaxinv.hosts.meeting import meeting_in
+from jaxinv.hosts.meeting import Meeting
 
 
 def of_others(
-    finished: dict[int, Finished], devices: tuple[str, ...], directory: Path, *, in_files: bool
+    finished: dict[int, Finished],
+    devices: tuple[str, ...],
+    directory: Path,
+    *,
+    meeting: Meeting,
+    in_files: bool,
 ) -> tuple[dict[int, Finished], tuple[str, ...]]:
     """The shards of the other processes; waits until they have evaluated them.
 
@@ -21,6 +26,7 @@ def of_others(
       finished: the shards of this process, by number, each with its file.
       devices: those that evaluated them, by name.
       directory: where all processes keep shards.
+      meeting: of the processes there.
       in_files: leave their arrays in their files.
 
     Returns:
@@ -29,7 +35,6 @@ def of_others(
     Raises:
       ValueError: another process failed, or evaluates another network.
     """
-    meeting = meeting_in(directory)
     sweep = f"sweep{next(meeting.counter)}"
     index, count = jax.process_index(), jax.process_count()
     files = {i: meeting.path(sweep, i).with_suffix(".npz") for i in range(count)}

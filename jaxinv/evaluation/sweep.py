@@ -33,6 +33,7 @@ from jaxinv.evaluation.shards import (
 )
 from jaxinv.evaluation.totals import ByImage, ByShift, totals
 from jaxinv.hosts import agreement as hosts
+from jaxinv.hosts.meeting import meeting_in
 from jaxinv.lazy import WhenAsked
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
@@ -164,6 +165,7 @@ def sweep(
             "several processes need a folder for shards, and a network whose program can be named: "
             "one without calls back into Python"
         )
+    meeting = meeting_in(directory) if directory and hosts.several() else None
     own = hosts.share(count)
     division = divide(max(1, len(own)), len(shifts.rows[0]))
     how: Any = {"chunk": options.chunk, "share": options.share}
@@ -194,8 +196,10 @@ def sweep(
                     kept = path if path and in_files else arrays
                     finished[shard.number] = Finished(shard.labels, arrays["outputs"], kept, path)
                     progress(len(shard.labels))
-            if hosts.several():
-                others, devices = of_others(finished, devices, directory, in_files=in_files)
+            if directory and meeting:
+                others, devices = of_others(
+                    finished, devices, directory, meeting=meeting, in_files=in_files
+                )
                 finished |= others
         except KeyboardInterrupt:
             interrupted = True

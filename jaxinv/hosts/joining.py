@@ -125,7 +125,7 @@ def together(options: Hosts, folder: Path, *, name: str, again: str) -> Iterator
         yield
         _end()
     except BaseException as error:
-        _leave(error, own, name=name)
+        _leave(error, own, name=name, again=again)
     if own is not None:
         own.unlink(missing_ok=True)
 
@@ -216,15 +216,16 @@ def _end() -> None:
             shutil.rmtree(meeting.folder, ignore_errors=True)
 
 
-def _leave(error: BaseException, own: Path | None, *, name: str) -> None:
+def _leave(error: BaseException, own: Path | None, *, name: str, again: str) -> None:
     """Ends this process, and does not wait for the others: they may be lost."""
     status, said = 1, in_one_line(error)
     if isinstance(error, KeyboardInterrupt):
         status = INTERRUPTED
     elif isinstance(error, jax.errors.JaxRuntimeError) and _is_of_a_connection(said):
-        said = f"error: another process of the run was lost ({said})"
+        said = f"error: another process of the run was lost ({said}){again}"
     else:
         said = f"error: {said}"
+    os.write(2, runtime_log.LEFT.encode())
     if not isinstance(error, (KeyboardInterrupt, *REPORTED)):
         traceback.print_exception(error)
     print(f"{name}: {printable(said)}", file=sys.stderr)

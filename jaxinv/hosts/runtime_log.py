@@ -15,6 +15,8 @@ _OF_THE_RUNTIME = re.compile(
     r"coordination|distributed|preemption|absl::|Check failure|^\s+@ +0x|^RPC:|Gloo"
 )
 _FATAL = re.compile(r"Terminating process|terminate called|Check failure")
+# What a process writes before it says itself why it ends.
+LEFT = "\0left\n"
 _TASK = re.compile(r"^(?:/job\S*/task:)?(\d+)$", re.MULTILINE)
 
 
@@ -73,15 +75,17 @@ def present(index: int, count: int) -> str:
 def main() -> None:
     """Reads standard input to its end, which is the end of the process that writes it."""
     world = json.loads(sys.argv[1])
-    held = ""
+    held, left = "", False
     for raw in sys.stdin.buffer:
         line = raw.decode(errors="replace")
-        if held or _OF_THE_RUNTIME.search(line):
+        if line == LEFT:
+            left = True
+        elif held or _OF_THE_RUNTIME.search(line):
             held += line
         else:
             sys.stderr.write(line)
             sys.stderr.flush()
-    if held:
+    if held and not left:
         print(said_of(held, world).rstrip("\n"), file=sys.stderr)
 
 

@@ -187,7 +187,7 @@ def _evaluate(arguments: Arguments, out: Path, *, study: bool) -> None:
     if hosts.first():
         _report(found, out, as_json=arguments.json)
     elif not found.results.complete:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("interrupted")
 
 
 def _report(found: Audit, out: Path, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxinv.files import locked
 from jaxinv.report.cli import main
@@ -56,9 +57,11 @@ def test_two_processes_are_one(options, tmp_path):
 
 @pytest.mark.slow
 def test_images_without_classes_and_protocols(options, tmp_path):
-    generator = np.random.default_rng(0)
-    np.savez(tmp_path / "images.npz", x_test=generator.integers(0, 256, (9, 12, 12), np.uint8))
-    options += ["--dataset", "./images.npz", "--images", "9", "--protocol", "adversarial"]
+    (tmp_path / "pictures").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3))):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
+    options += ["--dataset", "./pictures", "--split", "train", "--images", "9"]
+    options += ["--protocol", "adversarial"]
     options += ["--memory", "0"]  # nothing is held: images are read, and results stay in files
     finished("evaluate", [*options, "--out", tmp_path / "two"])
     assert main([*options, "--out", str(tmp_path / "one")]) == 0
@@ -126,7 +129,7 @@ def test_asked_to_end(options, tmp_path, stopped):
         assert results["networks"][0]["figures"]["mean"]["count"] >= 2
     else:
         assert ends[0][0] == 1
-        assert "process 1 of the run failed: terminated" in error_lines(ends[0][2], "evaluate")
+        assert "process 1 of the run failed: interrupted" in error_lines(ends[0][2], "evaluate")
 
 
 def test_a_folder_that_another_run_holds(options, tmp_path, capsys):

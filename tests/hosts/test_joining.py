@@ -74,16 +74,23 @@ def test_the_last_words_of_the_runtime(tmp_path, text, said):
     assert runtime_log.said_of(text, world) == said
 
 
-def test_other_lines_are_passed_on():
+@pytest.mark.parametrize(("text", "said"), [
+    ("a warning\nand another\n", "a warning\nand another\n"),
+    ("a warning\n" + LOST.format(tasks="1"),
+     "a warning\ntrain.py: error: process 1 of the run was lost\n"),
+    (runtime_log.LEFT + LOST.format(tasks="1"), ""),
+])  # fmt: skip
+def test_what_is_passed_on(text, said):
+    """Nothing of the runtime where the process said itself why it ends."""
     world = '{"name": "train.py", "again": ""}'
     done = subprocess.run(
         [sys.executable, "-I", runtime_log.__file__, world],
-        input="a warning\nand another\n",
+        input=text,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stderr == "a warning\nand another\n"
+    assert done.stderr == said
 
 
 @pytest.fixture
