@@ -63,8 +63,9 @@ def everywhere(mesh: Mesh | None) -> NamedSharding | None:
 
     None leaves it to the compiler, as long as one process can read everything.
     """
-    several = mesh is not None and mesh.is_multi_process
-    return NamedSharding(mesh, PartitionSpec()) if several else None
+    if mesh is None or not mesh.is_multi_process:
+        return None
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:

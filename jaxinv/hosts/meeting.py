@@ -15,6 +15,7 @@ import jax
 from jaxinv.command_line import printable
 from jaxinv.files import write_whole
 from jaxinv.hosts.agreement import from_first, gather, several
+from jaxinv.hosts.runtime_log import PRESENT
 
 FOLDER = ".hosts"
 # Seconds between two looks, and until what another process wrote is seen through a file server.
@@ -91,6 +92,8 @@ def _check_shared(meeting: Meeting, folder: Path) -> None:
     if not several():
         return
     meeting.folder.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+        _clear(meeting)
     meeting.say("here")
     gather("")
     everyone = {index: meeting.path("here", index) for index in range(jax.process_count())}
@@ -101,6 +104,13 @@ def _check_shared(meeting: Meeting, folder: Path) -> None:
                 f"{folder} is not one folder for all: process {index} does not see what process "
                 f"{min(missing)} wrote there; needed is a folder that all processes share"
             )
+
+
+def _clear(meeting: Meeting) -> None:
+    """Deletes what runs left that were lost."""
+    for path in meeting.folder.iterdir():
+        if not path.name.startswith((meeting.run, PRESENT)):
+            path.unlink(missing_ok=True)
 
 
 def _unseen(meeting: Meeting, everyone: dict[int, Path]) -> str:

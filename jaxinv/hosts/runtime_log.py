@@ -15,6 +15,8 @@ _OF_THE_RUNTIME = re.compile(
     r"coordination|distributed|preemption|absl::|Check failure|^\s+@ +0x|^RPC:|Gloo"
 )
 _FATAL = re.compile(r"Terminating process|terminate called|Check failure")
+# What the names of the files begin with by which processes announce themselves.
+PRESENT = "present-"
 # What a process writes before it says itself why it ends.
 LEFT = "\0left\n"
 _TASK = re.compile(r"^(?:/job\S*/task:)?(\d+)$", re.MULTILINE)
@@ -69,7 +71,7 @@ def _missing(world: dict[str, Any]) -> str:
 
 def present(index: int, count: int) -> str:
     """The file by which a process announces itself."""
-    return f"present-{index}-of-{count}"
+    return f"{PRESENT}{index}-of-{count}"
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -162,7 +163,7 @@ class _Run:
         state = self.program.first_state()
         self.kept: dict[str, storage.Checkpoints] = {}
         if self.workdir is not None:
-            hosts.by_first(lambda: self._open_workdir(self.workdir, stack))
+            hosts.by_first(functools.partial(self._open_workdir, self.workdir, stack))
             with folders.writing(self.workdir):
                 state = self._open_checkpoints(self.workdir, state, stack)
         self.state = replicate(state, self.program.mesh)
