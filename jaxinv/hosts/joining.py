@@ -221,7 +221,7 @@ def _leave(error: BaseException, own: Path | None, *, name: str, again: str) -> 
     status, said = 1, in_one_line(error)
     if isinstance(error, KeyboardInterrupt):
         status = INTERRUPTED
-    elif isinstance(error, jax.errors.JaxRuntimeError) and _is_of_a_connection(said):
+    elif _is_of_a_connection(error):
         said = f"error: another process of the run was lost ({said}){again}"
     else:
         said = f"error: {said}"
@@ -242,5 +242,8 @@ def _leave(error: BaseException, own: Path | None, *, name: str, again: str) -> 
     os._exit(status)
 
 
-def _is_of_a_connection(said: str) -> bool:
-    return any(word in said for word in ("Gloo", "NCCL", "onnection", "UNAVAILABLE", "DEADLINE"))
+def _is_of_a_connection(error: BaseException) -> bool:
+    said = str(error)
+    if isinstance(error, jax.errors.JaxRuntimeError) and "onnection" in said:
+        return True
+    return "Gloo" in said or "NCCL" in said  # errors of some calls are of other kinds

@@ -82,6 +82,8 @@ def meeting_in(folder: Path) -> Meeting:
     """
     place = (folder / FOLDER).absolute()
     if place not in _meetings:
+        if several() and jax.process_index() == 0:
+            _clear(place)  # before the others learn the name of the run
         meeting = Meeting(place, from_first(os.urandom(8).hex()))
         _check_shared(meeting, folder)
         _meetings[place] = meeting
@@ -92,8 +94,6 @@ def _check_shared(meeting: Meeting, folder: Path) -> None:
     if not several():
         return
     meeting.folder.mkdir(parents=True, exist_ok=True)
-    if jax.process_index() == 0:
-        _clear(meeting)
     meeting.say("here")
     gather("")
     everyone = {index: meeting.path("here", index) for index in range(jax.process_count())}
@@ -106,10 +106,10 @@ def _check_shared(meeting: Meeting, folder: Path) -> None:
             )
 
 
-def _clear(meeting: Meeting) -> None:
+def _clear(folder: Path) -> None:
     """Deletes what runs left that were lost."""
-    for path in meeting.folder.iterdir():
-        if not path.name.startswith((meeting.run, PRESENT)):
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not path.name.startswith(PRESENT):
             path.unlink(missing_ok=True)
 
 
