@@ -1,6 +1,7 @@
 """Training in two processes: that of one to rounding; bit for bit itself after one was lost."""
 
 import json
+import signal
 import time
 
 import chex
@@ -87,3 +88,21 @@ def test_what_processes_cannot_divide(tmp_path, options, said):
             assert (status, out) == (1, "")
             assert said in error_lines(err, "train")
     assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_one_process_asked_to_end_stops_all_at_the_same_step(tmp_path):
+    options = [*OPTIONS, "--epochs", "12"]
+    stopped = tmp_path / "stopped"
+    with Together("train", [*options, "--workdir", stopped]) as run:
+        metrics = stopped / "metrics.jsonl"
+        while not metrics.exists() or not metrics.read_text():
+            time.sleep(0.02)
+        run.processes[1].send_signal(signal.SIGTERM)
+        ends = run.end(timeout=90)
+    for status, _, err in ends.values():
+        assert status == 130
+        assert "all of it is kept, and --resume continues from there" in err
+    assert main([*options, "--resume", "--workdir", str(stopped)]) == 0
+    assert main([*options, "--workdir", str(tmp_path / "one")]) == 0
+    chex.assert_trees_all_close(trained(stopped), trained(tmp_path / "one"), rtol=1e-3, atol=1e-4)
