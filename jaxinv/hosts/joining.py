@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import traceback
@@ -162,6 +163,8 @@ def _join(options: Hosts) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     given: dict[str, Any] = {}
     if options.coordinator is not None:
+        if options.process == 0:
+            _refuse_used_port(options.coordinator)
         given = {
             "coordinator_address": options.coordinator,
             "num_processes": options.processes,
@@ -181,7 +184,8 @@ def _join(options: Hosts) -> None:
             f"({in_one_line(error)}); give coordinator, processes and process"
         ) from error
     except jax.errors.JaxRuntimeError as error:
-        raise ValueError(f"the processes cannot be connected: {in_one_line(error)}") from error
+        at = f" at {options.coordinator}" if options.coordinator else ""
+        raise ValueError(f"processes cannot be connected{at}: {in_one_line(error)}") from error
     # Connections are made for each set of devices at the first collective, which all processes
     # have to reach soon after one another: now.
     agreement.gather("")
@@ -190,6 +194,20 @@ def _join(options: Hosts) -> None:
         (jax.device_count(),), NamedSharding(mesh, PartitionSpec("all")), lambda at: jnp.ones(1)
     )
     jax.block_until_ready(jax.jit(jnp.sum)(ones))
+
+
+def _refuse_used_port(coordinator: str) -> None:
+    """Raises ValueError if process 0 cannot listen, where the runtime would crash."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        port = int(coordinator.rpartition(":")[2])
+        with socket.create_server(("", port), family=family, dualstack_ipv6=both):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"coordinator is {coordinator}, and process 0 cannot listen there: {error.strerror}"
+        ) from error
 
 
 def _alike(options: Hosts) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _OF_THE_RUNTIME = re.compile(
-    r"coordination|distributed|preemption|absl::|Check failure|^\s+@ +0x|^RPC:|Gloo"
+    r"coordination|distributed|preemption|add_port|absl::|Check failure|^\s+@ +0x|^RPC:|Gloo"
 )
 _FATAL = re.compile(r"Terminating process|terminate called|Check failure")
 # What the names of the files begin with by which processes announce themselves.

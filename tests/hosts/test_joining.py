@@ -1,6 +1,7 @@
 """Processes that do not fit together say so in one line, each of them, and in time."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,18 @@ def test_a_process_that_does_not_come(options, tmp_path, missing):
     assert not out
     said = error_lines(err, "evaluate")
     assert said.endswith(f"process {missing} of 2 did not come within 4 seconds")
+
+
+@pytest.mark.slow
+def test_a_port_that_is_in_use(options, tmp_path, monkeypatch):
+    with socket.create_server(("", 0)) as listening:
+        port = listening.getsockname()[1]
+        monkeypatch.setattr("tests.hosts.processes.free_port", lambda: port)
+        options += ["--out", tmp_path / "out"]
+        with Together("evaluate", options, own={1: None}, folders=[tmp_path] * 2) as run:
+            ((status, _, err),) = run.end().values()
+    assert status == 1
+    assert "process 0 cannot listen there: Address already in use" in error_lines(err, "evaluate")
 
 
 @pytest.mark.slow
