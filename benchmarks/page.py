@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import scaling_page
 from benchmarks.cases import AIMS
 
 if TYPE_CHECKING:
@@ -276,12 +277,15 @@ def markdown(title: str, heading: Sequence[str], body: Sequence[Sequence[str]]) 
     return [*lines, *(f"| {' | '.join(line)} |" for line in body), ""]
 
 
-def page(runs: dict[str, Run], accelerators: dict[str, Run]) -> str:
+def page(
+    runs: dict[str, Run], accelerators: dict[str, Run], scaling: dict[str, Any] | None = None
+) -> str:
     """docs/benchmarks.md: every run that is kept, then how it was measured.
 
     Args:
       runs: those of `benchmarks.orbit`, by device and precision.
       accelerators: those of `benchmarks.accelerator`, by device.
+      scaling: that of `benchmarks.scaling`, if there is one.
     """
     text = [INTRODUCTION]
     for run in runs.values():
@@ -295,6 +299,8 @@ def page(runs: dict[str, Run], accelerators: dict[str, Run]) -> str:
         for table in tables(run):
             text += markdown(*table)
         text += _each_parameter(run)
+    if scaling:
+        text += scaling_page.section(scaling)
     text += ["## GPU and TPU", ""]
     for found in accelerators.values():
         text += accelerator_tables(found)
@@ -388,8 +394,8 @@ def add_accelerator(folder: Path, found: Run) -> None:
 
 def write_page(folder: Path) -> None:
     """Writes benchmarks.md from the JSON files beside it."""
-    runs, accelerators = (_read(folder / name) for name in ("benchmarks.json", "accelerator.json"))
-    (folder / "benchmarks.md").write_text(page(runs, accelerators))
+    names = ("benchmarks.json", "accelerator.json", "scaling.json")
+    (folder / "benchmarks.md").write_text(page(*(_read(folder / name) for name in names)))
 
 
 def _read(path: Path) -> dict[str, Run]:

@@ -18,6 +18,7 @@ from jaxinv.evaluation.protocols import applicable, run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
+from jaxinv.hosts import agreement as hosts
 from jaxinv.shifts import crop_translate, translate
 
 # Images that the layer table and the features' error are measured on.
@@ -63,6 +64,8 @@ def audit_network(
 ) -> NetworkAudit:
     """Audits one network on one data set.
 
+    Several processes divide the sweep; the rest is done by process 0 alone.
+
     Args:
       subject: the network.
       dataset: its images.
@@ -85,7 +88,7 @@ def audit_network(
         )
     found = _swept(subject, dataset, plan=plan, certificate=certificate, progress=progress)
     made = partial_audit(subject, dataset, found, options=plan.options)
-    if subject.repeats:
+    if subject.repeats or not hosts.first():
         return made
     figures = dict(made.result.figures)
     features = feature_error(subject, few)

@@ -5,11 +5,9 @@ nothing by its address. What cannot be named so, such as a call back into Python
 """
 
 import enum
-import functools
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +15,7 @@ import jaxlib
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, primitives
 
-import jaxinv
+from jaxinv.versions import own_source
 
 # Parameters that say how to differentiate, or where memory is saved: values do not depend on them.
 _RULES = {
@@ -75,21 +73,11 @@ def _circumstances() -> tuple:
     return (
         jax.__version__,
         jaxlib.__version__,
-        _own_source(),
+        own_source(),
         jax.default_backend(),
         jax.devices()[0].device_kind,
         [str(getattr(jax.config, name)) for name in _SETTINGS],
     )
-
-
-@functools.cache
-def _own_source() -> str:
-    """This package's code: a version number does not change with every line."""
-    digest = hashlib.sha256()
-    root = Path(jaxinv.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 class _HiddenError(Exception):

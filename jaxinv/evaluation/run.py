@@ -11,6 +11,7 @@ from rich.progress import Progress
 from jaxinv import data
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, audit_network, partial_audit, seen_of
+from jaxinv.evaluation.digest import content_digest
 from jaxinv.evaluation.loading import check_fits, check_reach
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
@@ -18,6 +19,7 @@ from jaxinv.evaluation.results import NetworkResult, Results, SeedsRow, circumst
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions, sweep
+from jaxinv.hosts import agreement as hosts
 from jaxinv.progress import counting, say
 
 QUESTION = "Does a network say the same of an image wherever its content lies?"
@@ -51,6 +53,7 @@ def evaluate_networks(
     options = plan.options
     check_protocols(plan.protocols)
     check_reach(dataset, options)
+    hosts.refuse_differences({"the data set": _fingerprint(dataset)} if hosts.several() else {})
     for subject in subjects:
         check_fits(subject, dataset, options)
         applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
@@ -92,7 +95,8 @@ def _audit_unlabelled(
     audits: list[NetworkAudit] = []
     for subject in subjects:
         try:
-            said = sweep(subject.apply, seen, options=still)
+            shared = plan.directory if hosts.several() else None
+            said = sweep(subject.apply, seen, options=still, directory=shared)
         except KeyboardInterrupt:
             return audits, False
         labels = said.predictions[said.unshifted].astype(np.int32)
@@ -223,6 +227,17 @@ def described(dataset: data.Source) -> dict[str, Any]:
         "shape": list(dataset.image_shape),
         "classes": dataset.num_classes,
     }
+
+
+def _fingerprint(dataset: data.Source) -> str:
+    """A data set in words, and the content of its first image, its last and that in the middle."""
+    some = dataset.read([0, len(dataset) // 2, len(dataset) - 1]) if len(dataset) else ()
+    words = described(dataset)
+    shape = "x".join(map(str, words["shape"]))
+    return (
+        f"{words['name']} ({words['split']}), {words['images']} images of {shape}, content "
+        f"{content_digest(*some)[:8]}"
+    )
 
 
 def devices_of(audits: Sequence[NetworkAudit]) -> list[str]:

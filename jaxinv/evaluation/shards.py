@@ -41,11 +41,11 @@ def shard_sizes(source: Source, batch: int) -> tuple[int, int]:
     return math.ceil(len(source) / batch), min(batch, len(source))
 
 
-def shards_of(source: Source, batch: int) -> Generator[Shard, None, None]:
-    """Shards of `batch` images, read one after the other."""
+def shards_of(source: Source, batch: int, numbers: range) -> Generator[Shard, None, None]:
+    """Shards of `batch` images, those of the numbers given, read one after the other."""
     size = len(source)
-    groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
-    for number, (rows, read) in enumerate(zip(groups, source.batches(groups), strict=True)):
+    groups = [range(n * batch, min((n + 1) * batch, size)) for n in numbers]
+    for number, rows, read in zip(numbers, groups, source.batches(groups), strict=True):
         yield Shard(number, rows.start, *read)
 
 
@@ -53,10 +53,18 @@ def evaluated(
     shards: Iterator[Shard],
     evaluate: Callable,
     at_once: int,
-    count: int,
+    last: int,
     folder: Path | None = None,
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray]]]:
-    """Shards with their arrays: those found in the folder, the others as they are computed."""
+    """Shards with their arrays: those found in the folder, the others as they are computed.
+
+    Args:
+      shards: all of them.
+      evaluate: computes the arrays of `at_once` shards, or fewer.
+      at_once: how many.
+      last: the number of the last shard.
+      folder: where arrays are kept; None keeps none.
+    """
     waiting = []
     for shard in shards:
         arrays = _read(folder and folder / shard.file)
@@ -64,7 +72,7 @@ def evaluated(
             waiting.append(shard)
         else:
             yield shard, arrays
-        if len(waiting) == at_once or (shard.number == count - 1 and waiting):
+        if len(waiting) == at_once or (shard.number == last and waiting):
             for one, arrays in zip(waiting, evaluate(waiting), strict=True):
                 if folder is not None:
                     write_arrays(folder / one.file, arrays)
@@ -98,11 +106,19 @@ def joined(shards: list[dict[str, np.ndarray]]) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A finished shard: its arrays, or their file where those of all shards are too large."""
+    """A finished shard.
+
+    Attributes:
+      labels: of its images.
+      outputs: of its unshifted images.
+      kept: its arrays, or their file where those of all shards are too large.
+      path: its file, if there is one.
+    """
 
     labels: Int[np.ndarray, " n"]
     outputs: Float[np.ndarray, "n classes"]
     kept: dict[str, np.ndarray] | Path
+    path: Path | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays, from the file if they are not in memory."""

@@ -20,6 +20,7 @@ from jaxinv.data import Source
 from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation.digest import content_digest, program_digest
 from jaxinv.evaluation.division import Division, divide, over_devices, part_of_shifts
+from jaxinv.evaluation.exchange import of_others
 from jaxinv.evaluation.shards import (
     IMAGES,
     Finished,
@@ -31,6 +32,8 @@ from jaxinv.evaluation.shards import (
     shards_of,
 )
 from jaxinv.evaluation.totals import ByImage, ByShift, totals
+from jaxinv.hosts import agreement as hosts
+from jaxinv.hosts.meeting import meeting_in
 from jaxinv.lazy import WhenAsked
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
@@ -138,6 +141,9 @@ def sweep(
 ) -> Sweep:
     """Evaluates a network at every shift of every image.
 
+    Where several processes run, each evaluates a block of the shards, and gets the others from the
+    directory.
+
     Args:
       apply: the network, from images (n, H, W, C) to outputs (n, classes).
       source: the images and their classes, read shard by shard.
@@ -146,14 +152,22 @@ def sweep(
       progress: called with the number of images finished since the last call.
 
     Raises:
-      ValueError: if there are no images, the options do not fit them, or outputs are not finite.
+      ValueError: if there are no images, the options do not fit them, outputs are not finite, or
+        several processes share no directory.
       Interrupted: on Ctrl-C, with the images that were finished.
     """
     options = options or SweepOptions()
     shifts = shift_set(source.image_shape[:2], mode=options.mode, max_shift=options.max_shift)
     count, length = shard_sizes(source, options.batch)
     folder = directory and _folder(directory, apply, (length, *source.image_shape), options)
-    division = divide(count, len(shifts.rows[0]))
+    if hosts.several() and (directory is None or folder is None):
+        raise ValueError(
+            "several processes need a folder for shards, and a network whose program can be named: "
+            "one without calls back into Python"
+        )
+    meeting = meeting_in(directory) if directory and hosts.several() else None
+    own = hosts.share(count)
+    division = divide(max(1, len(own)), len(shifts.rows[0]))
     how: Any = {"chunk": options.chunk, "share": options.share}
     if division.parts > 1:
         outputs_at = part_of_shifts(apply, shifts, division.parts, **how)
@@ -167,22 +181,31 @@ def sweep(
     evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
     in_files = BYTES * shifts.count * len(source) > options.memory
     finished: dict[int, Finished] = {}
+    devices = division.names
     interrupted = False
     with contextlib.ExitStack() as in_the_end:
         if in_files and folder is None:
             folder = Path(tempfile.mkdtemp())
             in_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
-            with contextlib.closing(shards_of(source, options.batch)) as shards:
-                for shard, arrays in evaluated(shards, evaluate, division.shards, count, folder):
-                    kept = folder / shard.file if folder and in_files else arrays
-                    finished[shard.number] = Finished(shard.labels, arrays["outputs"], kept)
+            with contextlib.closing(shards_of(source, options.batch, own)) as shards:
+                for shard, arrays in evaluated(
+                    shards, evaluate, division.shards, own.stop - 1, folder
+                ):
+                    path = folder and folder / shard.file
+                    kept = path if path and in_files else arrays
+                    finished[shard.number] = Finished(shard.labels, arrays["outputs"], kept, path)
                     progress(len(shard.labels))
+            if directory and meeting:
+                others, devices = of_others(
+                    finished, devices, directory, meeting=meeting, in_files=in_files
+                )
+                finished |= others
         except KeyboardInterrupt:
             interrupted = True
         first = itertools.takewhile(finished.__contains__, range(count))
         some = [finished[number] for number in first]
-        found = _join(some, shifts, division, options.memory) if some else None
+        found = _join(some, shifts, devices, options.memory) if some else None
         if found is not None:
             weakref.finalize(found, in_the_end.pop_all().close)
     if interrupted or found is None:
@@ -225,8 +248,8 @@ def few_shifts(
     tried = shift_set(size, shifts=at)
     evaluate = _evaluator(lambda x, part: outputs_at(x)[:, None], tried, (0, 0), length, division)
     finished, labels = [], []
-    shards = shards_of(source, options.batch)
-    for shard, arrays in evaluated(shards, evaluate, division.shards, count):
+    shards = shards_of(source, options.batch, range(count))
+    for shard, arrays in evaluated(shards, evaluate, division.shards, count - 1):
         finished.append(arrays)
         labels.append(shard.labels)
         progress(len(shard.labels))
@@ -334,9 +357,11 @@ def _figures(outputs: Array, centred: Array, labels: Array) -> dict[str, Array]:
     }
 
 
-def _join(finished: Sequence[Finished], shifts: ShiftSet, division: Division, memory: int) -> Sweep:
+def _join(
+    finished: Sequence[Finished], shifts: ShiftSet, devices: tuple[str, ...], memory: int
+) -> Sweep:
     labels = np.concatenate([shard.labels for shard in finished])
-    given: Any = {"shifts": shifts, "devices": division.names}
+    given: Any = {"shifts": shifts, "devices": devices}
     if not isinstance(finished[0].kept, Path):
         return Sweep(labels=labels, **given, **joined([shard.arrays() for shard in finished]))
     at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].labels)))

@@ -1,11 +1,12 @@
 """The command line of evaluate.py: the study, or an audit of checkpoints and own networks."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,9 @@ from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.evaluation.loading import Networks, subjects_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.protocols import check_protocols
+from jaxinv.files import locked
+from jaxinv.hosts import agreement as hosts
+from jaxinv.hosts.joining import Hosts, check, together
 from jaxinv.orbit import OrbitMode
 from jaxinv.progress import progress_bar
 from jaxinv.report.audit import Audit, AuditInterrupted, audit, audit_plan
@@ -24,7 +28,7 @@ from jaxinv.study.run import StudyConfig, run_study
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Networks):
+class Arguments(Hosts, Networks):
     """Are ConvNets translation invariant? Without arguments: a study on real digits that trains
     small networks and answers claim by claim. With --checkpoint, --apply or --torch: an audit.
 
@@ -103,7 +107,12 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
             f"params_limit is {arguments.params_limit}; allowed are positive numbers of gigabytes"
         )
     check_protocols(arguments.protocol)
+    check(arguments)
     study = _is_study(arguments)
+    if study and arguments.together:
+        raise ValueError(
+            "several processes need a checkpoint, apply or torch: the study runs in one"
+        )
     for name in OF_AUDITS if study else OF_THE_STUDY:
         if getattr(arguments, name) is not None:
             raise ValueError(
@@ -138,34 +147,56 @@ def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int
         study = _is_study(arguments)
         out = arguments.out or Path("study" if study else "runs/evaluation")
         _check_out(out)
-        options: dict[str, Any] = {
-            "mode": arguments.mode or "wrap",
-            "protocols": arguments.protocol,
-            "cache": out / "shards",
-        }
-        options |= {option: getattr(arguments, option) for option in OF_AN_AUDIT}
-        with progress_bar() as progress:
-            if study:
-                given = {name: getattr(arguments, name) for name in ("epochs", "images", "seeds")}
-                chosen = {name: value for name, value in given.items() if value is not None}
-                config = StudyConfig(out, plan=audit_plan(**options), **chosen)
-                results, audits = run_study(config, progress=progress)
-                found = Audit(results, tuple(audits))
-            else:
-                subjects, dataset = subjects_of(arguments)
-                networks = {subject.name: subject for subject in subjects}
-                try:
-                    found = audit(networks, dataset, show=progress, **options)
-                except AuditInterrupted as stopped:
-                    found = stopped.audit
-        written, results = found.save(out), found.results
-        console = console_for(sys.stderr if arguments.json else sys.stdout)
-        show(results, console)
-        page, numbers = printable(written[-1]), printable(written[0])
-        console.print(f"\n{page} shows all of it; {numbers} holds the numbers.")
-        if arguments.json:
-            print(json.dumps(results.to_dict(), allow_nan=False))
-        if not results.complete:
-            raise KeyboardInterrupt(f"stopped; the partial report is {page}")
+        again = "; the same command goes on from the shards that are finished"
+        with together(arguments, out, name=name, again=again), contextlib.ExitStack() as stack:
+            hosts.by_first(lambda: stack.enter_context(_for_this_run_alone(out)))
+            _evaluate(arguments, out, study=study)
 
     return run(body, name=name)
+
+
+@contextlib.contextmanager
+def _for_this_run_alone(out: Path) -> Iterator[None]:
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        yield
+
+
+def _evaluate(arguments: Arguments, out: Path, *, study: bool) -> None:
+    options: dict[str, Any] = {
+        "mode": arguments.mode or "wrap",
+        "protocols": arguments.protocol,
+        "cache": out / "shards",
+    }
+    options |= {option: getattr(arguments, option) for option in OF_AN_AUDIT}
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(progress_bar()) if hosts.first() else None
+        if study:
+            given = {name: getattr(arguments, name) for name in ("epochs", "images", "seeds")}
+            chosen = {name: value for name, value in given.items() if value is not None}
+            config = StudyConfig(out, plan=audit_plan(**options), **chosen)
+            results, audits = run_study(config, progress=progress)
+            found = Audit(results, tuple(audits))
+        else:
+            subjects, dataset = subjects_of(arguments)
+            networks = {subject.name: subject for subject in subjects}
+            try:
+                found = audit(networks, dataset, show=progress or False, **options)
+            except AuditInterrupted as stopped:
+                found = stopped.audit
+    if hosts.first():
+        _report(found, out, as_json=arguments.json)
+    elif not found.results.complete:
+        raise KeyboardInterrupt("interrupted")
+
+
+def _report(found: Audit, out: Path, *, as_json: bool) -> None:
+    written, results = found.save(out), found.results
+    console = console_for(sys.stderr if as_json else sys.stdout)
+    show(results, console)
+    page, numbers = printable(written[-1]), printable(written[0])
+    console.print(f"\n{page} shows all of it; {numbers} holds the numbers.")
+    if as_json:
+        print(json.dumps(results.to_dict(), allow_nan=False))
+    if not results.complete:
+        raise KeyboardInterrupt(f"stopped; the partial report is {page}")

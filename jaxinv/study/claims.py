@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from jaxinv.evaluation.results import Claim, Estimate, NetworkResult, short_number
 from jaxinv.tolerances import tolerance
 
-# Depth of the study's networks, for rounding errors.
-EXACT = tolerance("float32", depth=8)[0]
 # A network that keeps this share of its accuracy passes for invariant to a shift of that size.
 KEEPS = 0.95
 
@@ -18,6 +16,11 @@ QUESTION = (
 
 Networks = Mapping[str, NetworkResult]
 FirstLayers = Mapping[str, Estimate]
+
+
+def _exact() -> float:
+    """What counts as equal in the study's networks, on the device that computed."""
+    return tolerance("float32", depth=8)[0]
 
 
 def decide(networks: Networks, first_layers: FirstLayers) -> tuple[Claim, ...]:
@@ -43,7 +46,7 @@ def _equivariant(networks: Networks, first_layers: FirstLayers) -> Claim:
     shared, unshared = first_layers["dense"].value, first_layers["unshared"].value
     return Claim(
         "The neurons of a convolutional layer share weights, so the layer is equivariant.",
-        _verdict(shared <= EXACT < unshared),
+        _verdict(shared <= _exact() < unshared),
         f"first layer, all circular shifts: differs by {short_number(shared)} of its size at most; "
         f"without weight sharing by {short_number(unshared)}",
         {"shared": shared, "unshared": unshared},
@@ -55,7 +58,7 @@ def _invariant(networks: Networks, first_layers: FirstLayers) -> Claim:
     change = figures["invariance_error"].value
     return Claim(
         "So a convolutional network is invariant.",
-        _verdict(change <= EXACT),
+        _verdict(change <= _exact()),
         f"the same network is right on {_percent(figures['centred'])} of the images as they are "
         f"and on {_percent(figures['mean'])} over all shifts",
         {"centred": figures["centred"].value, "mean": figures["mean"].value},
@@ -83,7 +86,7 @@ def _dense(networks: Networks, first_layers: FirstLayers) -> Claim:
     changes = {name: networks[name].figures["invariance_error"].value for name in ("MLP", "dense")}
     return Claim(
         "Fully connected layers are not invariant.",
-        _verdict(min(changes.values()) > EXACT),
+        _verdict(min(changes.values()) > _exact()),
         f"outputs change by up to {short_number(changes['MLP'])} of their size without "
         f"convolutions, {short_number(changes['dense'])} with equivariant ones before",
         changes,
@@ -97,7 +100,7 @@ def _before_dense(networks: Networks, first_layers: FirstLayers) -> Claim:
     change = exact["invariance_error"].value
     return Claim(
         "A network is invariant if everything before its first dense layer is.",
-        _verdict(change <= EXACT),
+        _verdict(change <= _exact()),
         f"global pooling, circular padding, no stride: outputs change by {short_number(change)}, "
         f"{_percent(exact['consistency'])} consistent; with strides "
         f"{_percent(strided['consistency'])}, with zero padding too "
@@ -116,7 +119,7 @@ def _striding(networks: Networks, first_layers: FirstLayers) -> Claim:
     change = adaptive["invariance_error"].value
     return Claim(
         "Striding always costs invariance.",
-        _verdict(change > EXACT),
+        _verdict(change > _exact()),
         f"adaptive polyphase sampling keeps the stride: outputs change by {short_number(change)}, "
         f"{_percent(adaptive['consistency'])} consistent, {_percent(adaptive['mean'])} right",
         {"change": change, "consistency": adaptive["consistency"].value},
@@ -148,7 +151,7 @@ def _averaged(networks: Networks, first_layers: FirstLayers) -> Claim:
     change = after["invariance_error"].value
     return Claim(
         "Any network can be made invariant without training it again.",
-        _verdict(change <= EXACT and after["consistency"].value == 1),
+        _verdict(change <= _exact() and after["consistency"].value == 1),
         f"'dense, shifted data' is right at every shift on {_percent(before['worst'])}; averaged "
         f"over its orbit (jaxinv.symmetrize) on {_percent(after['worst'])}, proved and measured: "
         f"outputs change by {short_number(change)}",
@@ -184,7 +187,7 @@ def headline(networks: Networks, claims: tuple[Claim, ...]) -> str:
             else "The study was stopped before a network was finished."
         )
     dense, free = networks["dense"].figures, networks["global, no stride"].figures
-    if free["invariance_error"].value <= EXACT < dense["invariance_error"].value:
+    if free["invariance_error"].value <= _exact() < dense["invariance_error"].value:
         return (
             "No: convolution commutes with translation, but a ConvNet with a dense head is right "
             f"on {_percent(dense['centred'])} of centred digits and {_percent(dense['mean'])} of "
@@ -200,7 +203,7 @@ def sentence(name: str, networks: Networks) -> str:
     if name not in _SENTENCES:
         return ""
     figures = networks[name].figures
-    exact = figures["invariance_error"].value <= EXACT
+    exact = figures["invariance_error"].value <= _exact()
     outcome = "exactly invariant" if exact else f"{_percent(figures['consistency'])} consistent"
     return _SENTENCES[name].format(outcome=outcome, mean=_percent(figures["mean"]))
 

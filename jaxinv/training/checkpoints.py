@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 
 from jaxinv import models
 from jaxinv.data.log_level import quiet
+from jaxinv.hosts import agreement as hosts
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.state import TrainState, initial_state
@@ -77,7 +78,8 @@ class Checkpoints:
         """
         if step in self.steps():
             return
-        tree = jax.device_get(tree)
+        if not hosts.several():  # else each process writes its part of the arrays
+            tree = jax.device_get(tree)
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20
         try:
             free = shutil.disk_usage(self.folder).free

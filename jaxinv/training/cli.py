@@ -12,6 +12,7 @@ import tyro
 
 from jaxinv.command_line import read_options, run
 from jaxinv.config_files import settings_of, without_config, words_of
+from jaxinv.hosts.joining import Hosts, check, together
 from jaxinv.models.registry import CHOICES
 from jaxinv.training.config import TrainConfig, parse_options
 from jaxinv.training.loop import train_and_evaluate
@@ -63,7 +64,7 @@ def _names(option: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
+class Arguments(Hosts):
     """Train a network and evaluate it after each epoch."""
 
     config: Annotated[TrainConfig, tyro.conf.OmitArgPrefixes]
@@ -125,6 +126,7 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
         ),
     )
     _check_needs(arguments.config, argv)
+    check(arguments)
     if chosen_options := _shared_options(arguments):
         given = arguments.config.model_options
         twice = sorted(chosen_options.keys() & given.keys())
@@ -173,13 +175,20 @@ def main(argv: Sequence[str] | None = None, *, name: str = "train.py") -> int:
 
     def body() -> None:
         arguments = parse(sys.argv[1:] if argv is None else argv, name=name)
-        result = train_and_evaluate(arguments.config, arguments.workdir, resume=arguments.resume)
-        accuracy = result.metrics["test_accuracy"]
-        accuracies = accuracy if isinstance(accuracy, list) else [accuracy]
-        said = ", ".join(f"{value:.2%}" for value in accuracies)
-        if len(accuracies) > 1:
-            mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
-            said += f" (mean {mean:.2%}, standard deviation {deviation:.2%} over seeds)"
-        print(f"test accuracy {said}; {arguments.workdir}")
+        assert arguments.workdir is not None
+        again = "; --resume continues from the last checkpoint, with any number of processes"
+        with together(arguments, arguments.workdir, name=name, again=again):
+            _train(arguments)
 
     return run(body, name=name)
+
+
+def _train(arguments: Arguments) -> None:
+    result = train_and_evaluate(arguments.config, arguments.workdir, resume=arguments.resume)
+    accuracy = result.metrics["test_accuracy"]
+    accuracies = accuracy if isinstance(accuracy, list) else [accuracy]
+    said = ", ".join(f"{value:.2%}" for value in accuracies)
+    if len(accuracies) > 1:
+        mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+        said += f" (mean {mean:.2%}, standard deviation {deviation:.2%} over seeds)"
+    print(f"test accuracy {said}; {arguments.workdir}")

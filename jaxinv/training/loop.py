@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ from rich.progress import Progress
 from jaxinv.data import Source
 from jaxinv.devices import replicate
 from jaxinv.files import refuse_if_locked
+from jaxinv.hosts import agreement as hosts
 from jaxinv.training import checkpoints as storage
 from jaxinv.training import workdir as folders
 from jaxinv.training.config import TrainConfig
@@ -103,8 +105,8 @@ def train_and_evaluate(
     if folder is not None:
         # Once more when it is opened; said here before data are read.
         with folders.writing(folder):
-            refuse_if_locked(folder)
-        folders.check(folder, config, resume=resume)
+            hosts.by_first(lambda: refuse_if_locked(folder))
+        hosts.by_first(lambda: folders.check(folder, config, resume=resume))
     elif resume:
         raise ValueError("resume needs a workdir")
     run = _Run(config, folder, named, resume=resume, show=show)
@@ -129,7 +131,9 @@ class _Run:
         self.config, self.workdir, self.resume = config, workdir, resume
         self.program = Program(config, named)
         self.display = Display(
-            show, total=self.program.total, title=f"{config.model} on {config.dataset}"
+            show if hosts.first() else False,
+            total=self.program.total,
+            title=f"{config.model} on {config.dataset}",
         )
 
     def train(self, stop: threading.Event) -> TrainResult:
@@ -159,23 +163,26 @@ class _Run:
         state = self.program.first_state()
         self.kept: dict[str, storage.Checkpoints] = {}
         if self.workdir is not None:
-            stack.enter_context(folders.opened(self.workdir))
-            folders.check(self.workdir, self.config, resume=self.resume, data=self.program.info)
+            hosts.by_first(functools.partial(self._open_workdir, self.workdir, stack))
             with folders.writing(self.workdir):
                 state = self._open_checkpoints(self.workdir, state, stack)
         self.state = replicate(state, self.program.mesh)
         self._save_if_best()  # what a kill just after the last checkpoint left undone
         with folders.writing(self.workdir):
-            loggers = loggers_of(self.config, self.workdir, step=self.step)
+            loggers = loggers_of(self.config, self.workdir, step=self.step) if hosts.first() else ()
             self.recorder = Recorder(self.workdir, step=self.step, loggers=loggers)
         stack.callback(self.recorder.close)
+
+    def _open_workdir(self, workdir: Path, stack: contextlib.ExitStack) -> None:
+        stack.enter_context(folders.opened(workdir))
+        folders.check(workdir, self.config, resume=self.resume, data=self.program.info)
+        if not self.resume:
+            # Before anything else: from now on the run can be resumed.
+            folders.write_run(workdir, self.config, self.program.info)
 
     def _open_checkpoints(
         self, workdir: Path, state: TrainState, stack: contextlib.ExitStack
     ) -> TrainState:
-        if not self.resume:
-            # Before anything else: from now on the run can be resumed.
-            folders.write_run(workdir, self.config, self.program.info)
         for which in ("last", "best"):
             self.kept[which] = storage.Checkpoints(workdir, which)  # type: ignore[arg-type]
             stack.callback(self.kept[which].close)
@@ -185,7 +192,7 @@ class _Run:
             state, self.best = storage.unpack(tree["state"], state), tree["best"]
         self._agree_on_best(template)
         if self.resume:
-            folders.write_run(workdir, self.config, self.program.info)
+            hosts.by_first(lambda: folders.write_run(workdir, self.config, self.program.info))
         return state
 
     def _agree_on_best(self, template: dict[str, Any]) -> None:
@@ -216,13 +223,14 @@ class _Run:
             self.state = advance(self.state, count)
             self.step += count
             ended = position + count == self.program.steps_per_epoch
-            stopping = stop.is_set()  # read once: a signal may come at any line
-            if ended or stopping or glance.due():
+            # Read once: a signal may come at any line. All processes do the same after a step.
+            stopping, glancing, saving = hosts.any_of(stop.is_set(), glance.due(), save.due())
+            if ended or stopping or glancing:
                 self._look(epoch)
             if ended:
                 self._end_epoch(epoch + 1, time.monotonic() - began)
                 advance, began = None, time.monotonic()
-            if (ended and self._looks_after(epoch + 1)) or stopping or save.due():
+            if (ended and self._looks_after(epoch + 1)) or stopping or saving:
                 self._save("last")
                 self._save_if_best()
             if ended:

@@ -12,7 +12,16 @@ import numpy as np
 
 from jaxinv import data
 from jaxinv.data.source import parse_bytes
-from jaxinv.devices import data_mesh, padded_to_devices, replicate, shard_batch, spread
+from jaxinv.devices import (
+    everywhere,
+    global_mesh,
+    own_rows,
+    padded_to_devices,
+    replicate,
+    shard_batch,
+    spread,
+)
+from jaxinv.hosts import agreement as hosts
 from jaxinv.orbit.memory import free_bytes
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import TrainConfig
@@ -61,7 +70,7 @@ class Program:
       steps_per_epoch: optimiser steps of an epoch.
       total: those of the run.
       model: the network.
-      mesh: the devices that batches are split over, or None.
+      mesh: the devices of all processes, that batches are split over, or None.
     """
 
     def __init__(self, config: TrainConfig, named: dict[str, data.Source] | None = None):
@@ -87,8 +96,9 @@ class Program:
         self.total = config.epochs * self.steps_per_epoch
         self._check_sizes()
         self._many = config.seeds > 1
+        self._check_hosts()
         self.model, self._make_state = storage.state_maker(config, self.info)
-        self.mesh = data_mesh(config.batch_size // config.accumulate)
+        self.mesh = global_mesh(config.batch_size // config.accumulate)
         self._train = self._placed(train.part(range(size)))
         self._looked_at = {} if test is None else {"test": self._placed(test)}
         if config.holdout:
@@ -117,6 +127,16 @@ class Program:
                 f"and an epoch has {self.steps_per_epoch}"
             )
 
+    def _check_hosts(self) -> None:
+        """Refuses what would let the processes of a run compute different things."""
+        moves = set(OBJECTIVES) & set(self.config.augment.split("+"))
+        if hosts.several() and moves and self.config.chunk is None:
+            raise ValueError(
+                f"augment {self.config.augment} needs chunk in several processes: the number of "
+                "shifts evaluated together would follow the memory of each"
+            )
+        hosts.refuse_differences({"data": str(self.info)})
+
     def _compile(self) -> None:
         config, place = self.config, shard_batch(self.mesh)
         scale = {"mean": self.info.mean, "std": self.info.std}
@@ -142,7 +162,9 @@ class Program:
             evaluate, evaluate_batch = across(evaluate, mapped=1), across(evaluate_batch, mapped=1)
             order, make = jax.jit(across(order, mapped=1)), across(make, mapped=1)
 
-        @functools.partial(jax.jit, donate_argnums=0, static_argnums=4)
+        placed: Any = {"out_shardings": everywhere(self.mesh)}
+
+        @functools.partial(jax.jit, donate_argnums=0, static_argnums=4, **placed)
         def advance(state, order, images, labels, count):
             if count == 1:
                 return step(state, order, images, labels)
@@ -152,7 +174,7 @@ class Program:
                 length=count,
             )[0]
 
-        @functools.partial(jax.jit, donate_argnums=0)
+        @functools.partial(jax.jit, donate_argnums=0, **placed)
         def advance_by_batches(state, images, labels):
             if len(images) == 1:
                 return batch_step(state, images[0], labels[0])
@@ -161,7 +183,8 @@ class Program:
             )[0]
 
         self._advance, self._advance_by_batches = advance, advance_by_batches
-        self._evaluate, self._evaluate_batch = jax.jit(evaluate), jax.jit(evaluate_batch)
+        self._evaluate = jax.jit(evaluate, **placed)
+        self._evaluate_batch = jax.jit(evaluate_batch, **placed)
         self._order = order
         # Run once: on the processor, optimising random initialisers takes LLVM longer than an epoch
         # of a small network.
@@ -244,12 +267,17 @@ class Program:
         return advance
 
     def _batches(self, order: np.ndarray, position: int) -> Iterator[tuple[np.ndarray, ...]]:
-        """The batches of an epoch's order (*seeds, n), from a position on, read ahead."""
+        """The batches of an epoch's order (*seeds, n), from a position on, read ahead.
+
+        Of each batch the rows that lie on devices of this process.
+        """
         steps, batch = self.steps_per_epoch, self.config.batch_size
         rows = order[..., : steps * batch].reshape(-1, steps, batch).swapaxes(0, 1)
+        rows = rows[..., own_rows(batch, self.mesh)]
+        lead = (*self._lead[:-1], rows.shape[-1])
         groups = rows.reshape(steps, -1)[position:]
         for images, labels in self._train.source.batches(groups):
-            yield images.reshape(*self._lead, *images.shape[1:]), labels.reshape(self._lead)
+            yield images.reshape(*lead, *images.shape[1:]), labels.reshape(lead)
 
     def scores(self, state: TrainState) -> Record:
         """Loss and accuracy on each split that is only looked at."""
@@ -271,12 +299,15 @@ class Program:
             for start in starts:
                 yield self._evaluate(variables, start, *split.held)
             return
-        size = len(split.source)
-        groups = [range(start, min(start + self._batch, size)) for start in starts]
-        for images, labels in split.source.batches(groups):
+        size, own = len(split.source), own_rows(self._batch, self.mesh)
+        count = own.stop - own.start
+        # In the last, shorter batch a process may have nothing left to read but the last image.
+        firsts = [min(start + own.start, size - 1) for start in starts]
+        groups = [range(first, min(first + count, size)) for first in firsts]
+        for start, (images, labels) in zip(starts, split.source.batches(groups), strict=True):
             # One compiled program serves the last, shorter batch too.
-            rows = np.minimum(np.arange(self._batch), len(labels) - 1)
-            there = np.arange(self._batch) < len(labels)
+            rows = np.minimum(np.arange(count), len(labels) - 1)
+            there = start + own.start + np.arange(count) < size
             batch = spread((images[rows], labels[rows], there), self.mesh)
             yield self._evaluate_batch(variables, *batch)
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from jaxinv.files import write_whole
+from jaxinv.hosts import agreement as hosts
 from jaxinv.progress import Console, progress_bar
 from jaxinv.training.loggers import Logger
 from jaxinv.training.workdir import METRICS_FILE
@@ -36,12 +37,14 @@ class Recorder:
 
     def __init__(self, workdir: Path | None, *, step: int, loggers: Sequence[Logger] = ()):
         """Drops what was recorded after `step`, the step that a resumed run starts from."""
-        self._path = workdir / METRICS_FILE if workdir else None
+        self._path = workdir / METRICS_FILE if workdir and hosts.first() else None
         self._loggers = loggers
         self.records: list[Record] = []
         if workdir is not None:
-            self.records = [r for r in read_records(workdir) if r["step"] <= step]
-            self._write_all(workdir / METRICS_FILE)
+            before = read_records(workdir) if hosts.first() else []
+            self.records = hosts.from_first([r for r in before if r["step"] <= step])
+        if self._path is not None:
+            self._write_all(self._path)
 
     def _write_all(self, path: Path) -> None:
         text = "".join(json.dumps(record) + "\n" for record in self.records)
