@@ -26,8 +26,10 @@ from jaxinv.metrics.protocols import Sample, adversarial_shift, crop_consistency
 from jaxinv.orbit import orbit, shift_set
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-SQUARE, CROP, NEAR = 256, 224, 8
-FAR = (SQUARE - CROP) // 2
+SQUARE, CROP = 256, 224
+# Shifts along an axis: as far as the photograph goes, all of them for the trained network, and for
+# those that are compared with it.
+FAR, NEAR, COMPARED = (SQUARE - CROP) // 2, 8, 4
 TRAINED = {"padding": "SAME_UPPER"}
 NETWORKS: dict[str, dict[str, str]] = {
     "as trained": TRAINED,
@@ -64,7 +66,7 @@ class Options:
     """Networks to audit."""
     photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)
     """Photographs to move."""
-    pairs: int = 30
+    pairs: int = 10
     """Pairs of crops for Zhang's consistency, of each photograph."""
     results: Path = DOCS / "imagenet.json"
     """Where figures go."""
@@ -107,35 +109,41 @@ def centred(square: np.ndarray, reach: int) -> np.ndarray:
 def moved(name: str, network_name: str, options: Options) -> Figures:
     """What a network says of a photograph at each shift within reach."""
     apply, square = network(network_name, options.weights), photograph(name)
-    every = orbit(apply, mode="crop", max_shift=NEAR, share=False, chunk=2 * NEAR + 1)
-    logits = np.asarray(every(jnp.asarray(centred(square, NEAR))))[:, :, 0]
+    reach = NEAR if NETWORKS[network_name] is TRAINED else COMPARED
+    every = orbit(apply, mode="crop", max_shift=reach, share=False, chunk=2 * reach + 1)
+    logits = np.asarray(every(jnp.asarray(centred(square, reach))))[:, :, 0]
     line = [(0, right) for right in range(-FAR, FAR + 1)]
     along = orbit(apply, mode="crop", max_shift=FAR, shifts=line, share=False, chunk=len(line))
-    middle = (NEAR, NEAR)
+    middle = (reach, reach)
     probabilities = np.asarray(jax.nn.softmax(logits))
     predictions = probabilities.argmax(-1)
     first = int(predictions[middle])
     curve = jax.nn.softmax(along(jnp.asarray(square[None])))[:, 0, first]
+    inner = slice(reach - COMPARED, reach + COMPARED + 1)
+    figures = {
+        "class": first - BACKGROUND,
+        "compared": _outcome(name, predictions[inner, inner]),
+        "curve": np.round(np.asarray(curve, np.float64), 4).tolist(),
+    }
+    if reach == COMPARED:
+        return figures
     found = adversarial_shift(
         jnp.asarray(predictions[..., None]),
         jnp.asarray([first]),
-        shift_set((2 * NEAR + CROP,) * 2, mode="crop", max_shift=NEAR),
+        shift_set((2 * reach + CROP,) * 2, mode="crop", max_shift=reach),
     )
-    shift = tuple(int(t) for t in found.shift[0])
-    there = tuple(t + NEAR for t in shift)
     least = np.unravel_index(probabilities[..., first].argmin(), predictions.shape)
-    figures = {
-        "class": first - BACKGROUND,
+    figures |= {
         "probability": float(probabilities[(*middle, first)]),
         "least": float(probabilities[..., first].min()),
-        "least_at": [int(place) - NEAR for place in least],
+        "least_at": [int(place) - reach for place in least],
         "kept": float((predictions == first).mean()),
-        "right": _right(name, predictions).tolist(),
-        "consistency": _consistency(predictions),
-        "curve": np.round(np.asarray(curve), 4).tolist(),
+        "every": _outcome(name, predictions),
         "averaged": {},
     }
     if np.isfinite(found.distance[0]):
+        shift = [int(t) for t in found.shift[0]]
+        there = tuple(t + reach for t in shift)
         figures["changed"] = {
             "shift": shift,
             "class": int(predictions[there]) - BACKGROUND,
@@ -144,21 +152,20 @@ def moved(name: str, network_name: str, options: Options) -> Figures:
     for side in AVERAGED:
         windows = np.lib.stride_tricks.sliding_window_view(probabilities, (side, side), (0, 1))
         mean = windows.mean((-1, -2)).argmax(-1)
-        figures["averaged"][str(side)] = {
-            "right": _right(name, mean).tolist(),
-            "consistency": _consistency(mean),
-        }
+        figures["averaged"][str(side)] = _outcome(name, mean)
     return figures
+
+
+def _outcome(name: str, predictions: np.ndarray) -> Figures:
+    """How many windows of a photograph are classified rightly, and how consistently."""
+    consistency = metrics.consistency(jnp.asarray(predictions[..., None]))
+    return {"right": _right(name, predictions).tolist(), "consistency": float(consistency)}
 
 
 def _right(name: str, predictions: np.ndarray) -> np.ndarray:
     """How many shifts are classified rightly; none where there is no right class."""
     known = [number + BACKGROUND for number in PHOTOGRAPHS[name]]
     return np.array([np.isin(predictions, known).sum(), predictions.size] if known else [0, 0])
-
-
-def _consistency(predictions: np.ndarray) -> float:
-    return float(metrics.consistency(jnp.asarray(predictions[..., None])))
 
 
 def random_crops(network_name: str, options: Options) -> Figures:

@@ -147,11 +147,10 @@ def _mended(cells: dict[str, Figures]) -> list[str]:
         if not seen or len(seen) < len(base):
             continue
         same = np.mean([cell["class"] == base[name]["class"] for name, cell in seen.items()])
-        right, of = np.sum([cell["right"] for cell in seen.values()], 0)
-        always = [
-            cell["right"][0] == cell["right"][1] for cell in seen.values() if cell["right"][1]
-        ]
-        within = np.mean([cell["consistency"] for cell in seen.values()])
+        outcomes = [cell["compared"] for cell in seen.values()]
+        right, of = np.sum([outcome["right"] for outcome in outcomes], 0)
+        always = [hits == shifts for hits, shifts in (o["right"] for o in outcomes) if shifts]
+        within = np.mean([outcome["consistency"] for outcome in outcomes])
         step = np.mean([np.abs(np.diff(cell["curve"])).mean() for cell in seen.values()])
         proof, pairs = cells.get(f"{network}/proof"), cells.get(f"{network}/pairs")
         proved = measured = crops = ""
@@ -163,11 +162,11 @@ def _mended(cells: dict[str, Figures]) -> list[str]:
         if pairs is not None:
             crops = f"{_percent(pairs['value'])} ± {100 * pairs['standard_error']:.1f}"
         rows.append(
-            f"| {network} | {proved} | {measured} | {_percent(same)} | {_percent(right / of)} "
+            f"| {network} | {proved} | {measured} | {_percent(same)} | {_share(right, of)} "
             f"| {sum(always)} of {len(always)} | {_percent(within)} | {crops} "
             f"| {100 * step:.1f}% |"
         )
-    known = sum(1 for cell in base.values() if cell["right"][1])
+    known = sum(cell["compared"]["right"][1] > 0 for cell in base.values())
     return [
         "## The same weights, mended without training",
         "",
@@ -175,13 +174,13 @@ def _mended(cells: dict[str, Figures]) -> list[str]:
         "sampling in place of the five strides to every one; blurred sampling thins aliasing and "
         "proves nothing more. The weights have seen none of it. *Same class*: photographs whose "
         "unmoved window gets the class that the trained network gives it. *Right*: of the windows "
-        f"of the {known} photographs that show a class of ImageNet, over all 289 shifts; *always*: "
-        "photographs right at each of them, the worst shift within 8 pixels. *Within 8*: chance "
-        "that two of the 289 windows get the same class; *crops*: the same of two random windows "
+        f"of the {known} photographs that show a class of ImageNet, over the 81 shifts of up to 4 pixels; *always*: "
+        "photographs right at each of them, the worst shift within 4 pixels. *Within 4*: chance "
+        "that two of the 81 windows get the same class; *crops*: the same of two random windows "
         "of the whole square, as Zhang counts it, ± standard error. *Step*: mean change of the "
         "probability by one pixel along a row.",
         "",
-        "| network | proved of circular shifts | measured | same class | right | always | within 8 "
+        "| network | proved of circular shifts | measured | same class | right | always | within 4 "
         "| crops | step |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
         *rows,
@@ -206,7 +205,7 @@ def _averaged(cells: dict[str, Figures]) -> list[str]:
         found = list(found)
         right, of = np.sum([each["right"] for each in found], 0)
         within = np.mean([each["consistency"] for each in found])
-        return f"| {label} | {passes} | {_percent(right / of)} | {_percent(within)} |"
+        return f"| {label} | {passes} | {_share(right, of)} | {_percent(within)} |"
 
     sides = next(iter(photographs.values()))["averaged"]
     return [
@@ -217,7 +216,7 @@ def _averaged(cells: dict[str, Figures]) -> list[str]:
         "",
         "| mean over | passes | right | within 8 |",
         "|---|---:|---:|---:|",
-        row("one shift, as trained", 1, photographs.values()),
+        row("one shift, as trained", 1, (cell["every"] for cell in photographs.values())),
         *(
             row(
                 f"{side} x {side} shifts",
@@ -229,6 +228,10 @@ def _averaged(cells: dict[str, Figures]) -> list[str]:
         "",
         "`jaxinv.symmetrize` takes the mean over a whole orbit, and is invariant by construction.",
     ]
+
+
+def _share(count: float, of: float) -> str:
+    return _percent(count / of) if of else "none"
 
 
 def _percent(share: float) -> str:

@@ -133,7 +133,7 @@ def from_arrays(
     label = type(model).__name__
     expected = _shapes_of(model, shape)
     collections = {place[0] for place in expected}
-    found = {}
+    found: dict[Path_, Any] = {}
     for name, value in arrays.items():
         place = tuple(name.split("/"))
         found[place if place[0] in collections else ("params", *place)] = np.asarray(value)
@@ -217,10 +217,10 @@ def _mobilenet_layers(model: MobileNetV2) -> dict[str, Path_]:
     for index, expansion in enumerate(expansions):
         here, inner = f"features.{index + 1}.conv", f"block{index:02}"
         names = ("depthwise",) if expansion == 1 else ("expand", "depthwise")
-        for number, name in enumerate(names):
-            convolutions[f"{here}.{number}.0"] = (inner, name)
+        for at, name in enumerate(names):
+            convolutions[f"{here}.{at}.0"] = (inner, name)
         linear[f"{here}.{len(names)}"] = (inner, "project")
-    layers = {"classifier.1": ("logits",)}
+    layers: dict[str, Path_] = {"classifier.1": ("logits",)}
     for name, place in (convolutions | linear).items():
         before, _, number = name.rpartition(".")
         layers[name] = place
