@@ -193,6 +193,11 @@ NETWORKS: tuple[tuple[str, dict, tuple[int, ...], tuple[int, ...]], ...] = (
     ),
     ("resnet50", IMAGENET, (224, 224, 3), (64, 64, 3)),
     ("resnet50", {**IMAGENET, **CIRCULAR, "downsample": "aps"}, (224, 224, 3), (64, 64, 3)),
+    ("mobilenet_v2", IMAGENET, (224, 224, 3), (64, 64, 3)),
+    *(
+        ("mobilenet_v2", {**IMAGENET, **CIRCULAR, "downsample": kind}, (224, 224, 3), (64, 64, 3))
+        for kind in ("stride", "blur", "aps")
+    ),
     ("convnext_tiny", SCALED, (224, 224, 3), (32, 32, 3)),
     ("convnext_tiny", {**SCALED, **CIRCULAR, "downsample": "aps"}, (224, 224, 3), (32, 32, 3)),
     ("convnext_tiny_alias_free", SCALED, (224, 224, 3), (32, 32, 3)),

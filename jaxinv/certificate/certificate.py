@@ -129,10 +129,16 @@ class Certificate:
     @property
     def interior_ends(self) -> Step | None:
         """The first equation after which no position is left whose field misses the border."""
+        if any(any(output.interior) for output in self.outputs):
+            return None
         left = [any(step.after.interior) for step in self.equations]
         last = max((i for i, some in enumerate(left) if some), default=-1)
-        gone = (step for step in self.equations[last + 1 :] if any(step.before.interior))
-        return next(gone, None)
+        gone = [
+            i for i, step in enumerate(self.equations) if any(step.before.interior) and not left[i]
+        ]
+        # A branch that skips what ends it may be computed on after that, as far as their sum.
+        found = next((i for i in gone if i > last), gone[-1] if gone else None)
+        return None if found is None else self.equations[found]
 
     @property
     def first_end(self) -> Step | None:
