@@ -125,7 +125,7 @@ def _valid_after(ctx: Context, window: Window, geometry: Geometry) -> Valid | No
 
 
 def seen(ctx: Context, window: Window) -> Valid:
-    """The valid positions of a window, not beyond what is seen of it where a border is met there."""
+    """The valid positions of a window, of those that are seen where there is a border."""
     if window.valid is None:
         return 0, window.size
     if not ctx.torus.bordered:
