@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jaxinv.borders.rewriting import apart_at_seams
@@ -12,6 +12,7 @@ from jaxinv.certificate.steps import States, Step, equation_steps, rows_of
 from jaxinv.orbit.cost import work_of_circular_shifts
 from jaxinv.symmetry.cost import Work
 from jaxinv.symmetry.fields import ReceptiveField, field_of
+from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.state import BROKEN, State
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import is_broken
@@ -27,17 +28,22 @@ class Remedy:
       states: of each output, for circular shifts.
       end: where the symmetry of the changed network ends along some axis, or None.
       assumptions: conditions under which this holds.
+      program: the changed program, which can be run.
     """
 
     changes: tuple[str, ...]
     states: tuple[State, ...]
     end: Step | None
     assumptions: tuple[str, ...]
+    program: Program | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_broken(self) -> bool:
         """Whether some output commutes with no shift."""
         return any(state.kind == BROKEN for state in self.states)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"program": None}
 
     def to_dict(self) -> dict[str, Any]:
         """The remedy as JSON can hold it."""
@@ -114,6 +120,7 @@ class Questions:
             tuple(states[number] for number in traced.program.outputs),
             next((step for step in steps if step.ends), None),
             walked.assumptions,
+            changed.program,
         )
 
 
