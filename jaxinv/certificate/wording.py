@@ -84,7 +84,7 @@ def _row(name: str, where: str, shape: Sequence[int], state: State, because: str
 
 def _because(certificate, step) -> str:
     """What happens to the symmetry in a layer, and where a broken one still holds."""
-    parts = [step.reason]
+    parts = [in_words((*step.reasons, *step.inside))]
     if step.pooled:
         whole = len(step.pooled) == len(certificate.axes)
         of = "the whole map" if whole else f"all of {axes_in_words(step.pooled)}"
@@ -108,7 +108,7 @@ def _interior(state: State) -> str:
     broken = [along for along in state.per_axis if along.kind == BROKEN]
     if not broken or any(along.interior is None for along in broken):
         return ""
-    return f"interior {', '.join(str(along.interior) for along in broken)}"
+    return f"interior {' and '.join(dict.fromkeys(str(along.interior) for along in broken))}"
 
 
 def columns(rows: Sequence[tuple[str, ...]], *, right: int | None = None) -> list[str]:
@@ -170,12 +170,40 @@ def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
             f"Away from the border equivariance holds up to {gone.place}, "
             "where no position is left that has not met it."
         )
+    lines += _remedies(certificate)
     for assumption in certificate.assumptions:
         lines.append(f"Assumed: {assumption}.")
     if certificate.mode == "wrap":
         count = math.prod(certificate.sizes)
         lines.append(f"All {count:,} shifts: {certificate.work.in_words(count)}.")
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)] if wrapped else lines
+
+
+def _remedies(certificate) -> list[str]:
+    """What circular padding, and adaptive sampling as well, would give: one sentence."""
+    proved = [remedy for remedy in certificate.remedies if not remedy.is_broken]
+    if not proved:
+        return []
+    parts: list[str] = []
+    kind = ""
+    for remedy in proved:
+        verdict = _of_outputs(certificate, remedy.states)
+        also = len(parts) > 0 and len(remedy.changes) > 1
+        change = f"{remedy.changes[-1]} as well" if also else " and ".join(remedy.changes)
+        parts.append(f"with {change}: {verdict.removeprefix(kind)}")
+        # What is said again of the same kind, of other shifts: "to every shift".
+        kind = verdict.partition("to ")[0]
+    text = "; ".join(parts)
+    return [f"{text[0].upper()}{text[1:]}."]
+
+
+def _of_outputs(certificate, states: Sequence[State]) -> str:
+    """The verdicts on the outputs, once if they are the same."""
+    verdicts = [str(state) for state in states]
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    named = zip(certificate.outputs, verdicts, strict=True)
+    return ", ".join(f"{output.path} {verdict}" for output, verdict in named)
 
 
 def _end(steps, axes: Sequence[int], count: int) -> list[str]:

@@ -141,7 +141,7 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     if growth > 1:
         ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period))
     whole = (pattern.first, pattern.stop) == (0, window.size)
-    valid = None if whole else (pattern.first, pattern.stop)
+    valid = None if whole or not ctx.torus.bordered else (pattern.first, pattern.stop)
     same = Window(axis, 0, window.size, window.rate * growth, valid)
     periods = tuple(period if a == axis else d for a, d in enumerate(value.period))
     dims = value.dims_with(dim, (same,))
