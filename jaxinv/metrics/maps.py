@@ -56,7 +56,7 @@ def consistency(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])  # two shifts of an image of 4 positions
+      >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])  # two shifts of 4 positions
       >>> print(consistency(maps, spatial=1))
       0.875
 

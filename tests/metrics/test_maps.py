@@ -42,7 +42,8 @@ def test_class_consistency_by_definition(outputs):
         expected.append((before & after).sum() / before.sum() if before.any() else np.nan)
     got = maps.class_consistency(outputs, classes=CLASSES)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
-    assert np.isnan(got[-1]) and not np.isnan(got[:-1]).any()
+    assert np.isnan(got[-1])
+    assert not np.isnan(got[:-1]).any()
 
 
 @OUTPUTS
@@ -56,7 +57,7 @@ def test_accuracy_and_iou_at_each_shift_by_definition(outputs):
     shares = np.full((*SHIFTS, CLASSES), np.nan)
     for t in ALL:
         for k in range(CLASSES - 1):
-            said, true = PREDICTIONS[t] == k, LABELS == k
+            said, true = PREDICTIONS[t] == k, k == LABELS
             shares[*t, k] = (said & true).sum() / (said | true).sum()
     got = maps.iou(outputs, LABELS, classes=CLASSES, per_class=True)
     np.testing.assert_allclose(got, shares, rtol=1e-6)

@@ -169,7 +169,7 @@ def test_what_is_not_proved_to_move_is_refused():
     with pytest.raises(ValueError, match=r"output of shape \(1, 3\) is not proved to move with"):
         jaxinv.orbit(fun, align=True)(x)
     sorted_rows = jaxinv.orbit(lambda x: {"a": x, "b": jnp.cumsum(x, 1)}, align=True)
-    with pytest.raises(ValueError, match="output 'b' of shape .* with axis 1"):
+    with pytest.raises(ValueError, match=r"output 'b' of shape .* with axis 1"):
         sorted_rows(x)
 
 
