@@ -101,7 +101,8 @@ class Objective:
         if self.at == "worst":
             images = self._move_to_worst(fun, images, labels)
         logits, extra = fun(images)
-        return *map(per_image, self._score(logits, labels)), extra
+        scores = self._score(logits, labels, unshifted=True)
+        return *map(per_image, scores), extra
 
     def _orbit(self, fun: Callable) -> Callable:
         return orbit(
@@ -113,9 +114,12 @@ class Objective:
             share=self.share,
         )
 
-    def _score(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+    def _score(
+        self, logits: Array, labels: Array, *, unshifted: bool = False
+    ) -> tuple[Array, Array]:
         classes = logits.shape[-1] if logits.ndim else 0
-        labels = check_labels(labels, logits.shape[-1 - labels.ndim : -1], classes=classes)
+        shape = logits.shape[:-1] if unshifted else logits.shape[-2:-1]
+        labels = check_labels(labels, shape, classes=classes)
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
         losses = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         right = (logits.argmax(-1) == labels).astype(jnp.float32)
