@@ -21,6 +21,7 @@ from jaxinv.data.dataset import (
 )
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
+from jaxinv.data.masks import folder_of_masks, has_masks
 from jaxinv.data.scenes import CLASSES, NAME, read_scenes
 from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
 
@@ -46,9 +47,10 @@ def load(
     is always there, and so is `"digits_scenes"`, canvases of several of them with a class for each
     pixel (see `digits_scenes`). A folder or an .npz file is read by its path, such as
     `"./pictures"`. A folder holds `split/class/picture`, or is one split, `"train"`: of
-    `class/picture`, or of pictures alone, which then have the label -1. A file holds `train_images`
-    and `train_labels` (or `x_train` and `y_train`) and the like. Any other name is one of
-    TensorFlow Datasets, read without TensorFlow from a prepared copy and kept as arrays in
+    `class/picture`, or of pictures alone, which then have the label -1; or `split/images/picture`
+    and `split/masks/picture`, label maps whose numbers are the classes of pixels. A file holds
+    `train_images` and `train_labels` (or `x_train` and `y_train`) and the like. Any other name is
+    one of TensorFlow Datasets, read without TensorFlow from a prepared copy and kept as arrays in
     `cache_dir`. A data set that is not prepared is prepared where that is possible: the MNIST
     family (mnist, fashion_mnist, kmnist, emnist/...) needs a network or `manual_dir`, others
     TensorFlow as well (the extra `tfds-build`).
@@ -188,7 +190,7 @@ def _stored(name: str, split: str, kept: Path) -> files.Stored:
     if not path.exists():
         raise ValueError(f"data set {name} does not exist; allowed are folders and .npz files")
     if path.is_dir():
-        return folder(path, split)
+        return folder_of_masks(path, split) if has_masks(path) else folder(path, split)
     if path.suffix != ".npz":
         raise ValueError(f"data set {name} is a file; allowed are folders and .npz files")
     return archive(path, split, kept=kept)
