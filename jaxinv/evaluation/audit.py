@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
@@ -24,6 +25,7 @@ from jaxinv.evaluation.maps import (
 from jaxinv.evaluation.proof import with_tie_margin
 from jaxinv.evaluation.protocols import applicable, run_protocol
 from jaxinv.evaluation.results import NetworkResult
+from jaxinv.evaluation.seams import seams_of
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
 from jaxinv.shifts import crop_translate, translate
@@ -40,6 +42,7 @@ class NetworkAudit:
     sweep: Sweep | MapSweep
     pictures: tuple[tuple[np.ndarray, np.ndarray], ...]
     map_pictures: tuple[MapPicture, ...] = ()
+    seams: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +117,8 @@ def audit_network(
             for name in applicable(plan.protocols, subject, seen.image_shape)
         },
     )
+    if isinstance(found, MapSweep) and plan.certify:
+        made = dataclasses.replace(made, seams=seams_of(subject.apply, jnp.float32(few[:1])))
     return dataclasses.replace(made, result=result)
 
 

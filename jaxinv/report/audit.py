@@ -69,6 +69,7 @@ class Audit:
             pictures={made.result.name: made.pictures for made in self.networks},
             iou=self._shift_maps("iou"),
             map_pictures={made.result.name: made.map_pictures for made in self.networks},
+            seams={made.result.name: made.seams for made in self.networks},
         )
 
     def save(self, directory: str | Path) -> list[Path]:

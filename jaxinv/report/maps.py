@@ -1,6 +1,6 @@
 """Pictures of label maps under shifts, and of the seams of tiles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -47,7 +47,7 @@ def map_plot(pictures: Sequence[MapPicture]) -> Figure:
     return figure
 
 
-def seam_plot(errors: dict[str, Float[np.ndarray, "h w"]]) -> Figure:
+def seam_plot(errors: Mapping[str, Float[np.ndarray, "h w"]]) -> Figure:
     """How far tiles are from the whole at each position, one panel for each overlap.
 
     Args:

@@ -40,6 +40,7 @@ def page(
     pictures: Mapping[str, Pictures],
     iou: Mapping[str, ShiftMap] | None = None,
     map_pictures: Mapping[str, Sequence[MapPicture]] | None = None,
+    seams: Mapping[str, Mapping[str, Shaped[np.ndarray, "h w"]]] | None = None,
 ) -> str:
     """The whole report as HTML, with its style and pictures inside.
 
@@ -50,6 +51,7 @@ def page(
       pictures: images before and after the shift that flips them, by network, as in `flips`.
       iou: mean IoU at each shift, by network with label maps.
       map_pictures: what such networks say with and without a shift.
+      seams: how tiles of an image differ from the whole, by network and overlap.
 
     Example:
       >>> "<h1>It is.</h1>" in page(Results("It is.", ()), accuracy={}, confidence={}, pictures={})
@@ -86,6 +88,9 @@ def page(
             svg=svg,
             plots=plots,
             map_plot=maps.map_plot,
+            seams=seams or {},
+            seam_plot=maps.seam_plot,
+            seam_words=_seam_words,
             map_words=_map_words,
             flip_words=functools.partial(_flip_words, labelled=results.labelled),
             line_words=_line_words,
@@ -125,6 +130,12 @@ def _flip_words(flips: Sequence[Flip], *, labelled: bool) -> str:
         f"image {flip.index}{f', a {flip.label}' * labelled}: {flip.before} becomes {flip.after} "
         f"at {flip.shift[0]} down and {flip.shift[1]} right"
         for flip in flips
+    )
+
+
+def _seam_words(errors: Mapping[str, Shaped[np.ndarray, "h w"]]) -> str:
+    return "; ".join(
+        f"{name}: {short_number(float(error.max()))} at most" for name, error in errors.items()
     )
 
 

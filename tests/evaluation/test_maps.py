@@ -120,6 +120,18 @@ def test_without_labels_the_unshifted_output_stands_for_them():
     assert "mean IoU" not in str(got)
 
 
+def test_seams_are_shown_where_tiles_are_smaller_than_the_image():
+    image = RNG.integers(0, 256, size=(1, 16, 16, 1)).astype(np.uint8)
+    steady = functools.partial(network, stride=1)
+    got = jaxinv.audit({"net": steady}, image, mode="constant", max_shift=1, layers=False)
+    (small, proven), (made,) = got.networks[0].seams.items(), got.networks
+    assert proven[0].endswith("proven")
+    assert small[1].max() > 1e-2 > proven[1].max()
+    assert small[1].shape == image.shape[1:3]
+    assert "Seams of tiles" in got.to_html()
+    assert made.map_pictures[0].image.shape == (14, 14, 1)
+
+
 def test_two_networks_are_ranked_by_flicker():
     steady = functools.partial(network, stride=1)
     got = jaxinv.audit({"a": network, "b": steady}, IMAGES, LABELS, layers=False, certify=False)
