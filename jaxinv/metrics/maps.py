@@ -99,6 +99,10 @@ def class_consistency(
       >>> maps = jnp.array([[[0, 0, 0, 1]], [[0, 0, 0, 2]]])
       >>> print(class_consistency(maps, classes=3, spatial=1))
       [1.  0.5 0.5]
+
+    Reference:
+      Rojas-Gomez et al., "Learnable polyphase sampling for shift invariant and equivariant
+      convolutional networks" (2022), https://arxiv.org/abs/2210.08001: mASSC, here class by class.
     """
     maps = _label_maps(outputs, spatial)
     _check_classes(maps, classes)
@@ -130,6 +134,11 @@ def flicker(outputs: Shaped[Array, "..."], *, spatial: int = 2) -> Float[Array, 
       >>> import jax.numpy as jnp
       >>> print(flicker(jnp.array([[[0, 1, 1]], [[0, 1, 2]]]), spatial=1))
       [[0.  0.  0.5]]
+
+    Reference:
+      Rojas-Gomez et al., "Learnable polyphase sampling for shift invariant and equivariant
+      convolutional networks" (2022), https://arxiv.org/abs/2210.08001: mASSC, here position by
+      position.
     """
     maps = _label_maps(outputs, spatial)
     return 1 - _agreement(maps, spatial)
@@ -160,6 +169,10 @@ def accuracy(
       >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])
       >>> print(accuracy(maps, jnp.array([[0, 0, 1, 1]])))
       [1.   0.75]
+
+    Reference:
+      Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation" (2015),
+      https://arxiv.org/abs/1411.4038: pixel accuracy.
     """
     return of_images.accuracy_map(*_positions_as_images(outputs, labels))
 
@@ -188,6 +201,10 @@ def worst_case_accuracy(
       >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])
       >>> print(worst_case_accuracy(maps, jnp.array([[0, 0, 2, 2]])))
       0.5
+
+    Reference:
+      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
+      https://arxiv.org/abs/1712.02779: the adversary that tries every transformation.
     """
     return of_images.worst_case_accuracy(*_positions_as_images(outputs, labels))
 
@@ -293,6 +310,10 @@ def mean_absolute_change(
       >>> maps = jnp.array([[[[1.0], [2.0]]], [[[1.0], [4.0]]]])  # two shifts, two positions
       >>> print(mean_absolute_change(maps, spatial=1))
       [0. 1.]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021),
+      https://arxiv.org/abs/2106.12423: EQ-T, whose squares are absolute values here.
     """
     change, shifts = _change(outputs, spatial, origin)
     return jnp.mean(jnp.abs(change).reshape(*shifts, -1), axis=-1)
@@ -329,6 +350,10 @@ def psnr(
       >>> maps = jnp.array([[[[1.0], [0.5]]], [[[1.0], [0.7]]]])
       >>> print(psnr(maps, peak=1.0, spatial=1).round(1))
       [inf 17.]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021),
+      https://arxiv.org/abs/2106.12423: EQ-T, at each shift.
     """
     top = real_number(peak, "peak")
     if not top > 0:
@@ -361,6 +386,10 @@ def deviation(
       >>> import jax.numpy as jnp
       >>> print(deviation(jnp.array([[[[1.0], [2.0]]], [[[1.0], [4.0]]]]), spatial=1)[0, :, 0])
       [0. 1.]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021),
+      https://arxiv.org/abs/2106.12423: EQ-T, here position by position.
     """
     values = as_inexact(outputs, "outputs")
     return jnp.std(_shifts_joined(values, spatial + 1), axis=0)
