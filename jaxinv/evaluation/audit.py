@@ -44,6 +44,12 @@ class NetworkAudit:
     map_pictures: tuple[MapPicture, ...] = ()
     seams: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
+    @property
+    def class_sweep(self) -> Sweep:
+        """What a network with class vectors says at each shift."""
+        assert isinstance(self.sweep, Sweep)
+        return self.sweep
+
 
 @dataclasses.dataclass(frozen=True)
 class AuditPlan:

@@ -175,7 +175,7 @@ def check_fits(
         raise ValueError(f"{subject.name} does not take {what}: {first_line(error)}") from error
     got = getattr(out, "shape", None)
     maps = bool(dataset.label_shape)
-    needed = [(2, *shape[1:3])] if maps else [(2,)]
+    needed: list[tuple[int, ...]] = [(2, *shape[1:3])] if maps else [(2,)]
     if not labelled:
         needed = [(2,), (2, *shape[1:3])]
     if got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:

@@ -1,6 +1,7 @@
 """A network with label maps as outputs, at every shift, each map moved back onto the unshifted."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -139,8 +140,8 @@ def map_sweep(
       Interrupted: on Ctrl-C, with the images that were finished.
     """
     shifts = shift_set(source.image_shape[:2], mode=options.mode, max_shift=options.max_shift)
-    batch = min(options.batch, max(1, AT_ONCE // (4 * shifts.count * np.prod(shifts.sizes))))
-    _, length = shard_sizes(source, int(batch))
+    batch = min(options.batch, max(1, AT_ONCE // (4 * shifts.count * math.prod(shifts.sizes))))
+    _, length = shard_sizes(source, batch)
     seen = jax.ShapeDtypeStruct((1, *shifts.sizes, source.image_shape[2]), np.float32)
     classes = jax.eval_shape(apply, seen).shape[-1]
     everywhere = orbit(
@@ -179,7 +180,7 @@ def map_sweep(
 
     found: list[dict[str, Any]] = []
     try:
-        for shard in shards_of(source, int(batch)):
+        for shard in shards_of(source, batch):
             labels = (
                 common_places(shard.labels, options) if labelled else np.zeros(len(shard.labels))
             )
@@ -233,7 +234,7 @@ def figures_of(found: MapSweep) -> dict[str, Estimate]:
     of_classes = np.where(positions > 0, pairs / np.maximum(positions, 1e-12), np.nan)
     iou = found.iou
 
-    def plain(value: float) -> Estimate:
+    def plain(value: np.floating) -> Estimate:
         return Estimate(float(value), None, None, found.count)
 
     figures = {
@@ -255,7 +256,7 @@ def maps_of(found: MapSweep) -> dict[str, np.ndarray]:
         "accuracy": found.right.mean(axis=-1).astype(np.float32),
         "iou": found.iou.astype(np.float32),
         "label_maps": found.first.astype(np.int16),
-        "flicker": np.asarray(metrics.flicker(found.first)),
+        "flicker": np.asarray(metrics.flicker(jnp.asarray(found.first))),
         "shifts_down": np.asarray(found.shifts.rows[0]),
         "shifts_right": np.asarray(found.shifts.rows[1]),
     }
@@ -281,7 +282,7 @@ def pictures_of(found: MapSweep, source: Source, options: SweepOptions) -> tuple
     """The first images, each at the shift that changes the class of most positions."""
     count = found.first.shape[2]
     shown = common_places(source.read(range(count))[0], options)
-    flicker = np.asarray(metrics.flicker(found.first))
+    flicker = np.asarray(metrics.flicker(jnp.asarray(found.first)))
     pictures = []
     for index in range(count):
         agreeing = found.agreeing[..., index]

@@ -64,8 +64,9 @@ def evaluate_networks(
         for second in audits[number + 1 :]:
             of_one_run = first.result.run and first.result.run == second.result.run
             one, two = first.sweep, second.sweep
-            of_classes = isinstance(one, Sweep) and isinstance(two, Sweep)
-            if labelled and of_classes and one.count == two.count and not of_one_run:
+            if not (isinstance(one, Sweep) and isinstance(two, Sweep)):
+                continue
+            if labelled and one.count == two.count and not of_one_run:
                 names = (first.result.name, second.result.name)
                 comparisons += summary.compare(names, one, two)
     of_maps = any(isinstance(made.sweep, MapSweep) for made in audits)

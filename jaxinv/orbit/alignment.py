@@ -63,9 +63,10 @@ def aligned(outputs_at: Callable, fun: Callable, align: Align, options: dict[str
         movements = movements_of(fun, seen, kwargs, options)
         leaves, tree = jax.tree.flatten(outputs_at(*args, **kwargs))
         for axis in range(len(shifts.sizes)):
+            moves = [row[axis] for row in movements]
             leaves = [
-                out if row[axis] is None else _back(out, shifts, axis, row[axis], align)
-                for out, row in zip(leaves, movements, strict=True)
+                out if movement is None else _back(out, shifts, axis, movement, align)
+                for out, movement in zip(leaves, moves, strict=True)
             ]
         return jax.tree.unflatten(tree, leaves)
 
@@ -100,7 +101,9 @@ def movements_of(
         if state.kind == INVARIANT:
             return None
         size = traced.sizes[axis]
-        if state.kind == EQUIVARIANT and state.whole and state.moves is not None:
+        of_one = isinstance(state.dims, int) and state.moves is not None
+        if of_one and state.kind == EQUIVARIANT and state.whole:
+            assert isinstance(state.dims, int)
             n = shapes[output][state.dims]
             scale = _scale(state)
             return Movement(state.dims, scale, n, n == abs(scale) * size, (0, n))

@@ -82,8 +82,13 @@ def flicker_claim(
             show=progress or False,
             stop=stop,
         )
-        scale = {"mean": result.data.mean, "std": result.data.std}
-        network = of_module(result.model, result.variables, name=arm.name, **scale)
+        network = of_module(
+            result.model,
+            result.variables,
+            name=arm.name,
+            mean=result.data.mean,
+            std=result.data.std,
+        )
         found[arm.name] = figures_of(map_sweep(network.apply, scenes, options=everywhere))
     return decide(found)
 

@@ -202,7 +202,7 @@ def over_seeds(
     """The results that claims and sentences speak of, by name: means where there are several."""
     networks = {made.result.name: made.result for made in found}
     for row in seeds:
-        curves = [curve_of(made.sweep) for made in found if made.result.name in row.networks]
+        curves = [curve_of(made.class_sweep) for made in found if made.result.name in row.networks]
         mean = {name: np.mean([c[name] for c in curves], axis=0).tolist() for name in curves[0]}
         first = networks[row.run]
         networks[row.run] = dataclasses.replace(
@@ -254,7 +254,7 @@ def _comparisons(audits: dict[str, NetworkAudit]) -> list[dict[str, Any]]:
     found = []
     for pair in PAIRS:
         if all(name in audits for name in pair):
-            first, second = (audits[name].sweep for name in pair)
+            first, second = (audits[name].class_sweep for name in pair)
             if first.count == second.count:
                 found += summary.compare(pair, first, second)
     return found
