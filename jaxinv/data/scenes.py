@@ -37,9 +37,10 @@ def digits_scenes(
     Args:
       key: of digits and places.
       split: `"train"` or `"test"`, whose scenes share no digit.
-      count: number of scenes; None for 2,000 to train on and 250 to test on.
+      count: number of scenes; None for 4,000 to train on and 500 to test on.
       size: side of the canvas in pixels, at least 8.
-      digits: the most digits in a scene; at least one, and fewer where there is no room.
+      digits: the most digits in a scene, which has half as many at least, or fewer where there is
+        no room.
 
     Returns:
       Images (count, size, size, 1), uint8, with label maps (count, size, size), int32.
@@ -50,7 +51,7 @@ def digits_scenes(
     Example:
       >>> scenes = digits_scenes(jax.random.key(0), split="test", count=3)
       >>> scenes.images.shape, scenes.labels.shape, scenes.num_classes
-      ((3, 32, 32, 1), (3, 32, 32), 11)
+      ((3, 24, 24, 1), (3, 24, 24), 11)
 
     Reference:
       E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, 1998,
@@ -70,7 +71,7 @@ def digits_scenes(
     side = small.shape[1]
     for image, label in zip(images, labels, strict=True):
         taken = np.zeros((size, size), bool)
-        for _ in range(rng.integers(digits // 2, digits + 1)):
+        for _ in range(rng.integers(max(1, digits // 2), digits + 1)):
             chosen = rng.integers(len(small))
             for down, right in rng.integers(size - side + 1, size=(ATTEMPTS, 2)):
                 place = slice(down, down + side), slice(right, right + side)
