@@ -95,7 +95,9 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     ),
     # Touvron et al. (2020), DeiT-S: 224 x 224 inputs, patches of 16 x 16.
     "vit_small": (ViT, {}),
-    "unet": (UNet, {}),
+    # Ronneberger et al. (2015) have five levels, of up to 1024 features.
+    "unet": (UNet, {"widths": (16, 32, 64), "norm": "batch"}),
+    "unet2015": (UNet, {}),
     # Dai et al. (2016), M5: raw waveforms, one spatial axis.
     "audio1d": (
         ConvNet,

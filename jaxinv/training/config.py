@@ -110,8 +110,9 @@ class TrainConfig:
     """
 
     dataset: str = "digits"
-    """Data set: 'digits', a name of TensorFlow Datasets such as mnist, or the path of a folder
-    (split/class/picture) or an .npz file, such as ./pictures."""
+    """Data set: 'digits', 'digits_scenes' (a class for each pixel), a name of TensorFlow Datasets
+    such as mnist, or the path of a folder (split/class/picture) or an .npz file, such as
+    ./pictures."""
     data_dir: str | None = None
     """Folder of prepared TFDS data sets."""
     manual_dir: str | None = None

@@ -92,6 +92,7 @@ LIVES = [
     ("vit_small", {**TOKENS, "head": "gap"}, (8, 8), "invariant", (2, 2)),
     ("vit_small", {**TOKENS, "head": "gap", "downsample": "aps"}, (8, 8), "invariant", (1, 1)),
     ("unet", {"widths": (3, 4), **CIRCULAR}, (8, 8), "equivariant", (2, 2)),
+    ("unet2015", {"widths": (3, 4), "padding": "CIRCULAR"}, (8, 8), "equivariant", (2, 2)),
     ("unet", {"widths": (3, 4), **CIRCULAR, "downsample": "ideal"}, (8, 8), "equivariant", (2, 2)),
     ("unet", {"widths": (3, 4), **CIRCULAR, "downsample": "aps"}, (8, 8), "equivariant", (1, 1)),
     ("audio1d", {**TINY, **CIRCULAR, "factor": 2, "stem_stride": 2}, (32,), "invariant", (8,)),

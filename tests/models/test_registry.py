@@ -33,7 +33,7 @@ PUBLISHED = [
     ("vit_small", {"num_classes": 1000}, (224, 224, 3), 22050664),
     # Ronneberger et al. (2015): 3 x 3 and 2 x 2 convolutions with biases, two classes
     (
-        "unet",
+        "unet2015",
         {"num_classes": 2},
         (64, 64, 1),
         sum(
