@@ -58,7 +58,7 @@ def page(data: Row) -> str:
         parts.append("")
     device = data["machine"]
     parts.append(
-        f"Measured on {device['device']}, shared with other work: seconds are upper bounds. "
+        f"Measured on {device['device']}, shared with other work; seconds are those of a core. "
         f"Python {device['python']}, jax {device['jax']}."
     )
     return "\n".join(parts) + "\n"
@@ -83,14 +83,11 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
     count = len(rows)
     invariant = [row for row in rows if row["verdict"].startswith("invariant")]
     every = [row for row in invariant if set(row["period"]) == {1}]
-    kept = [row for row in rows if not _is_broken(row["verdict"])]
+    broken = [row for row in rows if _is_broken(row["verdict"])]
     lines = [
-        f"**{_names(invariant) or 'None'}** of {count} architectures is invariant, as published, to "
-        f"any shift but none at all; {len(every) or 'none'} to every shift. "
-        f"{count - len(kept)} commute with no shift."
-        if len(invariant) < 2
-        else f"**{len(invariant)} of {count}** architectures are invariant, as published, to some "
-        f"lattice of shifts, {len(every) or 'none'} of them to every shift."
+        f"**{len(invariant)} of {count}** architectures are invariant, as published, to a lattice of "
+        f"shifts{f' ({_names(invariant)})' if invariant else ''}, {len(every)} of them to every "
+        f"shift. {len(broken)} commute with no shift."
     ]
     causes = collections.Counter(_cause(row["cause"]) for row in rows if row["cause"])
     most, times = causes.most_common(1)[0]
@@ -128,24 +125,24 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
         f"{len(lost)} lose the last such position before the output."
     )
     wide = [row for row in rows if row["sees_everything"] and row["task"] == "classification"]
-    early = [row for row in wide if isinstance(row["field"], int) and row["field"] < row["size"]]
+    early = [row for row in wide if row["field"] == "everything" or row["field"] < row["size"]]
     lines.append(
-        f"In {len(early)} of {len(wide)} classifiers the first layer that sees the whole image comes "
-        "while receptive fields are still smaller than the image: squeeze-and-excitation, attention "
-        "or normalisation over space, not the last pooling."
+        f"In {len(early)} of {len(wide)} classifiers the first layer that sees the whole image "
+        "comes while receptive fields are still smaller than it: squeeze-and-excitation, attention,"
+        " normalisation over space, a dense layer, or a last pooling of a shallow network."
     )
     checked = [m for row in rows for m in row["measured"] if m["difference"] is not None]
     wrong = [m for m in checked if not m.get("broken") and m["difference"] > SAME]
     unseen = [m for m in checked if m.get("broken") and m["difference"] <= 1e-7]
     lines.append(
-        f"{len(checked)} claims were measured at three shifts each. {len(wrong) or 'None'} of those "
-        f"that promise a symmetry was off by more than {SAME:.0e}; {len(unseen) or 'none'} of the "
-        "networks called broken gave equal outputs."
+        f"{len(checked)} claims were measured at three shifts each. Of those that promise a "
+        f"symmetry {len(wrong)} were off by more than {SAME:.0e}; of the networks called broken "
+        f"{len(unseen)} gave outputs that do not differ."
     )
     quick = [row for row in rows if row["seconds"] <= SECONDS]
     lines.append(
-        f"{count} of {count + len(failed)} architectures were converted with parity {PARITY:.0e} and "
-        f"certified without a crash, {len(quick)} of them in at most {SECONDS} seconds here."
+        f"{count} of {count + len(failed)} architectures were converted with parity {PARITY:.0e} "
+        f"and certified without a crash, {len(quick)} of them in at most {SECONDS} seconds here."
     )
     return lines
 
@@ -260,9 +257,9 @@ _FAMILY: dict[str, Callable[[Row], Any]] = {
         row["rows"], lambda r: _short((_remedy(r, True) or _remedy(r, False) or r)["verdict"])
     ),
 }
-_LEGEND = """`no shift` is a network that commutes with no shift but 0. `measured` holds, for the network as published
-and for each remedy that is proved, the largest difference at three shifts, in shares of the largest output: of broken
-networks it should be large, of all others rounding.
+_LEGEND = """`no shift` is a network that commutes with no shift but 0. `s` are seconds of one core
+that `certify` takes. `measured` holds, for the network as published and for remedies that are proved, the largest difference at three shifts, in shares of
+the largest output: of broken networks it should be large, of all others rounding.
 """
 
 
