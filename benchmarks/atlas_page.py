@@ -85,8 +85,8 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
     every = [row for row in invariant if set(row["period"]) == {1}]
     broken = [row for row in rows if _is_broken(row["verdict"])]
     lines = [
-        f"**{len(invariant)} of {count}** architectures are invariant, as published, to a lattice of "
-        f"shifts{f' ({_names(invariant)})' if invariant else ''}, {len(every)} of them to every "
+        f"**{len(invariant)} of {count}** architectures are invariant, as published, to a lattice "
+        f"of shifts{f' ({_names(invariant)})' if invariant else ''}, {len(every)} of them to every "
         f"shift. {len(broken)} commute with no shift."
     ]
     causes = collections.Counter(_cause(row["cause"]) for row in rows if row["cause"])
@@ -258,8 +258,9 @@ _FAMILY: dict[str, Callable[[Row], Any]] = {
     ),
 }
 _LEGEND = """`no shift` is a network that commutes with no shift but 0. `s` are seconds of one core
-that `certify` takes. `measured` holds, for the network as published and for remedies that are proved, the largest difference at three shifts, in shares of
-the largest output: of broken networks it should be large, of all others rounding.
+that `certify` takes. `measured` holds, for the network as published and for remedies that are
+proved, the largest difference at three shifts, in shares of the largest output: of broken networks
+it should be large, of all others rounding.
 """
 
 

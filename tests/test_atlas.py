@@ -36,7 +36,7 @@ def test_a_row_that_differs_from_its_framework_or_fails_is_told_apart():
     data = copy.deepcopy(DATA)
     data["rows"][0]["parity"] = 1e-2
     data["rows"][1] = {"network": "x", "family": "y", "task": "z", "error": "ValueError: no | way"}
-    rows, failed = atlas_page.apart(data["rows"])
+    _, failed = atlas_page.apart(data["rows"])
     assert len(failed) == len(FAILED) + 2
     page = atlas_page.page(data)
     assert "differs from its own framework by 1e-02" in page

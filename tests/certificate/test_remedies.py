@@ -234,6 +234,16 @@ def test_a_field_may_be_larger_than_the_image():
     assert found.halo[0] + found.stride + found.halo[1] == found.size
 
 
+def test_a_table_says_how_far_layers_see():
+    _, certificate = certified(Residual())
+    table = certificate.receptive_fields.splitlines()
+    assert table[0].split() == ["layer", "at", "output", "receptive", "field", "stride", "halo"]
+    (main,) = (line for line in table if line.startswith("main"))
+    assert main.split()[2:] == ["4x4x4", "7", "4", "0", "+", "3"]
+    assert any(line.endswith("everything") for line in table)
+    assert max(map(len, table)) <= 100
+
+
 def test_global_layers_see_everything():
     certificate = jaxinv.certify(lambda x: x - x.mean((1, 2), keepdims=True), IMAGE)
     assert certificate.steps[-1].fields == (None, None)
