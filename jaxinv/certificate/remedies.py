@@ -77,6 +77,8 @@ class _Rewriting:
         # How many choices of a phase each value comes after, and the phases by what is sampled.
         self._depth: dict[int, int] = {}
         self._phases: dict[tuple, tuple[Any, int]] = {}
+        # Of what was padded, what it was and by how much along which dimensions.
+        self._padded: dict[int, tuple[Any, dict[int, tuple[int, int]]]] = {}
 
     def outputs(self, *inputs: Any) -> list[Any]:
         """The outputs of the program."""
@@ -181,6 +183,17 @@ class _Rewriting:
           equation: the convolution or pool.
           depth: after how many choices it comes.
         """
+        within, widths = self._padded.get(equation.ins[0], (x, {}))
+        if widths.keys() <= set(dims):
+            # Padding by an operation of its own is that of the kernel.
+            x, kinds = (
+                within,
+                [
+                    dataclasses.replace(kind, low=kind.low + before, high=kind.high + after)
+                    for dim, kind in zip(dims, kinds, strict=True)
+                    for before, after in [widths.get(dim, (0, 0))]
+                ],
+            )
         sizes = [x.shape[dim] for dim in dims]
         strided = [kind.stride > 1 for kind in kinds]
         chosen = (
@@ -229,15 +242,18 @@ class _Rewriting:
         return [jnp.transpose(y, back)], after
 
     def _padding(self, equation: Equation, operands: Sequence[Any], depth: int):
-        x, fill = operands
+        x, fill = given, _ = operands
         left = list(equation.params["padding_config"])
+        widths = {}
         for dim, (low, high, interior) in enumerate(left):
             if interior == 0 and max(low, high) > 0 and self._is_padding(equation, dim):
                 x = periodic_slice(x, dim, -low, low + x.shape[dim] + high)
-                left[dim] = (0, 0, 0)
+                left[dim], widths[dim] = (0, 0, 0), (low, high)
                 self.changes.add(CIRCULAR)
-        if left == list(equation.params["padding_config"]):
+        if not widths:
             return None, depth
+        if set(left) == {(0, 0, 0)}:
+            self._padded[equation.outs[0]] = given, widths
         return [lax.pad(x, fill, left)], depth
 
     def _is_padding(self, equation: Equation, dim: int) -> bool:
