@@ -186,14 +186,12 @@ class _Rewriting:
         within, widths = self._padded.get(equation.ins[0], (x, {}))
         if widths.keys() <= set(dims):
             # Padding by an operation of its own is that of the kernel.
-            x, kinds = (
-                within,
-                [
-                    dataclasses.replace(kind, low=kind.low + before, high=kind.high + after)
-                    for dim, kind in zip(dims, kinds, strict=True)
-                    for before, after in [widths.get(dim, (0, 0))]
-                ],
-            )
+            x = within
+            ends = [widths.get(dim, (0, 0)) for dim in dims]
+            kinds = [
+                dataclasses.replace(kind, low=kind.low + before, high=kind.high + after)
+                for kind, (before, after) in zip(kinds, ends, strict=True)
+            ]
         sizes = [x.shape[dim] for dim in dims]
         strided = [kind.stride > 1 for kind in kinds]
         chosen = (
@@ -212,9 +210,9 @@ class _Rewriting:
         for dim, kind, thins in zip(dims, kinds, strided, strict=True):
             high = kind.span - 1 - kind.low if chosen and thins else kind.high
             if kind.base_dilation > 1:
-                widths = [(0, 0, 0)] * x.ndim
-                widths[dim] = (0, kind.slack, kind.slack)
-                x = lax.pad(x, jnp.zeros((), x.dtype), widths)
+                between = [(0, 0, 0)] * x.ndim
+                between[dim] = (0, kind.slack, kind.slack)
+                x = lax.pad(x, jnp.zeros((), x.dtype), between)
                 high -= kind.slack
             x = periodic_slice(x, dim, -kind.low, kind.low + x.shape[dim] + high)
         if not all(kind.reads_inside for kind in kinds):
