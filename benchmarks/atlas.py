@@ -1,4 +1,4 @@
-"""The translation symmetry of a hundred architectures: certified, and each claim measured.
+"""The translation symmetry of architectures as published: certified, and each claim measured.
 
 python -m benchmarks.atlas                               # those that docs/atlas.json has not
 python -m benchmarks.atlas resnet18 timm/convnext_atto   # these again
