@@ -147,6 +147,11 @@ def _torch(module: Any, size: int) -> Built:
     import torch
 
     module = module.eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                # A head that starts at zero would answer zero, whatever it sees.
+                parameter.normal_(std=0.02)
     params, apply = jaxinv.from_pytorch(module)
 
     def theirs(images: np.ndarray) -> Any:
@@ -213,7 +218,9 @@ def _keras(network: Network, size: int) -> Built:
     import keras
 
     keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, network.name)(weights=None, input_shape=(size, size, 3))
+    model = getattr(keras.applications, network.name)(
+        weights=None, input_shape=(size, size, 3), classifier_activation=None
+    )
     trained = [v.value for v in model.trainable_variables]
     frozen = [v.value for v in model.non_trainable_variables]
 

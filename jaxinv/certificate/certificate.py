@@ -9,7 +9,7 @@ from typing import Any
 from jaxinv.borders.rewriting import apart_at_seams
 from jaxinv.certificate.questions import Questions, Remedy, is_finer
 from jaxinv.certificate.steps import States, Step, equation_steps, layer_steps, rows_of
-from jaxinv.certificate.wording import html, summary, table
+from jaxinv.certificate.wording import field_table, html, summary, table
 from jaxinv.shift_options import OrbitMode, check_mode
 from jaxinv.symmetry.cost import Work
 from jaxinv.symmetry.layer_names import layer_names
@@ -86,6 +86,11 @@ class Certificate:
         invariant to every shift, or that has neither padding nor strides.
         """
         return self._asked.remedies()
+
+    @property
+    def receptive_fields(self) -> str:
+        """A table of how far each layer sees: receptive field, stride and halo, in pixels."""
+        return field_table(self)
 
     @property
     def _asked(self) -> Questions:

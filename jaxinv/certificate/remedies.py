@@ -77,6 +77,8 @@ class _Rewriting:
         # How many choices of a phase each value comes after, and the phases by what is sampled.
         self._depth: dict[int, int] = {}
         self._phases: dict[tuple, tuple[Any, int]] = {}
+        # Of what was padded, what it was and by how much along which dimensions.
+        self._padded: dict[int, tuple[Any, dict[int, tuple[int, int]]]] = {}
 
     def outputs(self, *inputs: Any) -> list[Any]:
         """The outputs of the program."""
@@ -181,6 +183,15 @@ class _Rewriting:
           equation: the convolution or pool.
           depth: after how many choices it comes.
         """
+        within, widths = self._padded.get(equation.ins[0], (x, {}))
+        if widths.keys() <= set(dims):
+            # Padding by an operation of its own is that of the kernel.
+            x = within
+            ends = [widths.get(dim, (0, 0)) for dim in dims]
+            kinds = [
+                dataclasses.replace(kind, low=kind.low + before, high=kind.high + after)
+                for kind, (before, after) in zip(kinds, ends, strict=True)
+            ]
         sizes = [x.shape[dim] for dim in dims]
         strided = [kind.stride > 1 for kind in kinds]
         chosen = (
@@ -199,9 +210,9 @@ class _Rewriting:
         for dim, kind, thins in zip(dims, kinds, strided, strict=True):
             high = kind.span - 1 - kind.low if chosen and thins else kind.high
             if kind.base_dilation > 1:
-                widths = [(0, 0, 0)] * x.ndim
-                widths[dim] = (0, kind.slack, kind.slack)
-                x = lax.pad(x, jnp.zeros((), x.dtype), widths)
+                between = [(0, 0, 0)] * x.ndim
+                between[dim] = (0, kind.slack, kind.slack)
+                x = lax.pad(x, jnp.zeros((), x.dtype), between)
                 high -= kind.slack
             x = periodic_slice(x, dim, -kind.low, kind.low + x.shape[dim] + high)
         if not all(kind.reads_inside for kind in kinds):
@@ -229,15 +240,18 @@ class _Rewriting:
         return [jnp.transpose(y, back)], after
 
     def _padding(self, equation: Equation, operands: Sequence[Any], depth: int):
-        x, fill = operands
+        x, fill = given, _ = operands
         left = list(equation.params["padding_config"])
+        widths = {}
         for dim, (low, high, interior) in enumerate(left):
             if interior == 0 and max(low, high) > 0 and self._is_padding(equation, dim):
                 x = periodic_slice(x, dim, -low, low + x.shape[dim] + high)
-                left[dim] = (0, 0, 0)
+                left[dim], widths[dim] = (0, 0, 0), (low, high)
                 self.changes.add(CIRCULAR)
-        if left == list(equation.params["padding_config"]):
+        if not widths:
             return None, depth
+        if set(left) == {(0, 0, 0)}:
+            self._padded[equation.outs[0]] = given, widths
         return [lax.pad(x, fill, left)], depth
 
     def _is_padding(self, equation: Equation, dim: int) -> bool:

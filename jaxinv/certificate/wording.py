@@ -7,12 +7,14 @@ import textwrap
 from collections.abc import Sequence
 
 from jaxinv.notebook import html_table
+from jaxinv.symmetry.fields import EVERYTHING
 from jaxinv.symmetry.reasons import BORDERS, advice, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, axes_in_words
 
 WIDTH = 100
 # What the last column has at least.
 _REST = 20
+_FIELD_HEAD = ("layer", "at", "output", "receptive field", "stride", "halo")
 _HEAD = ("layer", "at", "output", "commutes with", "copies", "because")
 # Outputs that a line names.
 _SHOWN = 2
@@ -54,6 +56,21 @@ def table(certificate) -> str:
     return "\n".join(line.rstrip() for line in parts)
 
 
+def field_table(certificate) -> str:
+    """How far each layer sees, as a table."""
+    rows = []
+    for step in certificate.steps:
+        cells = [
+            (EVERYTHING, "", "")
+            if field is None
+            else (str(field.size), str(field.stride), " + ".join(map(str, field.halo)))
+            for field in step.fields
+        ]
+        said = [", ".join(dict.fromkeys(column)) for column in zip(*cells, strict=True)]
+        rows.append((step.layer, step.where, _size(certificate, step.shape), *said))
+    return "\n".join(line.rstrip() for line in columns([_FIELD_HEAD, *rows]))
+
+
 def shifts_in_words(certificate) -> str:
     """The shifts that a certificate speaks of."""
     sizes = " x ".join(map(str, certificate.sizes))
@@ -63,21 +80,24 @@ def shifts_in_words(certificate) -> str:
 
 def rows_in_words(certificate) -> list[tuple[str, ...]]:
     """One row for each layer, and one for each output."""
-    batch = certificate.has_batch
     rows = [
-        _row(step.layer, step.where, step.shape, step.after, because, batch=batch)
+        _row(step.layer, step.where, _size(certificate, step.shape), step.after, because)
         for step in certificate.steps
         for because in [_because(certificate, step)]
     ]
     for output in certificate.outputs:
         name = f"output {output.path}".rstrip()
         because = "; ".join(filter(None, [output.state.movement, _interior(output.state)]))
-        rows.append(_row(name, "", output.shape, output.state, because, batch=batch))
+        rows.append(_row(name, "", _size(certificate, output.shape), output.state, because))
     return rows
 
 
-def _row(name: str, where: str, shape: Sequence[int], state: State, because: str, *, batch: bool):
-    size = "x".join(map(str, shape[1:] if batch else shape))
+def _size(certificate, shape: Sequence[int]) -> str:
+    """A shape, of images without their number."""
+    return "x".join(map(str, shape[1:] if certificate.has_batch else shape))
+
+
+def _row(name: str, where: str, size: str, state: State, because: str):
     copies = str(math.prod(state.period))
     return (name, where, size, state.commutes_with, copies, because)
 

@@ -135,6 +135,36 @@ def test_strides_without_padding_are_mended_by_adaptive_sampling_alone():
 
 
 @pytest.mark.parametrize(
+    "then",
+    [
+        lambda x: jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))[:, :, :, :],
+        lambda x: nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False) - x,
+    ],
+)
+def test_padding_apart_from_its_kernel_and_counts_follow_the_same_choices(then):
+    kernel = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3, 3, 3)), jnp.float32)
+
+    def slid(x, stride, padding):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            x, kernel, (stride,) * 2, padding, dimension_numbers=numbers
+        )
+
+    def network(x):
+        x = jnp.tanh(slid(x, 2, ((1, 1), (1, 1))))
+        before = x.shape
+        x = then(x)
+        return slid(x, 2, "VALID" if x.shape != before else "SAME").mean((1, 2))
+
+    remedy = jaxinv.certify(network, IMAGE).remedies[-1]
+    assert remedy.states[0].is_invariant
+    (found,) = run(remedy.program, IMAGE)
+    for shift in ((1, 0), (0, 1), (5, 7)):
+        (moved,) = run(remedy.program, jnp.roll(IMAGE, shift, (1, 2)))
+        np.testing.assert_allclose(moved, found, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("network", "ends"),
     [
         (lambda x: Residual(head="flatten").init_with_output(jax.random.key(0), x)[0], "Dense"),
@@ -232,6 +262,16 @@ def test_a_field_may_be_larger_than_the_image():
     (found,) = jaxinv.certify(fun, jnp.ones((1, 64, 1)), axes=(1,)).steps[-1].fields
     assert (found.size, found.stride) == (1 + 8 * (1 + 2 + 4 + 8 + 16), 32)
     assert found.halo[0] + found.stride + found.halo[1] == found.size
+
+
+def test_a_table_says_how_far_layers_see():
+    _, certificate = certified(Residual())
+    table = certificate.receptive_fields.splitlines()
+    assert table[0].split() == ["layer", "at", "output", "receptive", "field", "stride", "halo"]
+    (main,) = (line for line in table if line.startswith("main"))
+    assert main.split()[2:] == ["4x4x4", "7", "4", "0", "+", "3"]
+    assert any(line.endswith("everything") for line in table)
+    assert max(map(len, table)) <= 100
 
 
 def test_global_layers_see_everything():

@@ -138,6 +138,8 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     period = moving.period[axis] * growth
     if ctx.torus.lengths[axis] % period or value.moves_along(axis):
         return value
+    if count > 1 and moving.decisions[axis] is not None:
+        return value  # What is the same everywhere follows any roll, a pattern does not.
     if growth > 1:
         ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period))
     whole = (pattern.first, pattern.stop) == (0, window.size)
@@ -151,5 +153,8 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
         rows = jnp.arange(positions(ctx.torus, moves, same)) % count
         return jnp.take(base, rows, axis=place)
 
-    moves = dataclasses.replace(value, dims=dims, period=periods)
+    decisions = tuple(
+        moving.decisions[a] if a == axis else decided for a, decided in enumerate(value.decisions)
+    )
+    moves = dataclasses.replace(value, dims=dims, period=periods, decisions=decisions)
     return moves.on_base(around)
