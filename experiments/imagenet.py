@@ -218,18 +218,26 @@ def draw(results: Results, options: Options) -> None:
     folder.mkdir(exist_ok=True)
     names = [name for name in SHOWN if f"as trained/{name}" in results.cells]
     places = range(-FAR, FAR + 1)
-    figure, axes = plt.subplots(1, len(names), figsize=(9, 2.4), sharey=True, layout="constrained")
-    for ax, name in zip(axes, names, strict=True):
+    if not names:
+        return
+    figure, row = plt.subplots(
+        1, len(names), figsize=(9, 2.4), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, name in zip(row[0], names, strict=True):
         cell = results.cells[f"as trained/{name}"]
         ax.plot(places, cell["curve"], linewidth=1.2)
         ax.set_title(f"{name}: {class_name(cell['class'])}", size=8)
         ax.set_xlabel("shift, pixels", size=8)
         ax.tick_params(labelsize=7)
         ax.set_ylim(0, 1)
-    axes[0].set_ylabel("probability", size=8)
+    row[0, 0].set_ylabel("probability", size=8)
     figure.savefig(folder / "imagenet-curves.png", dpi=110)
     pairs = [name for name in names if "changed" in results.cells[f"as trained/{name}"]]
-    figure, rows = plt.subplots(2, len(pairs), figsize=(9, 5.2), layout="constrained")
+    if not pairs:
+        return
+    figure, rows = plt.subplots(
+        2, len(pairs), figsize=(2.3 * len(pairs), 5.2), squeeze=False, layout="constrained"
+    )
     for (above, below), name in zip(rows.T, pairs, strict=True):
         cell = results.cells[f"as trained/{name}"]
         changed = cell["changed"]

@@ -7,16 +7,20 @@ import numpy as np
 from experiments.cells import Figures
 
 # The photographs of the pictures.
-SHOWN = ("coffee", "chelsea", "camera", "motorcycle")
+SHOWN = ("astronaut", "chelsea", "motorcycle", "rocket")
 # ImageNet's names of the classes that turn up, by their numbers.
 _NAMES = {
     281: "tabby",
     282: "tiger cat",
     285: "Egyptian cat",
     504: "coffee mug",
+    560: "football helmet",
+    599: "honeycomb",
+    610: "jersey",
     657: "missile",
     665: "moped",
     670: "motor scooter",
+    698: "palace",
     744: "projectile",
     759: "reflex camera",
     812: "space shuttle",
