@@ -35,7 +35,6 @@ NETWORKS: dict[str, dict[str, str]] = {
     "as trained": TRAINED,
     "circular": {"padding": "CIRCULAR"},
     "blurred": {"padding": "SAME", "downsample": "blur"},
-    "adaptive": {"padding": "SAME", "downsample": "aps"},
     "circular, blurred": {"padding": "CIRCULAR", "downsample": "blur"},
     "circular, adaptive": {"padding": "CIRCULAR", "downsample": "aps"},
 }
@@ -112,21 +111,20 @@ def moved(name: str, network_name: str, options: Options) -> Figures:
     reach = NEAR if NETWORKS[network_name] is TRAINED else COMPARED
     every = orbit(apply, mode="crop", max_shift=reach, share=False, chunk=2 * reach + 1)
     logits = np.asarray(every(jnp.asarray(centred(square, reach))))[:, :, 0]
-    line = [(0, right) for right in range(-FAR, FAR + 1)]
-    along = orbit(apply, mode="crop", max_shift=FAR, shifts=line, share=False, chunk=len(line))
     middle = (reach, reach)
     probabilities = np.asarray(jax.nn.softmax(logits))
     predictions = probabilities.argmax(-1)
     first = int(predictions[middle])
-    curve = jax.nn.softmax(along(jnp.asarray(square[None])))[:, 0, first]
     inner = slice(reach - COMPARED, reach + COMPARED + 1)
     figures = {
         "class": first - BACKGROUND,
         "compared": _outcome(name, predictions[inner, inner]),
-        "curve": np.round(np.asarray(curve, np.float64), 4).tolist(),
     }
     if reach == COMPARED:
         return figures
+    line = [(0, right) for right in range(-FAR, FAR + 1)]
+    along = orbit(apply, mode="crop", max_shift=FAR, shifts=line, share=False, chunk=len(line))
+    curve = jax.nn.softmax(along(jnp.asarray(square[None])))[:, 0, first]
     found = adversarial_shift(
         jnp.asarray(predictions[..., None]),
         jnp.asarray([first]),
@@ -139,6 +137,7 @@ def moved(name: str, network_name: str, options: Options) -> Figures:
         "least_at": [int(place) - reach for place in least],
         "kept": float((predictions == first).mean()),
         "every": _outcome(name, predictions),
+        "curve": np.round(np.asarray(curve, np.float64), 4).tolist(),
         "averaged": {},
     }
     if np.isfinite(found.distance[0]):
@@ -219,21 +218,26 @@ def draw(results: Results, options: Options) -> None:
     folder.mkdir(exist_ok=True)
     names = [name for name in SHOWN if f"as trained/{name}" in results.cells]
     places = range(-FAR, FAR + 1)
-    figure, axes = plt.subplots(1, len(names), figsize=(9, 2.4), sharey=True, layout="constrained")
-    for ax, name in zip(axes, names, strict=True):
-        for label, line in (("as trained", "-"), ("circular, blurred", "--")):
-            cell = results.cells.get(f"{label}/{name}")
-            if cell is not None:
-                ax.plot(places, cell["curve"], line, label=label, linewidth=1.2)
-        ax.set_title(f"{name}: {class_name(results.cells[f'as trained/{name}']['class'])}", size=8)
+    if not names:
+        return
+    figure, row = plt.subplots(
+        1, len(names), figsize=(9, 2.4), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, name in zip(row[0], names, strict=True):
+        cell = results.cells[f"as trained/{name}"]
+        ax.plot(places, cell["curve"], linewidth=1.2)
+        ax.set_title(f"{name}: {class_name(cell['class'])}", size=8)
         ax.set_xlabel("shift, pixels", size=8)
         ax.tick_params(labelsize=7)
         ax.set_ylim(0, 1)
-    axes[0].set_ylabel("probability", size=8)
-    axes[0].legend(fontsize=7, frameon=False)
+    row[0, 0].set_ylabel("probability", size=8)
     figure.savefig(folder / "imagenet-curves.png", dpi=110)
     pairs = [name for name in names if "changed" in results.cells[f"as trained/{name}"]]
-    figure, rows = plt.subplots(2, len(pairs), figsize=(9, 5.2), layout="constrained")
+    if not pairs:
+        return
+    figure, rows = plt.subplots(
+        2, len(pairs), figsize=(2.3 * len(pairs), 5.2), squeeze=False, layout="constrained"
+    )
     for (above, below), name in zip(rows.T, pairs, strict=True):
         cell = results.cells[f"as trained/{name}"]
         changed = cell["changed"]

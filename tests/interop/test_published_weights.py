@@ -3,20 +3,21 @@
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxinv
 from jaxinv import data, metrics, models
 from jaxinv.models.weights import read_state_dict
+from jaxinv.shifts import translate
 from tests.interop.torch_or_skip import nn, torch
 from tests.sweeps import few
 
 F = nn.functional
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IMAGES, REACH = 20, 1
+IMAGES = 20
+SHIFTS = ((0, 0), (1, 0), (0, -1), (-2, 3))
 
 
 class Block(nn.Module):
@@ -77,19 +78,18 @@ def test_both_ways_in_give_the_same_figures(depth, test_images):
     model = models.create(f"resnet{depth}")
     variables = models.from_torch(files[0], model)
 
-    shifts = {"mode": "constant", "max_shift": REACH, "share": False, "argnums": 1}
-    theirs = jax.jit(jaxinv.orbit(converted, axes=(2, 3), **shifts))
-    ours = jax.jit(jaxinv.orbit(model.apply, axes=(1, 2), **shifts))
+    moved = np.concatenate([translate(images, t, mode="constant") for t in SHIFTS])
     logits = [
-        theirs(params, jnp.asarray(images.transpose(0, 3, 1, 2))),
-        ours(variables, jnp.asarray(images)),
+        jax.jit(converted)(params, moved.transpose(0, 3, 1, 2)),
+        jax.jit(model.apply)(variables, moved),
     ]
+    logits = [np.reshape(y, (len(SHIFTS), len(images), -1)) for y in logits]
     scale = np.abs(logits[1]).max()
     np.testing.assert_allclose(logits[0], logits[1], atol=1e-5 * scale)
     figures = [
         (
-            metrics.mean_accuracy(y, jnp.asarray(labels)),
-            metrics.worst_case_accuracy(y, jnp.asarray(labels)),
+            metrics.mean_accuracy(y, labels),
+            metrics.worst_case_accuracy(y, labels),
             metrics.consistency(y),
         )
         for y in logits
