@@ -41,6 +41,7 @@ def section(found: dict[str, Any]) -> list[str]:
         ]
     for name in dict.fromkeys(key.split()[0] for key in rows):
         these = [row for key, row in rows.items() if key.split()[0] == name]
+        these.sort(key=lambda row: row[name])
         lines += [f"| {name} | |", "|---:|---|"]
         for row in these:
             peaks = " and ".join(f"{value:,.0f}" for value in row["mebibytes"])
