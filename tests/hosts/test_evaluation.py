@@ -79,6 +79,13 @@ def test_images_without_classes_and_protocols(options, tmp_path):
 
 
 @pytest.mark.slow
+def test_started_by_slurm(options, tmp_path):
+    finished("evaluate", [*options, "--out", tmp_path / "two"], slurm=True)
+    assert main([*options, "--out", str(tmp_path / "one")]) == 0
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
 def test_more_processes_than_shards(options, tmp_path):
     options += ["--images", "2"]
     finished("evaluate", [*options, "--out", tmp_path / "three"], count=3)
