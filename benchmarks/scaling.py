@@ -12,6 +12,7 @@ import fnmatch
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -84,7 +85,7 @@ VARIED: dict[str, tuple[int, ...]] = {
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    """Seconds of the whole command, and the peak memory of each of its processes in MiB."""
+    """Seconds of the whole command and of the processor, and the peak memory of each process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npz"
         generator = np.random.default_rng(0)
@@ -95,7 +96,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         given += ["--no-certify", "--no-layers"]
         flag = f"--xla_force_host_platform_device_count={setting.devices}"
         environment = os.environ | {"JAXINV_CACHE": f"{folder}/cache", "XLA_FLAGS": flag}
-        began = time.monotonic()
+        began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         running = [
             subprocess.Popen(
                 [sys.executable, "-c", EVALUATE, *given, *world],
@@ -109,12 +110,14 @@ def measure(setting: Setting) -> dict[str, Any]:
         ]
         said = [process.communicate()[1] for process in running]
         seconds = time.monotonic() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
     peaks = [re.search(r"VmHWM:\s+(\d+) kB", text) for text in said]
     if any(process.returncode for process in running) or not all(peaks):
         sys.exit("\n".join(said))
     return {
         **dataclasses.asdict(setting),
         "seconds": round(seconds, 2),
+        "processor": round(sum(after[:2]) - sum(before[:2]), 2),
         "mebibytes": [round(int(peak[1]) / 1024, 1) for peak in peaks if peak],
         "load": machine.load(),
     }
