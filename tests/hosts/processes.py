@@ -27,10 +27,19 @@ def free_port():
         return listening.getsockname()[1]
 
 
+def slurm_variables(job, count, process):
+    """What Slurm tells the tasks of a step; JAX chooses the port by the number of the job."""
+    told = {"JOB_ID": job, "STEP_NODELIST": "localhost", "NTASKS": count}
+    told |= {"PROCID": process, "LOCALID": process}
+    return {f"SLURM_{name}": str(value) for name, value in told.items()}
+
+
 class Together:
     """A command in several processes."""
 
-    def __init__(self, program, options, *, count=2, own=None, folders=None, before=""):
+    def __init__(
+        self, program, options, *, count=2, own=None, folders=None, before="", slurm=False
+    ):
         """Starts the processes.
 
         Args:
@@ -40,6 +49,7 @@ class Together:
           own: further options by process; None starts it not at all.
           folders: the current folder of each process.
           before: what each runs before the program, with its number as `process`.
+          slurm: whether they find one another by the variables that Slurm sets.
         """
         flags = "--xla_force_host_platform_device_count=2"
         environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
@@ -49,8 +59,12 @@ class Together:
             if own is not None and own.get(process, ()) is None:
                 continue
             given = [*options, *(own or {}).get(process, ())]
-            given += ["--coordinator", f"127.0.0.1:{port}"]
-            given += ["--processes", str(count), "--process", str(process)]
+            if slurm:
+                given += ["--distributed"]
+                environment = environment | slurm_variables(port, count, process)
+            else:
+                given += ["--coordinator", f"127.0.0.1:{port}"]
+                given += ["--processes", str(count), "--process", str(process)]
             run = f"from jaxinv.commands import main; sys.exit(main([{program!r}, *sys.argv[1:]]))"
             script = f"import sys; sys.path.insert(0, ''); process = {process}; {before}\n{run}"
             self.processes[process] = subprocess.Popen(
