@@ -139,7 +139,7 @@ def photographs(
     base, start, stop = split_slice(split)
     if base != ALL:
         raise ValueError(
-            f"split is {split!r}; a folder of photographs has {ALL!r} and slices of it"
+            f"split is {split!r}; allowed are {ALL!r} and slices such as '{ALL}[:100]'"
         )
     chosen = slice_bounds(start, stop, size=len(listed.files))
     files, labels = listed.files[chosen], listed.labels[chosen]
