@@ -47,12 +47,17 @@ def _is_framework(file: str) -> bool:
     return False
 
 
+def is_installed(file: str) -> bool:
+    """Whether a file of source text belongs to a library, not to the user's own code."""
+    return bool(_PACKAGES.search(file)) or _is_framework(file)
+
+
 def calling_line() -> str:
     """`file.py:12` of the line that called this package, "" where none did."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         name = frame.f_code.co_filename
-        if not (_OWN.search(name) or _PACKAGES.search(name) or _is_framework(name)):
+        if not (_OWN.search(name) or is_installed(name)):
             return f"{os.path.basename(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
