@@ -258,11 +258,12 @@ def of_function(
     preprocessing: Preprocessing | None = None,
     limit: float = LIMIT,
 ) -> Subject:
-    """The user's own network: `package.module:name`, a function or a linen module.
+    """The user's own network: `package.module:name`, a function or a module.
 
     A function is called as `function(params, images)`, or as `function(images)` without a file of
-    parameters; images are float32 (n, H, W, C). A linen module is applied to the same images.
-    Modules are found in the current folder too.
+    parameters; images are float32 (n, H, W, C). A linen module is applied to the same images, and
+    an nnx, Equinox or Keras module is called with them in evaluation mode. Names are found in the
+    current folder too.
 
     Args:
       path: where to import it from.
@@ -284,11 +285,11 @@ def of_function(
         return of_module(value, variables, name=path, origin=origin, **scale)
     if not callable(value):
         raise ValueError(f"{path} is a {type(value).__name__}, which cannot be called")
+    fun = in_evaluation(value) if variables is None else functools.partial(value, variables)
 
     def apply(images):
-        shown = seen.scaled(images)
         try:
-            return value(shown) if variables is None else value(variables, shown)
+            return fun(seen.scaled(images))
         except (Exception, SystemExit) as error:  # the function is the user's own
             raise ValueError(said(error)) from error
 
