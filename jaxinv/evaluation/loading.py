@@ -46,7 +46,7 @@ class Networks:
     dataset: str | None = None
     """Data set, as for train.py; by default the one a checkpoint was trained on, else digits."""
     split: str | None = None
-    """Split, a slice such as test[:1000] included; by default test."""
+    """Split, a slice such as test[:1000] included; by default test, of photographs all."""
     data_dir: Path | None = None
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
     images: int | Path | None = None

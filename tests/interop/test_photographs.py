@@ -1,5 +1,6 @@
 """Photographs seen by a PyTorch network: the command, and PyTorch with torchvision alone."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -24,11 +25,18 @@ FRAMINGS = {
 }
 
 
+@functools.cache
+def resized(file, size):
+    """A photograph after torchvision's Resize."""
+    transforms = pytest.importorskip("torchvision", reason="it shows photographs").transforms
+    return transforms.Resize(size)(Image.open(file).convert("RGB"))
+
+
 def shown(file, size, crop, offset=(0, 0)):
     """What torchvision's evaluation shows of a photograph, the window moved by an offset."""
-    transforms = pytest.importorskip("torchvision", reason="it shows them").transforms
-    functional = transforms.functional
-    picture = functional.resize(Image.open(file).convert("RGB"), size)
+    from torchvision.transforms import functional
+
+    picture = resized(file, size)
     if offset == (0, 0):
         picture = functional.center_crop(picture, crop)
     else:
