@@ -36,6 +36,7 @@ class Dataset(Source):
       mean: per channel, on the scale 0..1; see `channel_statistics`. That of the training split,
         whichever split this is; it may be given as a function, called when it is first read.
       std: standard deviation per channel, in the same form.
+      left_out: files that cannot be read and are not among the images, each with the reason.
 
     Reference: the names and splits of https://www.tensorflow.org/datasets/catalog.
     """
@@ -47,6 +48,7 @@ class Dataset(Source):
     num_classes: int
     mean: tuple[float, ...] = cast(Any, WhenAsked())
     std: tuple[float, ...] = cast(Any, WhenAsked())
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -147,7 +149,8 @@ class Dataset(Source):
     def _with(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
         # The scale may cost a pass over the training images: it is not asked for here.
         lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
-        return Dataset(images, labels, self.name, self.split, self.num_classes, **lazy)
+        named = self.name, self.split, self.num_classes
+        return Dataset(images, labels, *named, **lazy, left_out=self.left_out)
 
 
 def normalise(

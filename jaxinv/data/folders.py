@@ -1,15 +1,13 @@
 """Data sets in folders of pictures."""
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxinv.command_line import first_line
 from jaxinv.data.files import Stored, digest_of, no_split, split_called
+from jaxinv.data.pictures import as_array, decoded, shape_of
 from jaxinv.data.source import Arrays, Streamed, size_in_words
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -32,14 +30,14 @@ def folder(path: Path, split: str) -> Stored:
         raise no_split(path, split, tuple(splits), nothing="no folders")
     # Numbered alike in all splits: by the classes that are trained on.
     listed = splits.get(_ONLY, splits[split])
-    classes = {p.name: number for number, p in enumerate(_folders(listed))}
+    classes = {p.name: number for number, p in enumerate(subfolders(listed))}
     found: list[tuple[Path, int]] = []
-    for folder in _folders(splits[split]):
+    for folder in subfolders(splits[split]):
         if folder.name not in classes:
             raise ValueError(f"{folder} is a class that {listed} has not")
-        found += [(picture, classes[folder.name]) for picture in _pictures(folder.rglob("*"))]
+        found += [(picture, classes[folder.name]) for picture in pictures_among(folder.rglob("*"))]
     if not classes:
-        found = [(picture, -1) for picture in _pictures(splits[split].iterdir())]
+        found = [(picture, -1) for picture in pictures_among(splits[split].iterdir())]
     if not found:
         raise ValueError(
             f"{splits[split]} holds no pictures in folders of classes; allowed are files "
@@ -47,7 +45,7 @@ def folder(path: Path, split: str) -> Stored:
         )
     pictures = [picture for picture, _ in found]
     labels = np.array([label for _, label in found], np.int32)
-    first = pictures[0], _shape_of(pictures[0])
+    first = pictures[0], shape_of(pictures[0])
 
     def read(rows: Sequence[int]) -> Arrays:
         return _decoded([pictures[row] for row in rows], first), labels[list(rows)]
@@ -57,17 +55,19 @@ def folder(path: Path, split: str) -> Stored:
 
 
 def _splits(path: Path) -> dict[str, Path]:
-    folders = _folders(path)
-    if any(map(_folders, folders)):
+    folders = subfolders(path)
+    if any(map(subfolders, folders)):
         return {folder.name: folder for folder in folders}
-    return {_ONLY: path} if folders or _pictures(path.iterdir()) else {}
+    return {_ONLY: path} if folders or pictures_among(path.iterdir()) else {}
 
 
-def _pictures(paths: Iterable[Path]) -> list[Path]:
+def pictures_among(paths: Iterable[Path]) -> list[Path]:
+    """The files that are pictures by their endings, in order."""
     return sorted(path for path in paths if path.suffix.lower() in PICTURES)
 
 
-def _folders(path: Path) -> list[Path]:
+def subfolders(path: Path) -> list[Path]:
+    """The folders in a folder, in order, without hidden ones."""
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
@@ -76,7 +76,7 @@ def _decoded(pictures: Sequence[Path], like: tuple[Path, tuple]) -> UInt8[np.nda
     first, shape = like
     images = np.empty((len(pictures), *shape), np.uint8)
     for number, path in enumerate(pictures):
-        image = _picture(path)
+        image = as_array(decoded(path))
         if image.shape != shape:
             raise ValueError(
                 f"{path} has {size_in_words(image.shape)} and {first} {size_in_words(shape)}; "
@@ -84,32 +84,3 @@ def _decoded(pictures: Sequence[Path], like: tuple[Path, tuple]) -> UInt8[np.nda
             )
         images[number] = image
     return images
-
-
-def _picture(path: Path) -> UInt8[np.ndarray, "h w c"]:
-    """A picture, grey or in three colours."""
-    with _opened_picture(path) as picture:
-        grey = _is_grey(picture)
-        array = np.asarray(picture.convert("L" if grey else "RGB"))
-    return array[..., None] if grey else array
-
-
-def _shape_of(path: Path) -> tuple[int, int, int]:
-    """The shape of the array of a picture, which is not decoded."""
-    with _opened_picture(path) as picture:
-        return picture.height, picture.width, 1 if _is_grey(picture) else 3
-
-
-def _is_grey(picture: Any) -> bool:
-    return picture.mode in ("1", "L")
-
-
-@contextlib.contextmanager
-def _opened_picture(path: Path) -> Iterator[Any]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            yield picture
-    except Exception as error:  # each format has errors of its own
-        raise ValueError(f"{path} cannot be read as a picture: {first_line(error)}") from error

@@ -22,6 +22,7 @@ from jaxinv.data.dataset import (
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
 from jaxinv.data.masks import folder_of_masks, has_masks
+from jaxinv.data.pictures import Framing, Sides
 from jaxinv.data.scenes import CLASSES, NAME, read_scenes
 from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
 
@@ -94,6 +95,9 @@ def open(
     cache_dir: str | os.PathLike | None = None,
     manual_dir: str | os.PathLike | None = None,
     canvas: int | None = None,
+    size: Sides | None = None,
+    crop: Sides | None = None,
+    margin: int = 0,
     memory: str | int = MEMORY,
 ) -> Source:
     """Opens one split of an image-classification data set, whatever its size.
@@ -105,6 +109,9 @@ def open(
       cache_dir: folder of the cache.
       manual_dir: folder with the original files of a data set of the MNIST family.
       canvas: centre the images on a black square of this side.
+      size: resize the images, as for `read_photograph`; None does not.
+      crop: side of the window that is cut out of the middle, or its height and width.
+      margin: pixels around that window that are kept too.
       memory: what the images may take to be held in memory, such as `"500MB"` or `"2GiB"`.
 
     Returns:
@@ -124,6 +131,11 @@ def open(
     found = _found(name, split, memory=room, **places)
     if canvas is not None:
         found = on_canvas(found, canvas)
+    framing = Framing(size=size, crop=crop, margin=margin)
+    if framing != Framing():
+        if found.label_shape:
+            raise ValueError(f"size and crop mean nothing for {name}, where each pixel has a class")
+        found = found.map(framing.on_arrays)
     return found.load() if found.nbytes <= room else found
 
 

@@ -45,6 +45,7 @@ class Source(abc.ABC):
       label_shape: () where an image has one class, (H, W) where each pixel has one.
       mean: of the training images by channel, on the scale 0..1; see `jaxinv.data.normalise`.
       std: their standard deviation, in the same form.
+      left_out: files that cannot be read and are not among the images, each with the reason.
 
     Reference: the interface of https://google-grain.readthedocs.io, a length and random access.
 
@@ -68,6 +69,7 @@ class Source(abc.ABC):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     label_shape: tuple[int, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -136,6 +138,7 @@ class Source(abc.ABC):
             split=self.split,
             label_shape=self.label_shape,
             scale=lambda: (self.mean, self.std),
+            left_out=self.left_out,
         )
 
 
@@ -155,6 +158,7 @@ class Streamed(Source):
       scale: finds `mean` and `std` when they are asked for; by default those of this source.
       at_once: images and labels of consecutive rows, where there is a faster way to read many.
       change: applied to the images that were read.
+      left_out: files that cannot be read and are not among the images, each with the reason.
 
     Reference: https://google-grain.readthedocs.io, by which `batches` reads ahead.
     """
@@ -169,6 +173,7 @@ class Streamed(Source):
     scale: Callable[[], Scale] | None = None
     at_once: Callable[[range], Arrays] | None = None
     change: Callable[[np.ndarray], np.ndarray] | None = None
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -218,8 +223,9 @@ class Streamed(Source):
             labels = np.empty((len(self), *self.label_shape), np.int32)
             for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
-        lazy: Any = (lambda: self.mean, lambda: self.std)
-        return Dataset(images, labels, self.name, self.split, self.num_classes, *lazy)
+        named = self.name, self.split, self.num_classes
+        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        return Dataset(images, labels, *named, **lazy, left_out=self.left_out)
 
     def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
         if (

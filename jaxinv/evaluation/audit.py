@@ -122,7 +122,14 @@ def audit_network(
         certificate=written,
         layers=layer_rows(subject, few, states=states) if plan.layers else (),
         protocols={
-            name: run_protocol(name, subject, seen, seed=plan.seed, progress=progress)
+            name: run_protocol(
+                name,
+                subject,
+                dataset,
+                margin=margin_of(plan.options),
+                seed=plan.seed,
+                progress=progress,
+            )
             for name in applicable(plan.protocols, subject, seen.image_shape)
         },
     )
@@ -164,6 +171,11 @@ def seen_of(dataset: Source, options: SweepOptions) -> Source:
     return dataset.map(functools.partial(shown_to_the_network, options=options))
 
 
+def margin_of(options: SweepOptions) -> int:
+    """Pixels at each side of the images that an unshifted network does not see."""
+    return (options.max_shift or 0) if options.mode == "crop" else 0
+
+
 def shown_to_the_network(
     images: Shaped[np.ndarray, "n h w c"], options: SweepOptions
 ) -> Shaped[np.ndarray, "n h2 w2 c"]:
@@ -174,7 +186,7 @@ def shown_to_the_network(
       >>> shown_to_the_network(np.zeros((1, 8, 9, 3)), options).shape
       (1, 4, 5, 3)
     """
-    m = (options.max_shift or 0) if options.mode == "crop" else 0
+    m = margin_of(options)
     return images[:, m : images.shape[1] - m, m : images.shape[2] - m]
 
 

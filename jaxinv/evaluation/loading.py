@@ -1,23 +1,30 @@
 """What a command names: networks, images, and whether they fit each other."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
+from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.command_line import first_line
 from jaxinv.data.loading import ALWAYS_THERE
 from jaxinv.evaluation.audit import seen_of
 from jaxinv.evaluation.parameters import LIMIT
+from jaxinv.evaluation.preprocessing import Preset, preprocessing_of
 from jaxinv.evaluation.subject import Subject, of_function, of_module, of_pytorch
 from jaxinv.evaluation.sweep import MEMORY, SweepOptions
 from jaxinv.orbit import shift_set
 from jaxinv.training import TrainConfig, load_checkpoint
 from jaxinv.training.workdir import read_run
+
+# Options that mean nothing for other images.
+OF_PHOTOGRAPHS = ("classes", "grey", "strict")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,18 +47,43 @@ class Networks:
     dataset: str | None = None
     """Data set, as for train.py; by default the one a checkpoint was trained on, else digits."""
     split: str | None = None
-    """Split, a slice such as test[:1000] included; by default test."""
+    """Split, a slice such as test[:1000] included; by default test, of photographs all."""
     data_dir: Path | None = None
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
-    images: int | None = None
-    """Number of images, the first of the split; by default all, in the study 100."""
+    images: int | Path | None = None
+    """Number of images, the first of the split, by default all, in the study 100; or a folder of
+    photographs of any size: class/photograph, or photographs without classes."""
+    preprocess: Preset | None = None
+    """imagenet: size 256, crop 224, and the mean and std that torchvision's networks expect."""
+    size: Annotated[str | None, tyro.conf.arg(metavar="N[,N]")] = None
+    """Resize the shorter side of each image to this, or height and width, as torchvision does."""
+    crop: Annotated[str | None, tyro.conf.arg(metavar="N[,N]")] = None
+    """Cut this window out of the middle; with mode crop, shifts read the image beyond it."""
+    mean: Annotated[str | None, tyro.conf.arg(metavar="X[,X,X]")] = None
+    """Apply or torch: subtracted from values from 0 to 1, a number a channel or one for all."""
+    std: Annotated[str | None, tyro.conf.arg(metavar="X[,X,X]")] = None
+    """Apply or torch: what the difference is divided by."""
+    classes: Path | None = None
+    """Names of the network's classes, one a line in the order of its outputs, as the folders of
+    photographs are called; by default the folders in the order of their names."""
+    grey: bool = False
+    """Photographs in grey, one channel."""
+    strict: bool = False
+    """Refuse photographs that cannot be read, and classes without any, instead of naming them."""
     memory: str = MEMORY
     """Hold the images, and the results of each network, in memory if they take no more than this,
     such as 500MB or 2GiB; read larger ones part by part."""
 
 
-def subjects_of(config: Networks) -> tuple[list[Subject], data.Source]:
+def subjects_of(
+    config: Networks, *, margin: int = 0, progress: Progress | None = None
+) -> tuple[list[Subject], data.Source]:
     """Loads the networks, and the data set for all of them.
+
+    Args:
+      config: which.
+      margin: pixels around the crop that shifts read.
+      progress: a bar to add to.
 
     Raises:
       ValueError: if there is nothing to evaluate, a checkpoint or file cannot be read, or the data
@@ -65,6 +97,11 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Source]:
         raise ValueError(
             "params belongs to apply or torch, which names the network that takes them"
         )
+    seen = preprocessing_of(
+        config.preprocess, size=config.size, crop=config.crop, mean=config.mean, std=config.std
+    )
+    if seen.mean is not None and config.apply is None and config.torch is None:
+        raise ValueError("mean and std belong to apply or torch; checkpoints hold their own")
     subjects: list[Subject] = []
     trained: list[TrainConfig] = []
     places = [path.resolve() for path in config.checkpoint]
@@ -74,13 +111,45 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Source]:
         short = place.name and [p.name for p in places].count(place.name) == 1
         trained.append(read_run(path)[0])
         subjects += _of_checkpoint(path, trained[-1], name=place.name if short else str(place))
+    how: Any = {"preprocessing": seen, "limit": config.params_limit}
     if config.apply is not None:
-        subjects.append(of_function(config.apply, config.params, limit=config.params_limit))
+        subjects.append(of_function(config.apply, config.params, **how))
     if config.torch is not None:
-        subjects.append(of_pytorch(config.torch, config.params, limit=config.params_limit))
+        subjects.append(of_pytorch(config.torch, config.params, **how))
     names = [subject.name for subject in subjects]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two networks are called {twice.pop()}; allowed is one name for each")
+    framing = {"size": seen.size, "crop": seen.crop, "margin": margin if seen.crop else 0}
+    if isinstance(config.images, Path):
+        return subjects, _photographs(config.images, config, framing, progress)
+    if misplaced := [name for name in OF_PHOTOGRAPHS if getattr(config, name)]:
+        raise ValueError(f"{misplaced[0]} is for images that name a folder of photographs")
+    return subjects, _dataset(config, trained, framing)
+
+
+def _photographs(
+    folder: Path, config: Networks, framing: Mapping[str, Any], progress: Progress | None
+) -> data.Source:
+    """The photographs of a folder."""
+    for name in ("dataset", "data_dir"):
+        if getattr(config, name) is not None:
+            raise ValueError(f"{name} and images {folder} name two sources; allowed is one")
+    return data.photographs(
+        folder,
+        split=config.split or "all",
+        grey=config.grey,
+        classes=config.classes,
+        strict=config.strict,
+        memory=config.memory,
+        progress=progress,
+        **framing,
+    )
+
+
+def _dataset(
+    config: Networks, trained: Sequence[TrainConfig], framing: Mapping[str, Any]
+) -> data.Source:
+    """The data set that the options name, or the one that the checkpoints were trained on."""
     chosen = {config.dataset} if config.dataset is not None else {run.dataset for run in trained}
     canvases = {run.canvas for run in trained}
     if len(chosen) > 1 or len(canvases) > 1:
@@ -94,16 +163,18 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Source]:
         raise ValueError(f"data_dir means nothing for {name}, which comes with scikit-learn")
     stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
     split = "test" if config.split is None else config.split
-    if config.images is not None and "[" not in split:
-        split += f"[:{config.images}]"  # no more is read than that
+    count = config.images if isinstance(config.images, int) else None
+    if count is not None and "[" not in split:
+        split += f"[:{count}]"  # no more is read than that
     dataset = data.open(
         name,
         split=split,
         data_dir=config.data_dir or next(stored, None),
         canvas=next(iter(canvases), None),
         memory=config.memory,
+        **framing,
     )
-    return subjects, first_images(dataset, config.images)
+    return first_images(dataset, count)
 
 
 def _of_checkpoint(path: Path, trained: TrainConfig, *, name: str) -> Iterator[Subject]:
@@ -156,11 +227,13 @@ def check_fits(
     options: SweepOptions | None = None,
     *,
     labelled: bool = True,
-) -> None:
-    """Raises ValueError unless a network gives a real output for each class that labels speak of.
+) -> int:
+    """The number of outputs of an image, or of a position.
 
-    That is one per image and class, or where labels are maps one per position and class; without
-    labels either.
+    Raises:
+      ValueError: unless a network gives a real output for each class that labels speak of: one
+        per image and class, or where labels are maps one per position and class; without labels
+        either.
     """
     options = options or SweepOptions()
     shape = (2, *seen_of(dataset, options).image_shape)
@@ -186,3 +259,4 @@ def check_fits(
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")
+    return got[-1]

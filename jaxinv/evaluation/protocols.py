@@ -1,8 +1,8 @@
 """Published protocols by name: the figures a paper's readers know, exact ones beside sampled ones.
 
 The definitions are those of `jaxinv.metrics.protocols`. Here they get a data set, batch by batch.
-Protocols on crops see the images in a black frame, so that a crop has the size the network was
-trained on and its content can move.
+Protocols on crops see what lies around an image, so that a crop has the size the network was
+trained on and its content can move: with mode crop the larger image, else a black frame.
 """
 
 import dataclasses
@@ -35,6 +35,8 @@ PAIRS = 20
 # Random shifts of a batch for EQ-T.
 SHIFTS = 64
 BATCH = 500
+# Pixels of a batch at most, as of 500 images of 64 x 64.
+_PIXELS = BATCH * 64 * 64
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["value"], meta_fields=["unit"])
@@ -52,12 +54,19 @@ Figures = Mapping[str, Float[Array, " n"] | protocols.SampleMean | Total]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A network and a batch of images."""
+    """A network and a batch of images, with `margin` pixels of each around what is seen of it."""
 
     subject: Subject
-    images: Array
+    larger: Array
     labels: Array
     key: Array
+    margin: int = 0
+
+    @property
+    def images(self) -> Array:
+        """The images as the network sees them."""
+        m, (height, width) = self.margin, self.larger.shape[1:3]
+        return self.larger[:, m : height - m, m : width - m]
 
     @property
     def apply(self) -> Callable:
@@ -77,7 +86,9 @@ class Task:
 
     @property
     def framed(self) -> Array:
-        """The images in a black frame of `FRAME` pixels."""
+        """The images with their margin; those without one in a black frame of `FRAME` pixels."""
+        if self.margin:
+            return self.larger
         border = (FRAME, FRAME)
         return jnp.pad(self.images, ((0, 0), border, border, (0, 0)))
 
@@ -264,6 +275,7 @@ def run_protocol(
     subject: Subject,
     dataset: Source,
     *,
+    margin: int = 0,
     seed: int = 0,
     batch: int = BATCH,
     progress: Callable[[int], None] = lambda images: None,
@@ -274,6 +286,7 @@ def run_protocol(
       name: one of `PROTOCOLS`.
       subject: the network.
       dataset: the images.
+      margin: pixels at each side that the network does not see unless a crop reads them.
       seed: of random draws.
       batch: number of images at a time.
       progress: called with the number of images finished since the last call.
@@ -288,17 +301,18 @@ def run_protocol(
     """
     if name == "all":
         raise ValueError(f"protocol is 'all'; allowed is one of {', '.join(PROTOCOLS)}")
-    applicable([name], subject, dataset.image_shape)
+    height, width, channels = dataset.image_shape
+    applicable([name], subject, (height - 2 * margin, width - 2 * margin, channels))
     names: list[str] = []
 
     @jax.jit
     def evaluate(images, labels, key):
-        figures = PROTOCOLS[name](Task(subject, images, labels, key))
+        figures = PROTOCOLS[name](Task(subject, images, labels, key, margin))
         names[:] = figures  # A dict comes back sorted from JAX; here the order is the protocol's.
         return dict(figures)
 
     found, counts = [], []
-    batch = _fitting(len(dataset), batch)
+    batch = _fitting(len(dataset), max(1, min(batch, _PIXELS // (height * width))))
     size = len(dataset)
     groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
     for number, (pixels, classes) in enumerate(dataset.batches(groups)):

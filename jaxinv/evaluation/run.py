@@ -56,7 +56,13 @@ def evaluate_networks(
     check_reach(dataset, options)
     hosts.refuse_differences({"the data set": _fingerprint(dataset)} if hosts.several() else {})
     for subject in subjects:
-        check_fits(subject, dataset, options, labelled=labelled)
+        outputs = check_fits(subject, dataset, options, labelled=labelled)
+        if labelled and outputs > dataset.num_classes:
+            say(
+                progress,
+                f"{subject.name} has {outputs:,} outputs and {dataset.name} "
+                f"{dataset.num_classes:,} classes, which are taken for the first outputs",
+            )
         applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
     if labelled:
         audits, complete = audit_all(subjects, dataset, plan=plan, progress=progress)
@@ -250,6 +256,7 @@ def described(dataset: data.Source) -> dict[str, Any]:
         "images": len(dataset),
         "shape": list(dataset.image_shape),
         "classes": dataset.num_classes,
+        "left_out": list(dataset.left_out),
     }
 
 

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 from jaxinv.certificate.layers import layers_of
 from jaxinv.certificate.networks import evaluating, in_evaluation
 from jaxinv.command_line import printable
-from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
 from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
+from jaxinv.evaluation.preprocessing import Preprocessing, scaled
 from jaxinv.interop import from_pytorch
 from jaxinv.interop.named import load_weights, module_named
 from jaxinv.metrics import layer_outputs
@@ -103,14 +103,9 @@ def of_module(
     check_scale(mean, std, channels=len(mean))
     check_not_nan(variables, what=name)
 
-    def prepare(images: Array) -> Array:
-        # One number is for every channel.
-        channels = images.shape[-1] if len(mean) == len(std) == 1 else 1
-        return normalise(images, mean=mean * channels, std=std * channels)  # type: ignore[return-value]
-
     options = evaluating(type(module).__call__)
     return dataclasses.replace(
-        _linen(module, variables, options, prepare),
+        _linen(module, variables, options, functools.partial(scaled, mean=mean, std=std)),
         name=printable(name),
         title=printable(title or name),
         origin=origin or {},
@@ -221,14 +216,21 @@ def _distinct(outputs: Mapping[str, Array], *, whole: str) -> dict[str, Array]:
     return found
 
 
-def of_pytorch(path: str, weights: Path | None, *, limit: float = LIMIT) -> Subject:
+def of_pytorch(
+    path: str,
+    weights: Path | None,
+    *,
+    preprocessing: Preprocessing | None = None,
+    limit: float = LIMIT,
+) -> Subject:
     """The user's own PyTorch module, `package.module:name`, or what makes one.
 
-    It is called with images (n, C, H, W) with values from 0 to 1.
+    It is called with images (n, C, H, W).
 
     Args:
       path: where to import it from.
       weights: file of its state dict, see `load_weights`; None for the weights that it has.
+      preprocessing: scales its images; by default to values from 0 to 1.
       limit: gigabytes that they may take.
 
     Raises:
@@ -240,9 +242,10 @@ def of_pytorch(path: str, weights: Path | None, *, limit: float = LIMIT) -> Subj
         load_weights(module, weights, limit=limit)
     params, network = from_pytorch(module)
     check_not_nan(params, what=path)
+    seen = preprocessing or Preprocessing()
 
     def apply(images):
-        return network(params, jnp.moveaxis(images.astype(np.float32) / 255, -1, 1))
+        return network(params, jnp.moveaxis(seen.scaled(images), -1, 1))
 
     weights_of = {name: params[name] for name, _ in module.named_parameters() if name in params}
     return dataclasses.replace(
@@ -250,20 +253,28 @@ def of_pytorch(path: str, weights: Path | None, *, limit: float = LIMIT) -> Subj
         name=printable(path),
         title=printable(path),
         variables={"params": weights_of},
-        origin={"torch": path, "params": str(weights) if weights else None},
+        origin={"torch": path} | _origin(weights, seen),
     )
 
 
-def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> Subject:
-    """The user's own network: `package.module:name`, a function or a linen module.
+def of_function(
+    path: str,
+    parameters: Path | None,
+    *,
+    preprocessing: Preprocessing | None = None,
+    limit: float = LIMIT,
+) -> Subject:
+    """The user's own network: `package.module:name`, a function or a module.
 
     A function is called as `function(params, images)`, or as `function(images)` without a file of
-    parameters; images are float32 (n, H, W, C) with values from 0 to 1. A linen module is applied
-    to the same images. Modules are found in the current folder too.
+    parameters; images are float32 (n, H, W, C). A linen module is applied to the same images, and
+    an nnx, Equinox or Keras module is called with them in evaluation mode. Names are found in the
+    current folder too.
 
     Args:
       path: where to import it from.
       parameters: file or folder of its parameters, see `read_parameters`.
+      preprocessing: scales its images; by default to values from 0 to 1.
       limit: gigabytes that they may take.
 
     Raises:
@@ -271,18 +282,20 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
     """
     value = imported(path)
     variables = read_parameters(parameters, limit=limit) if parameters else None
-    origin = {"apply": path, "params": str(parameters) if parameters else None}
+    seen = preprocessing or Preprocessing()
+    origin = {"apply": path} | _origin(parameters, seen)
     if isinstance(value, nn.Module):
         if variables is None:
             raise ValueError(f"{path} is a module; params must name the file of its variables")
-        return of_module(value, variables, name=path, origin=origin)
+        scale: dict[str, Any] = {} if seen.mean is None else {"mean": seen.mean, "std": seen.std}
+        return of_module(value, variables, name=path, origin=origin, **scale)
     if not callable(value):
         raise ValueError(f"{path} is a {type(value).__name__}, which cannot be called")
+    fun = in_evaluation(value) if variables is None else functools.partial(value, variables)
 
     def apply(images):
-        scaled = images.astype(np.float32) / 255
         try:
-            return value(scaled) if variables is None else value(variables, scaled)
+            return fun(seen.scaled(images))
         except (Exception, SystemExit) as error:  # the function is the user's own
             raise ValueError(said(error)) from error
 
@@ -293,3 +306,10 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
         variables=variables,
         origin=origin,
     )
+
+
+def _origin(parameters: Path | None, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Where parameters came from, and the scale of images where one was given."""
+    scale = {"mean": preprocessing.mean, "std": preprocessing.std}
+    stored = {"params": str(parameters) if parameters else None}
+    return stored | {name: list(numbers) for name, numbers in scale.items() if numbers is not None}

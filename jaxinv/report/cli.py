@@ -14,7 +14,7 @@ import tyro
 
 from jaxinv.command_line import printable, read_options, run
 from jaxinv.config_files import settings_of, without_config, words_of
-from jaxinv.evaluation.loading import Networks, subjects_of
+from jaxinv.evaluation.loading import OF_PHOTOGRAPHS, Networks, subjects_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.protocols import check_protocols
 from jaxinv.files import locked
@@ -69,7 +69,10 @@ class Arguments(Hosts, Networks):
 
 # Options that only one of the two does something with.
 OF_THE_STUDY = ("epochs", "seeds")
-OF_AUDITS = ("dataset", "split", "data_dir", "max_shift", "mode")
+OF_AUDITS = (
+    *("dataset", "split", "data_dir", "max_shift", "mode"),
+    *("preprocess", "size", "crop", "mean", "std", *OF_PHOTOGRAPHS),
+)
 # What `audit` takes under the same name.
 OF_AN_AUDIT = ("max_shift", "certify", "layers", "batch", "chunk", "share", "memory", "seed")
 # The least and the largest value of each number; the seed is that of a generator of 32 bits.
@@ -100,7 +103,7 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
             raise ValueError(f"{option} is given twice; allowed is one network, beside checkpoints")
     for name, (low, high) in BOUNDS.items():
         value = getattr(arguments, name)
-        if value is not None and not low <= value <= high:
+        if isinstance(value, int) and not low <= value <= high:
             raise ValueError(f"{name} is {value}; allowed are numbers from {low} to {high}")
     if not 0 < arguments.params_limit < math.inf:
         raise ValueError(
@@ -114,12 +117,14 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
             "several processes need a checkpoint, apply or torch: the study runs in one"
         )
     for name in OF_AUDITS if study else OF_THE_STUDY:
-        if getattr(arguments, name) is not None:
+        if getattr(arguments, name) not in (None, False):
             raise ValueError(
                 f"{name} needs a checkpoint or apply: the study has its own data set and shifts"
                 if study
                 else f"{name} is an option of the study; a checkpoint or apply is trained already"
             )
+    if study and isinstance(arguments.images, Path):
+        raise ValueError("images names a folder, which needs a checkpoint, apply or torch")
     if arguments.params_limit != LIMIT and arguments.params is None:
         raise ValueError("params_limit means nothing without params")
     return arguments
@@ -178,7 +183,8 @@ def _evaluate(arguments: Arguments, out: Path, *, study: bool) -> None:
             results, audits = run_study(config, progress=progress)
             found = Audit(results, tuple(audits))
         else:
-            subjects, dataset = subjects_of(arguments)
+            margin = (arguments.max_shift or 0) if arguments.mode == "crop" else 0
+            subjects, dataset = subjects_of(arguments, margin=margin, progress=progress)
             networks = {subject.name: subject for subject in subjects}
             try:
                 found = audit(networks, dataset, show=progress or False, **options)

@@ -81,6 +81,8 @@ def setting(results: Results) -> str:
     if data:
         split = f" ({data['split']})" * bool(data["split"])
         parts.append(f"{data['name']}{split}, {count_of(results)}")
+        if left_out := data.get("left_out"):
+            parts.append(f"{len(left_out):,} that cannot be read left out")
     if shifts:
         parts.append(f"{shift_words(shifts)} of each")
     return ", ".join(parts)

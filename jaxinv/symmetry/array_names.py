@@ -18,6 +18,8 @@ import jax
 import numpy as np
 from jax.tree_util import DictKey, SequenceKey, keystr, tree_flatten_with_path
 
+from jaxinv.symmetry.source_lines import is_installed
+
 # Objects that are looked at: names are for layers, and no network has that many.
 _MOST = 20_000
 _ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
@@ -29,7 +31,7 @@ def array_names(tree: Any) -> dict[int, str]:
 
 
 def closure_names(fun: Callable[..., Any]) -> dict[int, str]:
-    """The paths of the arrays that a function carries: its own, bound arguments, its cells."""
+    """The paths of the arrays that a function carries: its own, bound arguments, its variables."""
     names: dict[int, str] = {}
     # Objects are held while they are looked at, so that no other takes their id.
     looked_at: dict[int, Any] = {}
@@ -53,13 +55,26 @@ def _carried(item: Any) -> list[Any]:
     if type(item) is types.MethodType:
         return [item.__self__, item.__func__]
     carried = []
-    for cell in (item.__closure__ or ()) if type(item) is types.FunctionType else ():
-        # A cell is empty until its variable is set.
-        with contextlib.suppress(ValueError):
-            carried.append(cell.cell_contents)
+    if type(item) is types.FunctionType:
+        carried += _globals(item)
+        for cell in item.__closure__ or ():
+            # A cell is empty until its variable is set.
+            with contextlib.suppress(ValueError):
+                carried.append(cell.cell_contents)
     with contextlib.suppress(Exception):
         carried.append(inspect.getattr_static(item, "__wrapped__"))
     return carried
+
+
+def _globals(fun: types.FunctionType) -> list[Any]:
+    """The variables of its module that a function of the user's, and those inside it, read."""
+    if is_installed(fun.__code__.co_filename):
+        return []
+    codes, read = [fun.__code__], set[str]()
+    for code in codes:
+        read |= set(code.co_names)
+        codes += [inner for inner in code.co_consts if type(inner) is types.CodeType]
+    return [fun.__globals__[name] for name in sorted(read & fun.__globals__.keys())]
 
 
 def _names(tree: Any, looked_at: dict[int, Any]) -> dict[int, str]:

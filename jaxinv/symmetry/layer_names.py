@@ -80,11 +80,15 @@ def _equinox_layer(equation: Equation) -> str:
 def module_path(module: str) -> str:
     """Module names only: linen writes methods beside them, jax transforms, equinox classes.
 
-    Below a whole path stand the operations of the framework that the module is written in.
+    A method that a module calls of its own is no module in it. Below a whole path stand the
+    operations of the framework that the module is written in.
     """
     outer, _, _ = module.partition(MODULE)
     parts = (part for part in outer.split("/") if "(" not in part and "eqx." not in part)
-    names = [part.partition(".")[0] for part in parts]
+    names: list[str] = []
+    for name, method, _ in (part.partition(".") for part in parts):
+        if not method or names[-1:] != [name]:
+            names.append(name)
     return "/".join(filter(None, [*names, *_WHOLE_PATH.findall(module)[-1:]]))
 
 
@@ -163,14 +167,14 @@ def pooling(program: Program, equation: Equation) -> str:
 
 
 def _parameter(program: Program, equation: Equation) -> str:
+    """The name of a parameter of the layer that an equation belongs to, or "".
+
+    A layer may compute with it first, as one does that standardises its kernels.
+    """
     for number in equation.ins:
-        while number not in program.names:
-            producer = program.producers.get(number)
-            if producer is None or not _moves_only(producer):
-                break
-            number = producer.ins[0]
-        if number in program.names:
-            return program.names[number]
+        names = program.parameters.get(number, ())
+        if len({name.rpartition("/")[0] for name in names}) == 1:
+            return min(names)
     return ""
 
 

@@ -133,6 +133,17 @@ class Program:
         return {out: equation for equation in self.equations for out in equation.outs}
 
     @functools.cached_property
+    def parameters(self) -> dict[int, frozenset[str]]:
+        """The names behind each value that is computed from known and named arrays alone."""
+        found = dict.fromkeys(self.constants, frozenset[str]())
+        found |= {number: frozenset([name]) for number, name in self.names.items()}
+        for equation in self.equations:
+            if all(number in found for number in equation.ins):
+                names = frozenset[str]().union(*(found[number] for number in equation.ins))
+                found |= dict.fromkeys(equation.outs, names)
+        return found
+
+    @functools.cached_property
     def _cropped(self) -> dict[int, list[tuple[int, int]]]:
         return ranges_read(self.equations, self.outputs)
 

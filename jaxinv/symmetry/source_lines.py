@@ -13,6 +13,7 @@ _FRAMEWORKS = (
     *("jax", "jaxlib", "flax", "equinox", "haiku", "keras", "jaxtyping", "beartype", "torch"),
     *("torchax", "jaxinv.layers", "jaxinv.symmetry", "jaxinv.orbit", "jaxinv.interop"),
     "jaxinv.declarations",
+    "jaxinv.evaluation",
 )
 # Packages of other people: their functions are shown by the line that calls them. Their networks
 # are a model, and so are those of this package, installed or not.
@@ -47,12 +48,17 @@ def _is_framework(file: str) -> bool:
     return False
 
 
+def is_installed(file: str) -> bool:
+    """Whether a file of source text belongs to a library, not to the user's own code."""
+    return bool(_PACKAGES.search(file)) or _is_framework(file)
+
+
 def calling_line() -> str:
     """`file.py:12` of the line that called this package, "" where none did."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         name = frame.f_code.co_filename
-        if not (_OWN.search(name) or _PACKAGES.search(name) or _is_framework(name)):
+        if not (_OWN.search(name) or is_installed(name)):
             return f"{os.path.basename(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

@@ -77,8 +77,8 @@ def test_an_archive_holds_splits_as_arrays(tmp_path, kind, channels):
 def test_no_more_pictures_are_read_than_asked_for(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "pictures")
     read = []
-    picture = folders._picture
-    monkeypatch.setattr(folders, "_picture", lambda path: read.append(path) or picture(path))
+    decoded = folders.decoded
+    monkeypatch.setattr(folders, "decoded", lambda path: read.append(path) or decoded(path))
     found = data.load(str(folder), split="test[1:3]", cache_dir=tmp_path / "cache")
     assert len(read) == 2
     np.testing.assert_array_equal(found.images, images_of("test", 3)[1:3])

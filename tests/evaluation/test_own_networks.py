@@ -54,6 +54,14 @@ def test_the_pages_linen_module_shows_its_layers(digits, tmp_path, monkeypatch):
         of_function("linen_net:net", None)
 
 
+def test_a_module_in_training_mode_is_evaluated_as_if_trained(digits, tmp_path, monkeypatch):
+    code = section("Flax nnx").replace("nnx.relu(", "nnx.Dropout(0.5, rngs=nnx.Rngs(0))(")
+    assert "Dropout" in code
+    subject = subject_of(code, "net", "nnx_dropout_net", tmp_path, monkeypatch)
+    once, again = (subject.apply(digits.images) for _ in range(2))
+    assert (once == again).all()
+
+
 # Keras copies its variables to NumPy in a way that NumPy 2 warns of when a model is saved.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 def test_the_pages_keras_model(digits, tmp_path, monkeypatch):
@@ -71,6 +79,6 @@ def test_the_pages_keras_model(digits, tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     model.save("model.keras")
-    subject = subject_of(section("Keras 3 on JAX"), "apply", "keras_net", tmp_path, monkeypatch)
+    subject = subject_of(section("Keras 3 on JAX"), "model", "keras_net", tmp_path, monkeypatch)
     check_fits(subject, digits)
     assert proof.certified(subject.apply, digits.images[:1]).only.state.is_invariant

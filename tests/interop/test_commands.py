@@ -11,6 +11,7 @@ import pytest
 import jaxinv
 from jaxinv.certificate.cli import main as certify
 from jaxinv.commands import main as jaxinv_command
+from jaxinv.evaluation.preprocessing import Preprocessing
 from jaxinv.evaluation.subject import of_pytorch
 from jaxinv.interop.named import load_weights
 from jaxinv.report.cli import main as evaluate
@@ -144,6 +145,27 @@ def test_evaluate(trained, tmp_path, capsys):
     assert "invariant to multiples of (2, 2)" in json.dumps(network)
     assert evaluate([*words, "--apply", "a:b"]) == 1
     assert "apply and torch are two networks" in capsys.readouterr().err
+
+
+NOT_OF_IMAGES = {
+    "flat": "flat does not take images of shape (32, 32, 1) of digits: Linear cannot be run in JAX",
+    "Same": "Same returns (2, 1, 32, 32) for (2, 32, 32, 1); needed are outputs (n, classes)",
+}
+
+
+@pytest.mark.parametrize("name", NOT_OF_IMAGES)
+def test_networks_that_are_none_of_images(name, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert evaluate(["--torch", f"{HERE}:{name}", "--images", "2", "--out", out]) == 1
+    assert NOT_OF_IMAGES[name] in capsys.readouterr().err
+    assert certify(["--torch", f"{HERE}:flat", "--shape", "1,64"]) == 1
+    assert "axis 2 of axes (2, 3) is out of range" in capsys.readouterr().err
+
+
+def test_a_network_without_a_line_of_the_users_is_shown_none():
+    subject = of_pytorch(f"{HERE}:dense", None, preprocessing=Preprocessing(mean=(0.5,), std=(2,)))
+    certificate = jaxinv.certify(subject.apply, np.zeros((1, 32, 32, 1), np.uint8))
+    assert certificate.first_end.place == "1"
 
 
 @pytest.mark.slow

@@ -33,3 +33,26 @@ def needs_one(channels):
 def number():
     """Makes something else."""
     return 3
+
+
+class Edges(nn.Module):
+    """Counts edges of several directions and colours; five classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 12, 7, 4, 3), nn.Conv2d(12, 16, 3, 2, 1)
+        self.fc = nn.Linear(16, 5)
+
+    def forward(self, x):
+        return self.fc(self.conv2(self.conv1(x).relu()).relu().mean((2, 3)))
+
+
+class Same(nn.Module):
+    """Its output is no class."""
+
+    def forward(self, x):
+        return x
+
+
+flat = nn.Linear(64, 10)
+dense = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))
