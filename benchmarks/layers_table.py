@@ -193,15 +193,20 @@ NETWORKS: tuple[tuple[str, dict, tuple[int, ...], tuple[int, ...]], ...] = (
     ),
     ("resnet50", IMAGENET, (224, 224, 3), (64, 64, 3)),
     ("resnet50", {**IMAGENET, **CIRCULAR, "downsample": "aps"}, (224, 224, 3), (64, 64, 3)),
+    ("mobilenet_v2", IMAGENET, (224, 224, 3), (64, 64, 3)),
+    *(
+        ("mobilenet_v2", {**IMAGENET, **CIRCULAR, "downsample": kind}, (224, 224, 3), (64, 64, 3))
+        for kind in ("stride", "blur", "aps")
+    ),
     ("convnext_tiny", SCALED, (224, 224, 3), (32, 32, 3)),
     ("convnext_tiny", {**SCALED, **CIRCULAR, "downsample": "aps"}, (224, 224, 3), (32, 32, 3)),
     ("convnext_tiny_alias_free", SCALED, (224, 224, 3), (32, 32, 3)),
     ("vit_small", IMAGENET, (224, 224, 3), (64, 64, 3)),
     ("vit_small", TOKENS, (224, 224, 3), (64, 64, 3)),
     ("vit_small", {**TOKENS, "head": "gap", "downsample": "aps"}, (224, 224, 3), (64, 64, 3)),
-    ("unet", {}, (256, 256, 1), (32, 32, 1)),
+    ("unet2015", {}, (256, 256, 1), (32, 32, 1)),
     *(
-        ("unet", {**CIRCULAR, "downsample": kind}, (256, 256, 1), (32, 32, 1))
+        ("unet2015", {**CIRCULAR, "downsample": kind}, (256, 256, 1), (32, 32, 1))
         for kind in ("max", "aps", "ideal")
     ),
     ("audio1d", {}, (16384, 1), (16384, 1)),

@@ -9,7 +9,7 @@ from jaxinv.shifts import crop_translate, subpixel_translate, translate
 
 # Proof: which shifts a network commutes with, and which line ends that.
 from jaxinv.declarations import declare_equivariance, declare_invariance
-from jaxinv.certificate import Certificate, certify
+from jaxinv.certificate import Certificate, certify, layers_of
 from jaxinv.symmetry import register_rule
 from jaxinv.margins import declared_margin
 
@@ -59,6 +59,7 @@ __all__ = [
     "distinct_orbit",
     "from_pytorch",
     "layers",
+    "layers_of",
     "metrics",
     "models",
     "orbit",

@@ -295,7 +295,7 @@ def test_checkpoint_of_other_images_is_refused(checkpoints, capsys, tmp_path):
 def test_the_study_reuses_what_it_trained(tmp_path):
     arms = tuple(arm for arm in ARMS if arm.name == "MLP")
     plan = AuditPlan(directory=tmp_path / "shards")
-    config = StudyConfig(folder=tmp_path, epochs=1, images=8, arms=arms, plan=plan)
+    config = StudyConfig(folder=tmp_path, epochs=1, images=8, arms=arms, map_arms=(), plan=plan)
     first, _ = run_study(config)
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     second, audits = run_study(config)

@@ -83,7 +83,7 @@ def test_the_study_killed_at_each_write(tmp_path):
         plan = AuditPlan(
             options=SweepOptions(batch=4), directory=folder / "shards", layers=False, certify=False
         )
-        config = StudyConfig(folder=folder, epochs=1, images=8, arms=arms, plan=plan)
+        config = StudyConfig(folder=folder, epochs=1, images=8, arms=arms, map_arms=(), plan=plan)
         results, audits = run_study(config)
         assert results.complete
         Audit(results, tuple(audits)).save(folder)

@@ -90,7 +90,7 @@ def on_pieces(
 
     closed = jax.make_jaxpr(rewritten)(*(program.avals[i] for i in program.inputs))
     cut = flatten(closed, enter=lambda primitive: not differentiated)
-    cut.equations = [_of_original(e, program.equations) for e in cut.equations]
+    cut.equations = [of_original(e, program.equations) for e in cut.equations]
     return dataclasses.replace(traced, program=cut)
 
 
@@ -127,7 +127,7 @@ def _rewritten(
     Raises:
       NotABox: if a map has to be joined, and that is not allowed (`end` is None).
     """
-    values = {i: _literal(v, program.avals[i]) for i, v in program.constants.items()}
+    values = {i: literal(v, program.avals[i]) for i, v in program.constants.items()}
     values |= dict(zip(program.inputs, inputs, strict=True))
     joined: set[int] = set()
     for index, equation in enumerate(program.equations):
@@ -275,12 +275,12 @@ def _whole(value) -> Any:
     return value.whole() if isinstance(value, Pieces) else value
 
 
-def _literal(value, aval) -> Any:
+def literal(value, aval) -> Any:
     """A constant as an array of numpy where it is a number, so that it stays a literal."""
     return np.asarray(value, aval.dtype) if np.isscalar(value) else value
 
 
-def _of_original(equation: Equation, originals: Sequence[Equation]) -> Equation:
+def of_original(equation: Equation, originals: Sequence[Equation]) -> Equation:
     """An equation of the rewritten program with the source of the one that it is a piece of."""
     match = _NUMBERED.search(equation.source.module)
     if match is None:

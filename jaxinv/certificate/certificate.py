@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxinv.borders.rewriting import apart_at_seams
+from jaxinv.certificate.questions import Questions, Remedy, is_finer
 from jaxinv.certificate.steps import States, Step, equation_steps, layer_steps, rows_of
-from jaxinv.certificate.wording import html, summary, table
-from jaxinv.orbit.cost import work_of_circular_shifts
+from jaxinv.certificate.wording import field_table, html, summary, table
 from jaxinv.shift_options import OrbitMode, check_mode
 from jaxinv.symmetry.cost import Work
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
 from jaxinv.symmetry.tracing import Traced, trace
-from jaxinv.symmetry.values import is_broken
 from jaxinv.symmetry.walk import Walked, line_of, torus_of, walk
 
 
@@ -51,11 +50,11 @@ class Certificate:
       axes: the spatial axes of the input.
       mode: what enters at the border.
       outputs: one verdict for each array of the output.
-      steps: one row for each layer.
+      layers: one row for each layer, as `steps`, without receptive fields.
       equations: one row for each equation that the output depends on.
       breaks: the equations at which a period grew or the symmetry ended.
       assumptions: conditions that declared layers stated.
-      count_work: counts the work of all shifts; `work` is what it returns.
+      questions: answers what is asked for later: `work`, `steps`, `remedies`.
     """
 
     shape: tuple[int, ...]
@@ -63,16 +62,40 @@ class Certificate:
     axes: tuple[int, ...]
     mode: str
     outputs: tuple[OutputCertificate, ...]
-    steps: tuple[Step, ...]
+    layers: tuple[Step, ...]
     equations: tuple[Step, ...]
     breaks: tuple[Step, ...]
     assumptions: tuple[str, ...]
-    count_work: Callable[[], Work] = field(repr=False, compare=False)
+    questions: Questions | None = field(repr=False, compare=False)
 
     @functools.cached_property
     def work(self) -> Work:
         """What `jaxinv.orbit` computes for all circular shifts, counted when first asked for."""
-        return self.count_work()
+        return self._asked.work()
+
+    @functools.cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """One row for each layer, with its receptive field, when first asked for."""
+        return self._asked.with_fields(self.layers)
+
+    @functools.cached_property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What circular padding would give, and adaptive sampling as well, when first asked for.
+
+        Each is proved by a walk over the program with that change. None for a function that is
+        invariant to every shift, or that has neither padding nor strides.
+        """
+        return self._asked.remedies()
+
+    @property
+    def receptive_fields(self) -> str:
+        """A table of how far each layer sees: receptive field, stride and halo, in pixels."""
+        return field_table(self)
+
+    @property
+    def _asked(self) -> Questions:
+        assert self.questions is not None
+        return self.questions
 
     @property
     def cost(self) -> float:
@@ -81,7 +104,8 @@ class Certificate:
 
     def __getstate__(self) -> dict[str, Any]:
         # What counts holds the program, which cannot be pickled.
-        return vars(self) | {"work": self.work, "count_work": None}
+        answers = {"work": self.work, "steps": self.steps, "remedies": self.remedies}
+        return vars(self) | answers | {"questions": None}
 
     @property
     def only(self) -> OutputCertificate:
@@ -129,10 +153,16 @@ class Certificate:
     @property
     def interior_ends(self) -> Step | None:
         """The first equation after which no position is left whose field misses the border."""
+        if any(any(output.interior) for output in self.outputs):
+            return None
         left = [any(step.after.interior) for step in self.equations]
         last = max((i for i, some in enumerate(left) if some), default=-1)
-        gone = (step for step in self.equations[last + 1 :] if any(step.before.interior))
-        return next(gone, None)
+        gone = [
+            i for i, step in enumerate(self.equations) if any(step.before.interior) and not left[i]
+        ]
+        # A branch that skips what ends it may be computed on after that, as far as their sum.
+        found = next((i for i in gone if i > last), gone[-1] if gone else None)
+        return None if found is None else self.equations[found]
 
     @property
     def first_end(self) -> Step | None:
@@ -158,6 +188,7 @@ class Certificate:
             "outputs": [output.to_dict() for output in self.outputs],
             "steps": [step.to_dict() for step in self.steps],
             "breaks": [step.to_dict() for step in self.breaks],
+            "remedies": [remedy.to_dict() for remedy in self.remedies],
             "assumptions": list(self.assumptions),
             "cost": self.work.passes,
             "largest_part": {"name": self.work.largest, "share": self.work.share},
@@ -234,29 +265,36 @@ def certify(
     original = circular if mode == "wrap" else line
     names = layer_names(traced.program, original.records)
     program, main = traced.program, original
-    layers = {r.equation.source: n for r, n in zip(original.records, names, strict=True) if n}
-    count_work = functools.partial(work_of_circular_shifts, traced, layers)
+    as_traced = traced
     apart = apart_at_seams(traced, circular.values, differentiated=False)
     if apart is not None:
         found = _walks(apart)
         in_pieces = found[walks.index(original)]
-        if _is_finer(apart, in_pieces, traced, original):
+        if is_finer(apart, in_pieces, traced, original):
             traced, main, (_, line) = apart, in_pieces, found
     states = States(traced, main, line, tuple(axes))
     rows = rows_of(original, names, main)
     equations = tuple(equation_steps(program, rows, states))
+    outputs = tuple(_verdicts(traced, states))
     moved = zip(traced.program.inputs, traced.dims, strict=True)
     return Certificate(
         shape=next(traced.program.avals[number].shape for number, dims in moved if dims),
         sizes=traced.sizes,
         axes=states.names,
         mode=mode,
-        outputs=tuple(_verdicts(traced, states)),
-        steps=tuple(layer_steps(equations, rows)),
+        outputs=outputs,
+        layers=tuple(layer_steps(equations, rows)),
         equations=equations,
         breaks=tuple(step for step in equations if step.reasons),
         assumptions=main.assumptions,
-        count_work=count_work,
+        questions=Questions(
+            as_traced,
+            original,
+            tuple(names),
+            traced,
+            tuple(axes),
+            tuple(output.state for output in outputs),
+        ),
     )
 
 
@@ -275,19 +313,6 @@ def _warn_of_channels_first(traced: Traced) -> None:
 def _walks(traced: Traced) -> tuple[Walked, Walked]:
     """The walk with circular shifts, and the one on the line."""
     return walk(traced, torus_of(traced.sizes)), walk(traced, line_of(traced.sizes))
-
-
-def _is_finer(traced: Traced, walked: Walked, other: Traced, of_other: Walked) -> bool:
-    """Whether the outputs of a program keep symmetries that those of its equal lose."""
-    pairs = [
-        (
-            is_broken(walked.torus, walked.values[one], axis),
-            is_broken(walked.torus, of_other.values[two], axis),
-        )
-        for one, two in zip(traced.program.outputs, other.program.outputs, strict=True)
-        for axis in range(len(traced.sizes))
-    ]
-    return (False, True) in pairs and (True, False) not in pairs
 
 
 def _verdicts(traced: Traced, states: States):

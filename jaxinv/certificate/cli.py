@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "jaxinv certify") -> 
         expected = expectation(arguments.expect) if arguments.expect is not None else None
         certificate, tiles = _analysed(arguments, keywords(arguments.call))
         if arguments.all_equations:
-            certificate = dataclasses.replace(certificate, steps=certificate.equations)
+            certificate = dataclasses.replace(certificate, layers=certificate.equations)
         holds = expected is None or expected.holds(certificate)
         if arguments.json:
             told: dict[str, Any] = {}

@@ -4,9 +4,10 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from jaxinv.symmetry.fields import EVERYTHING, ReceptiveField
 from jaxinv.symmetry.layer_names import (
     LIBRARY,
     in_words_of,
@@ -40,6 +41,9 @@ class Step:
       pooled: the axes along which all positions were read: what moved is invariant from here.
       mirrored: the axes along which the direction of the movement turns here.
       pooling: how: `"mean"`, `"maximum"`, or the operation.
+      inside: why, where the symmetry has ended, its interior thins or shrinks here.
+      fields: per axis how far one position of the result sees; None where that is everything.
+      results: the numbers of what the row makes, in the program.
     """
 
     layer: str
@@ -54,6 +58,9 @@ class Step:
     pooled: tuple[int, ...] = ()
     mirrored: tuple[int, ...] = ()
     pooling: str = ""
+    inside: tuple[Reason, ...] = ()
+    fields: tuple[ReceptiveField | None, ...] = ()
+    results: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def place(self) -> str:
@@ -73,7 +80,7 @@ class Step:
     @property
     def has_consequence(self) -> bool:
         """Whether the result moves differently than what it is made of."""
-        return bool(self.reasons or self.pooled or self.mirrored)
+        return bool(self.reasons or self.inside or self.pooled or self.mirrored)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON can hold it."""
@@ -91,25 +98,38 @@ class Step:
             "ended": list(self.ended),
             "pooled": list(self.pooled),
             "mirrored": list(self.mirrored),
+            "inside": [reason.to_dict() for reason in self.inside],
+            "receptive_field": [f.to_dict() if f else EVERYTHING for f in self.fields],
         }
 
 
 class States:
     """The states of a program's values, each described once."""
 
-    def __init__(self, traced: Traced, main: Walked, line: Walked, axes: Sequence[int]):
+    def __init__(self, traced: Traced, main: Walked, line: Walked | None, axes: Sequence[int]):
         moved = {dims for dims in traced.dims if dims is not None}
         # Arrays of several ranks, with axes that count from the end: there is no other name.
         self.names = moved.pop() if len(moved) == 1 else tuple(axes)
         self._axes = tuple(zip(self.names, axes, strict=True))
         self._sizes, self._main, self._line = traced.sizes, main, line
         self._known: dict[int, State] = {}
+        on_line = () if line is None or line is main else line.records
+        self._on_line = {record.equation: record for record in on_line}
 
     def __getitem__(self, number: int) -> State:
         if number not in self._known:
-            value, line = self._main.values[number], self._line.values[number]
+            value = self._main.values[number]
+            line = None if self._line is None else self._line.values[number]
             self._known[number] = describe(self._main.torus, self._sizes, self._axes, value, line)
         return self._known[number]
+
+    def inside(self, record: Record, after: State) -> Iterator[Reason]:
+        """Why the interior of a symmetry that has ended thins or shrinks at an equation."""
+        found = self._on_line.get(record.equation)
+        for axis, state in enumerate(after.per_axis):
+            if found is not None and state.kind == BROKEN:
+                for reason in (*found.borders.get(axis, ()), *found.notes.get(axis, ())):
+                    yield dataclasses.replace(reason, axis=state.axis)
 
     def moving(self, numbers: Sequence[int]) -> Sequence[int]:
         """Those of some values that a shift changes; one of them if none is changed."""
@@ -187,9 +207,10 @@ def equation_steps(program: Program, rows: Sequence[Row], states: States) -> Ite
             for old, new in zip(before.per_axis, after.per_axis, strict=True)
             if new.kind == BROKEN != old.kind
         )
-        reasons = [
+        reasons = dict.fromkeys(
             r for record in row.records for r in _reasons(program, record, states.names, ended)
-        ]
+        )
+        inside = dict.fromkeys(r for record in row.records for r in states.inside(record, after))
         yield Step(
             layer=row.name or whole_path(equation) or label,
             where=equation.source.line,
@@ -198,11 +219,13 @@ def equation_steps(program: Program, rows: Sequence[Row], states: States) -> Ite
             before=before,
             after=after,
             copies=math.prod(after.period),
-            reasons=tuple(dict.fromkeys(reasons)),
+            reasons=tuple(reasons),
             ended=ended,
             pooled=pooled,
             mirrored=_mirrored(before, after),
             pooling=pooling(program, equation) if pooled else "",
+            inside=tuple(reason for reason in inside if reason not in reasons),
+            results=tuple(row.results),
         )
 
 
@@ -221,9 +244,9 @@ def _reasons(
             yield dataclasses.replace(Cause.BEYOND_BORDER(), axis=name)
 
 
-def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step]:
-    """Neighbouring equations of one layer as one step."""
-    groups: list[list[Step]] = []
+def layer_groups(equations: Sequence[Step], rows: Sequence[Row]) -> list[list[tuple[Step, Row]]]:
+    """Neighbouring equations of one layer, each with its row."""
+    groups: list[list[tuple[Step, Row]]] = []
     last = None
     for step, row in zip(equations, rows, strict=True):
         if not any(v.touched for record in row.records for v in record.results):
@@ -231,26 +254,39 @@ def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step
             continue
         part_of = row.name or library_call(row.equation)
         if part_of and part_of == last:
-            groups[-1].append(step)
+            groups[-1].append((step, row))
         elif row.name or step.has_consequence or is_structural(row.equation):
-            groups.append([step])
+            groups.append([(step, row)])
             last = part_of
         # What has no name and no consequence (an activation) belongs to no layer.
-    for group in groups:
-        reasons = tuple(reason for step in group for reason in step.reasons)
-        head = next((step for step in group if step.reasons), group[0])
+    return groups
+
+
+def layer_steps(equations: Sequence[Step], rows: Sequence[Row]) -> Iterator[Step]:
+    """Neighbouring equations of one layer as one step."""
+    for pairs in layer_groups(equations, rows):
+        group = [step for step, _ in pairs]
+        reasons = dict.fromkeys(reason for step in group for reason in step.reasons)
+        inside = dict.fromkeys(reason for step in group for reason in step.inside)
+        head = head_of(group)
         yield dataclasses.replace(
             group[-1],
             layer=head.layer,
             where=head.where,
             primitive=head.primitive,
             before=group[0].before,
-            reasons=tuple(dict.fromkeys(reasons)),
+            reasons=tuple(reasons),
+            inside=tuple(reason for reason in inside if reason not in reasons),
             ended=tuple(sorted({axis for step in group for axis in step.ended})),
             pooled=_pooled(group[0].before, group[-1].after),
             mirrored=_mirrored(group[0].before, group[-1].after),
             pooling=next((step.pooling for step in group if step.pooled), ""),
         )
+
+
+def head_of(group: Sequence[Step]) -> Step:
+    """The equation that a layer is named by."""
+    return next((step for step in group if step.reasons), group[0])
 
 
 def _pooled(before: State, after: State) -> tuple[int, ...]:

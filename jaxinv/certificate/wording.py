@@ -7,12 +7,14 @@ import textwrap
 from collections.abc import Sequence
 
 from jaxinv.notebook import html_table
+from jaxinv.symmetry.fields import EVERYTHING
 from jaxinv.symmetry.reasons import BORDERS, advice, in_words
 from jaxinv.symmetry.state import BROKEN, INVARIANT, State, axes_in_words
 
 WIDTH = 100
 # What the last column has at least.
 _REST = 20
+_FIELD_HEAD = ("layer", "at", "output", "receptive field", "stride", "halo")
 _HEAD = ("layer", "at", "output", "commutes with", "copies", "because")
 # Outputs that a line names.
 _SHOWN = 2
@@ -54,6 +56,21 @@ def table(certificate) -> str:
     return "\n".join(line.rstrip() for line in parts)
 
 
+def field_table(certificate) -> str:
+    """How far each layer sees, as a table."""
+    rows = []
+    for step in certificate.steps:
+        cells = [
+            (EVERYTHING, "", "")
+            if field is None
+            else (str(field.size), str(field.stride), " + ".join(map(str, field.halo)))
+            for field in step.fields
+        ]
+        said = [", ".join(dict.fromkeys(column)) for column in zip(*cells, strict=True)]
+        rows.append((step.layer, step.where, _size(certificate, step.shape), *said))
+    return "\n".join(line.rstrip() for line in columns([_FIELD_HEAD, *rows]))
+
+
 def shifts_in_words(certificate) -> str:
     """The shifts that a certificate speaks of."""
     sizes = " x ".join(map(str, certificate.sizes))
@@ -63,28 +80,31 @@ def shifts_in_words(certificate) -> str:
 
 def rows_in_words(certificate) -> list[tuple[str, ...]]:
     """One row for each layer, and one for each output."""
-    batch = certificate.has_batch
     rows = [
-        _row(step.layer, step.where, step.shape, step.after, because, batch=batch)
+        _row(step.layer, step.where, _size(certificate, step.shape), step.after, because)
         for step in certificate.steps
         for because in [_because(certificate, step)]
     ]
     for output in certificate.outputs:
         name = f"output {output.path}".rstrip()
         because = "; ".join(filter(None, [output.state.movement, _interior(output.state)]))
-        rows.append(_row(name, "", output.shape, output.state, because, batch=batch))
+        rows.append(_row(name, "", _size(certificate, output.shape), output.state, because))
     return rows
 
 
-def _row(name: str, where: str, shape: Sequence[int], state: State, because: str, *, batch: bool):
-    size = "x".join(map(str, shape[1:] if batch else shape))
+def _size(certificate, shape: Sequence[int]) -> str:
+    """A shape, of images without their number."""
+    return "x".join(map(str, shape[1:] if certificate.has_batch else shape))
+
+
+def _row(name: str, where: str, size: str, state: State, because: str):
     copies = str(math.prod(state.period))
     return (name, where, size, state.commutes_with, copies, because)
 
 
 def _because(certificate, step) -> str:
     """What happens to the symmetry in a layer, and where a broken one still holds."""
-    parts = [step.reason]
+    parts = [in_words((*step.reasons, *step.inside))]
     if step.pooled:
         whole = len(step.pooled) == len(certificate.axes)
         of = "the whole map" if whole else f"all of {axes_in_words(step.pooled)}"
@@ -108,7 +128,7 @@ def _interior(state: State) -> str:
     broken = [along for along in state.per_axis if along.kind == BROKEN]
     if not broken or any(along.interior is None for along in broken):
         return ""
-    return f"interior {', '.join(str(along.interior) for along in broken)}"
+    return f"interior {' and '.join(dict.fromkeys(str(along.interior) for along in broken))}"
 
 
 def columns(rows: Sequence[tuple[str, ...]], *, right: int | None = None) -> list[str]:
@@ -170,12 +190,40 @@ def _verdict(certificate, *, wrapped: bool = True) -> list[str]:
             f"Away from the border equivariance holds up to {gone.place}, "
             "where no position is left that has not met it."
         )
+    lines += _remedies(certificate)
     for assumption in certificate.assumptions:
         lines.append(f"Assumed: {assumption}.")
     if certificate.mode == "wrap":
         count = math.prod(certificate.sizes)
         lines.append(f"All {count:,} shifts: {certificate.work.in_words(count)}.")
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH)] if wrapped else lines
+
+
+def _remedies(certificate) -> list[str]:
+    """What circular padding, and adaptive sampling as well, would give: one sentence."""
+    proved = [remedy for remedy in certificate.remedies if not remedy.is_broken]
+    if not proved:
+        return []
+    parts: list[str] = []
+    kind = ""
+    for remedy in proved:
+        verdict = _of_outputs(certificate, remedy.states)
+        also = len(parts) > 0 and len(remedy.changes) > 1
+        change = f"{remedy.changes[-1]} as well" if also else " and ".join(remedy.changes)
+        parts.append(f"with {change}: {verdict.removeprefix(kind)}")
+        # What is said again of the same kind, of other shifts: "to every shift".
+        kind = verdict.partition("to ")[0]
+    text = "; ".join(parts)
+    return [f"{text[0].upper()}{text[1:]}."]
+
+
+def _of_outputs(certificate, states: Sequence[State]) -> str:
+    """The verdicts on the outputs, once if they are the same."""
+    verdicts = [str(state) for state in states]
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    named = zip(certificate.outputs, verdicts, strict=True)
+    return ", ".join(f"{output.path} {verdict}" for output, verdict in named)
 
 
 def _end(steps, axes: Sequence[int], count: int) -> list[str]:

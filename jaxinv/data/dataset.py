@@ -11,7 +11,15 @@ import psutil
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from jaxinv.arguments import number_or_nan, per_axis
-from jaxinv.data.source import Arrays, ChannelStatistics, Groups, Scale, Source, statistics_of
+from jaxinv.data.source import (
+    Arrays,
+    ChannelStatistics,
+    Groups,
+    Labels,
+    Scale,
+    Source,
+    statistics_of,
+)
 from jaxinv.lazy import WhenAsked
 
 
@@ -21,7 +29,7 @@ class Dataset(Source):
 
     Attributes:
       images: (N, H, W, C), uint8.
-      labels: (N,), int32, in `range(num_classes)`.
+      labels: (N,), int32, in `range(num_classes)`; or label maps (N, H, W), a class for each pixel.
       name: the name it was loaded by.
       split: the split it was loaded as, slice included.
       num_classes: number of classes.
@@ -33,7 +41,7 @@ class Dataset(Source):
     """
 
     images: UInt8[np.ndarray, "n h w c"]
-    labels: Int[np.ndarray, " n"]
+    labels: Labels
     name: str
     split: str
     num_classes: int
@@ -44,7 +52,7 @@ class Dataset(Source):
     def of(
         cls,
         images: UInt8[np.ndarray, "n h w *c"],
-        labels: Int[np.ndarray, " n"],
+        labels: Labels,
         *,
         name: str = "arrays",
         split: str = "train",
@@ -54,7 +62,7 @@ class Dataset(Source):
 
         Args:
           images: (N, H, W, C) or (N, H, W), uint8.
-          labels: (N,), whole numbers from 0.
+          labels: (N,), whole numbers from 0; or label maps (N, H, W).
           name: of the data set.
           split: of the data set.
           num_classes: by default as many as there are labels up to the largest.
@@ -72,10 +80,11 @@ class Dataset(Source):
                 f"images are {images.dtype} of shape {images.shape}; allowed is uint8 (n, H, W, C) "
                 "or (n, H, W)"
             )
-        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        shapes = (images.shape[:1], images.shape[:3])
+        if labels.shape not in shapes or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(
                 f"labels are {labels.dtype} of shape {labels.shape}; allowed are whole numbers "
-                f"({len(images)},), one for each image"
+                f"({len(images)},), one for each image, or {images.shape[:3]}, one for each pixel"
             )
         classes = 1 + int(labels.max()) if num_classes is None else num_classes
         if not 0 <= labels.min() <= labels.max() < classes:
@@ -101,6 +110,11 @@ class Dataset(Source):
         """(H, W, C)."""
         height, width, channels = self.images.shape[1:]
         return height, width, channels
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """() where an image has one class, (H, W) where each pixel has one."""
+        return self.labels.shape[1:]
 
     def read(self, rows: Sequence[int]) -> Arrays:
         """Some images and their labels; consecutive ones are not copied."""

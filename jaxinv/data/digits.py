@@ -34,18 +34,30 @@ def read_digits(split: str) -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndar
     return images[part], labels[part]
 
 
+def small_digits(split: str) -> tuple[UInt8[np.ndarray, "n 8 8"], Int[np.ndarray, " n"]]:
+    """The digits of a split in their own 8x8 pixels."""
+    small, labels = _collected()
+    part = slice(-TEST_SIZE) if split == "train" else slice(-TEST_SIZE, None)
+    return small[part], labels[part]
+
+
 @functools.cache
-def _enlarged() -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndarray, " n"]]:
-    from PIL import Image  # only those who ask for digits wait for these two
-    from sklearn import datasets
+def _collected() -> tuple[UInt8[np.ndarray, "n 8 8"], Int[np.ndarray, " n"]]:
+    from sklearn import datasets  # only those who ask for digits wait for it
 
     bunch = datasets.load_digits()
-    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return np.round(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int32)
+
+
+@functools.cache
+def _enlarged() -> tuple[UInt8[np.ndarray, "n 32 32 1"], Int[np.ndarray, " n"]]:
+    from PIL import Image  # only those who ask for digits wait for it
+
+    small, labels = _collected()
     margin = (CANVAS - ENLARGED) // 2
     images = np.zeros((len(small), CANVAS, CANVAS, 1), np.uint8)
     for canvas, digit in zip(images, small, strict=True):
         large = Image.fromarray(digit).resize((ENLARGED, ENLARGED), Image.Resampling.BICUBIC)
         canvas[margin:-margin, margin:-margin, 0] = np.asarray(large)
-    labels = bunch.target.astype(np.int32)
     images.flags.writeable = labels.flags.writeable = False
     return images, labels

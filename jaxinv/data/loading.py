@@ -21,7 +21,15 @@ from jaxinv.data.dataset import (
 )
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
+from jaxinv.data.masks import folder_of_masks, has_masks
+from jaxinv.data.scenes import CLASSES, NAME, read_scenes
 from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
+
+# Data sets that come with scikit-learn: what reads a split, and the number of classes.
+ALWAYS_THERE: dict[str, tuple[Callable, int]] = {
+    "digits": (read_digits, 10),
+    NAME: (read_scenes, CLASSES),
+}
 
 
 def load(
@@ -36,13 +44,16 @@ def load(
     """Loads one split of an image-classification data set into memory.
 
     `"digits"`, real handwritten digits that come with scikit-learn, 16x16 in the middle of 32x32,
-    is always there. A folder or an .npz file is read by its path, such as `"./pictures"`. A folder
-    holds `split/class/picture`, or is one split, `"train"`: of `class/picture`, or of pictures
-    alone, which then have the label -1. A file holds `train_images` and `train_labels` (or
-    `x_train` and `y_train`) and the like. Any other name is one of TensorFlow Datasets, read
-    without TensorFlow from a prepared copy and kept as arrays in `cache_dir`. A data set that is
-    not prepared is prepared where that is possible: the MNIST family (mnist, fashion_mnist, kmnist,
-    emnist/...) needs a network or `manual_dir`, others TensorFlow as well (the extra `tfds-build`).
+    is always there, and so is `"digits_scenes"`, canvases of several of them with a class for each
+    pixel (see `digits_scenes`). A folder or an .npz file is read by its path, such as
+    `"./pictures"`. A folder holds `split/class/picture`, or is one split, `"train"`: of
+    `class/picture`, or of pictures alone, which then have the label -1; or `split/images/picture`
+    and `split/masks/picture`, label maps whose numbers are the classes of pixels. A file holds
+    `train_images` and `train_labels` (or `x_train` and `y_train`) and the like. Any other name is
+    one of TensorFlow Datasets, read without TensorFlow from a prepared copy and kept as arrays in
+    `cache_dir`. A data set that is not prepared is prepared where that is possible: the MNIST
+    family (mnist, fashion_mnist, kmnist, emnist/...) needs a network or `manual_dir`, others
+    TensorFlow as well (the extra `tfds-build`).
 
     Args:
       name: `"digits"`, a path or a name of https://www.tensorflow.org/datasets/catalog.
@@ -72,7 +83,7 @@ def load(
     """
     places = {"data_dir": data_dir, "cache_dir": cache_dir, "manual_dir": manual_dir}
     loaded = _found(name, split, memory=math.inf, **places).load()
-    return loaded if canvas is None else loaded.map(_on_canvas(canvas))
+    return loaded if canvas is None else on_canvas(loaded, canvas)  # type: ignore[return-value]
 
 
 def open(
@@ -112,12 +123,19 @@ def open(
     room = parse_bytes(memory)
     found = _found(name, split, memory=room, **places)
     if canvas is not None:
-        found = found.map(_on_canvas(canvas))
+        found = on_canvas(found, canvas)
     return found.load() if found.nbytes <= room else found
 
 
-def _on_canvas(size: int) -> Callable[[np.ndarray], np.ndarray]:
-    return functools.partial(place_on_canvas, size=size)
+def on_canvas(source: Source, size: int) -> Source:
+    """The images of a source, each in the middle of a black square.
+
+    Raises:
+      ValueError: each pixel has a class, or the images are larger than the square.
+    """
+    if source.label_shape:
+        raise ValueError(f"canvas means nothing for {source.name}, where each pixel has a class")
+    return source.map(functools.partial(place_on_canvas, size=size))
 
 
 def _found(
@@ -133,10 +151,11 @@ def _found(
     base, start, stop = split_slice(split)
     kept = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
     whole: Any
-    if name == "digits":
-        images, labels = read_digits(base)
-        scale = channel_statistics(read_digits("train")[0])
-        whole = Dataset(images, labels, name, base, 10, *scale)
+    if name in ALWAYS_THERE:
+        read, classes = ALWAYS_THERE[name]
+        images, labels = read(base)
+        scale = channel_statistics(read("train")[0])
+        whole = Dataset(images, labels, name, base, classes, *scale)
     elif files.is_path(name):
         if data_dir is not None or manual_dir is not None:
             raise ValueError("data_dir and manual_dir mean nothing for a folder or an .npz file")
@@ -171,7 +190,7 @@ def _stored(name: str, split: str, kept: Path) -> files.Stored:
     if not path.exists():
         raise ValueError(f"data set {name} does not exist; allowed are folders and .npz files")
     if path.is_dir():
-        return folder(path, split)
+        return folder_of_masks(path, split) if has_masks(path) else folder(path, split)
     if path.suffix != ".npz":
         raise ValueError(f"data set {name} is a file; allowed are folders and .npz files")
     return archive(path, split, kept=kept)

@@ -16,7 +16,9 @@ from jaxtyping import Int, UInt8
 if TYPE_CHECKING:
     from jaxinv.data.dataset import Dataset
 
-Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, " n"]]
+# The class of each image, or label maps.
+Labels: TypeAlias = Int[np.ndarray, "n *positions"]
+Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w c"], Labels]
 Groups: TypeAlias = Sequence[Sequence[int]] | Int[np.ndarray, "groups rows"]
 Scale: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -40,6 +42,7 @@ class Source(abc.ABC):
       split: of the data set.
       num_classes: number of classes; 0 where the images have none.
       image_shape: (H, W, C).
+      label_shape: () where an image has one class, (H, W) where each pixel has one.
       mean: of the training images by channel, on the scale 0..1; see `jaxinv.data.normalise`.
       std: their standard deviation, in the same form.
 
@@ -64,6 +67,7 @@ class Source(abc.ABC):
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    label_shape: tuple[int, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -72,6 +76,8 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def read(self, rows: Sequence[int]) -> Arrays:
         """Some images (n, H, W, C), uint8, and their labels (n,), int32, in the order asked for.
+
+        Where each pixel has a class, labels are (n, H, W).
 
         Several threads may call it at once.
         """
@@ -128,6 +134,7 @@ class Source(abc.ABC):
             self.num_classes,
             name=self.name,
             split=self.split,
+            label_shape=self.label_shape,
             scale=lambda: (self.mean, self.std),
         )
 
@@ -144,6 +151,7 @@ class Streamed(Source):
       num_classes: number of classes; 0 where the images have none, and their labels are -1.
       name: of the data set.
       split: of the data set.
+      label_shape: (H, W) where labels are maps.
       scale: finds `mean` and `std` when they are asked for; by default those of this source.
       at_once: images and labels of consecutive rows, where there is a faster way to read many.
       change: applied to the images that were read.
@@ -157,6 +165,7 @@ class Streamed(Source):
     num_classes: int
     name: str = "source"
     split: str = "train"
+    label_shape: tuple[int, ...] = ()
     scale: Callable[[], Scale] | None = None
     at_once: Callable[[range], Arrays] | None = None
     change: Callable[[np.ndarray], np.ndarray] | None = None
@@ -206,7 +215,7 @@ class Streamed(Source):
         else:
             check_room(len(self), self.image_shape)
             images = np.empty((len(self), *self.image_shape), np.uint8)
-            labels = np.empty(len(self), np.int32)
+            labels = np.empty((len(self), *self.label_shape), np.int32)
             for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
         lazy: Any = (lambda: self.mean, lambda: self.std)

@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
@@ -13,9 +14,18 @@ from jaxinv.certificate import Certificate
 from jaxinv.data import Source
 from jaxinv.evaluation import proof, summary
 from jaxinv.evaluation.layers import feature_error, layer_rows
+from jaxinv.evaluation.maps import (
+    MapPicture,
+    MapSweep,
+    map_sweep,
+    pictures_of,
+    result_of,
+    says_maps,
+)
 from jaxinv.evaluation.proof import with_tie_margin
 from jaxinv.evaluation.protocols import applicable, run_protocol
 from jaxinv.evaluation.results import NetworkResult
+from jaxinv.evaluation.seams import seams_of
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
 from jaxinv.hosts import agreement as hosts
@@ -30,8 +40,16 @@ class NetworkAudit:
     """A network's figures, and what its maps and pictures are made from."""
 
     result: NetworkResult
-    sweep: Sweep
+    sweep: Sweep | MapSweep
     pictures: tuple[tuple[np.ndarray, np.ndarray], ...]
+    map_pictures: tuple[MapPicture, ...] = ()
+    seams: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def class_sweep(self) -> Sweep:
+        """What a network with class vectors says at each shift."""
+        assert isinstance(self.sweep, Sweep)
+        return self.sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +63,8 @@ class AuditPlan:
       protocols: names of published protocols, see `jaxinv.evaluation.protocols.applicable`.
       directory: where finished shards are kept; None keeps none.
       seed: of everything random.
+      labelled: whether the labels of the images mean something. Only where outputs are maps what a
+        network says of the unshifted image can stand for them.
     """
 
     options: SweepOptions = dataclasses.field(default_factory=SweepOptions)
@@ -53,6 +73,7 @@ class AuditPlan:
     protocols: tuple[str, ...] = ()
     directory: Path | None = None
     seed: int = 0
+    labelled: bool = True
 
 
 def audit_network(
@@ -91,7 +112,7 @@ def audit_network(
     if subject.repeats or not hosts.first():
         return made
     figures = dict(made.result.figures)
-    features = feature_error(subject, few)
+    features = None if isinstance(found, MapSweep) else feature_error(subject, few)
     if features is not None:
         figures["equivariance_error"] = features[0]
     states: Callable[..., Any] | None = proof.layer_states if plan.certify else None
@@ -105,6 +126,8 @@ def audit_network(
             for name in applicable(plan.protocols, subject, seen.image_shape)
         },
     )
+    if isinstance(found, MapSweep) and plan.certify:
+        made = dataclasses.replace(made, seams=seams_of(subject.apply, jnp.float32(few[:1])))
     return dataclasses.replace(made, result=result)
 
 
@@ -115,9 +138,14 @@ def _swept(
     plan: AuditPlan,
     certificate: Certificate | None,
     progress: Callable[[int], None],
-) -> Sweep:
+) -> Sweep | MapSweep:
     given: Any = (subject.apply, dataset)
     options: Any = {"options": plan.options, "progress": progress}
+    if says_maps(subject, seen_of(dataset, plan.options).image_shape):
+        try:
+            return map_sweep(*given, **options, labelled=plan.labelled)
+        except ValueError as error:
+            raise ValueError(f"{subject.name}: {error}") from error
     if subject.by_proof and (certificate is None or not certificate.only.state.is_invariant):
         raise ValueError(
             f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "
@@ -153,11 +181,14 @@ def shown_to_the_network(
 def partial_audit(
     subject: Subject,
     dataset: Source,
-    found: Sweep,
+    found: Sweep | MapSweep,
     *,
     options: SweepOptions,
 ) -> NetworkAudit:
     """The figures that follow from a sweep alone, of all images or of the first ones."""
+    if isinstance(found, MapSweep):
+        shown = pictures_of(found, dataset, options)
+        return NetworkAudit(result_of(subject, found), found, (), shown)
     result = NetworkResult(
         name=subject.name,
         title=subject.title,

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxinv import data
 from jaxinv.command_line import first_line
+from jaxinv.data.loading import ALWAYS_THERE
 from jaxinv.evaluation.audit import seen_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.subject import Subject, of_function, of_module, of_pytorch
@@ -89,8 +90,8 @@ def subjects_of(config: Networks) -> tuple[list[Subject], data.Source]:
             "name one data set for all, and compare networks that take the same size"
         )
     name = next(iter(chosen), "digits")
-    if name == "digits" and config.data_dir is not None:
-        raise ValueError("data_dir means nothing for digits, which come with scikit-learn")
+    if name in ALWAYS_THERE and config.data_dir is not None:
+        raise ValueError(f"data_dir means nothing for {name}, which comes with scikit-learn")
     stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
     split = "test" if config.split is None else config.split
     if config.images is not None and "[" not in split:
@@ -149,8 +150,18 @@ def check_reach(dataset: data.Source, options: SweepOptions) -> None:
     shift_set((height, width), mode=options.mode, max_shift=m)
 
 
-def check_fits(subject: Subject, dataset: data.Source, options: SweepOptions | None = None) -> None:
-    """Raises ValueError unless a network maps the images to one real output per image and class."""
+def check_fits(
+    subject: Subject,
+    dataset: data.Source,
+    options: SweepOptions | None = None,
+    *,
+    labelled: bool = True,
+) -> None:
+    """Raises ValueError unless a network gives a real output for each class that labels speak of.
+
+    That is one per image and class, or where labels are maps one per position and class; without
+    labels either.
+    """
     options = options or SweepOptions()
     shape = (2, *seen_of(dataset, options).image_shape)
     what = f"images of shape {shape[1:]} of {dataset.name}"
@@ -163,10 +174,15 @@ def check_fits(subject: Subject, dataset: data.Source, options: SweepOptions | N
     ) as error:  # each framework has an error of its own for a shape that does not fit
         raise ValueError(f"{subject.name} does not take {what}: {first_line(error)}") from error
     got = getattr(out, "shape", None)
-    if got is None or len(got) != 2 or got[0] != 2 or got[1] < dataset.num_classes:
+    maps = bool(dataset.label_shape)
+    needed: list[tuple[int, ...]] = [(2, *shape[1:3])] if maps else [(2,)]
+    if not labelled:
+        needed = [(2,), (2, *shape[1:3])]
+    if got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:
         raise ValueError(
             f"{subject.name} returns {'no array' if got is None else got} for {shape}; needed are "
-            f"outputs (n, classes) with at least {dataset.num_classes} classes"
+            f"outputs {'(n, H, W, classes)' if maps else '(n, classes)'} with at least "
+            f"{dataset.num_classes} classes"
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")

@@ -134,7 +134,8 @@ class NetworkResult:
       parameters: their number; None if unknown.
       certificate: `Certificate.to_dict()`, with the keys `verdict` and `first_break` in words.
       figures: the headline figures by name: `centred`, `mean`, `worst`, `consistency`,
-        `equivariance_error`, `invariance_error`.
+        `equivariance_error`, `invariance_error`; of label maps `centred`, `mean`, `worst`,
+        `consistency`, `class_consistency`, `iou` and `worst_iou`.
       protocols: figures of published protocols, by protocol and figure.
       curve: columns `shift` (pixels), `accuracy`, `consistency` by the size of the shift.
       radial: columns `radius` (pixels), `sensitivity`: Kauderer-Abrams' radial profile.
@@ -191,6 +192,7 @@ class Results:
       dataset: name, split, number of images, their shape.
       shifts: mode, max_shift, count, shape.
       run: command, versions, devices, seed, seconds.
+      maps: whether outputs are label maps; shares are then of positions.
       complete: False if the evaluation was interrupted.
     """
 
@@ -203,6 +205,7 @@ class Results:
     dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     shifts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    maps: bool = False
     complete: bool = True
 
     @property

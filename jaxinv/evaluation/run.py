@@ -13,12 +13,13 @@ from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, audit_network, partial_audit, seen_of
 from jaxinv.evaluation.digest import content_digest
 from jaxinv.evaluation.loading import check_fits, check_reach
+from jaxinv.evaluation.maps import MapSweep, says_maps
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
 from jaxinv.evaluation.results import NetworkResult, Results, SeedsRow, circumstances, shift_words
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject
-from jaxinv.evaluation.sweep import Interrupted, SweepOptions, sweep
+from jaxinv.evaluation.sweep import Interrupted, Sweep, SweepOptions, sweep
 from jaxinv.hosts import agreement as hosts
 from jaxinv.progress import counting, say
 
@@ -55,7 +56,7 @@ def evaluate_networks(
     check_reach(dataset, options)
     hosts.refuse_differences({"the data set": _fingerprint(dataset)} if hosts.several() else {})
     for subject in subjects:
-        check_fits(subject, dataset, options)
+        check_fits(subject, dataset, options, labelled=labelled)
         applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
     if labelled:
         audits, complete = audit_all(subjects, dataset, plan=plan, progress=progress)
@@ -65,10 +66,14 @@ def evaluate_networks(
     for number, first in enumerate(audits):
         for second in audits[number + 1 :]:
             of_one_run = first.result.run and first.result.run == second.result.run
-            if labelled and first.sweep.count == second.sweep.count and not of_one_run:
+            one, two = first.sweep, second.sweep
+            if not (isinstance(one, Sweep) and isinstance(two, Sweep)):
+                continue
+            if labelled and one.count == two.count and not of_one_run:
                 names = (first.result.name, second.result.name)
-                comparisons += summary.compare(names, first.sweep, second.sweep)
-    shifts, seeds = shifts_of(audits, options), seeds_rows(audits)
+                comparisons += summary.compare(names, one, two)
+    of_maps = any(isinstance(made.sweep, MapSweep) for made in audits)
+    shifts, seeds = shifts_of(audits, options), () if of_maps else seeds_rows(audits)
     return Results(
         headline=headline(audits, shifts=shifts, seeds=seeds),
         networks=tuple(made.result for made in audits),
@@ -77,6 +82,7 @@ def evaluate_networks(
         seeds=seeds,
         dataset=described(dataset),
         shifts=shifts,
+        maps=of_maps,
         run=circumstances(
             seed=plan.seed,
             seconds=time.monotonic() - start,
@@ -94,6 +100,13 @@ def _audit_unlabelled(
     still = dataclasses.replace(plan.options, mode="wrap", max_shift=0)
     audits: list[NetworkAudit] = []
     for subject in subjects:
+        if says_maps(subject, seen.image_shape):
+            bare = dataclasses.replace(plan, labelled=False)
+            made, complete = audit_all([subject], dataset, plan=bare)
+            audits += made
+            if not complete:
+                return audits, False
+            continue
         try:
             shared = plan.directory if hosts.several() else None
             said = sweep(subject.apply, seen, options=still, directory=shared)
@@ -144,12 +157,9 @@ def audit_all(
                         audits.append(partial_audit(subject, dataset, found, options=options))
                     raise
             audits.append(made)
-            figures = made.result.figures
-            say(
-                progress,
-                f"{subject.name}: right on {figures['centred']} as they are, "
-                f"{figures['mean']} over {shift_words(shifts_of([made], plan.options))}",
-            )
+            figures, over = made.result.figures, shift_words(shifts_of([made], plan.options))
+            still = f"right on {figures['centred']} as they are, " if "centred" in figures else ""
+            say(progress, f"{subject.name}: {still}{figures['mean']} over {over}")
             finished(subject, made)
     except KeyboardInterrupt:
         return audits, False
@@ -166,6 +176,8 @@ def headline(
     if not audits:
         return "The evaluation was stopped before an image was finished."
     results, over = [made.result for made in audits], shift_words(shifts or {})
+    if isinstance(audits[0].sweep, MapSweep):
+        return _headline_of_maps(results, over=over)
     if "centred" not in results[0].figures:
         return _headline_unlabelled(results, over=over)
     names = ("centred", "mean", "worst")
@@ -188,6 +200,18 @@ def headline(
         f"{who} is right on {centred} of the images as they are, on {mean} over {over}, and on "
         f"{worst} at every one of them.{_proved_of(results)}"
     )
+
+
+def _headline_of_maps(results: Sequence[NetworkResult], *, over: str) -> str:
+    steady = max(results, key=lambda result: result.figures["consistency"].value)
+    figures = {name: figure.number for name, figure in steady.figures.items()}
+    kept = f"{figures['consistency']} of positions keep their class over pairs of {over}"
+    iou = ""
+    if "iou" in figures:
+        iou = f"; mean IoU is {figures['iou']} as they are, {figures['worst_iou']} at the worst"
+    if len(results) > 1:
+        return f"Of {len(results)} networks, {steady.name} flickers least: {kept}{iou}."
+    return f"{steady.name}: {kept}{iou}.{_proved_of(results)}"
 
 
 def _best(results: Sequence[NetworkResult]) -> NetworkResult:

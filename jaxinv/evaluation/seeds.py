@@ -26,7 +26,7 @@ def seeds_rows(audits: Sequence[NetworkAudit]) -> tuple[SeedsRow, ...]:
 
 
 def _row(run: str, together: Sequence[NetworkAudit]) -> SeedsRow:
-    each = [_per_image(made.sweep) for made in together]
+    each = [_per_image(made.class_sweep) for made in together]
     figures = {
         name: summary.mean(jnp.asarray(np.mean([one[name] for one in each], axis=0)))
         for name in each[0]

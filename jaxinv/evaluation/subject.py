@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxinv.certificate.layers import layers_of
 from jaxinv.certificate.networks import evaluating, in_evaluation
 from jaxinv.command_line import printable
 from jaxinv.data import normalise
@@ -142,7 +143,7 @@ def of_network(network: Any, *, name: str) -> Subject:
     Args:
       network: a function of images (n, H, W, C); a Flax nnx, Equinox or Keras module, which is put
         in evaluation mode; a linen module that is bound to its variables, or
-        `functools.partial(module.apply, variables)`. Of linen modules the layers are seen as well.
+        `functools.partial(module.apply, variables)`.
       name: its name.
 
     Raises:
@@ -173,13 +174,18 @@ def of_network(network: Any, *, name: str) -> Subject:
         subject = _linen(module, network.args[0], options, _float32)
     elif callable(network):
         fun = in_evaluation(network)
-        subject = Subject("", "", lambda images: fun(_float32(images)))
+        subject = _traced(lambda images: fun(_float32(images)))
     else:
         raise ValueError(
             f"{name} cannot be called: its type is {type(network).__name__}; allowed are "
             "functions of images and modules that hold their weights"
         )
     return dataclasses.replace(subject, name=printable(name), title=printable(name))
+
+
+def _traced(apply: Callable[[Array], Array]) -> Subject:
+    """A network whose layers are read off its program."""
+    return Subject("", "", apply, layers_of(apply))
 
 
 def _applied_module(network: Any) -> nn.Module | None:
@@ -239,10 +245,10 @@ def of_pytorch(path: str, weights: Path | None, *, limit: float = LIMIT) -> Subj
         return network(params, jnp.moveaxis(images.astype(np.float32) / 255, -1, 1))
 
     weights_of = {name: params[name] for name, _ in module.named_parameters() if name in params}
-    return Subject(
+    return dataclasses.replace(
+        _traced(apply),
         name=printable(path),
         title=printable(path),
-        apply=apply,
         variables={"params": weights_of},
         origin={"torch": path, "params": str(weights) if weights else None},
     )
@@ -280,10 +286,10 @@ def of_function(path: str, parameters: Path | None, *, limit: float = LIMIT) -> 
         except (Exception, SystemExit) as error:  # the function is the user's own
             raise ValueError(said(error)) from error
 
-    return Subject(
+    return dataclasses.replace(
+        _traced(apply),
         name=printable(path),
         title=printable(path),
-        apply=apply,
         variables=variables,
         origin=origin,
     )

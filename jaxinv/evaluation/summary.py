@@ -5,7 +5,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,18 @@ from jaxtyping import Array, Bool, Float
 from jaxinv import metrics
 from jaxinv.evaluation.results import Estimate, Flip
 from jaxinv.evaluation.sweep import Sweep
+from jaxinv.orbit import ShiftSet
 from jaxinv.shifts import centred_shift
 
 FLIPS = 6
+
+
+class Shifted(Protocol):
+    """Anything found at a set of shifts."""
+
+    @property
+    def shifts(self) -> ShiftSet:
+        """The shifts."""
 
 
 def share(successes: Bool[np.ndarray, " n"]) -> Estimate:
@@ -77,9 +86,15 @@ def curve_of(found: Sweep) -> dict[str, list[float]]:
     The size of a shift is its larger component, the shortest way round on a torus. The columns are
     `shift`, `accuracy` and `consistency`.
     """
-    sizes = reach_of(found)
     by_shift, _ = found.totals
-    accuracy, agreement = by_shift.right / found.count, by_shift.agreeing / found.count
+    return by_reach(found, by_shift.right / found.count, by_shift.agreeing / found.count)
+
+
+def by_reach(
+    found: Shifted, accuracy: Float[np.ndarray, "s1 s2"], agreement: Float[np.ndarray, "s1 s2"]
+) -> dict[str, list[float]]:
+    """The columns of `curve_of` from the shares at each shift."""
+    sizes = reach_of(found)
     rings = range(int(sizes.max()) + 1)
     return {
         "shift": list(rings),
@@ -88,19 +103,19 @@ def curve_of(found: Sweep) -> dict[str, list[float]]:
     }
 
 
-def reach_of(found: Sweep) -> np.ndarray:
+def reach_of(found: Shifted) -> np.ndarray:
     """The larger component of each shift, in pixels, the shortest way round on a torus."""
-    down, right = map(np.abs, _rows(found))
+    down, right = map(np.abs, rows_of(found))
     return np.maximum(down[:, None], right[None, :])
 
 
-def _rows(found: Sweep) -> list[np.ndarray]:
+def rows_of(found: Shifted) -> list[np.ndarray]:
     """The shifts along each axis, the shortest way round on a torus."""
     rows = [np.asarray(row) for row in found.shifts.rows]
     return [centred_shift(row, len(row)) for row in rows] if is_torus(found) else rows
 
 
-def is_torus(found: Sweep) -> bool:
+def is_torus(found: Shifted) -> bool:
     """Whether the sweep holds all circular shifts."""
     return all(
         tuple(row) == tuple(range(size))
@@ -176,7 +191,7 @@ def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
 def _flips(found: Sweep, start: int, limit: int) -> Iterator[tuple[tuple[float, float, int], Flip]]:
     """The first flips of some images, of which the first is number `start`, with their ranks."""
     zero = found.unshifted
-    down, right = _rows(found)
+    down, right = rows_of(found)
     sizes = down[:, None] ** 2 + right[None, :] ** 2
     wrong = (found.predictions != found.labels) & (found.predictions[zero] == found.labels)
     # The smallest shift that flips an image, the first among equals.
@@ -244,4 +259,4 @@ def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[st
 
 
 def _shift_at(found: Sweep, index) -> tuple[int, ...]:
-    return tuple(int(row[i]) for row, i in zip(_rows(found), index, strict=True))
+    return tuple(int(row[i]) for row, i in zip(rows_of(found), index, strict=True))

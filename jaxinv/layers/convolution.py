@@ -45,7 +45,7 @@ def convolve(
       groups: number of groups of channels that do not see one another; `c` is depthwise.
 
     Returns:
-      `(n, *out, f)`: `ceil(size / stride)` positions an axis for SAME, CIRCULAR, REFLECT and EDGE;
+      `(n, *out, f)`: `ceil(size / stride)` positions an axis unless padding is VALID or FULL;
       of the type that signal and kernel have in common, float32 for whole numbers.
 
     Raises:
@@ -79,7 +79,7 @@ def convolve(
     widths = window_paddings(x.shape[1:-1], spans, strides=strides, padding=names)
     x, kernel = in_one_float(x, kernel)
     # Zeros are left to the convolution itself; every other border is put there first.
-    zeros = [name in ("SAME", "FULL", "VALID") for name in names]
+    zeros = [name not in ("CIRCULAR", "REFLECT", "EDGE") for name in names]
     put = [(0, 0) if z else width for width, z in zip(widths, zeros, strict=True)]
     x = pad(x, put, padding=names)
     widths = [width if z else (0, 0) for width, z in zip(widths, zeros, strict=True)]

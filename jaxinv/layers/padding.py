@@ -9,13 +9,22 @@ from jaxinv.arguments import per_axis
 
 _NUMPY_MODES = {
     "SAME": "constant",
+    "SAME_UPPER": "constant",
     "FULL": "constant",
     "VALID": "constant",
     "CIRCULAR": "wrap",
     "REFLECT": "reflect",
     "EDGE": "edge",
 }
-PADDINGS: tuple[str, ...] = ("SAME", "CIRCULAR", "REFLECT", "EDGE", "VALID", "FULL")
+PADDINGS: tuple[str, ...] = (
+    "SAME",
+    "CIRCULAR",
+    "REFLECT",
+    "EDGE",
+    "VALID",
+    "FULL",
+    "SAME_UPPER",
+)
 Padding = str | Sequence[str]
 
 
@@ -72,7 +81,9 @@ def window_padding(
     """How many positions to add before and after one axis for a sliding window.
 
     With `k = window`: VALID adds none; FULL adds `k - 1` on both sides, so that every position is
-    seen by every tap of the filter (Kayhan and van Gemert 2020, "F-Conv"); all others add
+    seen by every tap of the filter (Kayhan and van Gemert 2020, "F-Conv"); SAME_UPPER, which is
+    SAME in TensorFlow, adds as few as give `ceil(size / stride)` positions, half of them before,
+    an odd one after, so that where output `i` is centred depends on the size; all others add
     `floor((k - 1) / 2)` before and at most `ceil((k - 1) / 2)` after, so that the output has
     `ceil(size / stride)` positions and output `i` is centred on input `i * stride`. After the
     border only as many are added as the last window reads.
@@ -97,8 +108,10 @@ def window_padding(
     elif padding == "FULL":
         before, after = window - 1, window - 1
     else:
-        before = (window - 1) // 2
         last = (-(-size // stride) - 1) * stride + window
+        before = (window - 1) // 2
+        if padding == "SAME_UPPER":
+            before = max(last - size, 0) // 2
         after = max(last - size - before, 0)
     if window > size + before + after:
         raise ValueError(
@@ -128,9 +141,9 @@ def pad(
     Args:
       x: an array `(n, *spatial, c)`.
       widths: positions before and after, one pair for each spatial axis.
-      padding: one of `PADDINGS`, or one for each spatial axis; SAME, FULL and VALID fill with
-        `fill`.
-      fill: the constant of the three modes that fill.
+      padding: one of `PADDINGS`, or one for each spatial axis; SAME, SAME_UPPER, FULL and VALID
+        fill with `fill`.
+      fill: the constant of the modes that fill.
 
     Returns:
       The padded array, the same dtype.

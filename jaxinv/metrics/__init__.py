@@ -1,6 +1,6 @@
 """Numbers that say how a network responds to translations of its input."""
 
-from jaxinv.metrics import protocols
+from jaxinv.metrics import maps, protocols
 from jaxinv.metrics.accuracy import accuracy_map, mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.change import mean_absolute_change
 from jaxinv.metrics.consistency import consistency, consistent_accuracy, top1_change
@@ -32,6 +32,7 @@ __all__ = [
     "invariance_error_map",
     "layer_outputs",
     "layerwise",
+    "maps",
     "mcnemar",
     "mean_absolute_change",
     "mean_accuracy",

@@ -13,6 +13,7 @@ from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import PADDINGS
 from jaxinv.models.convnet import MLP, ConvNet
 from jaxinv.models.convnext import ConvNeXt
+from jaxinv.models.mobilenet import MobileNetV2
 from jaxinv.models.resnet import SHORTCUTS, STEMS, ResNet
 from jaxinv.models.unet import UNet
 from jaxinv.models.vit import ViT
@@ -78,6 +79,8 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     # He et al. (2015), section 3.3, with the stride in the 3 x 3 convolution as torchvision has it.
     "resnet18": (ResNet, {**_IMAGENET_RESNET, "blocks": (2, 2, 2, 2)}),
     "resnet50": (ResNet, {**_IMAGENET_RESNET, "blocks": (3, 4, 6, 3), "bottleneck": True}),
+    # Sandler et al. (2018): 224 x 224 inputs.
+    "mobilenet_v2": (MobileNetV2, {}),
     # Liu et al. (2022) and the alias-free form of Michaeli et al. (2023).
     "convnext_tiny": (ConvNeXt, {}),
     "convnext_tiny_alias_free": (
@@ -92,7 +95,9 @@ _NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     ),
     # Touvron et al. (2020), DeiT-S: 224 x 224 inputs, patches of 16 x 16.
     "vit_small": (ViT, {}),
-    "unet": (UNet, {}),
+    # Ronneberger et al. (2015) have five levels, of up to 1024 features.
+    "unet": (UNet, {"widths": (16, 32, 64), "norm": "batch"}),
+    "unet2015": (UNet, {}),
     # Dai et al. (2016), M5: raw waveforms, one spatial axis.
     "audio1d": (
         ConvNet,

@@ -1,8 +1,8 @@
-"""Weights trained elsewhere: PyTorch state dicts with torchvision's names."""
+"""Weights trained elsewhere: PyTorch state dicts, and arrays named by their places."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from jaxinv.command_line import some_of
 from jaxinv.files import read_arrays
 from jaxinv.models.convnet import ConvNet
+from jaxinv.models.mobilenet import MobileNetV2
 from jaxinv.models.resnet import ResNet
 
 _NORM_LEAVES = {
@@ -34,13 +35,14 @@ def from_torch(
 
     Kernels turn from (out, in, *window) to (*window, in, out); the first dense layer after a
     flattened map from channels first to channels last. torchvision's names are understood, for
-    ResNet (`layer1.0.conv1.weight`, `fc` or `linear` for the last layer) and VGG, with and without
-    batch normalisation (`features.0.weight`, `classifier.0.weight`). torch itself is not needed.
+    ResNet (`layer1.0.conv1.weight`, `fc` or `linear` for the last layer), MobileNetV2
+    (`features.1.conv.0.0.weight`) and VGG, with and without batch normalisation
+    (`features.0.weight`, `classifier.0.weight`). torch itself is not needed.
 
     Args:
       state_dict: names and arrays (NumPy's, or tensors in host memory), or the path of an `.npz`
         or `.safetensors` file that holds them.
-      model: the network they belong to, a `ResNet` or a `ConvNet` of this package.
+      model: the network they belong to, a `ResNet`, `MobileNetV2` or `ConvNet` of this package.
 
     Returns:
       Variables for `model.apply`: `"params"` and, with batch normalisation, `"batch_stats"`.
@@ -69,10 +71,15 @@ def from_torch(
     }
     if isinstance(model, ResNet):
         places = {name: _resnet_place(name) for name in arrays}
+    elif isinstance(model, MobileNetV2):
+        layers = _mobilenet_layers(model)
+        places = {name: _mobilenet_place(name, layers) for name in arrays}
     elif isinstance(model, ConvNet):
         places = _convnet_places(arrays, model)
     else:
-        raise ValueError(f"model is a {type(model).__name__}; allowed are ResNet and ConvNet")
+        raise ValueError(
+            f"model is a {type(model).__name__}; allowed are ResNet, MobileNetV2 and ConvNet"
+        )
     label = type(model).__name__
     foreign = sorted(name for name, place in places.items() if place is None)
     if foreign:
@@ -87,13 +94,69 @@ def from_torch(
         if place not in expected:
             raise ValueError(f"state dict has {name}, for which {label} has no layer")
         value = _to_flax(arrays[name], place, model)
-        if value.shape != expected[place]:
-            raise ValueError(
-                f"{name} has shape {arrays[name].shape}; {'/'.join(place)} of {label} needs "
-                f"{expected[place]} (window first, channels last)"
-            )
+        _check_shape(value, expected[place], f"{name} has shape {arrays[name].shape}", place, label)
         variables[place] = jnp.asarray(value)
     return flax.traverse_util.unflatten_dict(variables)
+
+
+def from_arrays(
+    arrays: Mapping[str, Any] | str | os.PathLike[str], model: nn.Module, *, shape: Sequence[int]
+) -> dict[str, Any]:
+    """The variables of a network from arrays that are named by their places in it.
+
+    `block00/expand/kernel` is that parameter; a running statistic is named with its collection,
+    `batch_stats/stem_norm/batch/mean`. Kernels are `(*window, in, out)`, and a dense layer's may be
+    that of a convolution of one position.
+
+    Args:
+      arrays: names and arrays, or the path of an `.npz` or `.safetensors` file that holds them.
+      model: the network they belong to, a linen module.
+      shape: of one input, without the batch: `(*spatial, c)`.
+
+    Returns:
+      Variables for `model.apply`.
+
+    Raises:
+      ValueError: if the file cannot be read, or names or shapes do not match; the message says
+        which, and what the network has.
+
+    Example:
+      >>> import flax.linen as nn
+      >>> import numpy as np
+      >>> weights = {"kernel": np.ones((1, 1, 3, 2)), "bias": np.zeros(2)}
+      >>> variables = from_arrays(weights, nn.Dense(2), shape=(3,))
+      >>> variables["params"]["kernel"].shape
+      (3, 2)
+    """
+    if isinstance(arrays, str | os.PathLike):
+        arrays = read_state_dict(arrays)
+    label = type(model).__name__
+    expected = _shapes_of(model, shape)
+    collections = {place[0] for place in expected}
+    found: dict[Path_, Any] = {}
+    for name, value in arrays.items():
+        place = tuple(name.split("/"))
+        found[place if place[0] in collections else ("params", *place)] = np.asarray(value)
+    lacking = ["/".join(place) for place in expected if place not in found]
+    foreign = ["/".join(place) for place in found if place not in expected]
+    if lacking:
+        raise ValueError(f"arrays lack {some_of(lacking)} of {label}")
+    if foreign:
+        raise ValueError(f"there are arrays {some_of(foreign)}, for which {label} has no layer")
+    for place, value in found.items():
+        needed, stored = expected[place], value.shape
+        if value.ndim > len(needed) == 2 and stored[:-2] == (1,) * (value.ndim - 2):
+            value = value.reshape(stored[-2:])
+        _check_shape(value, needed, f"an array has shape {stored}", place, label)
+        found[place] = jnp.asarray(value)
+    return flax.traverse_util.unflatten_dict(found)
+
+
+def _check_shape(value: np.ndarray, needed: tuple, has: str, place: Path_, label: str) -> None:
+    if value.shape != needed:
+        raise ValueError(
+            f"{has}; {'/'.join(place)} of {label} needs {needed} (window first, channels last)"
+        )
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -143,6 +206,37 @@ def _resnet_place(name: str) -> Path_ | None:
     return None
 
 
+def _mobilenet_layers(model: MobileNetV2) -> dict[str, Path_]:
+    """The layers of torchvision's MobileNetV2, and their places in this package's."""
+    expansions = [stage[0] for stage in model.stages for _ in range(stage[2])]
+    convolutions: dict[str, Path_] = {
+        "features.0.0": ("stem",),
+        f"features.{len(expansions) + 1}.0": ("last",),
+    }
+    linear: dict[str, Path_] = {}
+    for index, expansion in enumerate(expansions):
+        here, inner = f"features.{index + 1}.conv", f"block{index:02}"
+        names = ("depthwise",) if expansion == 1 else ("expand", "depthwise")
+        for at, name in enumerate(names):
+            convolutions[f"{here}.{at}.0"] = (inner, name)
+        linear[f"{here}.{len(names)}"] = (inner, "project")
+    layers: dict[str, Path_] = {"classifier.1": ("logits",)}
+    for name, place in (convolutions | linear).items():
+        before, _, number = name.rpartition(".")
+        layers[name] = place
+        layers[f"{before}.{int(number) + 1}"] = (*place[:-1], f"{place[-1]}_norm", "batch")
+    return layers
+
+
+def _mobilenet_place(name: str, layers: Mapping[str, Path_]) -> Path_ | None:
+    """Where an array of torchvision's MobileNetV2 belongs, or None for a foreign name."""
+    layer, _, leaf = name.rpartition(".")
+    if layer not in layers:
+        return None
+    place = layers[layer]
+    return _leaf(place, _NORM_LEAVES if place[-1] == "batch" else _LAYER_LEAVES, leaf)
+
+
 def _convnet_places(arrays: Mapping[str, np.ndarray], model: ConvNet) -> dict[str, Path_ | None]:
     """Torchvision's VGG numbers its layers in one sequence; kinds and order tell them apart."""
     numbers: dict[str, list[int]] = {"features": [], "classifier": []}
@@ -176,6 +270,9 @@ def _torch_name(place: Path_, model: nn.Module) -> str:
         return "/".join(place)
     leaves = _NORM_LEAVES if layer[-1] == "batch" else _LAYER_LEAVES
     torch_leaf = next(k for k, v in leaves.items() if v == (collection, leaf))
+    if isinstance(model, MobileNetV2):
+        names = {place: name for name, place in _mobilenet_layers(model).items()}
+        return f"{names[tuple(layer)]}.{torch_leaf}"
     layer = [part for part in layer if part != "batch"]
     renamed = {"shortcut_conv": "downsample.0", "shortcut_norm": "downsample.1"}
     last = renamed.get(layer[-1], layer[-1].replace("norm", "bn"))
@@ -195,7 +292,12 @@ def _expected_shapes(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> dict
     size = 64
     if isinstance(model, ConvNet) and model.head == "flatten":
         size = _flattened_size(model, arrays, rank)
-    x = jax.ShapeDtypeStruct((1, *[size] * rank, channels), jnp.float32)
+    return _shapes_of(model, (*[size] * rank, channels))
+
+
+def _shapes_of(model: nn.Module, shape: Sequence[int]) -> dict[Path_, tuple]:
+    """Shapes of the model's variables for an input of this shape, without the batch."""
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), x)
     flat = flax.traverse_util.flatten_dict(variables)
     return {place: leaf.shape for place, leaf in flat.items()}

@@ -1,6 +1,7 @@
 """Functions made symmetric by averaging over their orbit."""
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ def symmetrize(
     axes: Sequence[int] = (1, 2),
     kind: Literal["invariant", "equivariant"] = "invariant",
     reduce: Literal["mean", "max"] = "mean",
+    shifts: Sequence[Sequence[int]] | None = None,
     chunk: int | None = None,
 ) -> Callable:
     r"""Makes any function invariant or equivariant to circular shifts: its mean over the orbit.
@@ -40,7 +42,8 @@ def symmetrize(
     shifted back before averaging. It costs an evaluation for each coset of the shifts that the
     map is proved to follow: one where it follows all of them already, all shifts where a border
     or a position embedding ends that. `symmetrize(fun).cost(x)` tells how much before anything
-    runs.
+    runs, and a warning says so once where it is brute force. An average over some `shifts` alone
+    costs less, and is then neither invariant nor certified as such.
 
     Args:
       fun: as in `jaxinv.orbit`; its outputs are arrays of numbers, for the mean floating-point
@@ -51,17 +54,19 @@ def symmetrize(
         positions are those of the image divided by `s`, becomes equivariant to multiples of `s`;
         one with as many positions, or a multiple of them, to every shift.
       reduce: `"mean"` or `"max"`, over the shifts, for each entry of the output.
+      shifts: only these shift tuples, in pixels; of maps of stride `s` multiples of `s`. None for
+        all that the symmetry needs.
       chunk: as in `jaxinv.orbit`.
 
     Returns:
-      A function of the same arguments with the same shapes of output, invariant, or equivariant,
-      to circular shifts. `jaxinv.certify` says so where the output has the rank of the argument.
-      Its attribute `cost` is a function of the same arguments, or their shapes, that returns the
-      `jaxinv.OrbitCost`.
+      A function of the same arguments with the same shapes of output; without `shifts` invariant,
+      or equivariant, to circular shifts. `jaxinv.certify` says so where the output has the rank
+      of the argument. Its attribute `cost` is a function of the same arguments, or their shapes,
+      that returns the `jaxinv.OrbitCost`.
 
     Raises:
-      ValueError: if `kind` or `reduce` is unknown or does not apply to the dtype of an output, or
-        an output is no such map; else as `jaxinv.orbit`.
+      ValueError: if `kind` or `reduce` is unknown or does not apply to the dtype of an output,
+        an output is no such map, or its stride does not divide `shifts`; else as `jaxinv.orbit`.
 
     Example:
       >>> import jax.numpy as jnp, jaxinv
@@ -84,39 +89,91 @@ def symmetrize(
     if kind not in ("invariant", "equivariant"):
         raise ValueError(f"kind is {kind!r}; allowed are 'invariant' and 'equivariant'")
     how: dict[str, Any] = {"argnums": argnums, "axes": axes}
-    make = _invariant if kind == "invariant" else _equivariant
-    combine = functools.partial(_combined, reduce=reduce, axes=axes)
-    symmetric = functools.wraps(fun, updated=())(make(fun, combine, how, chunk))
+    combine = functools.partial(_combined, reduce=reduce)
+    if shifts is not None:
+        average = _over_some(fun, combine, how, chunk, shifts, kind)
+    elif kind == "invariant":
+        average = _invariant(fun, combine, how, chunk)
+    else:
+        average = _equivariant(fun, combine, how, chunk)
 
     def cost(*args) -> OrbitCost:
-        if kind == "equivariant":
-            needed = sorted({t for m in _maps(fun, args, {}, **how) for t in grid(*m.needed)})
-        else:
-            leaves = jax.tree.leaves(
-                jax.eval_shape(distinct_orbit(fun, **how), *args),
-                is_leaf=lambda v: isinstance(v, DistinctOutputs),
-            )
-            sizes = planned(fun, args, {}, **how).shifts.sizes
-            periods = [sizes if leaf.moves else leaf.period for leaf in leaves]
-            needed = sorted({t for period in periods for t in grid(*map(range, period))})
+        needed = _needed(fun, args, kind, how) if shifts is None else shifts
         return orbit_cost(fun, *args, shifts=needed, **how)
+
+    told = False
+
+    @functools.wraps(fun, updated=())
+    def symmetric(*args, **kwargs):
+        nonlocal told
+        if shifts is None and not told and not kwargs:
+            told = True
+            _warn_of_brute_force(cost(*args))
+        return average(*args, **kwargs)
 
     symmetric.cost = cost  # type: ignore[attr-defined]
     return symmetric
 
 
-def _combined(values: jax.Array, *, reduce: str, axes: Sequence[int]) -> jax.Array:
-    """The mean or maximum over the shifts, which lead."""
+# An orbit of this many shifts that shares less than half of its work is worth a word.
+_MANY_SHIFTS, _SHARES_LITTLE = 64, 2.0
+
+
+def _warn_of_brute_force(cost: OrbitCost) -> None:
+    if cost.shifts >= _MANY_SHIFTS and cost.ratio < _SHARES_LITTLE:
+        warnings.warn(
+            f"symmetrize is brute force here, {cost}; shifts=[...] averages over some of them",
+            stacklevel=3,
+        )
+
+
+def _needed(fun: Callable, args: tuple, kind: str, how: dict[str, Any]) -> list[tuple[int, ...]]:
+    """The shifts at which a function is evaluated for its mean over all of them."""
+    if kind == "equivariant":
+        return sorted({t for m in _maps(fun, args, {}, **how) for t in grid(*m.needed)})
+    leaves = jax.tree.leaves(
+        jax.eval_shape(distinct_orbit(fun, **how), *args),
+        is_leaf=lambda v: isinstance(v, DistinctOutputs),
+    )
+    sizes = planned(fun, args, {}, **how).shifts.sizes
+    periods = [sizes if leaf.moves else leaf.period for leaf in leaves]
+    return sorted({t for period in periods for t in grid(*map(range, period))})
+
+
+def _combined(values: jax.Array, leading: int, *, reduce: str) -> jax.Array:
+    """The mean or maximum over the shifts, which have the leading axes."""
     _check_reducible(values.dtype, reduce)
     combine = jnp.mean if reduce == "mean" else jnp.max
-    return combine(values, axis=tuple(range(len(axes)))).astype(values.dtype)
+    return combine(values, axis=tuple(range(leading))).astype(values.dtype)
+
+
+def _over_some(
+    fun: Callable,
+    combine: Callable,
+    how: dict[str, Any],
+    chunk: int | None,
+    shifts: Sequence[Sequence[int]],
+    kind: str,
+):
+    def average(*args, **kwargs):
+        every = orbit(fun, shifts=shifts, chunk=chunk, **how)(*args, **kwargs)
+        values, tree = jax.tree.flatten(every)
+        if kind == "equivariant":
+            maps = _maps(fun, args, kwargs, **how)
+            values = [
+                one.back(v, shifts, axes=how["axes"]) for v, one in zip(values, maps, strict=True)
+            ]
+        return jax.tree.unflatten(tree, [combine(v, 1) for v in values])
+
+    return average
 
 
 def _invariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int | None):
     compact = distinct_orbit(fun, chunk=chunk, **how)
     full = orbit(fun, chunk=chunk, **how)
+    n_axes = len(how["axes"])
 
-    def symmetric(*args, **kwargs):
+    def average(*args, **kwargs):
         reference = _translated(args, how)
         distinct, tree = jax.tree.flatten(
             compact(*args, **kwargs), is_leaf=lambda v: isinstance(v, DistinctOutputs)
@@ -126,15 +183,15 @@ def _invariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int
         every = jax.tree.leaves(full(*args, **kwargs)) if moving else []
         outs = []
         for i, output in enumerate(distinct):
-            reduced = combine(every[i] if output.moves else output.values)
+            reduced = combine(every[i] if output.moves else output.values, n_axes)
             outs.append(declare_invariance(reference, reduced, axes=how["axes"]))
         return jax.tree.unflatten(tree, outs)
 
-    return symmetric
+    return average
 
 
 def _equivariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int | None):
-    def symmetric(*args, **kwargs):
+    def average(*args, **kwargs):
         reference = _translated(args, how)
         maps = _maps(fun, args, kwargs, **how)
         outs: list[Any] = [None] * len(maps)
@@ -145,12 +202,11 @@ def _equivariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: i
             )
             for i, (values, one) in enumerate(zip(every, maps, strict=True)):
                 if one.needed == needed:
-                    back = one.back(values, shifts, axes=how["axes"])
-                    reduced = combine(back.reshape(tuple(map(len, needed)) + back.shape[1:]))
+                    reduced = combine(one.back(values, shifts, axes=how["axes"]), 1)
                     outs[i] = one.declared(reference, reduced, axes=how["axes"])
         return jax.tree.unflatten(tree, outs)
 
-    return symmetric
+    return average
 
 
 def _translated(args: tuple, how: dict[str, Any]) -> Any:
@@ -178,7 +234,17 @@ class _Map(NamedTuple):
         return tuple(max(1, size // own) for size, own in zip(self.sizes, self.own, strict=True))
 
     def back(self, values: jax.Array, shifts: Sequence[Sequence[int]], *, axes) -> jax.Array:
-        """The maps at some shifts, which lead, each shifted back."""
+        """The maps at some shifts, which lead, each shifted back.
+
+        Raises:
+          ValueError: if a shift moves the map by a fraction of a position.
+        """
+        for shift in shifts:
+            if any(t % stride for t, stride in zip(shift, self.stride, strict=True)):
+                raise ValueError(
+                    f"shifts hold {tuple(shift)}; a map of stride {self.stride} follows multiples "
+                    "of that"
+                )
         scaled = np.array(shifts) * np.array(self.own) // np.array(self.sizes)
         return jax.vmap(lambda one, t: translate(one, t, axes=axes))(values, -scaled)
 

@@ -10,6 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.orbit import execution
+from jaxinv.orbit.alignment import Align, aligned
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.captured import hoisted
 from jaxinv.orbit.choice import Asked, best_plan
@@ -71,6 +72,7 @@ def orbit(
     shifts: Sequence[Sequence[int]] | None = None,
     chunk: int | None = None,
     share: bool = True,
+    align: Align = False,
 ) -> Callable:
     r"""Transforms `fun` into the function that evaluates it at each translation of its argument.
 
@@ -105,6 +107,11 @@ def orbit(
         shift meets are not computed.
       chunk: number of shifts evaluated together. None chooses it from the memory of the device.
       share: False evaluates each shift on its own, as `every_shift` does.
+      align: True moves each output that moves with the image back by the shift, so that a position
+        shows the same place at every shift; of the outputs stay the places that are in the picture
+        at all of them. `"interior"` keeps only those of them that never meet the border's padding,
+        where equivariance is exact for multiples of the period. `orbit(lambda y: y, ...)` with the
+        same options cuts label maps alike.
 
     Returns:
       A function of the same arguments. Each array of its output has leading axes for the shifts,
@@ -112,7 +119,8 @@ def orbit(
 
     Raises:
       ValueError: if `fun` is not callable, an option is unknown or out of range, an argument has
-        no such axes, or the outputs do not fit into memory.
+        no such axes, or the outputs do not fit into memory; with `align`, if an output is not
+        proved to move with the image or to stay, or a shift moves it by a fraction of a position.
 
     Example:
       >>> import jax.numpy as jnp
@@ -135,6 +143,9 @@ def orbit(
         "max_shift": max_shift,
         "shifts": shifts,
     }
+    if align is not False:
+        plain = orbit(fun, chunk=chunk, share=share, **options)
+        return aligned(plain, fun, align, options)
     if not share:
         return every_shift(fun, chunk=chunk, **options)
     direct = _shared(fun, chunk, options)

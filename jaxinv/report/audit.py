@@ -20,6 +20,8 @@ from jaxinv.arguments import whole_number
 from jaxinv.data import Dataset, Source
 from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit
+from jaxinv.evaluation.maps import MapSweep
+from jaxinv.evaluation.maps import maps_of as label_maps_of
 from jaxinv.evaluation.results import Estimate, Results, save
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.subject import Subject, of_network
@@ -56,7 +58,7 @@ class Audit:
     @property
     def maps(self) -> dict[str, dict[str, np.ndarray]]:
         """Arrays over the shifts by network and name, as maps.npz holds them."""
-        return {made.result.name: maps_of(made.sweep) for made in self.networks}
+        return {made.result.name: _maps_of(made) for made in self.networks}
 
     def to_html(self) -> str:
         """The report as one HTML page that needs nothing from outside."""
@@ -65,6 +67,9 @@ class Audit:
             accuracy=self._shift_maps("accuracy"),
             confidence=self._shift_maps("confidence"),
             pictures={made.result.name: made.pictures for made in self.networks},
+            iou=self._shift_maps("iou"),
+            map_pictures={made.result.name: made.map_pictures for made in self.networks},
+            seams={made.result.name: made.seams for made in self.networks},
         )
 
     def save(self, directory: str | Path) -> list[Path]:
@@ -137,12 +142,12 @@ class Audit:
         """The maps that are shown: of a repeat with another seed there are only figures."""
         return {
             made.result.name: plots.shift_map(
-                maps_of(made.sweep)[quantity],
+                _maps_of(made)[quantity],
                 made.sweep.shifts.rows,
                 wrap=is_torus(made.sweep),
             )
             for made in self.networks
-            if made.result.curve
+            if made.result.curve and quantity in _maps_of(made)
         }
 
     def __str__(self) -> str:
@@ -166,6 +171,10 @@ class Audit:
         )
 
 
+def _maps_of(made: NetworkAudit) -> dict[str, np.ndarray]:
+    return label_maps_of(made.sweep) if isinstance(made.sweep, MapSweep) else maps_of(made.sweep)
+
+
 class AuditInterrupted(KeyboardInterrupt):
     """Ctrl-C during an audit; its attribute `audit` holds what was finished.
 
@@ -182,7 +191,7 @@ class AuditInterrupted(KeyboardInterrupt):
 def audit(
     networks: Callable | Mapping[str, Callable | Subject],
     images: Num[Array | np.ndarray, "n h w c"] | Source,
-    labels: Int[Array | np.ndarray, " n"] | None = None,
+    labels: Int[Array | np.ndarray, "n *positions"] | None = None,
     *,
     mode: OrbitMode = "wrap",
     max_shift: int | None = None,
@@ -201,13 +210,14 @@ def audit(
 
     Args:
       networks: a network, or several by name, which are compared. Each is a function from images
-        (n, H, W, C) to outputs (n, classes); a Flax nnx, Equinox or Keras module that is one; a
-        Flax linen module bound to its variables, or `functools.partial(module.apply, variables)`,
-        of which the layers are seen as well.
+        (n, H, W, C) to outputs (n, classes), or (n, H, W, classes) of label maps; a Flax nnx,
+        Equinox or Keras module that is one; a Flax linen module bound to its variables, or
+        `functools.partial(module.apply, variables)`.
       images: real numbers, which the networks see as they are, in float32; or a source of
         `jaxinv.data`, which holds its labels if there are any.
-      labels: class of each image, counted from 0. None takes what a network says of the unshifted
-        image: figures then speak of agreement with it, and there is no accuracy.
+      labels: class of each image, counted from 0, or label maps (n, H, W). None takes what a
+        network says of the unshifted image: figures then speak of agreement with it, and there is
+        no accuracy.
       mode: what enters at the border, see `jaxinv.orbit`.
       max_shift: the largest shift in pixels, each way; None for all circular shifts.
       certify: whether to prove.
@@ -350,10 +360,11 @@ def _dataset(images: Any, labels: Any) -> Source:
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
     labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels)
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+    shapes = ((len(images),), images.shape[:3])
+    if labels.shape not in shapes or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"labels have shape {labels.shape} and dtype {labels.dtype}; needed is a whole number "
-            f"for each of the {len(images)} images"
+            f"for each of the {len(images)} images, or for each pixel"
         )
     if labels.min() < 0:
         raise ValueError(f"a label is {labels.min()}; classes are counted from 0")

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from jaxinv.command_line import printable
+from jaxinv.evaluation.maps import MapPicture
 from jaxinv.evaluation.results import (
     Estimate,
     Flip,
@@ -21,7 +22,7 @@ from jaxinv.evaluation.results import (
     shift_words,
     short_number,
 )
-from jaxinv.report import plots, tables
+from jaxinv.report import maps, plots, tables
 from jaxinv.report.plots import ShiftMap
 from jaxinv.report.svg import inline_svg
 
@@ -37,6 +38,9 @@ def page(
     accuracy: Mapping[str, ShiftMap],
     confidence: Mapping[str, ShiftMap],
     pictures: Mapping[str, Pictures],
+    iou: Mapping[str, ShiftMap] | None = None,
+    map_pictures: Mapping[str, Sequence[MapPicture]] | None = None,
+    seams: Mapping[str, Mapping[str, Shaped[np.ndarray, "h w"]]] | None = None,
 ) -> str:
     """The whole report as HTML, with its style and pictures inside.
 
@@ -45,6 +49,9 @@ def page(
       accuracy: accuracy at each shift, by network.
       confidence: mean probability of the true class at each shift, by network.
       pictures: images before and after the shift that flips them, by network, as in `flips`.
+      iou: mean IoU at each shift, by network with label maps.
+      map_pictures: what such networks say with and without a shift.
+      seams: how tiles of an image differ from the whole, by network and overlap.
 
     Example:
       >>> "<h1>It is.</h1>" in page(Results("It is.", ()), accuracy={}, confidence={}, pictures={})
@@ -65,12 +72,25 @@ def page(
             results=results,
             setting=tables.setting(results),
             sheets=sheets,
-            accuracy=accuracy,
-            confidence=confidence,
+            shift_maps=[
+                (words, maps)
+                for words, maps in (
+                    (tables.scored(results), accuracy),
+                    (tables.probability(results), confidence),
+                    ("mean IoU", iou),
+                )
+                if maps
+            ],
             pictures=pictures,
+            map_pictures=map_pictures or {},
+            map_picture_words=_map_picture_words,
             heat=[matplotlib.colors.to_hex(colour) for colour in colours],
             svg=svg,
             plots=plots,
+            map_plot=maps.map_plot,
+            seams=seams or {},
+            seam_plot=maps.seam_plot,
+            seam_words=_seam_words,
             map_words=_map_words,
             flip_words=functools.partial(_flip_words, labelled=results.labelled),
             line_words=_line_words,
@@ -110,6 +130,20 @@ def _flip_words(flips: Sequence[Flip], *, labelled: bool) -> str:
         f"image {flip.index}{f', a {flip.label}' * labelled}: {flip.before} becomes {flip.after} "
         f"at {flip.shift[0]} down and {flip.shift[1]} right"
         for flip in flips
+    )
+
+
+def _seam_words(errors: Mapping[str, Shaped[np.ndarray, "h w"]]) -> str:
+    return "; ".join(
+        f"{name}: {short_number(float(error.max()))} at most" for name, error in errors.items()
+    )
+
+
+def _map_picture_words(pictures: Sequence[MapPicture]) -> str:
+    return "; ".join(
+        f"image {shown.index}: {100 * np.mean(shown.before != shown.after):.1f}% of positions "
+        f"change at {shown.shift[0]} down and {shown.shift[1]} right"
+        for shown in pictures
     )
 
 

@@ -338,7 +338,7 @@ def flip_plot(
             below.set_title(plain(f"“{flip.after}”"))
             below.set_xlabel(f"{down:+d} down\n{right:+d} right".replace("+0", "0"), fontsize=8)
             for axes, picture in zip((above, below), pair, strict=True):
-                axes.imshow(_drawable(picture), cmap="gray", interpolation="none")
+                axes.imshow(drawable(picture), cmap="gray", interpolation="none")
                 axes.set_xticks([])
                 axes.set_yticks([])
         grid[0, 0].set_ylabel("as it is")
@@ -346,7 +346,7 @@ def flip_plot(
     return figure
 
 
-def _drawable(picture: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "..."]:
+def drawable(picture: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "..."]:
     """A picture in colour, or in grey where it has not three channels; from black to white."""
     if picture.dtype != np.uint8:
         low, high = float(picture.min()), float(picture.max())

@@ -109,6 +109,8 @@ def count_of(results: Results) -> str:
 def legend(results: Results) -> str:
     """What the columns of the networks' table mean, over how many images and which shifts."""
     over, scale = shift_words(results.shifts), f"Over {count_of(results)}"
+    if results.maps:
+        return _legend_of_maps(results, over, scale)
     if results.labelled:
         what = (
             f"{scale}. Centred: accuracy on the images as they are. Mean: over {over}. Worst: "
@@ -136,6 +138,21 @@ def legend(results: Results) -> str:
     return " ".join(parts)
 
 
+def _legend_of_maps(results: Results, over: str, scale: str) -> str:
+    parts = [
+        f"{scale}, each output moved back by the shift; shares are of positions. Mean: right over "
+        f"{over}. Worst: right at every one of these. Consistent: the same class at two random "
+        "ones of these shifts, exactly. By class: the same, of the positions with a class, on "
+        "average over classes."
+    ]
+    if results.labelled:
+        parts.append("Centred: right without a shift. IoU: without a shift, and at the worst one.")
+    else:
+        parts.append("Right is what a network says of the unshifted image: there are no labels.")
+    parts.append("With shares of positions stands the 95% interval over images.")
+    return " ".join(parts)
+
+
 def claim_sheet(results: Results) -> Sheet:
     """Claims, verdicts and the figures that carry them."""
     columns = Column("claim", "text"), Column("verdict", "verdict"), Column("measured", "text")
@@ -152,6 +169,9 @@ def network_sheet(results: Results) -> Sheet:
         "consistency": "consistent",
         "equivariance_error": "features",
         "invariance_error": "output",
+        "class_consistency": "by class",
+        "iou": "mean IoU",
+        "worst_iou": "worst IoU",
     }
     networks = [network for network in results.networks if network.figures]
     known = [name for name in figures if any(name in n.figures for n in networks)]

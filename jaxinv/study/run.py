@@ -5,12 +5,14 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Generator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Array
 from rich.progress import Progress
 
 from jaxinv import data
@@ -18,7 +20,14 @@ from jaxinv.evaluation import summary
 from jaxinv.evaluation.audit import FEW, AuditPlan, NetworkAudit
 from jaxinv.evaluation.layers import feature_error
 from jaxinv.evaluation.loading import first_images
-from jaxinv.evaluation.results import Estimate, NetworkResult, Results, SeedsRow, circumstances
+from jaxinv.evaluation.results import (
+    Claim,
+    Estimate,
+    NetworkResult,
+    Results,
+    SeedsRow,
+    circumstances,
+)
 from jaxinv.evaluation.run import audit_all, described, devices_of, shifts_of
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject, of_module
@@ -27,6 +36,7 @@ from jaxinv.orbit import symmetrize
 from jaxinv.progress import say
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import QUESTION, decide, headline, sentence
+from jaxinv.study.maps import MAP_ARMS, flicker_claim
 from jaxinv.training import train_and_evaluate
 from jaxinv.training.workdir import CONFIG_FILE
 
@@ -60,6 +70,8 @@ class StudyConfig:
     """What is done to each network; its seed is that of the first training too."""
     arms: tuple[Arm, ...] = ARMS
     """The networks."""
+    map_arms: tuple[Arm, ...] = MAP_ARMS
+    """The networks whose output is a map."""
 
 
 def run_study(
@@ -102,6 +114,11 @@ def run_study(
         for made in found
     }
     claims = decide(networks, first_layers)
+    if complete and config.map_arms:
+        try:
+            claims += (_on_maps(config, progress=progress),)
+        except KeyboardInterrupt:
+            complete = False
     results = Results(
         headline=headline(networks, claims),
         question=QUESTION,
@@ -119,6 +136,17 @@ def run_study(
         complete=complete,
     )
     return results, list(audits.values())
+
+
+def _on_maps(config: StudyConfig, *, progress: Progress | None) -> Claim:
+    return flicker_claim(
+        config.map_arms,
+        folder=config.folder,
+        epochs=max(1, config.epochs // 2),
+        seed=config.plan.seed,
+        options=config.plan.options,
+        progress=progress,
+    )
 
 
 def networks_of(
@@ -176,7 +204,7 @@ def over_seeds(
     """The results that claims and sentences speak of, by name: means where there are several."""
     networks = {made.result.name: made.result for made in found}
     for row in seeds:
-        curves = [curve_of(made.sweep) for made in found if made.result.name in row.networks]
+        curves = [curve_of(made.class_sweep) for made in found if made.result.name in row.networks]
         mean = {name: np.mean([c[name] for c in curves], axis=0).tolist() for name in curves[0]}
         first = networks[row.run]
         networks[row.run] = dataclasses.replace(
@@ -185,12 +213,24 @@ def over_seeds(
     return networks
 
 
+def _mean_over_all_shifts(apply: Callable) -> Callable:
+    """Of a network that shares little: what that costs is a point that the study makes."""
+    symmetric = symmetrize(apply)
+
+    def mean(images: Array) -> Array:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="symmetrize is brute force")
+            return symmetric(images)
+
+    return mean
+
+
 def _averaged(arm: Arm, network: Subject) -> Subject:
     return dataclasses.replace(
         network,
         name=arm.name,
         title=arm.title,
-        apply=symmetrize(network.apply),
+        apply=_mean_over_all_shifts(network.apply),
         layers=None,
         by_proof=True,
     )
@@ -228,7 +268,7 @@ def _comparisons(audits: dict[str, NetworkAudit]) -> list[dict[str, Any]]:
     found = []
     for pair in PAIRS:
         if all(name in audits for name in pair):
-            first, second = (audits[name].sweep for name in pair)
+            first, second = (audits[name].class_sweep for name in pair)
             if first.count == second.count:
                 found += summary.compare(pair, first, second)
     return found

@@ -177,13 +177,9 @@ def met(values: Sequence[Value], meeting: Meeting) -> Dimension:
     for factors in zip(*rows, strict=True):
         windows = [f for f in factors if isinstance(f, Window)]
         if windows:
-            interiors = [f.interior for f in windows]
-            lo, hi = max(i[0] for i in interiors), min(i[1] for i in interiors)
-            whole = all(f.valid is None for f in windows)
-            head = windows[0]
-            dimension.append(
-                Window(head.axis, head.offset, head.size, head.rate, None if whole else (lo, hi))
-            )
+            head, bounds = windows[0], [f.valid for f in windows if f.valid is not None]
+            valid = (max(lo for lo, _ in bounds), min(hi for _, hi in bounds)) if bounds else None
+            dimension.append(Window(head.axis, head.offset, head.size, head.rate, valid))
         else:
             plain = any(isinstance(f, Plain) for f in factors)
             dimension.append((Plain if plain else Uniform)(factors[0].size))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from fractions import Fraction
 
 import jax.numpy as jnp
 
@@ -39,7 +40,7 @@ def as_single(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
             offset=head.offset * c,
             size=head.size * c,
             rate=head.rate * c,
-            valid=None if head.valid is None else (head.valid[0] * c, head.valid[1] * c),
+            valid=head.valid and (math.ceil(head.valid[0]) * c, math.floor(head.valid[1]) * c),
         )
         return _merged(value, dim, finer)
     return as_plain(ctx, value, dim, reason)
@@ -93,7 +94,10 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         factor = value.dims[dim][index]
         assert isinstance(factor, Window)
         stored = positions(ctx.torus, value, factor)
-        valid = factor.valid and (-(-factor.valid[0] // inner), factor.valid[1] // inner)
+        valid = factor.valid and (
+            Fraction(factor.valid[0]) / inner,
+            Fraction(factor.valid[1]) / inner,
+        )
         pair: Dimension = (
             Window(factor.axis, 0, factor.size // inner, factor.rate // inner, valid),
             Plain(inner),

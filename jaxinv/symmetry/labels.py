@@ -63,7 +63,7 @@ def _bound(program: Program, equation: Equation, rest: list[np.ndarray]) -> np.n
         params = params | {"fill_value": -1}
     with jax.ensure_compile_time_eval():
         moved = equation.primitive.bind(jnp.asarray(row, jnp.int32), *rest, **params)
-    return np.asarray(moved)
+    return np.asarray(moved[0] if equation.primitive.multiple_results else moved)
 
 
 def _numbered(rows: list, shape: tuple[int, ...]) -> np.ndarray:

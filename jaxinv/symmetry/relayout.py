@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from jaxinv.symmetry.values import (
     Plain,
     Torus,
     Uniform,
+    Valid,
     Value,
     Window,
     coset_indices,
@@ -35,10 +37,12 @@ class Findings:
 
     Attributes:
       notes: per axis the reasons why the symmetry was thinned or ended.
+      borders: on the line, per axis the reasons why positions left the interior.
       expanded: whether some value had to be written out at every shift.
     """
 
     notes: dict[int, list[Reason]] = field(default_factory=dict)
+    borders: dict[int, list[Reason]] = field(default_factory=dict)
     expanded: bool = False
 
 
@@ -80,10 +84,17 @@ class Context:
 
     def note(self, axis: int, reason: Reason) -> None:
         """Remembers why the present equation thins or ends the symmetry along an axis."""
-        reason = dataclasses.replace(reason, axis=axis)
-        reasons = self.findings.notes.setdefault(axis, [])
-        if reason not in reasons:
-            reasons.append(reason)
+        _remember(self.findings.notes, axis, reason)
+
+    def note_border(self, axis: int, reason: Reason) -> None:
+        """Remembers why positions at the border leave the interior along an axis."""
+        _remember(self.findings.borders, axis, reason)
+
+
+def _remember(reasons: dict[int, list[Reason]], axis: int, reason: Reason) -> None:
+    reason = dataclasses.replace(reason, axis=axis)
+    if reason not in reasons.setdefault(axis, []):
+        reasons[axis].append(reason)
 
 
 def periodic_slice(array, place: int, start: int, count: int, step: int = 1):
@@ -218,11 +229,11 @@ def _resampled_base(ctx, value, axis, factor, steps, phases):
     return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis=axis)
 
 
-def _strided_valid(window: Window, step: int) -> tuple[int, int] | None:
+def _strided_valid(window: Window, step: int) -> Valid | None:
     if window.valid is None or step == 1:
         return window.valid
     lo, hi = window.valid
-    return -(-lo // step), -(-hi // step)
+    return Fraction(lo) / step, Fraction(hi - 1) / step + 1
 
 
 def _regroup_as(value: Value, factors: tuple[Factor, ...]) -> tuple[Dimension, ...]:

@@ -31,7 +31,8 @@ class Interior:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.start}:{self.stop} of {self.size}"
+        thinned = f", multiples of {self.period}" if self.period > 1 else ""
+        return f"{self.start}:{self.stop} of {self.size}{thinned}"
 
 
 @dataclass(frozen=True)

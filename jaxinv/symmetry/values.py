@@ -46,6 +46,10 @@ class Uniform:
     size: int
 
 
+# First valid position, and one past the last, before they are rounded to whole ones.
+Valid = tuple[int | Fraction, int | Fraction]
+
+
 @dataclass(frozen=True)
 class Window:
     """Positions that follow the shift along `axis`, `rate` at a time.
@@ -53,15 +57,16 @@ class Window:
     The rate is whole, except after a declared layer that subsamples without thinning the shifts,
     and negative where positions are reversed.
 
-    `valid` is the range of its positions whose receptive field has not met a border; all of them
-    on a torus, which has no border.
+    `valid` is the range of its positions whose receptive field has not met a border, before it is
+    rounded to whole positions: a stride of 2 after 3 positions leaves 3/2. None stands for all of
+    them: on a torus, which has no border, and where none was met.
     """
 
     axis: int
     offset: int
     size: int
     rate: int | Fraction = 1
-    valid: tuple[int, int] | None = None
+    valid: Valid | None = None
 
     @property
     def pace(self) -> int | Fraction:
@@ -71,7 +76,9 @@ class Window:
     @property
     def interior(self) -> tuple[int, int]:
         """First valid position, and one past the last."""
-        return (0, self.size) if self.valid is None else self.valid
+        if self.valid is None:
+            return 0, self.size
+        return max(0, math.ceil(self.valid[0])), min(self.size, math.floor(self.valid[1]))
 
 
 Factor = Plain | Uniform | Window
@@ -88,11 +95,14 @@ class Torus:
         that none of them meets are not computed. None stands for all.
       endless: the torus stands for the infinite line, on which signals have borders and every
         stride divides.
+      bordered: whether receptive fields end at the border of what is seen. Without, `valid` says
+        of every position how far it sees.
     """
 
     lengths: tuple[int, ...]
     shifts: tuple[tuple[int, ...] | None, ...]
     endless: bool = False
+    bordered: bool = True
 
     @functools.cached_property
     def _residue_rows(self) -> dict[tuple[int, int], tuple[int, ...]]:
@@ -246,7 +256,8 @@ def tracked_input(
     """
     dims: list[Dimension] = [(Plain(n),) if n != 1 else () for n in shape]
     for axis, (dim, offset) in enumerate(zip(axes, offsets, strict=True)):
-        dims[dim] = (Window(axis, offset, shape[dim]),)
+        valid = None if torus.bordered else (0, shape[dim])
+        dims[dim] = (Window(axis, offset, shape[dim], valid=valid),)
     if array is not None:
         kept = [n for dim, n in enumerate(array.shape) if n != 1 or dim in axes]
         array = jnp.reshape(array, (1,) * len(axes) + tuple(kept))

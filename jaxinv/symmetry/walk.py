@@ -121,6 +121,7 @@ class Record:
     operands: tuple[Value, ...]
     results: tuple[Value, ...]
     notes: dict[int, list[Reason]]
+    borders: dict[int, list[Reason]]
     expanded: bool
 
 
@@ -134,9 +135,10 @@ class Walked:
     assumptions: tuple[str, ...] = ()
 
 
-def line_of(sizes: Sequence[int]) -> Torus:
-    """The infinite line."""
-    return Torus((LINE_LENGTH,) * len(sizes), (None,) * len(sizes), endless=True)
+def line_of(sizes: Sequence[int], *, bordered: bool = True) -> Torus:
+    """The infinite line, on which signals have borders or, to ask how far they see, none."""
+    lengths = (LINE_LENGTH,) * len(sizes)
+    return Torus(lengths, (None,) * len(sizes), endless=True, bordered=bordered)
 
 
 def torus_of(sizes: Sequence[int]) -> Torus:
@@ -153,7 +155,14 @@ def walk(traced: Traced, torus: Torus, *, offsets: Sequence[int] | None = None) 
         findings = Findings()
         results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
         records.append(
-            Record(equation, tuple(operands), tuple(results), findings.notes, findings.expanded)
+            Record(
+                equation,
+                tuple(operands),
+                tuple(results),
+                findings.notes,
+                findings.borders,
+                findings.expanded,
+            )
         )
         if _is_believed(records[-1]) and equation.params["assumption"]:
             assumptions[equation.params["assumption"]] = None

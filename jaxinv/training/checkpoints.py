@@ -174,7 +174,12 @@ def state_maker(
     def make(key: jax.Array) -> TrainState:
         try:
             return initial_state(
-                key, model=model, optimizer=optimizer, shape=data.image_shape, ema=config.ema > 0
+                key,
+                model=model,
+                optimizer=optimizer,
+                shape=data.image_shape,
+                ema=config.ema > 0,
+                maps=data.label_maps,
             )
         except Exception as error:  # options that do not fit together fail anywhere in a network
             raise ValueError(

@@ -12,6 +12,7 @@ import tyro
 
 from jaxinv.command_line import read_options, run
 from jaxinv.config_files import settings_of, without_config, words_of
+from jaxinv.data.loading import ALWAYS_THERE
 from jaxinv.hosts.joining import Hosts, check, together
 from jaxinv.models.registry import CHOICES
 from jaxinv.training.config import TrainConfig, parse_options
@@ -155,8 +156,10 @@ def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
                 f"{' or '.join(values)}"
             )
     for name in ("data_dir", "manual_dir"):
-        if name in given and config.dataset == "digits":
-            raise ValueError(f"{given[name]} means nothing with --dataset digits, always there")
+        if name in given and config.dataset in ALWAYS_THERE:
+            raise ValueError(
+                f"{given[name]} means nothing with --dataset {config.dataset}, always there"
+            )
     if config.nesterov and not config.momentum:
         raise ValueError("--nesterov means nothing with --momentum 0")
 
@@ -168,6 +171,16 @@ def _shared_options(arguments: Arguments) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
+
+
+def _percents(figure: float | list[float]) -> str:
+    """A figure, or that of each seed with their mean."""
+    values = figure if isinstance(figure, list) else [figure]
+    said = ", ".join(f"{value:.2%}" for value in values)
+    if len(values) > 1:
+        mean, deviation = statistics.mean(values), statistics.stdev(values)
+        said += f" (mean {mean:.2%}, standard deviation {deviation:.2%} over seeds)"
+    return said
 
 
 def main(argv: Sequence[str] | None = None, *, name: str = "train.py") -> int:
@@ -185,10 +198,10 @@ def main(argv: Sequence[str] | None = None, *, name: str = "train.py") -> int:
 
 def _train(arguments: Arguments) -> None:
     result = train_and_evaluate(arguments.config, arguments.workdir, resume=arguments.resume)
-    accuracy = result.metrics["test_accuracy"]
-    accuracies = accuracy if isinstance(accuracy, list) else [accuracy]
-    said = ", ".join(f"{value:.2%}" for value in accuracies)
-    if len(accuracies) > 1:
-        mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
-        said += f" (mean {mean:.2%}, standard deviation {deviation:.2%} over seeds)"
-    print(f"test accuracy {said}; {arguments.workdir}")
+    names = {"accuracy": "test_accuracy", "mean IoU": "test_iou"}
+    said = ", ".join(
+        f"{name} {_percents(result.metrics[key])}"
+        for name, key in names.items()
+        if key in result.metrics
+    )
+    print(f"test {said}; {arguments.workdir}")

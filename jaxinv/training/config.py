@@ -110,8 +110,9 @@ class TrainConfig:
     """
 
     dataset: str = "digits"
-    """Data set: 'digits', a name of TensorFlow Datasets such as mnist, or the path of a folder
-    (split/class/picture) or an .npz file, such as ./pictures."""
+    """Data set: 'digits', 'digits_scenes' (a class for each pixel), a name of TensorFlow Datasets
+    such as mnist, or the path of a folder (split/class/picture) or an .npz file, such as
+    ./pictures."""
     data_dir: str | None = None
     """Folder of prepared TFDS data sets."""
     manual_dir: str | None = None
@@ -137,7 +138,9 @@ class TrainConfig:
 
     augment: str = "none"
     """none, or names joined by +: translate, affine, elastic, crop, flip distort each image anew at
-    each step; orbit averages the loss over every translation, worst takes each image's worst."""
+    each step; orbit averages the loss over every translation, worst takes each image's worst. Of
+    the 25 translations up to 2 pixels that takes 4 to 7 times the work of plain training where
+    both padding and fill are circular (lenet with global pooling, resnet20), else 16 to 25."""
     max_shift: int | float | tuple[int | float, int | float] | None = 4
     """Pixels up to which translate, crop, orbit and worst move, or one number per axis; fractions
     with subpixel only; None: every circular shift."""

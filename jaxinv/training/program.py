@@ -25,6 +25,7 @@ from jaxinv.hosts import agreement as hosts
 from jaxinv.orbit.memory import free_bytes
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.config import TrainConfig
+from jaxinv.training.label_maps import check_augment, mean_iou
 from jaxinv.training.optimizers import make_optimizer
 from jaxinv.training.records import Record
 from jaxinv.training.seeds import over_seeds
@@ -92,6 +93,8 @@ class Program:
                 f"on in {config.dataset} {config.train_split} less {config.holdout} held out"
             )
         self.info = DataInfo.of(train, size=size)
+        if self.info.label_maps:
+            check_augment(config)
         self.steps_per_epoch = size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self._check_sizes()
@@ -223,7 +226,8 @@ class Program:
             else:
                 lead = (count, *self._lead)
                 images = jax.ShapeDtypeStruct((*lead, *self.info.image_shape), np.uint8)
-                labels = jax.ShapeDtypeStruct(lead, np.int32)
+                pixels = self.info.image_shape[:2] if self.info.label_maps else ()
+                labels = jax.ShapeDtypeStruct((*lead, *pixels), np.int32)
                 jax.eval_shape(self._advance_by_batches, state, images, labels)
         except (ValueError, MemoryError):
             raise
@@ -277,22 +281,25 @@ class Program:
         lead = (*self._lead[:-1], rows.shape[-1])
         groups = rows.reshape(steps, -1)[position:]
         for images, labels in self._train.source.batches(groups):
-            yield images.reshape(*lead, *images.shape[1:]), labels.reshape(lead)
+            yield tuple(a.reshape(*lead, *a.shape[1:]) for a in (images, labels))
 
     def scores(self, state: TrainState) -> Record:
         """Loss and accuracy on each split that is only looked at."""
         scores: Record = {}
         for name, split in self._looked_at.items():
-            sums = list(self._sums(state.variables, split))
-            losses, correct = np.sum(jax.device_get(sums), 0) / len(split.source)
-            scores |= {f"{name}_loss": losses.tolist(), f"{name}_accuracy": correct.tolist()}
+            sums = jax.device_get(list(self._sums(state.variables, split)))
+            losses, correct, *overlap = (sum(rows[1:], rows[0]) for rows in zip(*sums, strict=True))
+            means = {f"{name}_loss": losses, f"{name}_accuracy": correct}
+            scores |= {key: (value / len(split.source)).tolist() for key, value in means.items()}
+            if overlap:
+                scores[f"{name}_iou"] = mean_iou(*overlap).tolist()
         return scores
 
     def was_looked_at(self, record: Record) -> bool:
         """Whether a record has the scores of all splits."""
         return all(f"{name}_loss" in record for name in self._looked_at)
 
-    def _sums(self, variables: Any, split: "_Split") -> Iterator[tuple[jax.Array, jax.Array]]:
+    def _sums(self, variables: Any, split: "_Split") -> Iterator[tuple[jax.Array, ...]]:
         """Losses and right answers summed over each batch of a split."""
         starts = range(0, len(split.source), self._batch)
         if split.held is not None:

@@ -8,10 +8,11 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from jaxinv import data
-from jaxinv.data.dataset import place_on_canvas, slice_bounds, split_slice
+from jaxinv.data.dataset import slice_bounds, split_slice
+from jaxinv.data.loading import on_canvas
 from jaxinv.training.config import TrainConfig
 
-Images: TypeAlias = data.Source | tuple[UInt8[ndarray, "n h w *c"], Int[ndarray, " n"]]
+Images: TypeAlias = data.Source | tuple[UInt8[ndarray, "n h w *c"], Int[ndarray, "n *positions"]]
 Given: TypeAlias = Images | Mapping[str, Images]
 
 
@@ -48,6 +49,11 @@ def splits_of(
         raise ValueError(
             f"the images of {config.test_split} have shape {test.image_shape}, and those of "
             f"{config.train_split} {train.image_shape}; allowed is one shape"
+        )
+    if test is not None and bool(test.label_shape) != bool(train.label_shape):
+        raise ValueError(
+            f"labels of {config.test_split} and of {config.train_split} differ: in one each image "
+            "has a class, in the other each pixel"
         )
     return train, test
 
@@ -89,4 +95,4 @@ def _chosen(named: dict[str, data.Source], split: str, config: TrainConfig) -> d
         raise ValueError(f"split {split!r} of data is empty")
     if config.canvas is None:
         return part
-    return part.map(functools.partial(place_on_canvas, size=config.canvas))
+    return on_canvas(part, config.canvas)

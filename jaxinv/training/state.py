@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxinv.training.label_maps import check_outputs
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -58,20 +60,17 @@ def initial_state(
     optimizer: optax.GradientTransformation,
     shape: tuple[int, ...],
     ema: bool,
+    maps: bool = False,
 ) -> TrainState:
     """The state before the first step, for images of `shape` (H, W, C).
 
     Raises:
-      ValueError: if the network is no classifier.
+      ValueError: if the network is no classifier: of pixels where labels are `maps`.
     """
     logits, variables = model.init_with_output(
         keys(key)["init"], jnp.zeros((1, *shape)), train=False
     )
-    if jnp.ndim(logits) != 2:
-        raise ValueError(
-            f"{type(model).__name__} turns an image into shape {logits.shape}; training needs "
-            "one vector of logits for each image, (1, classes)"
-        )
+    check_outputs(logits, shape, maps=maps, network=type(model).__name__)
     variables = dict(variables)
     params = variables.pop("params")
     return TrainState(

@@ -13,6 +13,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from jaxinv import augment
 from jaxinv.data import normalise
 from jaxinv.training.config import TrainConfig
+from jaxinv.training.label_maps import distorted, overlap_sums, per_image
 from jaxinv.training.losses import Objective, cross_entropy
 from jaxinv.training.state import TrainState, keys, no_sums
 
@@ -144,7 +145,8 @@ def make_batch_step(
 
     def loss(params, model_state, key, images, labels):
         distort_key, dropout_key = jax.random.split(key)
-        x = distort(distort_key, jnp.asarray(normalise(images, mean=mean, std=std)))
+        x = jnp.asarray(normalise(images, mean=mean, std=std))
+        x, labels = distorted(distort, distort_key, x, labels)
 
         def network(x):
             return apply_network(
@@ -215,11 +217,12 @@ def make_batch_step(
 
 def make_evaluation(
     config: TrainConfig, *, batch_size: int, place: Place = lambda batch: batch, **options: Any
-) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
+) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, ...]]:
     """The function `(variables, start, images, labels) -> (sum of losses, right answers)`.
 
-    It looks at images `start .. start + batch_size`, without those beyond the end, so that one
-    compiled program serves a whole split.
+    Of label maps both are means over positions, and the sums of `overlap_sums` follow. It looks at
+    images `start .. start + batch_size`, without those beyond the end, so that one compiled program
+    serves a whole split.
 
     Args:
       config: of the run.
@@ -240,17 +243,19 @@ def make_evaluation(
 
 def make_batch_evaluation(
     config: TrainConfig, *, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, Array]]:
+) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, ...]]:
     """The function `(variables, images, labels, there) -> (sum of losses, right answers)`.
 
-    Images that are not `there` do not count.
+    Of label maps both are means over positions, and the sums of `overlap_sums` follow. Images that
+    are not `there` do not count.
     """
 
     def evaluate(variables, images, labels, there):
         x = jnp.asarray(normalise(images, mean=mean, std=std))
         logits = apply_network(model, variables, x, precision=config.precision, train=False)
-        losses = cross_entropy(logits, labels)
-        correct = logits.argmax(-1) == labels
-        return (losses * there).sum(), (correct & there).sum()
+        said = logits.argmax(-1)
+        losses, correct = per_image(cross_entropy(logits, labels)), per_image(said == labels)
+        sums = (losses * there).sum(), (correct * there).sum()
+        return (*sums, *overlap_sums(said, labels, there, classes=logits.shape[-1]))
 
     return evaluate

@@ -29,6 +29,7 @@ class DataInfo:
     std: tuple[float, ...]
     image_shape: tuple[int, int, int]
     size: int
+    label_maps: bool = False
 
     def __post_init__(self) -> None:
         """Refuses values that no data set has: every figure would be wrong with them."""
@@ -42,7 +43,14 @@ class DataInfo:
     @classmethod
     def of(cls, source: Source, *, size: int) -> "DataInfo":
         """The information on a data set; `size` of its images are trained on."""
-        return cls(source.num_classes, source.mean, source.std, source.image_shape, size)
+        return cls(
+            source.num_classes,
+            source.mean,
+            source.std,
+            source.image_shape,
+            size,
+            bool(source.label_shape),
+        )
 
 
 def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:

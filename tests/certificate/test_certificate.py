@@ -105,6 +105,23 @@ def test_the_last_line_counts_the_program_with_its_borders_cut():
     assert certificate.first_end.reason == "zero padding of 2 meets the border"
 
 
+@pytest.mark.parametrize("skips_late", [False, True])
+def test_what_ends_the_interior_is_named_beside_a_branch_that_skips_it(skips_late):
+    """In whatever order the two are computed."""
+
+    def network(x):
+        x = jaxinv.layers.convolve(x, np.ones((5, 5, 1, 1), np.float32))
+        early = x * 2
+        y = jaxinv.layers.convolve(x, np.ones((9, 9, 1, 1), np.float32))
+        return (y + (x * 2 if skips_late else early)).mean((1, 2))
+
+    certificate = jaxinv.certify(network, jnp.zeros((1, 12, 12, 1)))
+    assert certificate.interior_ends.shape == (1, 12, 12, 1)
+    assert certificate.interior_ends.primitive == "conv_general_dilated"
+    before = certificate.interior_ends.before.interior[0]
+    assert (before.start, before.stop) == (2, 10)
+
+
 def test_content_that_enters_at_the_border():
     def valid(x):
         kernel = np.ones((3, 3, 1, 2), np.float32)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import kauderer2017, kayhan2020, simard2003_page
+from experiments import imagenet_page, kauderer2017, kayhan2020, simard2003_page
 from experiments.cells import Results, mean_and_error, shift_figures
 from jaxinv import data, shifts
 
@@ -130,3 +130,40 @@ def test_the_verdict_compares_the_two_factors():
     both_of_one = [f"mnist/{first[0]}/{arm}/0" for arm in kauderer2017.AUGMENTS]
     few = {name: cells[name] for name in (*both_of_one, f"mnist/{first[1]}/none/0")}
     assert "larger factor" not in kauderer2017.page(few)  # one architecture with both arms
+
+
+def _seen(right, consistency, number=282):
+    outcome = {"right": right, "consistency": consistency}
+    return {"class": number, "compared": outcome}
+
+
+def test_networks_are_compared_on_the_photographs_that_both_have_seen():
+    changed = {"shift": [-1, 2], "class": 285, "probability": 0.5}
+    trained = {
+        "probability": 0.75,
+        "least": 0.25,
+        "least_at": [3, -4],
+        "kept": 0.5,
+        "every": {"right": [200, 289], "consistency": 0.625},
+        "curve": [0.5, 0.75, 0.375],
+        "averaged": {"2": {"right": [256, 256], "consistency": 1.0}},
+    }
+    cells = {
+        "as trained/chelsea": _seen([60, 81], 0.75) | trained | {"changed": changed},
+        "as trained/china": _seen([0, 0], 0.25, 698) | trained,
+        "circular/chelsea": _seen([81, 81], 1.0),
+        "circular/china": _seen([0, 0], 0.5, 7),
+        "circular/proof": {"kind": "invariant", "period": 32, "difference": 2e-6},
+        "blurred/chelsea": _seen([81, 81], 1.0),
+    }
+    text = imagenet_page.page(cells)
+    for row in (
+        "| chelsea | tiger cat | 75.0% | 25.0% at (3, -4) | 50.0% | (-1, 2) | Egyptian cat | 37.5%",
+        "| china | palace | 75.0% | 25.0% at (3, -4) | 50.0% | none |  | 37.5% |",
+        "1 of 2 photographs change their class",
+        "| as trained |  |  | 100.0% | 74.1% | 0 of 1 | 50.0% |  |",
+        "| circular | invariant, multiples of 32 | 2e-06 | 50.0% | 100.0% | 1 of 1 | 75.0% |  |",
+        "| 2 x 2 shifts | 4 | 100.0% | 100.0% |",
+    ):
+        assert row in text
+    assert "| blurred |" not in text  # it has not seen all of them

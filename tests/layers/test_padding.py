@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.layers import PADDINGS, crop_or_pad, pad
+from jaxinv import certify
+from jaxinv.layers import PADDINGS, Conv, convolve, crop_or_pad, pad
 from jaxinv.layers.padding import check_padding, window_padding
 
 NUMPY_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "EDGE": "edge", "SAME": "constant"}
@@ -32,13 +34,39 @@ def test_valid_adds_nothing_and_full_all_but_one_tap():
     assert window_padding(8, 3, padding="FULL") == (2, 2)
 
 
-@pytest.mark.parametrize("padding", ["SAME", "CIRCULAR", "REFLECT", "EDGE"])
+@pytest.mark.parametrize("padding", ["SAME", "CIRCULAR", "REFLECT", "EDGE", "SAME_UPPER"])
 @pytest.mark.parametrize("size", [5, 6, 7, 8])
 @pytest.mark.parametrize("window", [1, 2, 3, 4])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_outputs_are_ceil_of_size_over_stride(padding, size, window, stride):
     before, after = window_padding(size, window, stride=stride, padding=padding)
     assert (size + before + after - window) // stride + 1 == -(-size // stride)
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 8])
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_border_of_tensorflow_is_that_of_lax(size, window, stride):
+    (expected,) = jax.lax.padtype_to_pads((size,), (window,), (stride,), "SAME")
+    assert window_padding(size, window, stride=stride, padding="SAME_UPPER") == expected
+
+
+def test_the_border_of_tensorflow_is_zeros():
+    x = jnp.arange(1.0, 7.0).reshape(1, 6, 1)
+    ones = jnp.ones((3, 1, 1))
+    y = convolve(x, ones, stride=2, padding="SAME_UPPER").ravel()
+    np.testing.assert_array_equal(y, [1 + 2 + 3, 3 + 4 + 5, 5 + 6])
+    other = convolve(x, ones, stride=2, padding="SAME").ravel()
+    np.testing.assert_array_equal(other, [1 + 2, 2 + 3 + 4, 4 + 5 + 6])
+
+
+def test_a_border_after_the_map_alone_is_certified():
+    conv = Conv(2, 3, 2, padding="SAME_UPPER")
+    x = jnp.zeros((1, 8, 8, 1))
+    variables = conv.init(jax.random.key(0), x)
+    certificate = certify(lambda x: conv.apply(variables, x), x)
+    assert certificate.kind == "broken"
+    assert [(i.start, i.stop, i.period) for i in certificate.interior] == [(0, 3, 2)] * 2
 
 
 def test_names_are_checked():

@@ -21,6 +21,7 @@ NEXT = {"blocks": (1, 1), "widths": (4, 6), "patch": 2, "layer_scale": 1.0}
 VIT = {"patch": 2, "features": 8, "depth": 1, "heads": 2}
 CIRCULAR = {"padding": "CIRCULAR"}
 GAP = {**CIRCULAR, "head": "gap"}
+MOBILE = {"stages": ((2, 8, 2, 2),), "stem_features": 8, "last_features": 8, "dropout": 0.0}
 TOKENS = {**VIT, "position_embedding": False}
 
 # Name, options, spatial sizes, what the certificate says, at which period.
@@ -81,12 +82,17 @@ LIVES = [
         "invariant",
         (1, 1),
     ),
+    ("mobilenet_v2", {**MOBILE}, (8, 8), "broken", (8, 8)),
+    ("mobilenet_v2", {**MOBILE, **CIRCULAR, "norm": "none"}, (8, 12), "invariant", (4, 4)),
+    ("mobilenet_v2", {**MOBILE, **CIRCULAR, "downsample": "blur"}, (8, 8), "invariant", (4, 4)),
+    ("mobilenet_v2", {**MOBILE, **CIRCULAR, "downsample": "aps"}, (8, 8), "invariant", (1, 1)),
     ("convnext_tiny", {**NEXT}, (8, 8), "broken", (8, 8)),
     ("convnext_tiny_alias_free", {**NEXT}, (8, 8), "invariant", (4, 4)),
     ("vit_small", {**VIT}, (8, 8), "broken", (8, 8)),
     ("vit_small", {**TOKENS, "head": "gap"}, (8, 8), "invariant", (2, 2)),
     ("vit_small", {**TOKENS, "head": "gap", "downsample": "aps"}, (8, 8), "invariant", (1, 1)),
     ("unet", {"widths": (3, 4), **CIRCULAR}, (8, 8), "equivariant", (2, 2)),
+    ("unet2015", {"widths": (3, 4), "padding": "CIRCULAR"}, (8, 8), "equivariant", (2, 2)),
     ("unet", {"widths": (3, 4), **CIRCULAR, "downsample": "ideal"}, (8, 8), "equivariant", (2, 2)),
     ("unet", {"widths": (3, 4), **CIRCULAR, "downsample": "aps"}, (8, 8), "equivariant", (1, 1)),
     ("audio1d", {**TINY, **CIRCULAR, "factor": 2, "stem_stride": 2}, (32,), "invariant", (8,)),
@@ -112,7 +118,7 @@ def loss_of(logits):
 
 BY_LABEL = {label(case): case for case in LIVES}
 QUICK = ("lenet-CIRCULAR-gap-max", "resnet20-CIRCULAR-aps", "convnext_tiny", "audio1d-CIRCULAR-aps")
-QUICK += ("vit_small-gap-aps", "unet-CIRCULAR-ideal")
+QUICK += ("mobilenet_v2-CIRCULAR-aps", "vit_small-gap-aps", "unet-CIRCULAR-ideal")
 
 
 @pytest.mark.parametrize("case", few(BY_LABEL, *QUICK))

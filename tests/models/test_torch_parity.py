@@ -95,6 +95,46 @@ class TorchVGG(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+class TorchMobileNetV2(nn.Module):
+    """torchvision's MobileNetV2 with fewer blocks, with its names."""
+
+    def __init__(self, stages):
+        super().__init__()
+
+        def unit(a, b, k, s=1, groups=1):
+            convolution = nn.Conv2d(a, b, k, s, (k - 1) // 2, groups=groups, bias=False)
+            return nn.Sequential(convolution, nn.BatchNorm2d(b), nn.ReLU6())
+
+        layers, before = [unit(3, 32, 3, 2)], 32
+        for expansion, after, count, stride in stages:
+            for block in range(count):
+                wide = expansion * before
+                block_stride = stride if block == 0 else 1
+                parts = [unit(before, wide, 1)] if expansion > 1 else []
+                parts += [unit(wide, wide, 3, block_stride, wide)]
+                parts += [nn.Conv2d(wide, after, 1, bias=False), nn.BatchNorm2d(after)]
+                inner = nn.Module()
+                inner.conv = nn.Sequential(*parts)
+                inner.added = block_stride == 1 and before == after
+                layers.append(inner)
+                before = after
+        layers.append(unit(before, 1280, 1))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 10))
+
+    def forward(self, x):
+        for layer in self.features:
+            if hasattr(layer, "conv"):
+                y = layer.conv(x)
+                x = x + y if layer.added else y
+            else:
+                x = layer(x)
+        return self.classifier(x.mean((2, 3)))
+
+
+MOBILE = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2))
+
+
 def randomise(module):
     """Running statistics and affine parameters away from their starting values."""
     torch.manual_seed(0)
@@ -109,6 +149,7 @@ def randomise(module):
     [
         (lambda: TorchResNet((2, 2, 2, 2), False), "resnet18", {}, 64),
         (lambda: TorchResNet((3, 4, 6, 3), True), "resnet50", {}, 33),
+        (lambda: TorchMobileNetV2(MOBILE), "mobilenet_v2", {"stages": MOBILE}, 33),
         (lambda: TorchVGG(False), "vgg11", {"dense": (32, 16)}, 64),
         (lambda: TorchVGG(True), "vgg11", {"dense": (32, 16), "norm": "batch"}, 64),
     ],

@@ -152,7 +152,7 @@ def test_wrong_files_and_models(tmp_path):
     (tmp_path / "w.npz").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match=r"w\.npz cannot be read"):
         read_state_dict(tmp_path / "w.npz")
-    with pytest.raises(ValueError, match="model is a MLP; allowed are ResNet and ConvNet"):
+    with pytest.raises(ValueError, match="model is a MLP; allowed are ResNet, MobileNetV2 and"):
         models.from_torch({}, models.create("mlp"))
 
 
@@ -167,3 +167,97 @@ def test_a_published_cifar_resnet_reaches_the_accuracy_stated_for_it():
     predict = jax.jit(lambda x: jnp.argmax(model.apply(variables, x), -1))
     predictions = np.concatenate([predict(x[i : i + 250]) for i in range(0, 1000, 250)])
     assert np.mean(predictions == test.labels) == pytest.approx(0.915, abs=1e-9)
+
+
+SLIM = {"stages": ((1, 8, 1, 1), (2, 8, 1, 2), (2, 8, 1, 1)), "stem_features": 8}
+
+
+def slim_mobilenet(**options):
+    return models.create("mobilenet_v2", num_classes=4, last_features=16, **SLIM, **options)
+
+
+def places_and_shapes(model, shape=(16, 16, 3)):
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    tree = jax.eval_shape(model.init, jax.random.key(0), x)
+    flat = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(p, simple=True, separator="/"): leaf.shape for p, leaf in flat}
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_arrays_go_to_the_places_that_they_are_named_by(norm, tmp_path):
+    model, random = slim_mobilenet(norm=norm), np.random.default_rng(0)
+    arrays = {
+        name.removeprefix("params/"): random.normal(size=shape).astype(np.float32)
+        for name, shape in places_and_shapes(model).items()
+    }
+    assert ("block01/expand/bias" in arrays) == (norm == "none")
+    assert ("batch_stats/block00/depthwise_norm/batch/mean" in arrays) == (norm == "batch")
+    stored = arrays | {"logits/kernel": arrays["logits/kernel"][None, None]}
+    np.savez(tmp_path / "weights.npz", **stored)
+    for given in (arrays, stored, tmp_path / "weights.npz"):
+        variables = models.from_arrays(given, model, shape=(16, 16, 3))
+        for name, value in arrays.items():
+            found = variables if name.startswith("batch_stats") else variables["params"]
+            for part in name.split("/"):
+                found = found[part]
+            np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stem/kernel": None}, "arrays lack params/stem/kernel of MobileNetV2"),
+        ({"more/kernel": 0.0}, "there are arrays params/more/kernel, for which MobileNetV2 has no"),
+        (
+            {"stem/kernel": np.ones((8, 3, 3, 3))},
+            r"an array has shape \(8, 3, 3, 3\); params/stem/kernel of MobileNetV2 needs \(3, 3, 3",
+        ),
+        ({"logits/kernel": np.ones((3, 1, 16, 4))}, r"has shape \(3, 1, 16, 4\); params/logits"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(change, message):
+    model = slim_mobilenet(norm="none")
+    names = places_and_shapes(model)
+    arrays = {name.removeprefix("params/"): np.ones(shape) for name, shape in names.items()}
+    arrays = {name: value for name, value in (arrays | change).items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        models.from_arrays(arrays, model, shape=(16, 16, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"features.2.conv.0.0.weight": None},
+            "state dict lacks features.2.conv.0.0.weight of M",
+        ),
+        ({"features.3.conv.3.running_var": None}, "lacks features.3.conv.3.running_var"),
+        ({"features.4.1.bias": None}, "lacks features.4.1.bias"),
+        ({"classifier.1.bias": None}, "lacks classifier.1.bias"),
+        ({"features.9.conv.0.0.weight": 0.0}, "has features.9.conv.0.0.weight, which no layer"),
+        ({"classifier.0.weight": 0.0}, "has classifier.0.weight, which no layer of MobileNetV2"),
+        ({"features.0.1.gain": 0.0}, "has features.0.1.gain, which no layer"),
+    ],
+)
+def test_mobilenets_of_torchvision_that_do_not_fit_are_named(change, message):
+    model, random = slim_mobilenet(), np.random.default_rng(0)
+    state = {"classifier.1.weight": np.ones((4, 16)), "classifier.1.bias": np.ones(4)}
+
+    def layer(convolution, norm, shape):
+        state[f"{convolution}.weight"] = random.normal(size=shape)
+        for leaf in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{leaf}"] = random.uniform(0.5, 1.5, shape[0])
+
+    layer("features.0.0", "features.0.1", (8, 3, 3, 3))
+    layer("features.1.conv.0.0", "features.1.conv.0.1", (8, 1, 3, 3))
+    layer("features.1.conv.1", "features.1.conv.2", (8, 8, 1, 1))
+    for block in ("features.2.conv", "features.3.conv"):
+        layer(f"{block}.0.0", f"{block}.0.1", (16, 8, 1, 1))
+        layer(f"{block}.1.0", f"{block}.1.1", (16, 1, 3, 3))
+        layer(f"{block}.2", f"{block}.3", (8, 16, 1, 1))
+    layer("features.4.0", "features.4.1", (16, 8, 1, 1))
+    variables = models.from_torch(state, model)
+    assert jax.eval_shape(model.apply, variables, jnp.zeros((1, 16, 16, 3))).shape == (1, 4)
+    changed = {name: value for name, value in (state | change).items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        models.from_torch(changed, model)

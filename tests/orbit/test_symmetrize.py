@@ -174,7 +174,57 @@ def test_several_maps_axes_and_arguments():
     np.testing.assert_allclose(gradient, 2.0, rtol=1e-6)
 
 
+SOME = [(0, 0), (2, 0), (4, 2)]
+
+
+@pytest.mark.parametrize("name", ["bordered", "strides in both", "finer"])
+def test_the_mean_over_some_shifts_of_maps(name):
+    fun = MAPS[name]
+    x = normal(1, 6, 6, 2)
+    symmetric = jaxinv.symmetrize(fun, kind="equivariant", shifts=SOME)
+    own = np.array(fun(x).shape[1:3])
+    back = [
+        jnp.roll(fun(jaxinv.translate(x, t)), tuple(-np.array(t) * own // 6), (1, 2)) for t in SOME
+    ]
+    np.testing.assert_allclose(symmetric(x), sum(back) / 3, rtol=1e-5, atol=1e-6)
+    assert symmetric.cost(x).shifts == 3
+
+
+@pytest.mark.parametrize("given", [SOME, np.array(SOME)])
+def test_the_mean_over_some_shifts_is_not_invariant_and_not_certified_so(given):
+    x = normal(1, 6, 6, 2)
+    symmetric = jaxinv.symmetrize(first_pixel, shifts=given)
+    want = sum(first_pixel(jaxinv.translate(x, t)) for t in SOME) / 3
+    np.testing.assert_allclose(symmetric(x), want, rtol=1e-5)
+    assert jaxinv.certify(symmetric, x).kind == "broken"
+    assert jnp.abs(symmetric(jaxinv.translate(x, (1, 0))) - symmetric(x)).max() > 0.01
+    largest = jaxinv.symmetrize(first_pixel, reduce="max", shifts=given)(x)
+    want = jnp.stack([first_pixel(jaxinv.translate(x, t)) for t in SOME]).max(0)
+    np.testing.assert_array_equal(largest, want)
+
+
+def test_brute_force_in_disguise_is_said_once():
+    x = normal(1, 8, 8, 2)
+    weights = normal(8, 8)
+
+    def dense(x):
+        return jnp.einsum("nhwc,hw->nc", x, weights) ** 2
+
+    symmetric = jaxinv.symmetrize(dense)
+    with pytest.warns(UserWarning, match=r"brute force here, 64 shifts: .*shifts=\[\.\.\.\]"):
+        symmetric(x)
+    symmetric(x)  # warnings are errors
+    jaxinv.symmetrize(dense, shifts=SOME)(x)
+    jaxinv.symmetrize(every_second)(normal(1, 16, 16, 2))
+    with pytest.warns(UserWarning, match="brute force"):
+        jax.jit(jaxinv.symmetrize(jax.vmap(placed), kind="equivariant", axes=(2, 3)))(x[None])
+
+
 def test_wrong_use():
+    with pytest.raises(ValueError, match=r"shifts hold \(1, 0\); a map of stride \(2, 2\) follows"):
+        jaxinv.symmetrize(MAPS["strides in both"], kind="equivariant", shifts=[(1, 0)])(
+            normal(1, 6, 6, 2)
+        )
     with pytest.raises(ValueError, match="reduce is 'median'; allowed are 'mean' and 'max'"):
         jaxinv.symmetrize(every_second, reduce="median")
     with pytest.raises(ValueError, match="kind is 'both'; allowed are 'invariant' and"):

@@ -40,6 +40,29 @@ def same(a, b) -> bool:
     return bool(np.allclose(a, b, rtol=0.0, atol=atol, equal_nan=True))
 
 
+def is_settled(jaxpr, x, *rest, alike=same) -> bool:
+    """Whether the outputs stay as they are where the input is nudged in its last digits.
+
+    Where they do not, rounding decides: the sign of a sum of differences that cancel, or the
+    reciprocal of what is almost zero, says nothing of symmetry. Numbers of few binary digits are
+    not nudged, for what is computed of them is exact.
+    """
+    if x.dtype.kind != "f":
+        return True
+    truth = reference.evaluate(jaxpr, x, *rest)
+    exact = ~np.isfinite(x) | (8 * x == np.round(8 * x))
+    for seed in range(NUDGES):
+        by = np.random.default_rng(seed).uniform(-4, 4, x.shape) * np.finfo(x.dtype).eps
+        nudged = np.where(exact, x, x * (1 + by)).astype(x.dtype)
+        found = reference.evaluate(jaxpr, nudged, *rest)
+        if not all(map(alike, map(np.asarray, found), map(np.asarray, truth))):
+            return False
+    return True
+
+
+NUDGES = 8
+
+
 class Orbit:
     """The outputs of a program at shifted inputs, computed when asked for.
 
@@ -69,6 +92,11 @@ class Orbit:
             moved = np.roll(self.inputs[start], key[1], self.axes)
             self.known[key] = [np.asarray(y) for y in reference.evaluate(self.jaxpr, moved)]
         return self.known[key]
+
+    def is_settled(self, shift, *, start=0) -> bool:
+        """Whether the outputs hang on more than rounding, at a shift and unshifted."""
+        x = self.inputs[start]
+        return all(is_settled(self.jaxpr, v) for v in (x, np.roll(x, tuple(shift), self.axes)))
 
 
 class Claim(NamedTuple):
@@ -142,7 +170,9 @@ def violations(
             }
             shape = claim.factors
             if not follows(before.reshape(shape), after.reshape(shape), moved):
-                yield f"output {leaf} claims {claim}, but not at shift {shift}: {moved}"
+                if orbit.is_settled(shift, start=start):
+                    yield f"output {leaf} claims {claim}, but not at shift {shift}: {moved}"
+                continue
             rolled = before
             for roll, count in zip(claim.rolls, counts, strict=True):
                 if roll is not None:
@@ -151,7 +181,7 @@ def violations(
                 roll is not None or not parts
                 for roll, parts in zip(claim.rolls, claim.moving, strict=True)
             )
-            if rolling and not same(rolled, after):
+            if rolling and not same(rolled, after) and orbit.is_settled(shift, start=start):
                 yield f"output {leaf} claims {claim}, but does not roll so at shift {shift}"
 
 

@@ -177,3 +177,83 @@ def test_the_precision_is_handed_on(precision):
     (dot,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "dot_general"]
     wanted = (precision,) * 2 if isinstance(precision, lax.Precision) else precision
     assert dot.params["precision"] == wanted
+
+
+def depthwise_operands(specs, kernel, features=6):
+    """Images of 6 channels, and a kernel of so many features that sees one channel for each."""
+    x, w = operands(specs, kernel, channels=6)
+    w = jnp.repeat(
+        lax.slice_in_dim(w, 0, 1, axis=specs[1].index("O")), features, specs[1].index("O")
+    )
+    w = lax.slice_in_dim(w, 0, 1, axis=specs[1].index("I"))
+    return x, w * jnp.asarray(np.random.default_rng(1).normal(size=w.shape))
+
+
+@pytest.fixture
+def taps(monkeypatch):
+    """The shapes of the images whose convolution became a sum over taps."""
+    made = []
+    original = matrix_products._MatrixProduct.by_taps
+
+    def noted(self, images, kernel):
+        made.append(images.shape)
+        return original(self, images, kernel)
+
+    monkeypatch.setattr(matrix_products._MatrixProduct, "by_taps", noted)
+    return made
+
+
+@pytest.mark.parametrize("case", few(CASES, *QUICK))
+def test_depthwise_values_and_gradients_are_those_of_lax(taps, case):
+    specs, kernel, dilation = CASES[case]
+    x, w = depthwise_operands(specs, kernel)
+    params = settings(specs, x, w, rhs_dilation=(dilation, *(1,) * (x.ndim - 3)))
+
+    def theirs(x, w):
+        return lax.conv_general_dilated(x, w, feature_group_count=6, **params)
+
+    def ours(x, w):
+        return convolve(x, w, groups=(6, 1), **params)
+
+    weight = jnp.cos(jnp.arange(theirs(x, w).size))
+    np.testing.assert_allclose(ours(x, w), theirs(x, w), rtol=1e-12, atol=1e-12)
+    assert taps
+    for mine, other in zip(
+        *(
+            jax.grad(lambda x, w, f=f: (f(x, w).ravel() * weight).sum(), (0, 1))(x, w)
+            for f in (ours, theirs)
+        ),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("features", "changes"),
+    [
+        (12, {}),
+        (6, {"window_strides": (2, 1)}),
+        (6, {"padding": ((1, 0), (0, 0))}),
+        (6, {"rhs_dilation": (4, 1)}),
+    ],
+    ids=["two features a channel", "stride", "padding", "a kernel longer than the image"],
+)
+def test_other_depthwise_convolutions_stay_with_lax(taps, features, changes):
+    x, w = depthwise_operands(SPECS, (3, 2), features)
+    params = settings(SPECS, x, w, **changes)
+    ours = convolve(x, w, groups=(6, 1), **params)
+    theirs = lax.conv_general_dilated(x, w, feature_group_count=6, **params)
+    assert not taps
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_little_depthwise_work_stays_with_lax(taps, monkeypatch):
+    x, w = depthwise_operands(SPECS, (3, 2))
+    params = settings(SPECS, x, w)
+    # 2 images of 6 x 6 positions, worth as much as dense convolutions of 16 times the work
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 16 * (2 * 36 * w.size + 1))
+    convolve(x, w, groups=(6, 1), **params)
+    assert not taps
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 16 * 2 * 36 * w.size)
+    convolve(x, w, groups=(6, 1), **params)
+    assert taps

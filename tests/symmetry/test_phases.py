@@ -86,6 +86,28 @@ def test_phases_that_meet(name):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13 * scale)
 
 
+@pytest.mark.parametrize(
+    "alone",
+    [
+        jax.lax.optimization_barrier,
+        lambda x: jnp.split(x, 1, 1)[0],
+        lambda x: jnp.unstack(x[None])[0],
+    ],
+    ids=["a barrier", "a split into one piece", "an unstacked stack of one"],
+)
+@pytest.mark.parametrize(("by", "axis"), [(5, 1), (6, 2), (2, 3)])
+def test_rolls_behind_operations_that_could_have_several_results(alone, by, axis):
+    def roll(x):
+        return jnp.roll(alone(x), by, axis)
+
+    x = np.random.default_rng(4).normal(size=(2, 12, 6, 2))
+    assert (certificate := jaxinv.certify(roll, x)).kind == "equivariant"
+    assert certificate.period == (1, 1)
+    found = jaxinv.orbit(roll)(x)
+    for t in [(0, 0), (1, 0), (3, 1), (11, 5)]:
+        np.testing.assert_array_equal(found[t], roll(jnp.roll(x, t, (1, 2))))
+
+
 # Replaced components: the period of rows and columns, P where that axis ends.
 REPLACED = {
     "one of three": (lambda x: x.at[:, 1::3].set(jnp.sin(x[:, 2::3])), (3, 1)),

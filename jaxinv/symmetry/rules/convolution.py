@@ -60,7 +60,7 @@ def conv_general_dilated(
     for i, geometry in enumerate(geometries):
         row = image.dims[lhs_spec[2 + i]]
         if row and isinstance(row[0], Window):
-            layout[out_spec[2 + i]] = (slid(row[0], geometry),)
+            layout[out_spec[2 + i]] = (slid(ctx, row[0], geometry),)
         elif row and isinstance(row[0], Uniform):
             layout[out_spec[2 + i]] = (Uniform(out_shape[out_spec[2 + i]]),)
     base = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.rules.layout import sliced
 from jaxinv.symmetry.rules.periodic import followed
-from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
+from jaxinv.symmetry.rules.windowed import seen, window_of
+from jaxinv.symmetry.values import Plain, Uniform, Valid, Value, Window, positions
 
 
 @rule("pad")
@@ -41,7 +42,9 @@ def pad(ctx: Context, equation: Equation, operand: Value, fill: Value) -> list[V
                 operand = continued
                 continue
         if window is not None and (max(low, high) <= interior or ctx.torus.endless):
-            operand = _dilated_window(operand, dim, window, (low, high, interior), fill)
+            if ctx.torus.bordered and max(low, high) > interior:
+                ctx.note_border(window.axis, padding(width=max(low, high)))
+            operand = _dilated_window(ctx, operand, dim, window, (low, high, interior), fill)
             continue
         operand = as_plain(ctx, operand, dim, padding(width=max(low, high)))
         operand, fill = align(ctx, [operand, fill], [])
@@ -59,15 +62,19 @@ def _continued(ctx: Context, value: Value, dim: int, before: int, after: int) ->
     return replace_factor(value, value.place(dim), longer)
 
 
-def _dilated_window(value: Value, dim: int, window: Window, config, fill: Value) -> Value:
+def _dilated_window(
+    ctx: Context, value: Value, dim: int, window: Window, config, fill: Value
+) -> Value:
     """A window of the base with the fill between its positions, and on the line beyond its ends."""
     low, high, interior = config
     c = interior + 1
     size = low + (window.size - 1) * c + 1 + high
     valid = None
     if window.valid is not None or max(low, high) > interior:
-        lo, hi = window.interior
-        valid = (max(0, (lo - 1) * c + 1 + low), min(size, hi * c + low))
+        lo, hi = seen(ctx, window)
+        if interior:
+            lo, hi = math.ceil(lo), math.floor(hi)
+        valid = ((lo - 1) * c + 1 + low, hi * c + low)
     place = value.place(dim)
     grown = Window(window.axis, window.offset * c - low, size, window.rate * c, valid)
     value = replace_factor(
@@ -246,8 +253,10 @@ def _joined(ctx: Context, values: list[Value], dim: int, size: int) -> Value | N
     windows = [w for i in run if (w := window_of(values[i], dim)) is not None]
     window = windows[0]
     before = sum(v.shape[dim] for v in values[: run[0]])
-    valid = None
-    if len(runs) > 1 or any(w.valid is not None for w in windows):
+    valid: Valid | None = None
+    if not ctx.torus.bordered:
+        valid = _joined_fields(windows, before)
+    elif len(runs) > 1 or any(w.valid is not None for w in windows):
         valid = _joined_interior(windows, before)
     whole = dataclasses.replace(window, offset=window.offset - before, size=size, valid=valid)
     value = replace_factor(first, first.place(dim), whole)
@@ -264,6 +273,14 @@ def _unclaimed(run: Value, value: Value, dim: int) -> Value:
         return value
     period = tuple(1 if a == window.axis else d for a, d in enumerate(value.period))
     return dataclasses.replace(value, period=period)
+
+
+def _joined_fields(windows: list[Window], before: int) -> Valid | None:
+    """What is valid of a run of joined pieces, as far as they go on beside it."""
+    starts = itertools.accumulate((w.size for w in windows), initial=before)
+    rows = [(w.valid, start) for w, start in zip(windows, starts, strict=False)]
+    bounds = [(valid[0] + at, valid[1] + at) for valid, at in rows if valid is not None]
+    return (max(lo for lo, _ in bounds), min(hi for _, hi in bounds)) if bounds else None
 
 
 def _joined_interior(windows: list[Window], before: int) -> tuple[int, int]:

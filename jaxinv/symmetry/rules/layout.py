@@ -163,7 +163,10 @@ def _sliced_window(ctx, value, dim, start, count, step):
     valid = window.valid
     if valid is not None:
         seen_size = (count - 1) * step + 1
-        valid = tuple(min(max(v - start, 0), seen_size) for v in valid)
+        valid = (valid[0] - start, valid[1] - start)
+        if ctx.torus.bordered:
+            # What is cut off is the border of what is left.
+            valid = tuple(min(max(v, 0), seen_size) for v in valid)
         if valid == (0, seen_size) and not ctx.torus.endless:
             # What met the border is cut off.
             valid = None

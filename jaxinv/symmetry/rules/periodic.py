@@ -138,10 +138,12 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     period = moving.period[axis] * growth
     if ctx.torus.lengths[axis] % period or value.moves_along(axis):
         return value
+    if count > 1 and moving.decisions[axis] is not None:
+        return value  # What is the same everywhere follows any roll, a pattern does not.
     if growth > 1:
         ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period))
     whole = (pattern.first, pattern.stop) == (0, window.size)
-    valid = None if whole else (pattern.first, pattern.stop)
+    valid = None if whole or not ctx.torus.bordered else (pattern.first, pattern.stop)
     same = Window(axis, 0, window.size, window.rate * growth, valid)
     periods = tuple(period if a == axis else d for a, d in enumerate(value.period))
     dims = value.dims_with(dim, (same,))
@@ -151,5 +153,8 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
         rows = jnp.arange(positions(ctx.torus, moves, same)) % count
         return jnp.take(base, rows, axis=place)
 
-    moves = dataclasses.replace(value, dims=dims, period=periods)
+    decisions = tuple(
+        moving.decisions[a] if a == axis else decided for a, decided in enumerate(value.decisions)
+    )
+    moves = dataclasses.replace(value, dims=dims, period=periods, decisions=decisions)
     return moves.on_base(around)

@@ -158,7 +158,7 @@ def _pooled(ctx: Context, equation: Equation, value: Value, dim, geometry, monoi
         base = lengthened(ctx, value, base, place, geometry, monoid.initial(base.dtype))
         return _combined_slices(monoid, base, place, geometry, m * geometry.base_dilation)
 
-    slides = replace_factor(value, place, slid(window, geometry), pooled)
+    slides = replace_factor(value, place, slid(ctx, window, geometry), pooled)
     return strided(ctx, slides, dim, geometry.stride)
 
 
@@ -239,7 +239,7 @@ def _chosen(
         elif isinstance(factor, Window):
             long = functools.partial(_lengthened, ctx, value, place, geometry, monoid)
             seen.append((place, Geometry(geometry.extent, 1, 0, 0, geometry.dilation)))
-            value = replace_factor(value, place, slid(factor, geometry), long)
+            value = replace_factor(value, place, slid(ctx, factor, geometry), long)
         else:
             seen.append((place, geometry))
             value = replace_factor(value, place, Plain(geometry.count(value.shape[dim])))

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,7 @@ from jaxinv.symmetry.relayout import Context, replace_factor, resample
 from jaxinv.symmetry.rules.layout import transposed
 from jaxinv.symmetry.rules.per_position import still
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Valid, Value, Window
 
 # What is upsampled repeats its pattern after this many positions at most.
 LONGEST_PATTERN = 16
@@ -82,8 +83,10 @@ def resampled(
     assert window is not None
     lo, hi = window.interior
     at = np.arange(len(reads[0]))
-    good = (at >= pattern.first) & (at < pattern.stop) & (reads[0] >= lo) & (reads[1] < hi)
-    valid = _longest_run(good)
+    good = (at >= pattern.first) & (at < pattern.stop)
+    if ctx.torus.bordered:
+        good &= (reads[0] >= lo) & (reads[1] < hi)
+    valid: Valid = _longest_run(good)
     axis, size = window.axis, len(at)
     growth = pattern.step // math.gcd(pattern.step, int(window.rate))
     fits = ctx.torus.lengths[axis] % (value.period[axis] * growth) == 0
@@ -93,9 +96,24 @@ def resampled(
         rate = window.rate * growth * pattern.count // pattern.step
         value = resample(ctx, value, axis, growth)
         kept = None if valid == (0, size) else valid
+        if not ctx.torus.bordered:
+            kept = window.valid and _fields(window.valid, pattern, reads)
         return replace_factor(value, value.place(dim), Window(axis, 0, size, rate, kept))
     value = as_plain(ctx, value, dim, reason)
     return value.with_base(None, dims=value.dims_with(dim, still(size)))
+
+
+def _fields(valid: Valid, pattern: Pattern, reads: tuple[np.ndarray, np.ndarray]) -> Valid:
+    """What is valid of an output that goes on as the pattern does."""
+    inside = slice(pattern.first, pattern.stop)
+    # In parts of an input position: how far before and after its place each output reads.
+    at = np.arange(len(reads[0])) * pattern.step
+    before, after = ((pattern.count * read - at)[inside] for read in reads)
+    first, last = valid[0] * pattern.count, (valid[1] - 1) * pattern.count
+    return (
+        Fraction(first - int(before.min())) / pattern.step,
+        Fraction(last - int(after.max())) / pattern.step + 1,
+    )
 
 
 def _longest_run(good: np.ndarray) -> tuple[int, int]:

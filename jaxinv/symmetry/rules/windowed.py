@@ -5,6 +5,7 @@ stride does (`layout.strided`).
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context, periodic_slice
-from jaxinv.symmetry.values import Value, Window, positions
+from jaxinv.symmetry.values import Valid, Value, Window, positions
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,14 @@ def admitted(
     window = window_of(value, dim)
     if window is None:
         return value
-    valid = _interior_after(window, geometry)
-    if valid is None:
+    valid = _valid_after(ctx, window, geometry)
+    if valid is None or not ctx.torus.bordered:
         return value
-    if valid[0] >= valid[1]:
+    if ctx.torus.endless:
+        width = max(geometry.low, geometry.high) - geometry.slack
+        if width > 0:
+            ctx.note_border(window.axis, padding(width=width))
+    if math.ceil(valid[0]) >= math.floor(valid[1]):
         return as_plain(ctx, value, dim, Cause.ONLY_BORDER())
     if not ctx.torus.endless:
         first, stop = ctx.program.positions_read(equation.outs[0], to)
@@ -99,29 +104,43 @@ def admitted(
     return value
 
 
-def _interior_after(window: Window, geometry: Geometry) -> tuple[int, int] | None:
+def _valid_after(ctx: Context, window: Window, geometry: Geometry) -> Valid | None:
     """The stride-1 outputs whose receptive field has not met a border; None if that is all."""
     slack = geometry.slack
-    if window.valid is None and max(geometry.low, geometry.high) <= slack:
+    padded = ctx.torus.bordered and max(geometry.low, geometry.high) > slack
+    if window.valid is None and not padded:
         return None
-    lo, hi = window.interior
+    lo, hi = seen(ctx, window)
+    if slack:
+        lo, hi = math.ceil(lo), math.floor(hi)
     # Zeros between dilated positions belong to the interior, those after its ends as well.
     first = lo * geometry.base_dilation - slack + geometry.low
     last = (hi - 1) * geometry.base_dilation + slack + geometry.low - geometry.span + 1
     outputs = (geometry.count(window.size) - 1) * geometry.stride + 1
+    if not ctx.torus.bordered:
+        return first, last + 1
     valid = max(0, first), min(outputs, last + 1)
     # Padding that the stride leaves unread is none.
     return None if window.valid is None and valid == (0, outputs) else valid
 
 
-def slid(window: Window, geometry: Geometry) -> Window:
+def seen(ctx: Context, window: Window) -> Valid:
+    """The valid positions of a window, of those that are seen where there is a border."""
+    if window.valid is None:
+        return 0, window.size
+    if not ctx.torus.bordered:
+        return window.valid
+    return max(0, window.valid[0]), min(window.size, window.valid[1])
+
+
+def slid(ctx: Context, window: Window, geometry: Geometry) -> Window:
     """The window of the stride-1 outputs, cut to those that the stride keeps."""
     return dataclasses.replace(
         window,
         offset=0,
         size=(geometry.count(window.size) - 1) * geometry.stride + 1,
         rate=window.rate * geometry.base_dilation,
-        valid=_interior_after(window, geometry),
+        valid=_valid_after(ctx, window, geometry),
     )
 
 

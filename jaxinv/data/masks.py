@@ -1,0 +1,110 @@
+"""Data sets in folders of pictures with a label map each: `images/` beside `masks/`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxinv.command_line import first_line
+from jaxinv.data.files import Stored, digest_of, no_split, split_called
+from jaxinv.data.folders import PICTURES, folder
+from jaxinv.data.source import Arrays, Streamed, size_in_words
+
+IMAGES, MASKS = "images", "masks"
+# What benchmarks mark positions without a class with.
+VOID = 255
+
+
+def has_masks(path: Path) -> bool:
+    """Whether a folder, or one of its splits, holds pictures and label maps."""
+    return bool(_splits(path))
+
+
+def folder_of_masks(path: Path, split: str) -> Stored:
+    """A split of a folder of `split/images/picture` and `split/masks/picture`, or of one split.
+
+    Picture and label map have one name, but for the ending, and one size. A map is a picture in
+    grey or with a palette, whose numbers are the classes, from 0.
+
+    Raises:
+      ValueError: there is no such split, or it is not as described.
+    """
+    splits = _splits(path)
+    split = split_called(split, tuple(splits))
+    if split not in splits:
+        raise no_split(path, split, tuple(splits), nothing="no folders")
+    pairs = _pairs(splits[split])
+    pictures = folder(splits[split] / IMAGES, "train").source
+    shape = pictures.image_shape
+
+    def read(rows: Sequence[int]) -> Arrays:
+        chosen = [pairs[row] for row in rows]
+        labels = np.empty((len(rows), *shape[:2]), np.int32)
+        for label, (picture, mask) in zip(labels, chosen, strict=True):
+            values = _mask(mask)
+            if values.shape != shape[:2]:
+                raise ValueError(
+                    f"{mask} has {values.shape[0]}x{values.shape[1]} pixels and {picture} "
+                    f"{size_in_words(shape)}; allowed are masks of the size of their pictures"
+                )
+            label[...] = values
+        return pictures.read(rows)[0], labels
+
+    # As many classes as are trained on: a split need not show all of them.
+    listed = pairs if "train" not in splits else _pairs(splits["train"])
+    classes = 1 + max(int(_mask(mask).max()) for _, mask in listed)
+    source = Streamed(
+        read,
+        range(len(pairs)),
+        shape,
+        classes,
+        name=str(path),
+        split=split,
+        label_shape=shape[:2],
+    )
+    return Stored(source, tuple(splits), digest_of([file for pair in pairs for file in pair]))
+
+
+def _splits(path: Path) -> dict[str, Path]:
+    def is_split(folder: Path) -> bool:
+        return all((folder / part).is_dir() for part in (IMAGES, MASKS))
+
+    if is_split(path):
+        return {"train": path}
+    return {p.name: p for p in sorted(path.iterdir()) if p.is_dir() and is_split(p)}
+
+
+def _pairs(split: Path) -> list[tuple[Path, Path]]:
+    """The pictures of a split, each with its label map."""
+    masks = {mask.stem: mask for mask in _files(split / MASKS)}
+    pictures = _files(split / IMAGES)
+    if not pictures:
+        raise ValueError(f"{split / IMAGES} holds no pictures")
+    for picture in pictures:
+        if picture.stem not in masks:
+            raise ValueError(f"{picture} has no label map {split / MASKS / picture.stem}.png")
+    return [(picture, masks[picture.stem]) for picture in pictures]
+
+
+def _files(path: Path) -> list[Path]:
+    """The pictures in a folder, in the order in which `folder` reads them."""
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+
+
+def _mask(path: Path) -> Int[np.ndarray, "h w"]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            kind, values = picture.mode, np.asarray(picture).astype(np.int32)
+    except Exception as error:  # each format has errors of its own
+        raise ValueError(f"{path} cannot be read as a label map: {first_line(error)}") from error
+    if kind not in ("1", "L", "P"):
+        raise ValueError(
+            f"{path} is a picture of kind {kind}; allowed are label maps in grey or with a "
+            "palette, whose numbers are the classes"
+        )
+    if (values == VOID).any():
+        raise ValueError(f"{path} holds {VOID}; allowed are classes 0 to {VOID - 1} at every pixel")
+    return values

@@ -1,0 +1,454 @@
+"""Numbers from label maps and real-valued maps at shifts, moved back onto one another.
+
+The outputs are those of `jaxinv.orbit(..., align=True)`: at every shift, one position shows one
+place of the image. The axes of shifts lead, then come the images and `spatial` axes of positions.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num, Shaped
+
+from jaxinv.arguments import as_array, as_inexact, real_number, whole_number
+from jaxinv.metrics import accuracy as of_images
+from jaxinv.metrics.consistency import consistency as pairs_alike
+from jaxinv.metrics.numbers import index_of
+from jaxinv.metrics.predictions import check_labels, predicted_classes
+
+__all__ = [
+    "accuracy",
+    "class_consistency",
+    "consistency",
+    "deviation",
+    "flicker",
+    "iou",
+    "mean_absolute_change",
+    "psnr",
+    "worst_case_accuracy",
+]
+
+
+def consistency(
+    outputs: Shaped[Array, "..."], *, spatial: int = 2, per_image: bool = False
+) -> Float[Array, "..."]:
+    r"""The chance that a position has the same class at a random pair of shifts.
+
+    .. math::
+
+      \frac{1}{N |P|} \sum_n \sum_p \sum_k q_{npk}^2, \qquad
+      q_{npk} = \frac{1}{|T|} \sum_t [\hat y[t, n, p] = k]
+
+    which is the mean over all pairs of shifts, both drawn independently. A constant map is
+    perfectly consistent: report `iou` next to it.
+
+    Args:
+      outputs: an aligned orbit's logits `(*shifts, n, *positions, classes)`, floating point, or
+        label maps `(*shifts, n, *positions)`, whole numbers.
+      spatial: number of axes of positions.
+      per_image: return each image's chance, for intervals over images.
+
+    Returns:
+      A share between 0 and 1, or `n` of them; NaN where a logit is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])  # two shifts of 4 positions
+      >>> print(consistency(maps, spatial=1))
+      0.875
+
+    Reference:
+      Rojas-Gomez et al., "Learnable polyphase sampling for shift invariant and equivariant
+      convolutional networks" (2022), https://arxiv.org/abs/2210.08001: mASSC, and for circular
+      shifts mASCC, which draw one pair of shifts for each image; this is their expectation.
+    """
+    maps = _label_maps(outputs, spatial)
+    chances = jnp.mean(_agreement(maps, spatial).reshape(maps.shape[-1 - spatial], -1), axis=-1)
+    return chances if per_image else jnp.mean(chances)
+
+
+def class_consistency(
+    outputs: Shaped[Array, "..."], *, classes: int, spatial: int = 2
+) -> Float[Array, " classes"]:
+    r"""Of each class, the chance that a position that has it at one shift has it at another one.
+
+    .. math::
+
+      \frac{\sum_{n, p} q_{npk}^2}{\sum_{n, p} q_{npk}}, \qquad
+      q_{npk} = \frac{1}{|T|} \sum_t [\hat y[t, n, p] = k]
+
+    Their mean over classes (`jnp.nanmean`) gives rare classes the same weight as the background,
+    which `consistency` hardly sees anything else of.
+
+    Args:
+      outputs: as for `consistency`.
+      classes: their number.
+      spatial: number of axes of positions.
+
+    Returns:
+      Shares between 0 and 1; NaN for a class that is nowhere, and where a logit is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit, or a prediction is no class.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[0, 0, 0, 1]], [[0, 0, 0, 2]]])
+      >>> print(class_consistency(maps, classes=3, spatial=1))
+      [1.  0.5 0.5]
+
+    Reference:
+      Rojas-Gomez et al., "Learnable polyphase sampling for shift invariant and equivariant
+      convolutional networks" (2022), https://arxiv.org/abs/2210.08001: mASSC, here class by class.
+    """
+    maps = _label_maps(outputs, spatial)
+    _check_classes(maps, classes)
+    flat = _shifts_joined(maps, spatial)
+    shares = jax.vmap(lambda k: jnp.mean(flat == k, axis=0, dtype=float))(jnp.arange(classes))
+    over = tuple(range(1, shares.ndim))
+    chances = jnp.sum(shares**2, axis=over) / jnp.sum(shares, axis=over)
+    return jnp.where(jnp.all(maps >= 0), chances, jnp.nan)
+
+
+def flicker(outputs: Shaped[Array, "..."], *, spatial: int = 2) -> Float[Array, "n *positions"]:
+    r"""Where the output flickers: the chance that two random shifts give a position two classes.
+
+    .. math::
+
+      1 - \sum_k q_{npk}^2
+
+    Args:
+      outputs: as for `consistency`, of which this is one minus, position by position.
+      spatial: number of axes of positions.
+
+    Returns:
+      A picture for each image, with numbers from 0 to below 1; NaN where a logit is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(flicker(jnp.array([[[0, 1, 1]], [[0, 1, 2]]]), spatial=1))
+      [[0.  0.  0.5]]
+
+    Reference:
+      Rojas-Gomez et al., "Learnable polyphase sampling for shift invariant and equivariant
+      convolutional networks" (2022), https://arxiv.org/abs/2210.08001: mASSC, here position by
+      position.
+    """
+    maps = _label_maps(outputs, spatial)
+    return 1 - _agreement(maps, spatial)
+
+
+def accuracy(
+    outputs: Shaped[Array, "..."], labels: Int[Array, "n *positions"]
+) -> Float[Array, "*shifts"]:
+    r"""Share of positions that are right, at each shift.
+
+    .. math::
+
+      \frac{1}{N |P|} \sum_n \sum_p [\hat y[t, n, p] = y[n, p]]
+
+    Args:
+      outputs: as for `consistency`.
+      labels: the true label maps, of the positions that the outputs show.
+
+    Returns:
+      Shares between 0 and 1, one for each shift; their least is that of the worst shift. NaN where
+      a logit is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit, or a label is no class.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])
+      >>> print(accuracy(maps, jnp.array([[0, 0, 1, 1]])))
+      [1.   0.75]
+
+    Reference:
+      Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation" (2015),
+      https://arxiv.org/abs/1411.4038: pixel accuracy.
+    """
+    return of_images.accuracy_map(*_positions_as_images(outputs, labels))
+
+
+def worst_case_accuracy(
+    outputs: Shaped[Array, "..."], labels: Int[Array, "n *positions"]
+) -> Float[Array, ""]:
+    r"""Share of positions that are right at *every* shift.
+
+    .. math::
+
+      \frac{1}{N |P|} \sum_n \sum_p \min_t \, [\hat y[t, n, p] = y[n, p]]
+
+    Args:
+      outputs: as for `consistency`.
+      labels: the true label maps, of the positions that the outputs show.
+
+    Returns:
+      A share between 0 and 1; NaN where a logit is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit, or a label is no class.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 2]]])
+      >>> print(worst_case_accuracy(maps, jnp.array([[0, 0, 2, 2]])))
+      0.5
+
+    Reference:
+      Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
+      https://arxiv.org/abs/1712.02779: the adversary that tries every transformation.
+    """
+    return of_images.worst_case_accuracy(*_positions_as_images(outputs, labels))
+
+
+def iou(
+    outputs: Shaped[Array, "..."],
+    labels: Int[Array, "n *positions"],
+    *,
+    classes: int,
+    per_class: bool = False,
+) -> Float[Array, "..."]:
+    r"""Intersection over union at each shift, on average over classes.
+
+    .. math::
+
+      \frac{\sum_{n, p} [\hat y = k][y = k]}{\sum_{n, p} [\hat y = k \text{ or } y = k]}
+
+    Positions of all images are counted together. A class that is neither predicted nor true
+    anywhere at a shift does not count there.
+
+    Args:
+      outputs: as for `consistency`.
+      labels: the true label maps, of the positions that the outputs show.
+      classes: their number.
+      per_class: return the share of each class, NaN where it does not count.
+
+    Returns:
+      Shares between 0 and 1, `(*shifts)` or `(*shifts, classes)`; the least of the former is that
+      of the worst shift. NaN where a logit is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit, or a label or a prediction is no class.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[0, 0, 1, 1]], [[0, 0, 1, 0]]])
+      >>> print(iou(maps, jnp.array([[0, 0, 1, 1]]), classes=2).round(3))
+      [1.    0.583]
+
+    Reference:
+      Everingham et al., "The Pascal visual object classes challenge: a retrospective" (2015),
+      https://doi.org/10.1007/s11263-014-0733-5.
+    """
+    maps = _label_maps(outputs, jnp.ndim(labels) - 1)
+    _check_classes(maps, classes)
+    keep = maps.ndim - jnp.ndim(labels)
+    truth = check_labels(labels, maps.shape[keep:], classes=classes)
+    both, either = overlaps(maps, truth, classes=classes, keep=keep)
+    said = jnp.all(maps >= 0, axis=tuple(range(keep, maps.ndim)))[..., None]
+    shares = jnp.where(said & (either > 0), both / jnp.maximum(either, 1), jnp.nan)
+    return shares if per_class else jnp.nanmean(shares, axis=-1)
+
+
+def overlaps(
+    maps: Int[Array, "..."], labels: Int[Array, "..."], *, classes: int, keep: int
+) -> tuple[Int[Array, "... classes"], Int[Array, "... classes"]]:
+    """Positions with a class in both maps, and in either of them: what `iou` divides.
+
+    Args:
+      maps: predicted label maps.
+      labels: the true ones, broadcast against them.
+      classes: their number.
+      keep: leading axes that are not summed over.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> both, either = overlaps(jnp.array([[0, 1]]), jnp.array([[1, 1]]), classes=2, keep=1)
+      >>> both.tolist(), either.tolist()
+      ([[0, 1]], [[1, 2]])
+    """
+    over = tuple(range(keep, jnp.ndim(maps)))
+
+    def of_class(k):
+        said, true = maps == k, labels == k
+        return jnp.sum(said & true, axis=over), jnp.sum(said | true, axis=over)
+
+    both, either = jax.lax.map(of_class, jnp.arange(classes))
+    return jnp.moveaxis(both, 0, -1), jnp.moveaxis(either, 0, -1)
+
+
+def mean_absolute_change(
+    outputs: Num[Array, "..."], *, spatial: int = 2, origin: Sequence[int] | None = None
+) -> Float[Array, "*shifts"]:
+    r"""Mean absolute difference to the unshifted output at each shift, of real-valued maps.
+
+    .. math::
+
+      \frac{1}{N |P| C} \sum_{n, p, c} | f(T_t x_n)[p + t, c] - f(x_n)[p, c] |
+
+    Args:
+      outputs: an aligned orbit's maps `(*shifts, n, *positions, channels)`.
+      spatial: number of axes of positions.
+      origin: index of the zero shift in the leading axes; None means the first of each.
+
+    Returns:
+      Numbers from 0, in units of the output; NaN where an output is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit, or the origin does not index the leading axes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[[1.0], [2.0]]], [[[1.0], [4.0]]]])  # two shifts, two positions
+      >>> print(mean_absolute_change(maps, spatial=1))
+      [0. 1.]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021),
+      https://arxiv.org/abs/2106.12423: EQ-T, whose squares are absolute values here.
+    """
+    change, shifts = _change(outputs, spatial, origin)
+    return jnp.mean(jnp.abs(change).reshape(*shifts, -1), axis=-1)
+
+
+def psnr(
+    outputs: Num[Array, "..."],
+    *,
+    peak: float,
+    spatial: int = 2,
+    origin: Sequence[int] | None = None,
+) -> Float[Array, "*shifts"]:
+    r"""Peak signal-to-noise ratio at each shift, of real-valued maps to the unshifted output.
+
+    .. math::
+
+      10 \log_{10} \frac{\mathrm{peak}^2}{\frac{1}{N |P| C} \sum_{n, p, c} (\dots)^2}
+
+    Args:
+      outputs: an aligned orbit's maps `(*shifts, n, *positions, channels)`.
+      peak: the largest value that an output can have, such as 1 or 255.
+      spatial: number of axes of positions.
+      origin: index of the zero shift in the leading axes; None means the first of each.
+
+    Returns:
+      Decibels; infinite where nothing changes, NaN where an output is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit, the origin does not index the leading axes, or the peak
+        is not above 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> maps = jnp.array([[[[1.0], [0.5]]], [[[1.0], [0.7]]]])
+      >>> print(psnr(maps, peak=1.0, spatial=1).round(1))
+      [inf 17.]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021),
+      https://arxiv.org/abs/2106.12423: EQ-T, at each shift.
+    """
+    top = real_number(peak, "peak")
+    if not top > 0:
+        raise ValueError(f"peak is {peak}; allowed are numbers above 0")
+    change, shifts = _change(outputs, spatial, origin)
+    error = jnp.mean((change / top).reshape(*shifts, -1) ** 2, axis=-1)
+    return -10 * jnp.log10(error)
+
+
+def deviation(
+    outputs: Num[Array, "..."], *, spatial: int = 2
+) -> Float[Array, "n *positions channels"]:
+    r"""Where a real-valued output flickers: its standard deviation over shifts, place by place.
+
+    .. math::
+
+      \sqrt{\frac{1}{|T|} \sum_t (f_t[n, p, c] - \bar f[n, p, c])^2}
+
+    Args:
+      outputs: an aligned orbit's maps `(*shifts, n, *positions, channels)`.
+      spatial: number of axes of positions.
+
+    Returns:
+      A picture for each image and channel; NaN where an output is not finite.
+
+    Raises:
+      ValueError: if the shapes do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(deviation(jnp.array([[[[1.0], [2.0]]], [[[1.0], [4.0]]]]), spatial=1)[0, :, 0])
+      [0. 1.]
+
+    Reference:
+      Karras et al., "Alias-free generative adversarial networks" (2021),
+      https://arxiv.org/abs/2106.12423: EQ-T, here position by position.
+    """
+    values = as_inexact(outputs, "outputs")
+    return jnp.std(_shifts_joined(values, spatial + 1), axis=0)
+
+
+def _label_maps(outputs, spatial: int) -> Int[Array, "..."]:
+    whole_number(spatial, "spatial", least=0)
+    maps = predicted_classes(as_array(outputs, "outputs", "logits or class numbers"))
+    if maps.ndim <= spatial or maps.size == 0:
+        raise ValueError(
+            f"outputs have shape {jnp.shape(outputs)}; allowed are label maps (*shifts, n, "
+            f"*positions) with {spatial} axes of positions, or logits with classes behind"
+        )
+    return maps
+
+
+def _shifts_joined(values, trailing: int):
+    """The leading axes as one; behind it images and `trailing` axes."""
+    if values.ndim <= trailing or values.size == 0:
+        raise ValueError(
+            f"outputs have shape {values.shape}; allowed is (*shifts, n, *positions, channels), "
+            "none of them 0"
+        )
+    return values.reshape(-1, *values.shape[values.ndim - 1 - trailing :])
+
+
+def _agreement(maps, spatial: int):
+    """For each position the chance that two shifts agree, NaN where a shift says nothing."""
+    flat = _shifts_joined(maps, spatial)
+    chances = pairs_alike(flat.reshape(len(flat), -1), per_image=True)
+    return chances.reshape(flat.shape[1:])
+
+
+def _check_classes(maps, classes: int) -> None:
+    """Refuses known predictions that are no class, but for -1 where nothing is predicted."""
+    whole_number(classes, "classes")
+    check_labels(jnp.maximum(maps, -1) + (maps == -1), maps.shape, classes=classes)
+
+
+def _positions_as_images(outputs, labels):
+    """Each position as an image of its own, for the metrics of classifiers."""
+    spatial = jnp.ndim(labels) - 1
+    maps = _label_maps(outputs, spatial)
+    classes = jnp.shape(outputs)[-1] if jnp.issubdtype(outputs.dtype, jnp.floating) else None
+    truth = check_labels(labels, maps.shape[maps.ndim - 1 - spatial :], classes=classes)
+    return maps.reshape(*maps.shape[: maps.ndim - truth.ndim], -1), truth.reshape(-1)
+
+
+def _change(outputs, spatial: int, origin: Sequence[int] | None):
+    """The difference to the unshifted output, and the shape of the shifts."""
+    values = as_inexact(outputs, "outputs")
+    leading = values.ndim - spatial - 2
+    if leading < 1 or values.size == 0:
+        raise ValueError(
+            f"outputs have shape {values.shape}; allowed is (*shifts, n, *positions, channels) "
+            f"with {spatial} axes of positions"
+        )
+    shifts = values.shape[:leading]
+    at = (0,) * leading if origin is None else tuple(origin)
+    if len(at) != leading:
+        raise ValueError(f"origin {at} must index the {leading} axes of shifts of {values.shape}")
+    return values - values[index_of(at, shifts)], shifts

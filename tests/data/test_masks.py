@@ -1,0 +1,64 @@
+"""Folders of pictures with label maps: what is read, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxinv import data
+
+R = np.random.default_rng(0)
+
+
+def write(folder, count, *, classes=3, size=(5, 4), palette=False):
+    """Pictures and label maps; returns them as arrays."""
+    images = R.integers(0, 256, (count, *size, 3)).astype(np.uint8)
+    masks = R.integers(0, classes, (count, *size)).astype(np.uint8)
+    masks[0, 0, 0] = classes - 1
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        Image.fromarray(image).save(folder / "images" / f"{number}.png")
+        made = Image.fromarray(mask)
+        if palette:
+            made = Image.fromarray(mask, mode="L").convert("P")
+            made.putdata(mask.ravel().tolist())
+        made.save(folder / "masks" / f"{number}.png")
+    return images, masks
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_one_split(tmp_path, palette):
+    images, masks = write(tmp_path, 3, palette=palette)
+    found = data.load(str(tmp_path), cache_dir=tmp_path / "cache")
+    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_array_equal(found.labels, masks)
+    assert (found.num_classes, found.label_shape) == (3, (5, 4))
+
+
+def test_splits_have_the_classes_that_are_trained_on(tmp_path):
+    write(tmp_path / "train", 2, classes=4)
+    images, masks = write(tmp_path / "val", 3, classes=2)
+    options = {"cache_dir": tmp_path / "cache", "memory": 1}
+    found = data.open(str(tmp_path), split="test[1:]", **options)
+    assert (len(found), found.num_classes, found.label_shape) == (2, 4, (5, 4))
+    got = found.read([1, 0])
+    np.testing.assert_array_equal(got[0], images[[2, 1]])
+    np.testing.assert_array_equal(got[1], masks[[2, 1]])
+    np.testing.assert_array_equal(found.load().labels, masks[1:])
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    write(tmp_path, 2)
+    load = lambda: data.load(str(tmp_path), cache_dir=tmp_path / "cache")  # noqa: E731
+    mask = tmp_path / "masks" / "1.png"
+    for made, message in (
+        (np.zeros((4, 4), np.uint8), "masks of the size of their pictures"),
+        (np.full((5, 4), 255, np.uint8), "holds 255; allowed are classes 0 to 254"),
+        (np.zeros((5, 4, 3), np.uint8), "kind RGB; allowed are label maps in grey"),
+    ):
+        Image.fromarray(made).save(mask)
+        with pytest.raises(ValueError, match=message):
+            load()
+    mask.unlink()
+    with pytest.raises(ValueError, match=r"1\.png has no label map"):
+        load()

@@ -1,0 +1,167 @@
+"""Audits of networks with label maps: every figure against a loop over all shifts."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxinv
+from jaxinv.data import Dataset
+from jaxinv.metrics import maps
+from jaxinv.report.terminal import console_for, show
+
+RNG = np.random.default_rng(0)
+KERNEL = jnp.asarray(RNG.normal(size=(3, 3, 1, 3)).astype(np.float32))
+IMAGES = RNG.integers(0, 256, size=(4, 6, 8, 1)).astype(np.uint8)
+LABELS = RNG.integers(3, size=(4, 6, 8)).astype(np.int32)
+
+
+def network(x, stride=2):
+    """Flickers: two by two positions have one value."""
+    y = jax.lax.conv_general_dilated(
+        x / 255, KERNEL, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return jnp.repeat(jnp.repeat(y, stride, axis=1), stride, axis=2)
+
+
+def said_at(x, shift, window=None):
+    """The label map at a shift, moved back, by definition."""
+    moved = np.roll(x, shift, (1, 2)).astype(np.float32)
+    return np.roll(np.asarray(network(moved)).argmax(-1), [-t for t in shift], (1, 2))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return jaxinv.audit({"net": network}, IMAGES, LABELS, layers=False, batch=3)
+
+
+def test_figures_by_definition(found):
+    shifts = list(np.ndindex(6, 8))
+    said = np.array([said_at(IMAGES, t) for t in shifts])
+    figures = {name: figure.value for name, figure in found.figures["net"].items()}
+    right = said == LABELS
+    iou = [
+        np.mean(
+            [((s == k) & (k == LABELS)).sum() / ((s == k) | (k == LABELS)).sum() for k in range(3)]
+        )
+        for s in said
+    ]
+    same = np.mean([a == b for a, b in itertools.product(said, said)])
+    by_class = [
+        np.mean([(a == k) & (b == k) for a, b in itertools.product(said, said)])
+        / (said == k).mean()
+        for k in range(3)
+    ]
+    expected = {
+        "centred": right[0].mean(),
+        "mean": right.mean(),
+        "worst": right.all(0).mean(),
+        "consistency": same,
+        "class_consistency": np.mean(by_class),
+        "iou": iou[0],
+        "worst_iou": min(iou),
+    }
+    assert figures.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(figures[name], value, rtol=1e-5, err_msg=name)
+    arrays = found.maps["net"]
+    np.testing.assert_allclose(arrays["iou"].ravel(), iou, rtol=1e-5)
+    np.testing.assert_allclose(arrays["accuracy"].ravel(), right.mean((1, 2, 3)), rtol=1e-5)
+    assert (arrays["label_maps"][1, 2] == said_at(IMAGES[:3], (1, 2))).all()
+    assert found.results.maps
+    worst = found.results.networks[0].worst_shift
+    np.testing.assert_allclose(iou[shifts.index(tuple(np.mod(worst, (6, 8))))], min(iou))
+
+
+def test_report_of_maps(found, tmp_path):
+    written = [path.name for path in found.save(tmp_path)]
+    assert {"report.html", "accuracy.png", "curve.png", "networks.csv"} <= set(written)
+    assert "confidence.png" not in written
+    page = (tmp_path / "report.html").read_text()
+    for words in (
+        "Where the output flickers",
+        "mean IoU",
+        "moved back by the shift",
+        "of positions",
+    ):
+        assert words in page
+    assert "keep their class over pairs of all 48 circular shifts" in found.results.headline
+    assert "worst IoU" in str(found)
+
+
+@pytest.mark.parametrize("mode", ["crop", "constant"])
+def test_only_places_seen_at_every_shift_count(mode):
+    images = RNG.integers(0, 256, size=(2, 12, 12, 1)).astype(np.uint8)
+    labels = RNG.integers(3, size=(2, 12, 12)).astype(np.int32)
+    options = {"mode": mode, "max_shift": 1}
+    got = jaxinv.audit({"net": network}, images, labels, layers=False, certify=False, **options)
+
+    def said(x):
+        return network(x).argmax(-1)
+
+    aligned = jaxinv.orbit(said, align=True, **options)(images.astype(np.float32))
+    truth = jaxinv.orbit(lambda y: y, align=True, **options)(labels)[1, 1]
+    figures = got.figures["net"]
+    np.testing.assert_allclose(figures["consistency"].value, maps.consistency(aligned), rtol=1e-5)
+    iou = maps.iou(aligned, truth, classes=3)
+    np.testing.assert_allclose(figures["iou"].value, iou[1, 1], rtol=1e-5)
+    np.testing.assert_allclose(figures["worst_iou"].value, iou.min(), rtol=1e-5)
+
+
+def test_without_labels_the_unshifted_output_stands_for_them():
+    got = jaxinv.audit({"net": network}, IMAGES, layers=False, certify=False)
+    figures = got.figures["net"]
+    assert figures.keys() == {"mean", "worst", "consistency", "class_consistency"}
+    said = np.array([said_at(IMAGES, t) for t in np.ndindex(6, 8)])
+    np.testing.assert_allclose(figures["mean"].value, (said == said[0]).mean(), rtol=1e-5)
+    assert "mean IoU" not in str(got)
+
+
+def test_seams_are_shown_where_tiles_are_smaller_than_the_image():
+    image = RNG.integers(0, 256, size=(1, 16, 16, 1)).astype(np.uint8)
+    steady = functools.partial(network, stride=1)
+    got = jaxinv.audit({"net": steady}, image, mode="constant", max_shift=1, layers=False)
+    (small, proven), (made,) = got.networks[0].seams.items(), got.networks
+    assert proven[0].endswith("proven")
+    assert small[1].max() > 1e-2 > proven[1].max()
+    assert small[1].shape == image.shape[1:3]
+    assert "Seams of tiles" in got.to_html()
+    assert made.map_pictures[0].image.shape == (14, 14, 1)
+
+
+def test_two_networks_are_ranked_by_flicker():
+    steady = functools.partial(network, stride=1)
+    got = jaxinv.audit({"a": network, "b": steady}, IMAGES, LABELS, layers=False, certify=False)
+    assert got.results.headline.startswith("Of 2 networks, b flickers least")
+    assert not got.results.comparisons
+
+
+@pytest.mark.parametrize(
+    ("fun", "labels", "message"),
+    [
+        (lambda x: x.mean((1, 2)) @ jnp.ones((1, 3)), LABELS, r"needed are outputs \(n, H, W, c"),
+        (network, LABELS[:, 0, 0], r"needed are outputs \(n, classes\)"),
+        (lambda x: network(x)[:, :-1], LABELS, r"needed are outputs \(n, H, W, classes\)"),
+        (lambda x: network(x) * jnp.inf, LABELS, "NaN or infinite"),
+        (lambda x: jnp.cumsum(network(x), 1), LABELS, "is not proved to move with axis 1"),
+        (network, LABELS[:, 1:], "for each of the 4 images, or for each pixel"),
+    ],
+)
+def test_what_does_not_fit_is_refused(fun, labels, message):
+    with pytest.raises(ValueError, match=message):
+        jaxinv.audit({"net": fun}, IMAGES, labels, layers=False, certify=False)
+
+
+def test_shapes_of_a_data_set():
+    scenes = Dataset.of(IMAGES, LABELS)
+    assert scenes.label_shape == (6, 8)
+    assert scenes.part(range(2)).label_shape == (6, 8)
+    assert scenes.num_classes == 3
+
+
+def test_the_table_fits_the_terminal(found, capsys):
+    show(found.results, console_for())
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100

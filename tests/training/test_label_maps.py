@@ -1,0 +1,126 @@
+"""Training where each pixel has a class: labels move along, scores are those of positions."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv import augment, data
+from jaxinv.models.unet import UNet
+from jaxinv.training import TrainConfig, train_and_evaluate
+from jaxinv.training.label_maps import check_augment, distorted, mean_iou, overlap_sums
+from jaxinv.training.losses import cross_entropy
+from jaxinv.training.optimizers import make_optimizer
+from jaxinv.training.state import initial_state
+from jaxinv.training.step import make_evaluation, make_step
+
+R = np.random.default_rng(0)
+IMAGES = R.integers(0, 256, (12, 4, 4, 1)).astype(np.uint8)
+LABELS = R.integers(0, 3, (12, 4, 4)).astype(np.int32)
+SCALE = {"mean": (0.0,), "std": (0.5,)}
+NET = UNet((2, 3), num_classes=3)
+
+
+@pytest.mark.parametrize(
+    "distort",
+    [
+        functools.partial(augment.translate, max_shift=2, mode="wrap"),
+        functools.partial(augment.crop, padding=1, mode="constant"),
+        augment.flip,
+    ],
+)
+def test_labels_move_with_their_images(distort):
+    images = jnp.asarray(LABELS[..., None], jnp.float32)
+    moved, labels = distorted(distort, jax.random.key(1), images, jnp.asarray(LABELS))
+    np.testing.assert_array_equal(moved[..., 0], labels)
+    assert labels.dtype == LABELS.dtype
+    assert not np.array_equal(labels, LABELS)
+    np.testing.assert_array_equal(moved, distort(jax.random.key(1), images))
+
+
+def test_a_step_takes_the_mean_over_positions():
+    config = TrainConfig(optimizer="sgd", momentum=0.0, learning_rate=0.1, schedule="constant",
+                         batch_size=6)  # fmt: skip
+    optimizer = make_optimizer(config, steps_per_epoch=2)
+    state = initial_state(
+        jax.random.key(0), model=NET, optimizer=optimizer, shape=(4, 4, 1), ema=False, maps=True
+    )
+    step = make_step(config, model=NET, optimizer=optimizer, steps_per_epoch=2, **SCALE)
+    stepped = step(state, jnp.arange(12), jnp.asarray(IMAGES), jnp.asarray(LABELS))
+
+    def loss(params):
+        logits = NET.apply({"params": params}, data.normalise(jnp.asarray(IMAGES[:6]), **SCALE))
+        return cross_entropy(logits, LABELS[:6]).mean()
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), stepped.params, expected)
+    np.testing.assert_allclose(stepped.sums["loss"], 6 * value, rtol=1e-5)
+
+    evaluate = make_evaluation(config, batch_size=8, model=NET, **SCALE)
+    sums = [
+        evaluate(state.variables, at, jnp.asarray(IMAGES), jnp.asarray(LABELS)) for at in (0, 8)
+    ]
+    losses, correct, both, either = (sum(row) for row in zip(*sums, strict=True))
+    logits = NET.apply(state.variables, data.normalise(jnp.asarray(IMAGES), **SCALE))
+    said = np.asarray(logits.argmax(-1))
+    np.testing.assert_allclose(losses, 12 * cross_entropy(logits, LABELS).mean(), rtol=1e-5)
+    np.testing.assert_allclose(correct, 12 * (said == LABELS).mean(), rtol=1e-5)
+    for k in range(3):
+        assert both[k] == ((said == k) & (LABELS == k)).sum()  # noqa: SIM300
+        assert either[k] == ((said == k) | (LABELS == k)).sum()  # noqa: SIM300
+
+
+def test_mean_iou_leaves_out_what_is_nowhere():
+    assert overlap_sums(jnp.zeros(3, int), jnp.zeros(3, int), jnp.ones(3, bool), classes=2) == []
+    seeds = mean_iou(np.array([[1, 0], [2, 2]]), np.array([[2, 0], [2, 4]]))
+    np.testing.assert_allclose(seeds, [0.5, 0.75])
+
+
+@pytest.mark.parametrize("memory", ["2GiB", "1kB"])
+def test_scenes_are_trained_on_and_streamed_alike(memory, tmp_path):
+    config = TrainConfig(
+        dataset="digits_scenes",
+        train_split="train[:16]",
+        test_split="test[:8]",
+        model="unet",
+        model_options={"widths": (2, 3)},
+        epochs=1,
+        batch_size=8,
+        memory=memory,
+        augment="translate",
+        max_shift=2,
+    )
+    result = train_and_evaluate(config, tmp_path, show=False)
+    assert result.data.label_maps
+    assert {"test_loss", "test_accuracy", "test_iou"} <= result.metrics.keys()
+    held = train_and_evaluate(TrainConfig(**{**config.to_dict(), "memory": "2GiB"}), show=False)
+    assert result.metrics["test_iou"] == pytest.approx(held.metrics["test_iou"], rel=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"augment": "elastic"}, {"augment": "orbit"},
+                                     {"augment": "translate", "subpixel": True}])  # fmt: skip
+def test_what_would_need_classes_between_classes_is_refused(changes):
+    with pytest.raises(ValueError, match="allowed are translate, crop, flip, by whole pixels"):
+        check_augment(TrainConfig(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "mlp"}, r"one vector of logits for each pixel"),
+        (
+            {"model": "unet", "model_options": {"padding": "VALID", "widths": (2,)}},
+            "for each pixel",
+        ),
+        ({"canvas": 40}, "canvas means nothing for digits_scenes, where each pixel has a class"),
+        ({"test_split": "valid"}, "data set 'digits_scenes' has no split 'valid'"),
+        ({"dataset": "digits", "model": "unet"}, "one vector of logits for each image"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, message):
+    config = TrainConfig(**{"dataset": "digits_scenes", "epochs": 1} | changes)
+    with pytest.raises(ValueError, match=message):
+        train_and_evaluate(config, show=False)
