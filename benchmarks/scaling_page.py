@@ -51,7 +51,7 @@ def section(found: dict[str, Any]) -> list[str]:
         if name in PER and len(these) > 1:
             lines.append(f"| slope | {_slope(name, these)} |")
         lines.append("")
-    return [*lines, *_on_paper()]
+    return [*lines, *_on_paper(), ""]
 
 
 # What a slope is said of.
