@@ -93,7 +93,8 @@ METHOD = """\
   arguments of the compiled function, not constants in it.
 * On a processor `orbit` computes shared convolutions of many channels as matrix products, which
   XLA runs about twice as fast as its convolutions, and depthwise ones as sums over their taps,
-  about ten times as fast; the pass and brute force are the network as XLA compiles it. Hence *in passes* may be less than *work*.
+  about ten times as fast; the pass and brute force are the network as XLA compiles it. Hence
+  *in passes* may be less than *work*.
 * *brute force* is `orbit(..., share=False)` at its best chunk: the library's choice (auto), 1, 4,
   16 and 49 shifts together. A chunk that takes more than 1.5 times the best one's time at first is
   not tried again.
