@@ -14,6 +14,7 @@ _NAMES = {
     282: "tiger cat",
     285: "Egyptian cat",
     504: "coffee mug",
+    540: "drilling platform",
     560: "football helmet",
     599: "honeycomb",
     610: "jersey",
@@ -97,8 +98,7 @@ def _trained(cells: dict[str, Figures]) -> list[str]:
         "",
         f"{changing} of {len(photographs)} photographs change their class within 8 pixels. The "
         "last column is the largest change of the probability between neighbours among 33 "
-        "positions along a row; the curves are not smooth but jagged, with the period of the "
-        "strides:",
+        "positions along a row; the curves are not smooth but jagged:",
         "",
         "![Probability of the class of the unmoved photograph as it moves to the right, for four "
         "photographs: jagged curves](images/imagenet-curves.png)",
