@@ -14,6 +14,11 @@ import pytest
 from tests.layers import generic
 
 
+def pytest_configure(config):
+    """Programs keep in pytest's folder what they would keep in the user's cache."""
+    os.environ.setdefault("JAXINV_CACHE", str(config.cache.mkdir("jaxinv")))
+
+
 @pytest.fixture
 def x64():
     """The test computes in 64 bits: `pytestmark = pytest.mark.usefixtures("x64")`."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxinv.command_line import printable, read_options, run
+from jaxinv.compilation import Compilation, kept
 from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.evaluation.loading import OF_PHOTOGRAPHS, Networks, subjects_of
 from jaxinv.evaluation.parameters import LIMIT
@@ -28,7 +29,7 @@ from jaxinv.study.run import StudyConfig, run_study
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Hosts, Networks):
+class Arguments(Compilation, Hosts, Networks):
     """Are ConvNets translation invariant? Without arguments: a study on real digits that trains
     small networks and answers claim by claim. With --checkpoint, --apply or --torch: an audit.
 
@@ -153,7 +154,9 @@ def main(argv: Sequence[str] | None = None, *, name: str = "evaluate.py") -> int
         out = arguments.out or Path("study" if study else "runs/evaluation")
         _check_out(out)
         again = "; the same command goes on from the shards that are finished"
-        with together(arguments, out, name=name, again=again), contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(together(arguments, out, name=name, again=again))
+            stack.enter_context(kept(arguments))
             hosts.by_first(lambda: stack.enter_context(_for_this_run_alone(out)))
             _evaluate(arguments, out, study=study)
 

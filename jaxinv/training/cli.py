@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxinv.command_line import read_options, run
+from jaxinv.compilation import Compilation, kept
 from jaxinv.config_files import settings_of, without_config, words_of
 from jaxinv.data.loading import ALWAYS_THERE
 from jaxinv.hosts.joining import Hosts, check, together
@@ -65,7 +66,7 @@ def _names(option: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Hosts):
+class Arguments(Compilation, Hosts):
     """Train a network and evaluate it after each epoch."""
 
     config: Annotated[TrainConfig, tyro.conf.OmitArgPrefixes]
@@ -190,7 +191,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "train.py") -> int:
         arguments = parse(sys.argv[1:] if argv is None else argv, name=name)
         assert arguments.workdir is not None
         again = "; --resume continues from the last checkpoint, with any number of processes"
-        with together(arguments, arguments.workdir, name=name, again=again):
+        with together(arguments, arguments.workdir, name=name, again=again), kept(arguments):
             _train(arguments)
 
     return run(body, name=name)
