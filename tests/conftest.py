@@ -1,6 +1,7 @@
 """Settings that hold for every test: the processor, one thread pool a worker, no network."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -17,6 +18,15 @@ from tests.layers import generic
 def pytest_configure(config):
     """Programs keep in pytest's folder what they would keep in the user's cache."""
     os.environ.setdefault("JAXINV_CACHE", str(config.cache.mkdir("jaxinv")))
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Marks as slow what tests/slow.txt lists, see tests/README.md."""
+    slow = set((Path(__file__).parent / "slow.txt").read_text().splitlines())
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

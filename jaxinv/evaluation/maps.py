@@ -17,6 +17,7 @@ from jaxinv.evaluation.shards import filled, shard_sizes, shards_of
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
 from jaxinv.metrics import maps as metrics
+from jaxinv.metrics.maps.labels import overlaps
 from jaxinv.orbit import ShiftSet, orbit, shift_set
 from jaxinv.training.label_maps import mean_iou
 
@@ -161,9 +162,7 @@ def map_sweep(
         shares = jax.lax.map(
             lambda k: jnp.mean(said == k, axis=(0, 1), dtype=float), jnp.arange(classes)
         )
-        both, either = metrics.overlaps(
-            said[..., None, :, :], truth[:, None], classes=classes, keep=3
-        )
+        both, either = overlaps(said[..., None, :, :], truth[:, None], classes=classes, keep=3)
         right, agreeing = said == truth, said == said[origin]
         return {
             "right": jnp.mean(right, axis=(-2, -1), dtype=float),

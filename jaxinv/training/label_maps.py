@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jaxinv.metrics.maps import overlaps
+from jaxinv.metrics.maps.labels import overlaps
 from jaxinv.training.config import TrainConfig
 
 # Distortions that move pixels to pixels, so that classes need no interpolation.

@@ -1,32 +1,13 @@
-"""Numbers from label maps and real-valued maps at shifts, moved back onto one another.
-
-The outputs are those of `jaxinv.orbit(..., align=True)`: at every shift, one position shows one
-place of the image. The axes of shifts lead, then come the images and `spatial` axes of positions.
-"""
-
-from collections.abc import Sequence
+"""Label maps at shifts: how many positions keep their class, and how many are right."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Num, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
-from jaxinv.arguments import as_array, as_inexact, real_number, whole_number
+from jaxinv.arguments import as_array, whole_number
 from jaxinv.metrics import accuracy as of_images
 from jaxinv.metrics.consistency import consistency as pairs_alike
-from jaxinv.metrics.numbers import index_of
 from jaxinv.metrics.predictions import check_labels, predicted_classes
-
-__all__ = [
-    "accuracy",
-    "class_consistency",
-    "consistency",
-    "deviation",
-    "flicker",
-    "iou",
-    "mean_absolute_change",
-    "psnr",
-    "worst_case_accuracy",
-]
 
 
 def consistency(
@@ -106,7 +87,7 @@ def class_consistency(
     """
     maps = _label_maps(outputs, spatial)
     _check_classes(maps, classes)
-    flat = _shifts_joined(maps, spatial)
+    flat = shifts_joined(maps, spatial)
     shares = jax.vmap(lambda k: jnp.mean(flat == k, axis=0, dtype=float))(jnp.arange(classes))
     over = tuple(range(1, shares.ndim))
     chances = jnp.sum(shares**2, axis=over) / jnp.sum(shares, axis=over)
@@ -285,116 +266,6 @@ def overlaps(
     return jnp.moveaxis(both, 0, -1), jnp.moveaxis(either, 0, -1)
 
 
-def mean_absolute_change(
-    outputs: Num[Array, "..."], *, spatial: int = 2, origin: Sequence[int] | None = None
-) -> Float[Array, "*shifts"]:
-    r"""Mean absolute difference to the unshifted output at each shift, of real-valued maps.
-
-    .. math::
-
-      \frac{1}{N |P| C} \sum_{n, p, c} | f(T_t x_n)[p + t, c] - f(x_n)[p, c] |
-
-    Args:
-      outputs: an aligned orbit's maps `(*shifts, n, *positions, channels)`.
-      spatial: number of axes of positions.
-      origin: index of the zero shift in the leading axes; None means the first of each.
-
-    Returns:
-      Numbers from 0, in units of the output; NaN where an output is not finite.
-
-    Raises:
-      ValueError: if the shapes do not fit, or the origin does not index the leading axes.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> maps = jnp.array([[[[1.0], [2.0]]], [[[1.0], [4.0]]]])  # two shifts, two positions
-      >>> print(mean_absolute_change(maps, spatial=1))
-      [0. 1.]
-
-    Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021),
-      https://arxiv.org/abs/2106.12423: EQ-T, whose squares are absolute values here.
-    """
-    change, shifts = _change(outputs, spatial, origin)
-    return jnp.mean(jnp.abs(change).reshape(*shifts, -1), axis=-1)
-
-
-def psnr(
-    outputs: Num[Array, "..."],
-    *,
-    peak: float,
-    spatial: int = 2,
-    origin: Sequence[int] | None = None,
-) -> Float[Array, "*shifts"]:
-    r"""Peak signal-to-noise ratio at each shift, of real-valued maps to the unshifted output.
-
-    .. math::
-
-      10 \log_{10} \frac{\mathrm{peak}^2}{\frac{1}{N |P| C} \sum_{n, p, c} (\dots)^2}
-
-    Args:
-      outputs: an aligned orbit's maps `(*shifts, n, *positions, channels)`.
-      peak: the largest value that an output can have, such as 1 or 255.
-      spatial: number of axes of positions.
-      origin: index of the zero shift in the leading axes; None means the first of each.
-
-    Returns:
-      Decibels; infinite where nothing changes, NaN where an output is not finite.
-
-    Raises:
-      ValueError: if the shapes do not fit, the origin does not index the leading axes, or the peak
-        is not above 0.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> maps = jnp.array([[[[1.0], [0.5]]], [[[1.0], [0.7]]]])
-      >>> print(psnr(maps, peak=1.0, spatial=1).round(1))
-      [inf 17.]
-
-    Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021),
-      https://arxiv.org/abs/2106.12423: EQ-T, at each shift.
-    """
-    top = real_number(peak, "peak")
-    if not top > 0:
-        raise ValueError(f"peak is {peak}; allowed are numbers above 0")
-    change, shifts = _change(outputs, spatial, origin)
-    error = jnp.mean((change / top).reshape(*shifts, -1) ** 2, axis=-1)
-    return -10 * jnp.log10(error)
-
-
-def deviation(
-    outputs: Num[Array, "..."], *, spatial: int = 2
-) -> Float[Array, "n *positions channels"]:
-    r"""Where a real-valued output flickers: its standard deviation over shifts, place by place.
-
-    .. math::
-
-      \sqrt{\frac{1}{|T|} \sum_t (f_t[n, p, c] - \bar f[n, p, c])^2}
-
-    Args:
-      outputs: an aligned orbit's maps `(*shifts, n, *positions, channels)`.
-      spatial: number of axes of positions.
-
-    Returns:
-      A picture for each image and channel; NaN where an output is not finite.
-
-    Raises:
-      ValueError: if the shapes do not fit.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> print(deviation(jnp.array([[[[1.0], [2.0]]], [[[1.0], [4.0]]]]), spatial=1)[0, :, 0])
-      [0. 1.]
-
-    Reference:
-      Karras et al., "Alias-free generative adversarial networks" (2021),
-      https://arxiv.org/abs/2106.12423: EQ-T, here position by position.
-    """
-    values = as_inexact(outputs, "outputs")
-    return jnp.std(_shifts_joined(values, spatial + 1), axis=0)
-
-
 def _label_maps(outputs, spatial: int) -> Int[Array, "..."]:
     whole_number(spatial, "spatial", least=0)
     maps = predicted_classes(as_array(outputs, "outputs", "logits or class numbers"))
@@ -406,7 +277,7 @@ def _label_maps(outputs, spatial: int) -> Int[Array, "..."]:
     return maps
 
 
-def _shifts_joined(values, trailing: int):
+def shifts_joined(values, trailing: int):
     """The leading axes as one; behind it images and `trailing` axes."""
     if values.ndim <= trailing or values.size == 0:
         raise ValueError(
@@ -418,7 +289,7 @@ def _shifts_joined(values, trailing: int):
 
 def _agreement(maps, spatial: int):
     """For each position the chance that two shifts agree, NaN where a shift says nothing."""
-    flat = _shifts_joined(maps, spatial)
+    flat = shifts_joined(maps, spatial)
     chances = pairs_alike(flat.reshape(len(flat), -1), per_image=True)
     return chances.reshape(flat.shape[1:])
 
@@ -436,19 +307,3 @@ def _positions_as_images(outputs, labels):
     classes = jnp.shape(outputs)[-1] if jnp.issubdtype(outputs.dtype, jnp.floating) else None
     truth = check_labels(labels, maps.shape[maps.ndim - 1 - spatial :], classes=classes)
     return maps.reshape(*maps.shape[: maps.ndim - truth.ndim], -1), truth.reshape(-1)
-
-
-def _change(outputs, spatial: int, origin: Sequence[int] | None):
-    """The difference to the unshifted output, and the shape of the shifts."""
-    values = as_inexact(outputs, "outputs")
-    leading = values.ndim - spatial - 2
-    if leading < 1 or values.size == 0:
-        raise ValueError(
-            f"outputs have shape {values.shape}; allowed is (*shifts, n, *positions, channels) "
-            f"with {spatial} axes of positions"
-        )
-    shifts = values.shape[:leading]
-    at = (0,) * leading if origin is None else tuple(origin)
-    if len(at) != leading:
-        raise ValueError(f"origin {at} must index the {leading} axes of shifts of {values.shape}")
-    return values - values[index_of(at, shifts)], shifts
