@@ -204,6 +204,8 @@ NETWORKS: tuple[tuple[str, dict, tuple[int, ...], tuple[int, ...]], ...] = (
     ("vit_small", IMAGENET, (224, 224, 3), (64, 64, 3)),
     ("vit_small", TOKENS, (224, 224, 3), (64, 64, 3)),
     ("vit_small", {**TOKENS, "head": "gap", "downsample": "aps"}, (224, 224, 3), (64, 64, 3)),
+    ("unet", {}, (64, 64, 1), (64, 64, 1)),
+    ("unet", {**CIRCULAR, "downsample": "aps"}, (64, 64, 1), (64, 64, 1)),
     ("unet2015", {}, (256, 256, 1), (32, 32, 1)),
     *(
         ("unet2015", {**CIRCULAR, "downsample": kind}, (256, 256, 1), (32, 32, 1))

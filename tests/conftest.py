@@ -17,7 +17,8 @@ from tests.layers import generic
 
 def pytest_configure(config):
     """Programs keep in pytest's folder what they would keep in the user's cache."""
-    os.environ.setdefault("JAXINV_CACHE", str(config.cache.mkdir("jaxinv")))
+    if hasattr(config, "cache"):  # `-p no:cacheprovider` leaves it out
+        os.environ.setdefault("JAXINV_CACHE", str(config.cache.mkdir("jaxinv")))
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks

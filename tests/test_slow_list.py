@@ -11,7 +11,7 @@ LIST = Path(__file__).parent / "slow.txt"
 
 @pytest.mark.slow
 def test_each_slow_test_is_there():
-    command = ["--collect-only", "-q", "-n", "0", "-m", "slow", "-p", "no:cacheprovider"]
+    command = ["--collect-only", "-q", "-n", "0", "-m", "slow"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *command],
         cwd=LIST.parent.parent,

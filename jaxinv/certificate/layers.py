@@ -55,12 +55,11 @@ def layers_of(
       ValueError: when called, if the images have no such axes.
 
     Example:
-      >>> import jax, jax.numpy as jnp, jaxinv
-      >>> from jaxinv import layers
-      >>> pool = lambda x: layers.max_pool(x, (2, 2), strides=(2, 2))
+      >>> import flax.linen as nn, jax.numpy as jnp, jaxinv
+      >>> pool = lambda x: nn.max_pool(x, (2, 2), (2, 2))
       >>> outputs = jaxinv.layers_of(lambda x: jnp.tanh(pool(x)).mean((1, 2)))
       >>> [y.shape for y in outputs(jnp.ones((1, 8, 8, 3))).values()]
-      [(1, 4, 4, 3), (1, 3)]
+      [(1, 4, 4, 3), (1, 3), (1, 3)]
     """
 
     @functools.lru_cache(maxsize=8)
@@ -132,7 +131,8 @@ def _factors(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The factors of the dimensions, and which of them moves along each axis, if each has one."""
     for state in states:
-        flat = tuple(itertools.chain.from_iterable(state.layout))
+        # A dimension of one position has no factors.
+        flat = tuple(itertools.chain.from_iterable(row or [(1, None, 0)] for row in state.layout))
         moved = [[i for i, (_, axis, _) in enumerate(flat) if axis == a] for a in range(n_axes)]
         if all(len(places) == 1 for places in moved):
             return tuple(size for size, _, _ in flat), tuple(places[0] for places in moved)

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from rich.progress import Progress
 
 from jaxinv.command_line import some_of
 from jaxinv.data import cache
@@ -18,7 +18,9 @@ from jaxinv.data.files import digest_of
 from jaxinv.data.folders import PICTURES, pictures_among, subfolders
 from jaxinv.data.pictures import Framing, Sides, as_array, decoded
 from jaxinv.data.source import MEMORY, Arrays, Source, Streamed, parse_bytes
-from jaxinv.progress import counting, say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # The one split of a folder.
 ALL = "all"
@@ -82,7 +84,7 @@ def photographs(
     strict: bool = False,
     memory: str | int = MEMORY,
     cache_dir: str | os.PathLike | None = None,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> Source:
     """Opens a folder of photographs of any size: a folder for each class, or without classes.
 
@@ -128,6 +130,8 @@ def photographs(
       >>> len(found), found.image_shape, found.num_classes, found.left_out
       (2, (56, 56, 3), 2, ())
     """
+    from jaxinv.progress import say  # which other data do not need
+
     folder, framing = Path(path).expanduser(), Framing(size=size, crop=crop, margin=margin)
     listed = _listed(folder, None if classes is None else _names(classes))
     if listed.empty:
@@ -247,10 +251,12 @@ def _names(classes: str | os.PathLike | Sequence[str]) -> list[str]:
 
 
 def _looked_at(
-    files: Sequence[Path], kept: Path, progress: Progress | None
+    files: Sequence[Path], kept: Path, progress: "Progress | None"
 ) -> tuple[Int[np.ndarray, "n 2"], list[str]]:
     """Height and width of each photograph, and why it cannot be read; "" where it can."""
     import PIL
+
+    from jaxinv.progress import counting
 
     def look(file: Path) -> tuple[int, int, str]:
         try:

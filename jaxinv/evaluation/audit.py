@@ -112,15 +112,17 @@ def audit_network(
     if subject.repeats or not hosts.first():
         return made
     figures = dict(made.result.figures)
-    features = None if isinstance(found, MapSweep) else feature_error(subject, few)
+    states: Callable[..., Any] | None = proof.layer_states if plan.certify else None
+    with subject.named_in_errors():
+        features = None if isinstance(found, MapSweep) else feature_error(subject, few)
+        layers = layer_rows(subject, few, states=states) if plan.layers else ()
     if features is not None:
         figures["equivariance_error"] = features[0]
-    states: Callable[..., Any] | None = proof.layer_states if plan.certify else None
     result = dataclasses.replace(
         made.result,
         figures=figures,
         certificate=written,
-        layers=layer_rows(subject, few, states=states) if plan.layers else (),
+        layers=layers,
         protocols={
             name: run_protocol(
                 name,
@@ -149,21 +151,17 @@ def _swept(
     given: Any = (subject.apply, dataset)
     options: Any = {"options": plan.options, "progress": progress}
     if says_maps(subject, seen_of(dataset, plan.options).image_shape):
-        try:
+        with subject.named_in_errors():
             return map_sweep(*given, **options, labelled=plan.labelled)
-        except ValueError as error:
-            raise ValueError(f"{subject.name}: {error}") from error
     if subject.by_proof and (certificate is None or not certificate.only.state.is_invariant):
         raise ValueError(
             f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "
             "certify must not be switched off"
         )
-    try:
+    with subject.named_in_errors():
         if subject.by_proof:
             return few_shifts(*given, **options)
         return sweep(*given, **options, directory=plan.directory)
-    except ValueError as error:
-        raise ValueError(f"{subject.name}: {error}") from error
 
 
 def seen_of(dataset: Source, options: SweepOptions) -> Source:

@@ -99,7 +99,8 @@ class MapPicture:
 def says_maps(subject: Subject, shape: Sequence[int]) -> bool:
     """Whether the output for images (H, W, C) has positions."""
     seen = jax.ShapeDtypeStruct((1, *shape), np.float32)
-    return len(jax.eval_shape(subject.apply, seen).shape) == 4
+    with subject.named_in_errors():
+        return len(jax.eval_shape(subject.apply, seen).shape) == 4
 
 
 def common_places(

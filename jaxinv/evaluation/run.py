@@ -63,7 +63,8 @@ def evaluate_networks(
                 f"{subject.name} has {outputs:,} outputs and {dataset.name} "
                 f"{dataset.num_classes:,} classes, which are taken for the first outputs",
             )
-        applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
+        with subject.named_in_errors():
+            applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
     if labelled:
         audits, complete = audit_all(subjects, dataset, plan=plan, progress=progress)
     else:

@@ -1,8 +1,9 @@
 """A network to be audited: a checkpoint of train.py, a Flax module, or any apply function."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ class Subject:
         if isinstance(weights, Mapping) and "params" in weights:
             weights = weights["params"]
         return sum(np.size(leaf) for leaf in jax.tree.leaves(weights))
+
+    @contextlib.contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Begins what is said of wrong values in the block with the network's name."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
 
 
 def of_module(

@@ -13,6 +13,7 @@ from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.declarations import declare_equivariance, declare_invariance
 from jaxinv.orbit.cost import OrbitCost, orbit_cost
 from jaxinv.orbit.distinct import DistinctOutputs, distinct_orbit, grid, planned, values_of_outputs
+from jaxinv.orbit.plan import Plan
 from jaxinv.orbit.transform import orbit
 from jaxinv.shifts import translate
 from jaxinv.symmetry.values import Torus, Value, positions
@@ -106,9 +107,9 @@ def symmetrize(
     @functools.wraps(fun, updated=())
     def symmetric(*args, **kwargs):
         nonlocal told
-        if shifts is None and not told and not kwargs:
+        if shifts is None and not told:
             told = True
-            _warn_of_brute_force(cost(*args))
+            _warn_of_brute_force(planned(fun, args, kwargs, **how), reduce)
         return average(*args, **kwargs)
 
     symmetric.cost = cost  # type: ignore[attr-defined]
@@ -119,10 +120,14 @@ def symmetrize(
 _MANY_SHIFTS, _SHARES_LITTLE = 64, 2.0
 
 
-def _warn_of_brute_force(cost: OrbitCost) -> None:
-    if cost.shifts >= _MANY_SHIFTS and cost.ratio < _SHARES_LITTLE:
+def _warn_of_brute_force(plan: Plan, reduce: str) -> None:
+    for number in plan.traced.program.outputs:
+        _check_reducible(plan.traced.program.avals[number].dtype, reduce)
+    count, passes = plan.shifts.count, plan.cost() / max(1, plan.single_cost)
+    if count >= _MANY_SHIFTS and passes * _SHARES_LITTLE > count:
         warnings.warn(
-            f"symmetrize is brute force here, {cost}; shifts=[...] averages over some of them",
+            f"symmetrize is brute force here: all {count:,} shifts take the work of {passes:,.0f} "
+            "forward passes; shifts=[...] averages over some of them",
             stacklevel=3,
         )
 

@@ -88,6 +88,20 @@ def test_maps_with_channels_first_come_as_the_images_do():
     assert [row.stride for row in rows] == [(1, 1), (2, 2)]
 
 
+@pytest.mark.parametrize(("n", "channels"), [(1, 3), (2, 1), (1, 1)])
+def test_dimensions_of_one_stay(n, channels):
+    images = X[:n, ..., :channels]
+
+    def flipped(x):
+        return jnp.moveaxis(
+            lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"), -1, 1
+        )
+
+    found = list(jaxinv.layers_of(flipped)(images).values())
+    assert {y.shape for y in found} == {(n, 4, 6, channels)}
+    np.testing.assert_allclose(found[-1], jnp.moveaxis(flipped(images), 1, -1), rtol=1e-6)
+
+
 def test_axes_say_where_images_have_their_positions():
     images = np.moveaxis(X, -1, 1)
     found = jaxinv.layers_of(lambda x: convolved(x, "NCHW"), axes=(2, 3))(images)
