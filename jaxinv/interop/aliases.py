@@ -1,11 +1,13 @@
 """Which writes of a PyTorch module reach another tensor that is read later.
 
-To PyTorch a view and its base are one memory. torchax keeps slices so, and copies for all other
-views: what is written into one of two is then missing in the other, without an error. A run on
-PyTorch's meta device, which has shapes and no numbers, tells beforehand.
+To PyTorch a view and its base are one memory. torchax keeps what is indexed so, for some of the
+operations that write, and copies for all other views: what is written into one of two is then
+missing in the other, without an error. A run on PyTorch's meta device, which has shapes and no
+numbers, tells beforehand.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,30 +19,67 @@ class StaleReadError(Exception):
     """A tensor is read that would not hold what was written into another."""
 
 
-def aliases() -> Any:
+@contextlib.contextmanager
+def aliases() -> Iterator[None]:
     """A context that raises `StaleReadError` where a write is read that torchax keeps from there.
 
     Tensors that torchax keeps together share a cell with the version of the memory that they show.
     """
+    import torch
+    from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
+
+    indexing = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+    given: list[list[Any]] = [[]]
+
+    class Functions(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            kwargs = kwargs or {}
+            if func in indexing:
+                outputs = func(*args, **kwargs)
+                for output in _tensors(outputs):
+                    output.is_part = output._is_view()
+                return outputs
+            given.append(_tensors([*args, *kwargs.values()]))
+            try:
+                outputs = func(*args, **kwargs)
+            finally:
+                arguments = given.pop()
+            for output in _tensors(outputs):
+                # A view by any function but an index is a copy in torchax.
+                if not any(output is argument for argument in arguments):
+                    output.shown = _cell(output).copy()
+            return outputs
 
     class Aliases(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            return _run(func, args, kwargs or {})
+            return _run(func, args, kwargs or {}, given[-1])
 
-    return Aliases()
+    with Functions(), Aliases():
+        yield
 
 
-def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Runs an operation of PyTorch, and notes what it reads, writes and returns views of."""
+def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Any]) -> Any:
+    """Runs an operation of PyTorch, and notes what it reads, writes and returns views of.
+
+    Args:
+      func: the operation.
+      args: its arguments.
+      kwargs: those by name.
+      given: the tensors that the function was called with of which it is a part.
+    """
     parameters = func._schema.arguments
-    given = [*zip(parameters, args, strict=False)]
-    given += [(parameter, kwargs.get(parameter.name)) for parameter in parameters[len(args) :]]
-    tensors = [(parameter, t) for parameter, value in given for t in _tensors(value)]
+    values = [*zip(parameters, args, strict=False)]
+    values += [(parameter, kwargs.get(parameter.name)) for parameter in parameters[len(args) :]]
+    tensors = [(parameter, t) for parameter, value in values for t in _tensors(value)]
     check_read(tensor for _, tensor in tensors)
     outputs = func(*args, **kwargs)
     for parameter, tensor in tensors:
         if parameter.alias_info is not None and parameter.alias_info.is_write:
+            whole = not getattr(tensor, "is_part", False) or _writes_through(func)
+            if not whole and any(tensor is other for other in given):
+                name = func.overloadpacket.__name__
+                raise StaleReadError(f"it writes into a view by {name}, which torchax does not")
             _cell(tensor)[0] = tensor._version + 1  # PyTorch counts after this returns
             _writes(tensor).append((tensor._version + 1, tensor))
     if any(output.alias_info is not None for output in func._schema.returns):
@@ -49,6 +88,14 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if not hasattr(view, "shown"):
                 view.shown = shown if func.name() in _SLICES else shown.copy()
     return outputs
+
+
+def _writes_through(func: Any) -> bool:
+    """Whether what an operation writes into a part reaches the whole in torchax."""
+    from torchax.ops.ops_registry import all_aten_ops
+
+    known = all_aten_ops.get(func) or all_aten_ops.get(func.overloadpacket)
+    return known is not None and known.is_view_op
 
 
 def check_read(tensors: Iterable[Any]) -> None:

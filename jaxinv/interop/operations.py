@@ -17,6 +17,7 @@ def environment() -> Any:
 
     env = Environment()
     env.override_op_definition(functional.fold, _fold)
+    env.override_op_definition(functional.linear, _linear)
     for rank in (1, 2, 3):
         convolve = getattr(functional, f"conv_transpose{rank}d")
         env.override_op_definition(convolve, functools.partial(_conv_transpose, convolve))
@@ -25,6 +26,14 @@ def environment() -> Any:
             functools.partial(_adaptive_max_pool, getattr(functional, f"max_pool{rank}d"), rank),
         )
     return env
+
+
+def _linear(input, weight, bias=None):
+    """With PyTorch's names of its arguments; torchax has others."""
+    import torch
+
+    y = torch.matmul(input, weight.transpose(-1, -2) if weight.ndim > 1 else weight)
+    return y if bias is None else y + bias
 
 
 def _conv_transpose(

@@ -372,6 +372,11 @@ def _slices(x):
     return x + part[:, :1]
 
 
+def _zeroed_whole(x):
+    first = x[:, 0] + 1
+    return first.zero_() + x[:, 1]
+
+
 def _disjoint(x):
     first, second = x.clone().unbind(1)[:2]
     return first.relu_() + second
@@ -383,7 +388,39 @@ def _view_alone(x):
     return y.relu_()
 
 
-@pytest.mark.parametrize("write", [_rows_of_a_view, _halves, _base, _squeezed_and_unsqueezed])
+def _zeroed(x):
+    x[:, 1].zero_()
+    return x
+
+
+def _filled(x):
+    x[:, :2].masked_fill_(x[:, :2] > 0, 2.0)
+    return x + 1
+
+
+def _silu(x):
+    nn.functional.silu(x[..., 1:], inplace=True)
+    return x
+
+
+def _narrowed(x):
+    x.narrow(1, 0, 1).mul_(3)
+    return x
+
+
+LOST = [
+    _rows_of_a_view,
+    _halves,
+    _base,
+    _squeezed_and_unsqueezed,
+    _zeroed,
+    _filled,
+    _silu,
+    _narrowed,
+]
+
+
+@pytest.mark.parametrize("write", LOST)
 def test_writes_that_torchax_would_lose_are_refused(write):
     module = nn.Sequential(Fails(lambda x: write(x.clone())))
     params, apply = jaxinv.from_pytorch(module.eval())
@@ -391,7 +428,7 @@ def test_writes_that_torchax_would_lose_are_refused(write):
         jax.eval_shape(apply, params, signal(SHAPE))
 
 
-@pytest.mark.parametrize("write", [_slices, _disjoint, _view_alone])
+@pytest.mark.parametrize("write", [_slices, _zeroed_whole, _disjoint, _view_alone])
 def test_writes_that_torchax_keeps_are_pytorchs(write):
     module = Fails(lambda x: write(x.clone())).eval()
     params, apply = jaxinv.from_pytorch(module, example=signal(SHAPE))
