@@ -20,7 +20,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxinv.command_line import INTERRUPTED, REPORTED, in_one_line, printable
 from jaxinv.hosts import agreement, runtime_log
-from jaxinv.hosts.meeting import FOLDER, meeting_in, meetings
+from jaxinv.hosts.meeting import FOLDER, Meeting, meeting_in, meetings
 from jaxinv.versions import versions
 
 # Seconds after which a process that says nothing is lost.
@@ -29,6 +29,8 @@ HEARTBEAT = 30
 SHUTDOWN = 30 * 24 * 3600
 # Seconds in which process 0 may write a report that was interrupted.
 LAST_WORDS = 60.0
+# Seconds in which processes that are there see that process 0 is about to end.
+LAST_LOOK = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -255,9 +257,20 @@ def _leave(error: BaseException, own: Path | None, *, name: str, again: str) -> 
             if status == INTERRUPTED and not agreement.first():
                 # Process 0 writes down what there is, and would be ended if this one ended first.
                 meeting.wait_for({0: meeting.path("done", 0)}, seconds=LAST_WORDS)
+        with contextlib.suppress(OSError, KeyboardInterrupt):
+            _leave_in_order(meeting)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _leave_in_order(meeting: Meeting) -> None:
+    """Process 0 ends last: without it the runtime ends the others in the midst of what they say."""
+    if agreement.first():
+        others = {i: meeting.path("left", i) for i in range(1, jax.process_count())}
+        meeting.wait_for(others, seconds=LAST_LOOK, failed_too=True)
+    else:
+        meeting.say("left")
 
 
 def _is_of_a_connection(error: BaseException) -> bool:

@@ -39,25 +39,28 @@ class Meeting:
         path = self.path(what, jax.process_index())
         write_whole(path, lambda at: at.write_text(text, encoding="utf-8"))
 
-    def wait_for(self, paths: dict[int, Path], *, seconds: float = float("inf")) -> list[int]:
+    def wait_for(
+        self, paths: dict[int, Path], *, seconds: float = float("inf"), failed_too: bool = False
+    ) -> list[int]:
         """Waits until there are files of other processes.
 
         Args:
           paths: the files by process.
           seconds: how long.
+          failed_too: wait for processes that failed as well.
 
         Returns:
           The processes whose files did not come in time.
 
         Raises:
-          ValueError: one of these processes failed.
+          ValueError: one of these processes failed, unless they are waited for too.
         """
         until = time.monotonic() + seconds
         while True:
             # A listing, because file servers remember for a while that a file was not there.
             there = set(os.listdir(self.folder)) if self.folder.is_dir() else set()
             missing = [index for index, path in paths.items() if path.name not in there]
-            for index in missing:
+            for index in () if failed_too else missing:
                 if (failed := self.path("failed", index)).name in there:
                     said = printable(failed.read_text(encoding="utf-8", errors="replace"))
                     raise ValueError(f"process {index} of the run failed: {said}")

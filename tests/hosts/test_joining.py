@@ -169,7 +169,9 @@ def test_data_and_weights_that_differ(tmp_path, what, said):
     folders = folders_of_two(tmp_path)
     for index, folder in enumerate(folders):
         pixel, factor = (index, 1.0) if what == "images" else (0, 1.0 + index)
-        np.savez(folder / "images.npz", x_test=np.full((4, 6, 6), pixel, np.uint8), y_test=[0] * 4)
+        np.savez(
+            folder / "images.npz", x_test=np.full((4, 6, 6), pixel, np.uint8), y_test=[0, 1, 2, 5]
+        )
         network = f"def net(x):\n    return {factor} * x[:, :2].sum((1, 3))\n"
         (folder / "own_network_of_hosts.py").write_text(network)
     options = ["--apply", "own_network_of_hosts:net", "--dataset", "./images.npz", "--batch", "2"]
