@@ -18,7 +18,11 @@ from jaxinv.borders.pieces import Layout, NotABox, Pieces, Range, as_factors, re
 from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.registry import REGISTERED, rule_of
 from jaxinv.symmetry.rules.pointwise import pointwise
-from jaxinv.symmetry.rules.windowed import Geometry
+from jaxinv.symmetry.rules.windowed import (
+    Geometry,
+    geometries_of_convolution,
+    geometries_of_pool,
+)
 
 
 @dataclass(frozen=True)
@@ -234,17 +238,7 @@ def _convolution(wanted: Wanted) -> Any:
     elif batch != (0, sizes[numbers.out_spec[0]]):
         raise NotABox
     padding = [(0, 0)] * len(params["padding"])
-    for i, (stride, (low, high), dilation, base_dilation) in enumerate(
-        zip(
-            params["window_strides"],
-            params["padding"],
-            params["rhs_dilation"],
-            params["lhs_dilation"],
-            strict=True,
-        )
-    ):
-        extent = kernel.shape[numbers.rhs_spec[2 + i]]
-        geometry = Geometry(*map(int, (extent, stride, low, high, dilation, base_dilation)))
+    for i, geometry in enumerate(geometries_of_convolution(params, kernel.shape)):
         dim = numbers.lhs_spec[2 + i]
         outputs = ranges[numbers.out_spec[2 + i]]
         box[dim], padding[i] = _reach(outputs, image.shape[dim], geometry)
@@ -261,21 +255,11 @@ def _convolution(wanted: Wanted) -> Any:
 
 
 def _pool(wanted: Wanted) -> Any:
-    params = wanted.params
     count = len(wanted.equation.outs)
     images, initial = wanted.operands[:count], wanted.operands[count:]
     box, padding = [], []
-    for outputs, size, extent, stride, (low, high), dilation, base_dilation in zip(
-        wanted.ranges(),
-        images[0].shape,
-        params["window_dimensions"],
-        params["window_strides"],
-        params["padding"],
-        params["window_dilation"],
-        params["base_dilation"],
-        strict=True,
-    ):
-        geometry = Geometry(*map(int, (extent, stride, low, high, dilation, base_dilation)))
+    geometries = geometries_of_pool(wanted.params)
+    for outputs, size, geometry in zip(wanted.ranges(), images[0].shape, geometries, strict=True):
         read, ends = _reach(outputs, size, geometry)
         if min(ends) < 0:
             raise NotABox

@@ -19,7 +19,11 @@ from jaxinv.borders.rewriting import literal, of_original
 from jaxinv.layers.adaptive import adaptive_polyphase_sample
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.relayout import periodic_slice
-from jaxinv.symmetry.rules.windowed import Geometry
+from jaxinv.symmetry.rules.windowed import (
+    Geometry,
+    geometries_of_convolution,
+    geometries_of_pool,
+)
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Value, Window
 
@@ -112,16 +116,7 @@ class _Rewriting:
         params = equation.params
         numbers = params["dimension_numbers"]
         dims = numbers.lhs_spec[2:]
-        extents = [operands[1].shape[dim] for dim in numbers.rhs_spec[2:]]
-        rows = zip(
-            extents,
-            params["window_strides"],
-            params["padding"],
-            params["rhs_dilation"],
-            params["lhs_dilation"],
-            strict=True,
-        )
-        kinds = [Geometry(k, s, lo, hi, dilation, base) for k, s, (lo, hi), dilation, base in rows]
+        kinds = geometries_of_convolution(params, operands[1].shape)
 
         def applied(x, strides):
             ones = (1,) * len(strides)
@@ -135,15 +130,7 @@ class _Rewriting:
 
     def _pool(self, equation: Equation, operands: Sequence[Any], depth: int):
         params = equation.params
-        rows = zip(
-            params["window_dimensions"],
-            params["window_strides"],
-            params["padding"],
-            params["window_dilation"],
-            params["base_dilation"],
-            strict=True,
-        )
-        every = [Geometry(k, s, lo, hi, dilation, base) for k, s, (lo, hi), dilation, base in rows]
+        every = geometries_of_pool(params)
         dims = [dim for dim, kind in enumerate(every) if not kind.is_identity]
         kinds = [every[dim] for dim in dims]
         if any(kind.base_dilation > 1 for kind in kinds):

@@ -16,7 +16,14 @@ from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
-from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
+from jaxinv.symmetry.rules.windowed import (
+    Geometry,
+    admitted,
+    geometries_of_convolution,
+    lengthened,
+    slid,
+    window_of,
+)
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
 
@@ -40,7 +47,7 @@ def conv_general_dilated(
     image = as_plain(ctx, image, lhs_spec[1], Cause.CHANNELS_MIXED())
     if grouped:
         image = as_plain(ctx, image, lhs_spec[0], Cause.BATCH_GROUPS_MIXED())
-    geometries = _geometries(params, kernel.shape)
+    geometries = geometries_of_convolution(params, kernel.shape)
     for i, geometry in enumerate(geometries):
         dims = (lhs_spec[2 + i], out_spec[2 + i])
         image = admitted(ctx, equation, image, dims, geometry, Cause.ZERO_PADDING)
@@ -73,21 +80,6 @@ def conv_general_dilated(
         if row and isinstance(row[0], Window):
             value = strided(ctx, value, out_spec[2 + i], geometry.stride)
     return [normal(ctx, value)]
-
-
-def _geometries(params, kernel_shape) -> list[Geometry]:
-    extents = [kernel_shape[dim] for dim in params["dimension_numbers"].rhs_spec[2:]]
-    return [
-        Geometry(*map(int, (extent, stride, low, high, dilation, base_dilation)))
-        for extent, stride, (low, high), dilation, base_dilation in zip(
-            extents,
-            params["window_strides"],
-            params["padding"],
-            params["rhs_dilation"],
-            params["lhs_dilation"],
-            strict=True,
-        )
-    ]
 
 
 def _still(ctx: Context, kernel: Value) -> Value:

@@ -19,7 +19,14 @@ from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, normal, replace_factor
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.layout import strided
-from jaxinv.symmetry.rules.windowed import Geometry, admitted, lengthened, slid, window_of
+from jaxinv.symmetry.rules.windowed import (
+    Geometry,
+    admitted,
+    geometries_of_pool,
+    lengthened,
+    slid,
+    window_of,
+)
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
@@ -94,18 +101,7 @@ def reduce_window(ctx: Context, equation: Equation, operand: Value, *initial: Va
     if monoid is None:
         reason = Cause.OWN_POOL()
         return at_each_coset(ctx, equation, [operand, *initial], reason)
-    params = equation.params
-    geometries = [
-        Geometry(*map(int, (extent, stride, low, high, dilation, base_dilation)))
-        for extent, stride, (low, high), dilation, base_dilation in zip(
-            params["window_dimensions"],
-            params["window_strides"],
-            params["padding"],
-            params["window_dilation"],
-            params["base_dilation"],
-            strict=True,
-        )
-    ]
+    geometries = geometries_of_pool(equation.params)
     value = without_unread(ctx, operand) if ctx.differentiated else operand
     if ctx.differentiated and monoid.keeps is not None:
         return [normal(ctx, _chosen(ctx, equation, value, geometries, monoid))]

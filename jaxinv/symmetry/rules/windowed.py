@@ -6,7 +6,9 @@ stride does (`layout.strided`).
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -53,6 +55,25 @@ class Geometry:
         """The number of outputs for an input of `size` positions."""
         dilated = (size - 1) * self.base_dilation + 1
         return max(0, (dilated + self.low + self.high - self.span) // self.stride + 1)
+
+
+def geometries_of_convolution(params: Mapping[str, Any], kernel: Sequence[int]) -> list[Geometry]:
+    """How a kernel of some shape moves along each spatial dimension of a convolution."""
+    extents = [kernel[dim] for dim in params["dimension_numbers"].rhs_spec[2:]]
+    return _geometries(params, extents, "window_strides", "rhs_dilation", "lhs_dilation")
+
+
+def geometries_of_pool(params: Mapping[str, Any]) -> list[Geometry]:
+    """How the window of a pool moves along each dimension."""
+    extents = params["window_dimensions"]
+    return _geometries(params, extents, "window_strides", "window_dilation", "base_dilation")
+
+
+def _geometries(params, extents, strides: str, dilation: str, base: str) -> list[Geometry]:
+    rows = zip(
+        extents, params[strides], params["padding"], params[dilation], params[base], strict=True
+    )
+    return [Geometry(*map(int, (k, s, low, high, d, b))) for k, s, (low, high), d, b in rows]
 
 
 def window_of(value: Value, dim: int) -> Window | None:
