@@ -40,8 +40,9 @@ _HEAD = """# An atlas of architectures
 Which translations does a network respect, as it is published? Every row below is **proved** by
 `jaxinv.certify` from the program of the network. The network as published is also **measured**, in
 its own framework, at three shifts; what circular padding and adaptive sampling give is measured
-where the column says so, and else proved alone. Weights are random; a certificate needs none. `python -m benchmarks.atlas` makes the data
-([atlas.json](atlas.json)), `python -m benchmarks.atlas_page` this page.
+where the column says so, and else proved alone. Weights are random; a certificate needs none.
+`python -m benchmarks.atlas` makes the data ([atlas.json](atlas.json)), `python -m
+benchmarks.atlas_page` this page.
 """
 
 
@@ -261,8 +262,8 @@ _FAMILY: dict[str, Callable[[Row], Any]] = {
 }
 _LEGEND = """`no shift` is a network that commutes with no shift but 0. `s` are seconds of one core
 that `certify` takes. `measured` holds, for the network as published and for remedies that were
-measured, the largest difference at three shifts, in shares of the largest output: of broken networks
-it should be large, of all others rounding.
+measured, the largest difference at three shifts, in shares of the largest output: of broken
+networks it should be large, of all others rounding.
 """
 
 
