@@ -2,17 +2,18 @@
 
 `jax.vmap` makes one dimension of the shifts and the images of a convolution, the shifts in front.
 Where each of several devices holds a part of the images, that brings all of them to every device.
-With the images in front each device keeps its own.
+With the images in front each device keeps its own. So here a convolution is a primitive of its own:
+JAX's, but for what `vmap` makes of it.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Literal, primitives
+from jax.extend.core import ClosedJaxpr, Literal, Primitive, primitives
+from jax.interpreters import ad, batching, mlir
 
 from jaxinv.symmetry.program import INLINED, inner_jaxprs, open_jaxpr
 
@@ -21,11 +22,46 @@ _CONVOLUTION = primitives.conv_general_dilated_p
 # where it puts them in the function itself, so neither is changed.
 _WITH_OWN_DERIVATIVES = (primitives.custom_jvp_call_p, primitives.custom_vjp_call_p)
 
+images_first_p = Primitive("convolution_images_first")
+
+
+@images_first_p.def_impl
+def _convolved(x, kernel, **params):
+    return _CONVOLUTION.bind(x, kernel, **params)
+
+
+@images_first_p.def_abstract_eval
+def _abstract_eval(x, kernel, **params):
+    (result,) = jax.make_jaxpr(functools.partial(_convolved, **params))(x, kernel).out_avals
+    return result
+
+
+def _batch(operands, batch_dims, *, batch_group_count, dimension_numbers, **params):
+    (x, kernel), (at, of_kernels) = operands, batch_dims
+    params |= {"batch_group_count": batch_group_count, "dimension_numbers": dimension_numbers}
+    convolve = functools.partial(_convolved, **params)
+    if at is None or of_kernels is not None or batch_group_count > 1:
+        return jax.vmap(convolve, in_axes=batch_dims)(x, kernel), 0
+    images, results = dimension_numbers.lhs_spec[0], dimension_numbers.out_spec[0]
+    x = jnp.moveaxis(x, at, images + 1)  # (..., images, shifts, ...)
+    leading, (count, shifts), rest = x.shape[:images], x.shape[images:][:2], x.shape[images + 2 :]
+    y = convolve(jnp.reshape(x, (*leading, count * shifts, *rest)), kernel)
+    leading, rest = y.shape[:results], y.shape[results + 1 :]
+    return jnp.reshape(y, (*leading, count, shifts, *rest)), results + 1
+
+
+# A convolution of what no shift changes stays as it is under `vmap`, and is differentiated.
+ad.defjvp(
+    images_first_p,
+    lambda dot, x, kernel, **params: _convolved(dot, kernel, **params),
+    lambda dot, x, kernel, **params: _convolved(x, dot, **params),
+)
+batching.primitive_batchers[images_first_p] = _batch
+mlir.register_lowering(images_first_p, mlir.lower_fun(_convolved, multiple_results=False))
+
 
 def images_first(fun: Callable, *args: Any) -> Callable:
     """The same function for `jax.vmap`, its convolutions with the images in front.
-
-    What comes back has to be mapped before it is differentiated.
 
     Args:
       fun: any function of arrays.
@@ -63,7 +99,7 @@ def _evaluated(closed, args) -> list[Any]:
     for eqn in jaxpr.eqns:
         operands = map(read, eqn.invars)
         if eqn.primitive is _CONVOLUTION:
-            results = [_convolution(eqn)(*operands)]
+            results = [images_first_p.bind(*operands, **eqn.params)]
         elif eqn.primitive in INLINED:
             results = _evaluated(eqn.params[INLINED[eqn.primitive]], operands)
         elif eqn.primitive is primitives.remat_p:
@@ -88,23 +124,3 @@ def _rewritten(parameter: Any) -> Any:
     if not isinstance(parameter, ClosedJaxpr) or not _convolves(open_jaxpr(parameter)[0]):
         return parameter
     return jax.make_jaxpr(lambda *args: _evaluated(parameter, args))(*parameter.in_avals)
-
-
-def _convolution(eqn) -> Callable:
-    bind = functools.partial(eqn.primitive.bind, **eqn.params)
-    numbers = eqn.params["dimension_numbers"]
-    images, results = numbers.lhs_spec[0], numbers.out_spec[0]
-
-    def at_several_shifts(count, mapped, x, kernel):
-        if mapped != [True, False] or eqn.params["batch_group_count"] > 1:
-            return jax.vmap(bind, in_axes=[0 if m else None for m in mapped])(x, kernel), True
-        x = jnp.moveaxis(x, 0, images + 1)
-        shape = x.shape[:images], math.prod(x.shape[images : images + 2]), x.shape[images + 2 :]
-        y = bind(jnp.reshape(x, (*shape[0], shape[1], *shape[2])), kernel)
-        shape = y.shape[:results], (-1, count), y.shape[results + 1 :]
-        y = jnp.reshape(y, (*shape[0], *shape[1], *shape[2]))
-        return jnp.moveaxis(y, results + 1, 0), True
-
-    convolve = jax.custom_batching.custom_vmap(bind)
-    convolve.def_vmap(at_several_shifts)
-    return convolve

@@ -58,6 +58,8 @@ PROGRAMS = {
     "recomputed": lambda t: jax.checkpoint(lambda t: convolved(t * IMAGES))(t),
     "beside one with its own derivative": lambda t: with_own_derivative(convolved(t * IMAGES)),
     "beside one with its own backward pass": lambda t: with_own_backward(convolved(t * IMAGES)),
+    "of no images": lambda t: convolved(t * IMAGES[:0]),
+    "beside one that no shift changes": lambda t: t * convolved(IMAGES),
     "a gradient": lambda t: jax.grad(lambda x: jnp.tanh(convolved(x)).sum())(t * IMAGES),
 }  # fmt: skip
 
@@ -77,6 +79,35 @@ def test_values_and_gradients_are_those_of_vmap(name):
         for one in (changed, fun)
     )
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 8, None])
+@pytest.mark.parametrize("share", [True, False])
+def test_gradient_of_weights_that_meet_what_no_shift_changes(share, chunk):
+    """The kernel slides over the image and over a template that stands still."""
+
+    def compared(x, kernel, template):
+        return jnp.sum(convolved(x, kernel) * convolved(template, kernel), axis=(1, 2, 3))
+
+    def total(kernel, evaluate):
+        return jnp.sum(jnp.sin(evaluate(IMAGES, kernel, IMAGES[:1])))
+
+    def one_by_one(x, kernel, template):
+        outs = [compared(jnp.roll(x, t, 1), kernel, template) for t in range(5)]
+        return jnp.stack(outs)
+
+    shared = orbit(compared, axes=(1,), share=share, chunk=chunk)
+    for derivative in (jax.grad(total), jax.jacfwd(total)):
+        found, expected = (derivative(KERNEL, one) for one in (shared, one_by_one))
+        chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_gradient_of_one_shift_in_a_chunk_of_several():
+    def total(x):
+        return jnp.sum(jnp.sin(orbit(whole, shifts=[(0, -1)], chunk=4, share=False)(x)))
+
+    expected = jax.grad(lambda x: jnp.sum(jnp.sin(whole(jnp.roll(x, -1, 2)))))
+    chex.assert_trees_all_close(jax.grad(total)(IMAGES), expected(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 OWN = {"jvp": with_own_derivative, "vjp": with_own_backward}
