@@ -142,7 +142,7 @@ class States:
             max(column, key=lambda s: (s.kind == BROKEN, s.period, s.kind != INVARIANT))
             for column in zip(*(state.per_axis for state in states), strict=True)
         )
-        return State(per_axis, states[0].layout)
+        return State(per_axis, states[0].layout, any(state.depends for state in states))
 
 
 @dataclass(frozen=True)

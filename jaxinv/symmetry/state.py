@@ -79,10 +79,12 @@ class State:
     Attributes:
       per_axis: how it moves with the shifts along each axis.
       layout: per dimension its factors, as `(size, axis, rate)`; axis None for what does not move.
+      depends: whether the translated argument goes into the value at all.
     """
 
     per_axis: tuple[AxisState, ...]
     layout: tuple[tuple[tuple[int, int | None, float], ...], ...]
+    depends: bool = True
 
     @property
     def kind(self) -> str:
@@ -154,7 +156,8 @@ class State:
 
     def __str__(self) -> str:
         """The verdict: kind, shifts and movement."""
-        return "; ".join(filter(None, [self.statement, self.movement]))
+        apart = "" if self.depends else "it does not depend on the input"
+        return "; ".join(filter(None, [self.statement, self.movement, apart]))
 
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON can hold it."""
@@ -236,7 +239,7 @@ def describe(
         tuple((f.size, *((f.axis, f.rate) if isinstance(f, Window) else (None, 0))) for f in dim)
         for dim in value.dims
     )
-    return State(tuple(per_axis), layout)
+    return State(tuple(per_axis), layout, value.touched)
 
 
 def _kind(torus: Torus, value: Value, axis: int) -> str:

@@ -346,3 +346,25 @@ def test_random_programs_that_need_no_words_move_as_readme_says(seed):
                     after = np.roll(orbit.at([0] * len(shift))[leaf], state.moves, state.axis)
                     assert state.period % state.moves == 0
                     assert measured.same(after, orbit.at(shift)[leaf])
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (1,)])
+@pytest.mark.parametrize(
+    "fun",
+    [lambda x: jnp.ones(3), jnp.zeros_like, lambda x: x[:, :0].mean((1, 2)) + jnp.arange(4.0)],
+    ids=["a constant", "zeros of its shape", "a mean of nothing"],
+)
+def test_an_output_that_nothing_of_the_input_goes_into_is_said_to_be_so(fun, axes):
+    certificate = jaxinv.certify(fun, jnp.zeros((2, 8, 6, 4)), axes=axes)
+    assert certificate.kind == "invariant"
+    assert not certificate.only.state.depends
+    said = "invariant to every shift; it does not depend on the input"
+    assert f"\n{said}.\n" in str(certificate)
+    assert certificate.to_dict()["outputs"][0]["verdict"] == said
+
+
+@pytest.mark.parametrize("fun", [lambda x: 0 * x, lambda x: x.mean((1, 2)), lambda x: x[:, :1]])
+def test_an_output_that_something_of_the_input_goes_into_is_not(fun):
+    certificate = jaxinv.certify(fun, jnp.zeros((2, 8, 6, 4)))
+    assert certificate.only.state.depends
+    assert "depend" not in str(certificate)
