@@ -64,7 +64,9 @@ def best_plan(traced: Traced, asked: Asked) -> Plan:
     if best.cost() < 2 * best.single_cost or best.traced is not traced:
         return best
     apart = apart_at_seams(traced, best.states, differentiated=asked.differentiated)
-    return best if apart is None else _cheaper(_best_of(apart, asked), best)
+    if apart is None:
+        return best
+    return _cheaper(dataclasses.replace(_best_of(apart, asked), at_seams=True), best)
 
 
 def _cheaper(pieces: Plan, best: Plan) -> Plan:

@@ -197,6 +197,8 @@ def _kind(plan: Plan, equation: Equation) -> str:
     """Which piece of a map an equation makes, "" for a map in one piece."""
     if equation.piece is None:
         return ""
+    if plan.at_seams:
+        return "piece"
     torus = plan.embedding.torus
     axes = range(len(torus.lengths))
     value = plan.states.get(equation.outs[0])

@@ -30,6 +30,7 @@ class Plan:
       single_cost: operations of the whole program, for one shift.
       held_bytes: bytes of the largest value that is held.
       best_end: after how many equations sharing should stop, for the least work in all.
+      at_seams: whether its pieces meet at seams, where tokens are joined, and not at borders.
     """
 
     traced: Traced
@@ -42,6 +43,7 @@ class Plan:
     single_cost: int
     held_bytes: int
     best_end: int
+    at_seams: bool = False
 
     @property
     def equations(self) -> int:

@@ -98,6 +98,7 @@ def test_class_tokens_keep_the_symmetry(name):
     )
     assert certificate.cost == pytest.approx(jaxinv.orbit_cost(fun, x).forward_passes)
     assert certificate.cost < 8
+    assert "interior" not in certificate.work.largest  # The pieces at seams meet no border.
 
 
 @pytest.mark.parametrize("form", ["scan", "remat"])
