@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxinv
@@ -65,6 +66,14 @@ def test_the_table_is_that_of_the_run_whose_files_stand_beside_it(generate):
     files = (ROOT / "docs" / "images" / name for name in ("networks.csv", "seeds.csv"))
     table = generate.study_table(*map(generate.read_rows, files))
     assert f"<!-- study -->\n{table}<!-- end of study -->" in (ROOT / "README.md").read_text()
+
+
+def test_a_map_of_accuracies_is_drawn_in_characters(generate):
+    accuracy = np.zeros((4, 4))
+    accuracy[:2, 1], accuracy[2, 2], accuracy[2:, 3] = 0.3, 1, 1
+    drawn = generate.drawn_maps({"one": accuracy, "two": accuracy[:, ::-1]})
+    assert drawn.splitlines()[:3] == ["one    two", " ░       ░", "  ▒█   █▒"]
+    assert "░ from 20%, ▒ from 40%, ▓ from 60%, █ from 80%" in drawn
 
 
 def test_the_list_of_public_names_is_up_to_date(generate):

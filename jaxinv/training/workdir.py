@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import sys
@@ -18,11 +19,16 @@ from jaxinv.training.config import CHANGEABLE, TrainConfig
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+# Images that are looked at to tell one data set from another.
+_SAMPLED = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class DataInfo:
-    """What evaluating a network needs to know of the data it was trained on."""
+    """What evaluating a network needs to know of the data it was trained on.
+
+    `sample` names some of the images and their classes: a run is resumed on the same data only.
+    """
 
     num_classes: int
     mean: tuple[float, ...]
@@ -30,6 +36,7 @@ class DataInfo:
     image_shape: tuple[int, int, int]
     size: int
     label_maps: bool = False
+    sample: str = ""
 
     def __post_init__(self) -> None:
         """Refuses values that no data set has: every figure would be wrong with them."""
@@ -50,7 +57,14 @@ class DataInfo:
             source.image_shape,
             size,
             bool(source.label_shape),
+            _sample(source, size),
         )
+
+
+def _sample(source: Source, size: int) -> str:
+    """A digest of images all over a data set, and of their labels."""
+    rows = range(0, size, -(-size // _SAMPLED))
+    return hashlib.sha256(b"".join(part.tobytes() for part in source.read(rows))).hexdigest()[:16]
 
 
 def read_run(workdir: str | os.PathLike) -> tuple[TrainConfig, DataInfo]:
@@ -115,10 +129,17 @@ def check(
     stored, stored_data = read_run(workdir)
     compared: list[tuple[Any, Any]] = [(stored, config)]
     if data is not None:
-        compared.append((stored_data, data))
+        older = not stored_data.sample  # A run of a version that did not look at images.
+        known = dataclasses.replace(stored_data, sample=data.sample) if older else stored_data
+        compared.append((known, data))
     for before, now in compared:
         for name in (field.name for field in dataclasses.fields(now)):
             if getattr(before, name) != getattr(now, name) and name not in CHANGEABLE:
+                if name == "sample":
+                    raise ValueError(
+                        f"the images or labels have changed since the run in {workdir} began; it "
+                        "cannot be resumed"
+                    )
                 raise ValueError(
                     f"workdir {workdir} holds a run with {name} {getattr(before, name)!r}, which "
                     f"cannot be resumed with {getattr(now, name)!r}"

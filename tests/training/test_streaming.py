@@ -1,5 +1,6 @@
 """Runs on data that are not held in memory: the same batches, the same networks, bit for bit."""
 
+import json
 import os
 import signal
 import subprocess
@@ -137,6 +138,36 @@ def test_data_of_ones_own(small, tmp_path):
             config, tmp_path / "run", data={"train": arrays_of("train[:64]"), "test": test},
             resume=True, show=False,
         )  # fmt: skip
+
+
+def mirrored(images, labels):
+    return images[:, :, ::-1], labels
+
+
+def with_another_class(images, labels):
+    return images, np.where(np.arange(len(labels)) == 3, (labels + 1) % 10, labels)
+
+
+def test_a_run_goes_on_with_the_same_images_in_the_same_order_only(small, tmp_path):
+    """Size, mean and deviation of what is changed here are the same."""
+    digits = arrays_of("train[:48]")
+
+    def run(arrays, **settings):
+        config = small(train_split="train", test_split="test", **settings)
+        resume = config.epochs > 1
+        return training.train_and_evaluate(config, tmp_path, data=arrays, resume=resume, show=False)
+
+    run(digits, epochs=1)
+    changed = mirrored(*digits), with_another_class(*digits), [part[::-1] for part in digits]
+    for arrays in changed:
+        for memory in ("2GiB", "0"):
+            with pytest.raises(ValueError, match="images or labels have changed since the run in"):
+                run(arrays, epochs=2, memory=memory)
+    # A run of a version that did not look at them goes on.
+    stored = json.loads((tmp_path / "config.json").read_text())
+    del stored["data"]["sample"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    run(changed[0], epochs=2)
 
 
 def test_data_without_a_split_to_report_on(small, tmp_path):
