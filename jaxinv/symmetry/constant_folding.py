@@ -1,5 +1,10 @@
-"""The arithmetic of indices in numpy: compiling it would take longer than all the analysis."""
+"""The arithmetic of indices in numpy: compiling it would take longer than all the analysis.
 
+What numpy warns of, such as a division by zero or a number that its type cannot hold, XLA decides
+in its own way, and so it does here.
+"""
+
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +14,9 @@ from jax.extend.core import primitives
 
 
 def _select(params, which, *cases):
-    return np.choose(np.broadcast_to(which, cases[0].shape).astype(np.intp), cases)
+    if len(cases) > 2:
+        raise FloatingPointError("a case that is not there")
+    return np.where(which, *cases[::-1])
 
 
 def _broadcast(params, operand):
@@ -20,9 +27,19 @@ def _broadcast(params, operand):
 
 
 def _divide(params, x, y):
-    if np.issubdtype(x.dtype, np.integer):
-        return np.trunc(x / y)
-    return np.divide(x, y)
+    if not np.issubdtype(x.dtype, np.integer):
+        return np.divide(x, y)
+    below = np.floor_divide(x, y)
+    return below + ((below * y != x) & ((x < 0) != (y < 0)))  # XLA rounds towards zero.
+
+
+def _convert(params, x):
+    new = params["new_dtype"]
+    if np.issubdtype(new, np.integer) and x.dtype.kind not in "iub":
+        limits = np.iinfo(new)
+        if not ((x >= limits.min) & (x <= limits.max)).all():
+            raise FloatingPointError("a number that the type cannot hold")
+    return x.astype(new)
 
 
 def _iota(params):
@@ -56,7 +73,7 @@ _NUMPY: dict[Any, Callable] = {
     primitives.sub_p: _pointwise(np.subtract),
     primitives.broadcast_in_dim_p: _broadcast,
     primitives.concatenate_p: lambda params, *x: np.concatenate(x, params["dimension"]),
-    primitives.convert_element_type_p: lambda params, x: x.astype(params["new_dtype"]),
+    primitives.convert_element_type_p: _convert,
     primitives.iota_p: _iota,
     primitives.reshape_p: lambda params, x: np.reshape(x, params["new_sizes"]),
     primitives.rem_p: _pointwise(np.fmod),
@@ -70,15 +87,21 @@ def has_numbers(aval) -> bool:
     return isinstance(getattr(aval, "dtype", None), np.dtype)
 
 
+def _is_real(aval) -> bool:
+    """Whether it is of an order that numpy and XLA agree on: complex numbers have two."""
+    return has_numbers(aval) and not np.issubdtype(aval.dtype, np.complexfloating)
+
+
 def evaluated(equation, operands: list[Any], number: int) -> Any:
     """The result of an equation that is value `number`, from concrete operands.
 
     An array of numpy, or of jax where it holds random keys.
     """
     function = _NUMPY.get(equation.primitive)
-    if function is not None and all(map(has_numbers, (*equation.in_avals, *equation.out_avals))):
-        aval = equation.out_avals[0]
-        return np.asarray(function(equation.params, *operands), aval.dtype)
+    if function is not None and all(map(_is_real, (*equation.in_avals, *equation.out_avals))):
+        dtype = equation.out_avals[0].dtype
+        with contextlib.suppress(FloatingPointError), np.errstate(all="raise", under="ignore"):
+            return np.asarray(function(equation.params, *operands), dtype)
     at = equation.outs.index(number)
     with jax.ensure_compile_time_eval():
         result = equation.bind(*operands)[at]
