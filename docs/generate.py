@@ -11,7 +11,10 @@ import json
 import re
 import shutil
 import types
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 import jaxinv
 
@@ -19,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 # The network whose certificate README shows in full.
 SHOWN = "dense, pooled"
+# The networks whose accuracy is drawn in characters, where no picture is shown.
+DRAWN = ("dense", "global, zero padding", "global, adaptive")
+SHADES = " ░▒▓█"
 
 
 def members(module: types.ModuleType) -> dict[str, object]:
@@ -89,6 +95,22 @@ def study_table(rows: list[dict[str, str]], seeds: list[dict[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def drawn_maps(maps: Mapping[str, np.ndarray]) -> str:
+    """Accuracies at each shift in characters, network beside network; two rows in a line."""
+    blocks = []
+    for name, accuracy in maps.items():
+        down, right = accuracy.shape
+        centred = np.fft.fftshift(accuracy)  # The unshifted image in the middle.
+        share = centred.reshape(down // 2, 2, right).mean(1)
+        levels = np.minimum((share * len(SHADES)).astype(int), len(SHADES) - 1)
+        rows = ["".join(SHADES[level] for level in row) for row in levels]
+        blocks.append([f"{name}".ljust(right), *rows])
+    lines = ["   ".join(parts).rstrip() for parts in zip(*blocks, strict=True)]
+    steps = [f"{SHADES[i]} from {100 * i // len(SHADES)}%" for i in range(1, len(SHADES))]
+    key = f"Accuracy at each shift, none in the middle: {', '.join(steps)}"
+    return "\n".join([*lines, "", key]) + "\n"
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; none where there is no such file."""
     if not path.exists():
@@ -112,6 +134,9 @@ def take_study(folder: Path) -> None:
     for name in ("accuracy.png", "networks.csv", "seeds.csv"):
         if (folder / name).exists():
             shutil.copy(folder / name, IMAGES / name)
+    with np.load(folder / "maps.npz") as arrays:
+        maps = {name: arrays[f"{name}/accuracy"] for name in DRAWN}
+    (IMAGES / "accuracy.txt").write_text(drawn_maps(maps), encoding="utf-8")
     results = json.loads((folder / "results.json").read_text())
     certificates = {n["name"]: n["certificate"]["text"] for n in results["networks"] if n["says"]}
     readme = ROOT / "README.md"

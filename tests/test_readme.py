@@ -69,9 +69,10 @@ def test_the_table_is_that_of_the_run_whose_files_stand_beside_it(generate):
 
 
 def test_a_map_of_accuracies_is_drawn_in_characters(generate):
-    accuracy = np.zeros((4, 4))
+    accuracy = np.zeros((4, 4))  # Four shifts each way, the unshifted image in the middle.
     accuracy[:2, 1], accuracy[2, 2], accuracy[2:, 3] = 0.3, 1, 1
-    drawn = generate.drawn_maps({"one": accuracy, "two": accuracy[:, ::-1]})
+    maps = {"one": accuracy, "two": accuracy[:, ::-1]}
+    drawn = generate.drawn_maps({name: np.fft.ifftshift(shown) for name, shown in maps.items()})
     assert drawn.splitlines()[:3] == ["one    two", " ░       ░", "  ▒█   █▒"]
     assert "░ from 20%, ▒ from 40%, ▓ from 60%, █ from 80%" in drawn
 
