@@ -70,12 +70,11 @@ def words_of(kind: type, settings: Mapping[str, Any], *, append: bool = False) -
       >>> words_of(Options, {"seed": 3, "shape": [1, 28, 28, 1], "share": False})
       ['--seed=3', '--shape=1,28,28,1', '--no-share']
     """
-    hints = get_type_hints(kind)
-    fields = [field.name for field in dataclasses.fields(kind)]
+    hints = _options(kind)
     words: list[str] = []
     for name, value in settings.items():
-        if name not in fields:
-            raise ValueError(f"config names {name!r}; allowed are {', '.join(fields)}")
+        if name not in hints:
+            raise ValueError(f"config names {name!r}; allowed are {', '.join(hints)}")
         flag = f"--{name.replace('_', '-')}"
         if value is None:
             continue
@@ -92,6 +91,14 @@ def words_of(kind: type, settings: Mapping[str, Any], *, append: bool = False) -
         else:
             words.append(f"{flag}={_plain(name, value)}")
     return words
+
+
+def _options(kind: type) -> dict[str, Any]:
+    """The types of all options by name, those of options within options among them."""
+    options: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind).items():
+        options |= _options(hint) if dataclasses.is_dataclass(hint) else {name: hint}
+    return options
 
 
 def _is_text(hint: Any) -> bool:
