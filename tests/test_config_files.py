@@ -117,7 +117,9 @@ def test_wrong_use(written, tmp_path):
         evaluate.parse([*written(""), *written("")])
     with pytest.raises(ValueError, match="holds no options by name"):
         evaluate.parse(written(json.dumps([1]), "list.json"))
-    with pytest.raises(ValueError, match="config names 'modle'; allowed are .*, model, .* workdir"):
+    with pytest.raises(
+        ValueError, match=r"config names 'modle'; allowed are .*, model, .* workdir"
+    ):
         train.parse(written('modle = "lenet"'))
     with pytest.raises(ValueError, match="leave out --config"):
         train.parse([*written("epochs = 3"), "--resume", "--workdir", str(tmp_path)])
