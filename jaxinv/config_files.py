@@ -97,7 +97,8 @@ def _options(kind: type) -> dict[str, Any]:
     """The types of all options by name, those of options within options among them."""
     options: dict[str, Any] = {}
     for name, hint in get_type_hints(kind).items():
-        options |= _options(hint) if dataclasses.is_dataclass(hint) else {name: hint}
+        within = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        options |= _options(hint) if within else {name: hint}
     return options
 
 

@@ -89,7 +89,8 @@ def on_pieces(
             return list(map(_whole, outputs))
 
     closed = jax.make_jaxpr(rewritten)(*(program.avals[i] for i in program.inputs))
-    cut = flatten(closed, enter=lambda primitive: not differentiated)
+    translated = [dims is not None for dims in traced.dims]
+    cut = flatten(closed, enter=lambda primitive: not differentiated, translated=translated)
     cut.equations = [of_original(e, program.equations) for e in cut.equations]
     return dataclasses.replace(traced, program=cut)
 

@@ -3,12 +3,13 @@
 What a convolution sends back to a circularly padded map is longer than the map: zeros were around
 what it read. Its ends are cut off, padded with zeros to the size of the map, and added. The sum is
 the convolution of what is circularly padded itself. That is how it is written here, for then the
-rules see what moves.
+rules see what moves. The zeros are gone by that, and with them the NaN of a zero times infinity: a
+kernel that the image decides, which may hold one, is left to slide over them.
 """
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,19 +42,24 @@ class Slide:
     dilation: int
 
 
-def with_folds(program) -> list[Any]:
+def with_folds(program, moving: Iterable[int]) -> list[Any]:
     """A program's equations, with sums of overlapping ends as what is circularly padded instead.
 
     The values that this makes are added to the program's `avals`.
+
+    Args:
+      program: the program.
+      moving: those of its inputs that an image may go into.
     """
-    return _Folder(program).run()
+    return _Folder(program, moving).run()
 
 
 class _Folder:
     """The program while it is rewritten."""
 
-    def __init__(self, program):
+    def __init__(self, program, moving: Iterable[int]):
         self.program = program
+        self.moving = set(moving)
         self.equations: list[Any] = []
         self.producers: dict[int, Any] = {}
         self.uses = collections.Counter(program.outputs)
@@ -76,6 +82,8 @@ class _Folder:
     def _append(self, equation) -> None:
         self.equations.append(equation)
         self.producers.update((out, equation) for out in equation.outs)
+        if not self.moving.isdisjoint(equation.ins):
+            self.moving.update(equation.outs)
 
     def _folded(self, equation) -> bool:
         """Writes a sum anew, if ends of some value are all added in it."""
@@ -183,7 +191,7 @@ class _Folder:
                 return None
             return self._new(producer, (term, producer.ins[1]), shape, where)
         slide = self._slide(producer, dim)
-        if slide is None:
+        if slide is None or not self.moving.isdisjoint(producer.ins[1:]):
             return None
         source = producer.ins[0]
         padding: Any = self.producers.get(source)

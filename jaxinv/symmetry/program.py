@@ -230,7 +230,11 @@ def inner_jaxprs(params: dict[str, Any]) -> list[Any]:
 
 
 def flatten(
-    jaxpr, *, enter: Callable[[Any], bool], constant_names: dict[int, str] | None = None
+    jaxpr,
+    *,
+    enter: Callable[[Any], bool],
+    constant_names: dict[int, str] | None = None,
+    translated: Sequence[bool] | None = None,
 ) -> Program:
     """Flattens a jaxpr.
 
@@ -239,6 +243,8 @@ def flatten(
       enter: says of a call primitive that means more than its body (`MEANINGFUL_CALLS`) whether
         the body takes its place.
       constant_names: the paths of known arrays, keyed by `id`.
+      translated: which inputs are translated; of the body of a call None, for any may depend on one
+        that is.
 
     Returns:
       The program. A value that is captured from outside is one of its constants.
@@ -301,7 +307,10 @@ def flatten(
     program.outputs = inline(jaxpr, program.inputs, None)
     program.equations = with_filters(program.equations)
     program = dataclasses.replace(program, equations=with_batched_lookups(program))
-    return dataclasses.replace(program, equations=with_folds(program))
+    translated = [True] * len(program.inputs) if translated is None else translated
+    return dataclasses.replace(
+        program, equations=with_folds(program, itertools.compress(program.inputs, translated))
+    )
 
 
 def _source(eqn, caller: Source | None, is_call: bool, called_from: str) -> Source:

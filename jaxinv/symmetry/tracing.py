@@ -80,11 +80,12 @@ def trace(
         if _is_training(fun):
             error.add_note("fun is an nnx module in training mode; fun.eval() before may be all")
         raise
-    program = flatten(closed, enter=enter, constant_names=names)
     with hinting_at_the_image(args, moved, axes):
         dims, sizes = _translated(args, moved, axes)
     leaves_of_kwargs = len(arrays) - len(dims)
     dims = [*dims, *[None] * leaves_of_kwargs]
+    translated = [moves is not None for moves in dims]
+    program = flatten(closed, enter=enter, constant_names=names, translated=translated)
     for number, leaf, moves in zip(program.inputs, arrays, dims, strict=True):
         if moves is None and id(leaf) in names:
             program.names[number] = names[id(leaf)]

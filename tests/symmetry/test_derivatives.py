@@ -202,3 +202,24 @@ def test_an_orbit_of_saliency_shares_its_work():
     shared, each = (jaxinv.orbit(fun, share=share)(x) for share in (True, False))
     np.testing.assert_allclose(shared, each, rtol=0, atol=1e-12)
     assert jaxinv.orbit_cost(fun, x).ratio > 8
+
+
+@pytest.mark.parametrize("place", [(0, 1, 0), (0, 6, 1)])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_zeros_beside_a_kernel_that_the_image_decides(place, value):
+    """Zero times an infinity of the kernel is NaN, and stays so."""
+
+    def cut_out_of_it(x):
+        kernel = x[:, :3, :].transpose(1, 2, 0)
+        y = jnp.pad(x, ((0, 0), (1, 1), (0, 0)), mode="wrap")
+        return lax.conv_general_dilated(
+            y, kernel, (1,), "VALID", dimension_numbers=("NHC", "HIO", "NHC")
+        ).sum()
+
+    gradient = jax.grad(cut_out_of_it)
+    x = drawn(1, 8, 2)
+    for image in (x, x.at[place].set(value)):
+        shared, each = (
+            jaxinv.orbit(gradient, axes=(1,), share=share)(image) for share in (True, False)
+        )
+        np.testing.assert_allclose(shared, each, rtol=0, atol=1e-12)
