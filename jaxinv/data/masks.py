@@ -9,11 +9,11 @@ from jaxtyping import Int
 from jaxinv.command_line import first_line
 from jaxinv.data.files import Stored, digest_of, no_split, split_called
 from jaxinv.data.folders import PICTURES, folder
-from jaxinv.data.source import Arrays, Streamed, size_in_words
+from jaxinv.data.source import Arrays, Streamed, marked_void, size_in_words
 
 IMAGES, MASKS = "images", "masks"
-# What benchmarks mark positions without a class with.
-VOID = 255
+# What most benchmarks mark positions without a class with.
+USUAL_VOID = 255
 
 
 def has_masks(path: Path) -> bool:
@@ -21,11 +21,16 @@ def has_masks(path: Path) -> bool:
     return bool(_splits(path))
 
 
-def folder_of_masks(path: Path, split: str) -> Stored:
+def folder_of_masks(path: Path, split: str, *, void: int | None = None) -> Stored:
     """A split of a folder of `split/images/picture` and `split/masks/picture`, or of one split.
 
     Picture and label map have one name, but for the ending, and one size. A map is a picture in
     grey or with a palette, whose numbers are the classes, from 0.
+
+    Args:
+      path: the folder.
+      split: the split.
+      void: the number that marks pixels without a class.
 
     Raises:
       ValueError: there is no such split, or it is not as described.
@@ -42,18 +47,26 @@ def folder_of_masks(path: Path, split: str) -> Stored:
         chosen = [pairs[row] for row in rows]
         labels = np.empty((len(rows), *shape[:2]), np.int32)
         for label, (picture, mask) in zip(labels, chosen, strict=True):
-            values = _mask(mask)
+            values = _mask(mask, void)
             if values.shape != shape[:2]:
                 raise ValueError(
                     f"{mask} has {values.shape[0]}x{values.shape[1]} pixels and {picture} "
                     f"{size_in_words(shape)}; allowed are masks of the size of their pictures"
                 )
-            label[...] = values
+            try:
+                label[...], _ = marked_void(values, void, classes=classes)
+            except ValueError as error:
+                raise ValueError(f"{mask}: {error}") from error
         return pictures.read(rows)[0], labels
 
     # As many classes as are trained on: a split need not show all of them.
     listed = pairs if "train" not in splits else _pairs(splits["train"])
-    classes = 1 + max(int(_mask(mask).max()) for _, mask in listed)
+    classes = 0
+    for _, mask in listed:
+        values = _mask(mask, void)
+        classes = max(classes, 1 + int(values.max(initial=-1, where=values != void)))
+    if not classes:
+        raise ValueError(f"all pixels of {path} are {void}, which is void; needed are classes")
     source = Streamed(
         read,
         range(len(pairs)),
@@ -92,7 +105,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
 
 
-def _mask(path: Path) -> Int[np.ndarray, "h w"]:
+def _mask(path: Path, void: int | None) -> Int[np.ndarray, "h w"]:
     from PIL import Image
 
     try:
@@ -105,6 +118,9 @@ def _mask(path: Path) -> Int[np.ndarray, "h w"]:
             f"{path} is a picture of kind {kind}; allowed are label maps in grey or with a "
             "palette, whose numbers are the classes"
         )
-    if (values == VOID).any():
-        raise ValueError(f"{path} holds {VOID}; allowed are classes 0 to {VOID - 1} at every pixel")
+    if void is None and (values == USUAL_VOID).any():
+        raise ValueError(
+            f"{path} holds {USUAL_VOID}; allowed are classes 0 to {USUAL_VOID - 1}, and with void "
+            f"{USUAL_VOID} that for pixels without a class"
+        )
     return values
