@@ -195,9 +195,7 @@ def _found(
     return part
 
 
-def _of_files(
-    name: str, split: str, *, memory: float, kept: Path, void: int | None
-) -> Streamed:
+def _of_files(name: str, split: str, *, memory: float, kept: Path, void: int | None) -> Streamed:
     stored = _stored(name, split, kept, void)
 
     def scale() -> Scale:

@@ -62,7 +62,9 @@ def test_void_pixels_have_no_class(tmp_path):
 
     masks[0, 0, 0] = 9
     Image.fromarray(masks[0]).save(tmp_path / "val" / "masks" / "0.png")
-    with pytest.raises(ValueError, match=r"0\.png: label 9 is no class; allowed are 0 to 3, and 255"):
+    with pytest.raises(
+        ValueError, match=r"0\.png: label 9 is no class; allowed are 0 to 3, and 255"
+    ):
         data.load(str(tmp_path), split="test", **options)
     for path in (tmp_path / "train" / "masks").iterdir():
         Image.fromarray(np.full((5, 4), 255, np.uint8)).save(path)
