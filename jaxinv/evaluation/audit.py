@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from jaxinv.certificate import Certificate
 from jaxinv.data import Source
 from jaxinv.evaluation import proof, summary
+from jaxinv.evaluation.aligned import says_maps
 from jaxinv.evaluation.layers import feature_error, layer_rows
 from jaxinv.evaluation.maps import (
     MapPicture,
@@ -20,7 +21,6 @@ from jaxinv.evaluation.maps import (
     map_sweep,
     pictures_of,
     result_of,
-    says_maps,
 )
 from jaxinv.evaluation.proof import with_tie_margin
 from jaxinv.evaluation.protocols import applicable, run_protocol
@@ -152,7 +152,7 @@ def _swept(
     options: Any = {"options": plan.options, "progress": progress}
     if says_maps(subject, seen_of(dataset, plan.options).image_shape):
         with subject.named_in_errors():
-            return map_sweep(*given, **options, labelled=plan.labelled)
+            return map_sweep(*given, **options, labelled=plan.labelled, directory=plan.directory)
     if subject.by_proof and (certificate is None or not certificate.only.state.is_invariant):
         raise ValueError(
             f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "

@@ -50,6 +50,9 @@ class Networks:
     """Split, a slice such as test[:1000] included; by default test, of photographs all."""
     data_dir: Path | None = None
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
+    void: int | None = None
+    """Number that marks pixels without a class in label maps, such as 255, which do not count; by
+    default that of the training of a checkpoint."""
     images: int | Path | None = None
     """Number of images, the first of the split, by default all, in the study 100; or a folder of
     photographs of any size: class/photograph, or photographs without classes."""
@@ -131,7 +134,7 @@ def _photographs(
     folder: Path, config: Networks, framing: Mapping[str, Any], progress: Progress | None
 ) -> data.Source:
     """The photographs of a folder."""
-    for name in ("dataset", "data_dir"):
+    for name in ("dataset", "data_dir", "void"):
         if getattr(config, name) is not None:
             raise ValueError(f"{name} and images {folder} name two sources; allowed is one")
     return data.photographs(
@@ -163,6 +166,9 @@ def _dataset(
         raise ValueError(f"data_dir means nothing for {name}, which comes with scikit-learn")
     stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
     split = "test" if config.split is None else config.split
+    voids = {run.void for run in trained if run.dataset == name}
+    if config.void is None and len(voids) > 1:
+        raise ValueError("the checkpoints were trained with different void labels; name one")
     count = config.images if isinstance(config.images, int) else None
     if count is not None and "[" not in split:
         split += f"[:{count}]"  # no more is read than that
@@ -172,6 +178,7 @@ def _dataset(
         data_dir=config.data_dir or next(stored, None),
         canvas=next(iter(canvases), None),
         memory=config.memory,
+        void=next(iter(voids), None) if config.void is None else config.void,
         **framing,
     )
     return first_images(dataset, count)

@@ -10,10 +10,11 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
+from jaxinv.evaluation.aligned import says_maps
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, audit_network, partial_audit, seen_of
 from jaxinv.evaluation.digest import content_digest
 from jaxinv.evaluation.loading import check_fits, check_reach
-from jaxinv.evaluation.maps import MapSweep, says_maps
+from jaxinv.evaluation.maps import MapSweep
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
 from jaxinv.evaluation.results import NetworkResult, Results, SeedsRow, circumstances, shift_words

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from jaxinv.arguments import whole_number
 from jaxinv.data import Dataset, Source
-from jaxinv.data.source import parse_bytes
+from jaxinv.data.source import marked_void, parse_bytes
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit
 from jaxinv.evaluation.maps import MapSweep
 from jaxinv.evaluation.maps import maps_of as label_maps_of
@@ -193,6 +193,7 @@ def audit(
     images: Num[Array | np.ndarray, "n h w c"] | Source,
     labels: Int[Array | np.ndarray, "n *positions"] | None = None,
     *,
+    void: int | None = None,
     mode: OrbitMode = "wrap",
     max_shift: int | None = None,
     certify: bool = True,
@@ -218,6 +219,7 @@ def audit(
       labels: class of each image, counted from 0, or label maps (n, H, W). None takes what a
         network says of the unshifted image: figures then speak of agreement with it, and there is
         no accuracy.
+      void: the label of positions without a class in label maps, such as 255; they do not count.
       mode: what enters at the border, see `jaxinv.orbit`.
       max_shift: the largest shift in pixels, each way; None for all circular shifts.
       certify: whether to prove.
@@ -254,7 +256,7 @@ def audit(
       array([1., 0., 1., 0.], dtype=float32)
     """
     subjects = _subjects(networks)
-    dataset = _dataset(images, labels)
+    dataset = _dataset(images, labels, void)
     plan = audit_plan(
         mode=mode,
         max_shift=max_shift,
@@ -341,7 +343,7 @@ def _subjects(networks: Any) -> list[Subject]:
     ]
 
 
-def _dataset(images: Any, labels: Any) -> Source:
+def _dataset(images: Any, labels: Any, void: int | None) -> Source:
     """Arrays as a data set; labels of zero where there are none.
 
     Raises:
@@ -350,6 +352,8 @@ def _dataset(images: Any, labels: Any) -> Source:
     if isinstance(images, Source):
         if labels is not None:
             raise ValueError("labels are given twice; a data set holds its own")
+        if void is not None:
+            raise ValueError(f"void is {void}; a data set holds -1 where a position has no class")
         return images
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:
@@ -366,14 +370,17 @@ def _dataset(images: Any, labels: Any) -> Source:
             f"labels have shape {labels.shape} and dtype {labels.dtype}; needed is a whole number "
             f"for each of the {len(images)} images, or for each pixel"
         )
-    if labels.min() < 0:
+    if void is not None and labels.ndim == 1:
+        raise ValueError(f"void is {void}; it is for label maps, a class for each pixel")
+    if void is None and labels.min() < 0:
         raise ValueError(f"a label is {labels.min()}; classes are counted from 0")
+    marked, classes = marked_void(labels, void)
     return Dataset(
         images,
-        labels.astype(np.int32),
+        marked,
         name="the arrays given",
         split="",
-        num_classes=int(labels.max()) + 1,
+        num_classes=classes,
         mean=(0.0,),
         std=(1.0,),
     )

@@ -71,7 +71,7 @@ class Arguments(Compilation, Hosts, Networks):
 # Options that only one of the two does something with.
 OF_THE_STUDY = ("epochs", "seeds")
 OF_AUDITS = (
-    *("dataset", "split", "data_dir", "max_shift", "mode"),
+    *("dataset", "split", "data_dir", "void", "max_shift", "mode"),
     *("preprocess", "size", "crop", "mean", "std", *OF_PHOTOGRAPHS),
 )
 # What `audit` takes under the same name.

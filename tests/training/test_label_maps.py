@@ -97,8 +97,8 @@ def test_void_positions_do_not_count(accumulate):
     )
     np.testing.assert_allclose(correct / count, (said == labels)[counted].mean(), rtol=1e-5)
     for k in range(3):
-        assert both[k] == ((said == k) & (labels == k)).sum()  # noqa: SIM300
-        assert either[k] == (((said == k) | (labels == k)) & counted).sum()  # noqa: SIM300
+        assert both[k] == ((said == k) & (labels == k)).sum()
+        assert either[k] == (((said == k) | (labels == k)) & counted).sum()
 
 
 def test_arrays_with_void_labels_are_trained_on():
