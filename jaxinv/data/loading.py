@@ -21,7 +21,7 @@ from jaxinv.data.dataset import (
 )
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
-from jaxinv.data.masks import folder_of_masks, has_masks
+from jaxinv.data.masks import folder_of_masks, folder_of_targets, has_masks, has_targets
 from jaxinv.data.pictures import Framing, Sides
 from jaxinv.data.scenes import CLASSES, NAME, read_scenes
 from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
@@ -50,7 +50,8 @@ def load(
     pixel (see `digits_scenes`). A folder or an .npz file is read by its path, such as
     `"./pictures"`. A folder holds `split/class/picture`, or is one split, `"train"`: of
     `class/picture`, or of pictures alone, which then have the label -1; or `split/images/picture`
-    and `split/masks/picture`, label maps whose numbers are the classes of pixels. A file holds
+    and `split/masks/picture`, label maps whose numbers are the classes of pixels, or
+    `split/targets/picture`, values from 0 to 1 that a network should give. A file holds
     `train_images` and `train_labels` (or `x_train` and `y_train`) and the like. Any other name is
     one of TensorFlow Datasets, read without TensorFlow from a prepared copy and kept as arrays in
     `cache_dir`. A data set that is not prepared is prepared where that is possible: the MNIST
@@ -212,6 +213,8 @@ def _stored(name: str, split: str, kept: Path, void: int | None) -> files.Stored
     if path.is_dir():
         if has_masks(path):
             return folder_of_masks(path, split, void=void)
+        if has_targets(path) and void is None:
+            return folder_of_targets(path, split)
         if void is None:
             return folder(path, split)
     if void is not None:

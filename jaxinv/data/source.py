@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import psutil
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 
 from jaxinv.arguments import check_classes
 
 if TYPE_CHECKING:
     from jaxinv.data.dataset import Dataset
 
-# The class of each image, or label maps.
-Labels: TypeAlias = Int[np.ndarray, "n *positions"]
+# The class of each image, or label maps; or real-valued targets.
+Labels: TypeAlias = Int[np.ndarray, "n *positions"] | Float[np.ndarray, "n h2 w2 c2"]
 Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w c"], Labels]
 Groups: TypeAlias = Sequence[Sequence[int]] | Int[np.ndarray, "groups rows"]
 Scale: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
@@ -46,7 +46,8 @@ class Source(abc.ABC):
       split: of the data set.
       num_classes: number of classes; 0 where the images have none.
       image_shape: (H, W, C).
-      label_shape: () where an image has one class, (H, W) where each pixel has one.
+      label_shape: () where an image has one class, (H, W) where each pixel has one, (h, w, c) where
+        labels are targets.
       mean: of the training images by channel, on the scale 0..1; see `jaxinv.data.normalise`.
       std: their standard deviation, in the same form.
       left_out: files that cannot be read and are not among the images, each with the reason.
@@ -83,7 +84,8 @@ class Source(abc.ABC):
     def read(self, rows: Sequence[int]) -> Arrays:
         """Some images (n, H, W, C), uint8, and their labels (n,), int32, in the order asked for.
 
-        Where each pixel has a class, labels are (n, H, W), -1 where one has none.
+        Where each pixel has a class, labels are (n, H, W), -1 where one has none. Images without
+        classes can have targets instead: real-valued maps (n, h, w, c), float32.
 
         Several threads may call it at once.
         """
@@ -224,7 +226,8 @@ class Streamed(Source):
         else:
             check_room(len(self), self.image_shape)
             images = np.empty((len(self), *self.image_shape), np.uint8)
-            labels = np.empty((len(self), *self.label_shape), np.int32)
+            dtype = np.float32 if len(self.label_shape) == 3 else np.int32
+            labels = np.empty((len(self), *self.label_shape), dtype)
             for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
         named = self.name, self.split, self.num_classes

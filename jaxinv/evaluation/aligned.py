@@ -1,7 +1,9 @@
 """Networks whose outputs are maps at every shift, moved back onto the unshifted, shard by shard."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import jax
@@ -25,6 +27,19 @@ PICTURES = 3
 AT_ONCE = 2**27
 
 
+@dataclasses.dataclass(frozen=True)
+class AlignedSweep:
+    """What was found of maps at a set of shifts, by the devices that computed."""
+
+    shifts: ShiftSet
+    devices: tuple[str, ...]
+
+    @property
+    def unshifted(self) -> tuple[int, ...]:
+        """Index of the zero shift."""
+        return self.shifts.index((0,) * len(self.shifts.shape))
+
+
 def says_maps(subject: Subject, shape: Sequence[int]) -> bool:
     """Whether the output for images (H, W, C) has positions."""
     seen = jax.ShapeDtypeStruct((1, *shape), np.float32)
@@ -33,9 +48,17 @@ def says_maps(subject: Subject, shape: Sequence[int]) -> bool:
 
 
 def common_places(
-    values: Shaped[np.ndarray, "n h w ..."], options: SweepOptions
+    values: Shaped[np.ndarray, "n h w ..."],
+    options: SweepOptions,
+    *,
+    scale: Fraction = Fraction(1),
 ) -> Shaped[np.ndarray, "n h2 w2 ..."]:
-    """Of images or label maps the positions that are seen at every shift.
+    """Of images or maps the positions that are seen at every shift.
+
+    Args:
+      values: of whole images.
+      options: the shifts.
+      scale: positions for each pixel.
 
     Example:
       >>> common_places(np.zeros((1, 9, 8)), SweepOptions(mode="crop", max_shift=2)).shape
@@ -45,7 +68,7 @@ def common_places(
     """
     if options.mode == "wrap":
         return values
-    m = (options.max_shift or 0) * (2 if options.mode == "crop" else 1)
+    m = int(scale * (options.max_shift or 0)) * (2 if options.mode == "crop" else 1)
     return values[:, m : values.shape[1] - m, m : values.shape[2] - m]
 
 
@@ -78,8 +101,8 @@ def over_maps(
       answer: from images (n, H, W, C) to what is said of each position (n, h, w, ...).
       source: the images, read shard by shard.
       figures: from the answers at every shift (s1, s2, n, h, w, ...), moved back, labels, and the
-        index of the zero shift to arrays. Among them are `finite` (s1, s2, n) and `first`
-        (s1, s2, n, ...), of which that of the first images is kept.
+        index of the zero shift to arrays. Among them are `finite` (s1, s2, n) and
+        `first`, of which that of the first images is kept.
       dims: the dimension of each that counts images.
       added: from the arrays of a shard, and that index, to those that are kept.
       names: of the latter.
@@ -98,6 +121,7 @@ def over_maps(
     size = seen_size(source, options)
     said = jax.eval_shape(answer, jax.ShapeDtypeStruct((1, *size), np.float32))
     room = AT_ONCE // (4 * shifts.count * math.prod(said.shape))
+    dims = dict(dims)
     batch = max(1, min(options.batch, room, math.ceil(len(source) / jax.device_count())))
     count, length = shard_sizes(source, batch)
     everywhere = orbit(
@@ -114,12 +138,13 @@ def over_maps(
 
     def found(images: Array, labels: Array) -> dict[str, Array]:
         made = figures(everywhere(images), labels, origin)
-        return made | {"first": made["first"][:, :, :PICTURES]}
+        few = jax.lax.slice_in_dim(made["first"], 0, min(PICTURES, length), axis=dims["first"])
+        return made | {"first": few}
 
     compute = on_devices(
         found,
         division,
-        dict(dims),
+        dims,
         length=length,
         rows=shifts.shape[0],
         labels_of=labels_of,
@@ -129,7 +154,8 @@ def over_maps(
         for shard, arrays in compute(group):
             check_finite(arrays.pop("finite"), shifts.table(), start=shard.start)
             few = max(0, PICTURES - shard.start)
-            yield added(arrays | {"first": arrays["first"][:, :, :few]}, origin)
+            first = arrays["first"].take(range(min(few, len(shard.labels))), dims["first"])
+            yield added(arrays | {"first": first}, origin)
 
     work = Work(evaluate, tuple(names), division)
     folder = shard_folder(directory, answer, (length, *size), mode, reach, options.share, *words)

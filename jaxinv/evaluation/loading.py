@@ -234,13 +234,14 @@ def check_fits(
     options: SweepOptions | None = None,
     *,
     labelled: bool = True,
+    values: bool = False,
 ) -> int:
     """The number of outputs of an image, or of a position.
 
     Raises:
       ValueError: unless a network gives a real output for each class that labels speak of: one
         per image and class, or where labels are maps one per position and class; without labels
-        either.
+        either. Or, where outputs are values, maps of the size of the targets, if there are any.
     """
     options = options or SweepOptions()
     shape = (2, *seen_of(dataset, options).image_shape)
@@ -258,7 +259,9 @@ def check_fits(
     needed: list[tuple[int, ...]] = [(2, *shape[1:3])] if maps else [(2,)]
     if not labelled:
         needed = [(2,), (2, *shape[1:3])]
-    if got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:
+    if values:
+        _check_values(subject, dataset, shape, got, labelled=labelled)
+    elif got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:
         raise ValueError(
             f"{subject.name} returns {'no array' if got is None else got} for {shape}; needed are "
             f"outputs {'(n, H, W, classes)' if maps else '(n, classes)'} with at least "
@@ -266,4 +269,25 @@ def check_fits(
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")
-    return got[-1]
+    return out.shape[-1]
+
+
+def _check_values(
+    subject: Subject, dataset: data.Source, shape: tuple[int, ...], got: Any, *, labelled: bool
+) -> None:
+    """Raises ValueError unless outputs are maps, and targets those of whole images."""
+    if got is None or len(got) != 4:
+        raise ValueError(
+            f"{subject.name} returns {'no array' if got is None else got} for {shape}; values are "
+            "maps (n, h, w, c)"
+        )
+    if not labelled:
+        return
+    seen, whole, target = shape[1:3], dataset.image_shape[:2], dataset.label_shape
+    # As many positions for each pixel.
+    fit = all(seen[i] * target[i] == got[i + 1] * whole[i] for i in range(2))
+    if not fit or target[2] != got[3]:
+        raise ValueError(
+            f"{subject.name} returns {got[1:]} for an image of shape {shape[1:]}, and targets have "
+            f"shape {target} for images of shape {dataset.image_shape}; needed is one size"
+        )

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from jaxinv.data import Source
 from jaxinv.data.source import VOID
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.aligned import Arrays, common_places, over_maps, seen_size
+from jaxinv.evaluation.aligned import AlignedSweep, Arrays, common_places, over_maps, seen_size
 from jaxinv.evaluation.results import Estimate, NetworkResult
 from jaxinv.evaluation.shards import Shard
 from jaxinv.evaluation.subject import Subject
@@ -28,11 +28,10 @@ SUMS = ("right", "agreeing", "both", "either", "kept")
 
 
 @dataclasses.dataclass(frozen=True)
-class MapSweep:
+class MapSweep(AlignedSweep):
     """What a network says of each position of each image at each shift, as sums.
 
     Attributes:
-      shifts: the set of shifts.
       positions: their number in an image.
       counted: positions with a label, by image.
       centred: of these, those that are right without a shift, by image.
@@ -46,10 +45,8 @@ class MapSweep:
       kept: chances that belong to `class_consistency`, by class: of pairs, and of positions.
       first: label maps of the first images at all shifts.
       labelled: whether the labels are true ones, or what is said of the unshifted image.
-      devices: those that computed, by name.
     """
 
-    shifts: ShiftSet
     positions: int
     counted: Int[np.ndarray, " n"]
     centred: Int[np.ndarray, " n"]
@@ -63,17 +60,11 @@ class MapSweep:
     kept: Float[np.ndarray, "2 k"]
     first: Int[np.ndarray, "s1 s2 m h w"]
     labelled: bool
-    devices: tuple[str, ...]
 
     @property
     def count(self) -> int:
         """Number of images."""
         return len(self.worst)
-
-    @property
-    def unshifted(self) -> tuple[int, ...]:
-        """Index of the zero shift."""
-        return self.shifts.index((0,) * len(self.shifts.shape))
 
     @property
     def accuracy(self) -> Float[np.ndarray, "s1 s2"]:
@@ -134,7 +125,7 @@ def map_sweep(
     one = jax.ShapeDtypeStruct((1, *seen_size(source, options)), np.float32)
     classes = jax.eval_shape(apply, one).shape[-1]
 
-    def figures(said: Array, labels: Array, origin: tuple[int, int]) -> dict[str, Array]:
+    def figures(said: Array, labels: Array, origin: tuple[int, ...]) -> dict[str, Array]:
         truth = labels if labelled else said[origin]
         counted = truth != VOID
         shares = jax.lax.map(
@@ -166,7 +157,7 @@ def map_sweep(
             "first": said.astype(jnp.int16),
         }
 
-    def added(arrays: Arrays, origin: tuple[int, int]) -> Arrays:
+    def added(arrays: Arrays, origin: tuple[int, ...]) -> Arrays:
         right = arrays["right"]
         made = {name: arrays[name] for name in ("counted", "worst", "consistency", "first")}
         made |= {"centred": right[origin], "mean": right.mean(axis=(0, 1))}
@@ -209,7 +200,7 @@ def _joined(
     parts: Sequence[Arrays], shifts: ShiftSet, labelled: bool, devices: tuple[str, ...]
 ) -> MapSweep:
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in BY_IMAGE}
-    arrays |= {name: sum(part[name] for part in parts) for name in SUMS}
+    arrays |= {name: np.sum([part[name] for part in parts], axis=0) for name in SUMS}
     first = np.concatenate([part["first"] for part in parts], axis=2)
     return MapSweep(
         shifts=shifts,
@@ -274,8 +265,8 @@ def result_of(subject: Subject, found: MapSweep) -> NetworkResult:
         origin=dict(subject.origin),
         parameters=subject.parameters,
         figures=figures_of(found),
-        worst_shift=_shift_at(found, np.unravel_index(order[0], found.iou.shape)),
-        curve=summary.by_reach(found, found.accuracy, agreement),
+        worst_shift=summary.shift_at(found, np.unravel_index(order[0], found.iou.shape)),
+        curve=summary.by_reach(found, {"accuracy": found.accuracy, "consistency": agreement}),
         run=subject.run,
     )
 
@@ -294,14 +285,10 @@ def pictures_of(found: MapSweep, source: Source, options: SweepOptions) -> tuple
             MapPicture(
                 index=index,
                 image=shown[index],
-                shift=_shift_at(found, at),
+                shift=summary.shift_at(found, at),
                 before=found.first[(*found.unshifted, index)],
                 after=found.first[(*at, index)],
                 flicker=flicker[index],
             )
         )
     return tuple(pictures)
-
-
-def _shift_at(found: MapSweep, index) -> tuple[int, ...]:
-    return tuple(int(row[i]) for row, i in zip(summary.rows_of(found), index, strict=True))

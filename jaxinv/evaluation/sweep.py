@@ -99,9 +99,9 @@ class Sweep:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a sweep; `sweep` holds the images that were finished, or None."""
+    """Ctrl-C during a sweep of any kind; `sweep` holds the images that were finished, or None."""
 
-    def __init__(self, finished: Sweep | None):
+    def __init__(self, finished: Any):
         super().__init__("interrupted")
         self.sweep = finished
 
@@ -168,7 +168,8 @@ def sweep(
         def outputs_at(images, part):
             return everywhere(images)
 
-    evaluate = _evaluator(outputs_at, shifts, shifts.index((0, 0)), length, division)
+    row, column = shifts.index((0, 0))
+    evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
     work = Work(evaluate, tuple(IMAGES), division, held=("labels", "outputs"))
     in_files = BYTES * shifts.count * len(source) > options.memory
     with contextlib.ExitStack() as in_the_end:

@@ -72,6 +72,37 @@ def test_void_pixels_have_no_class(tmp_path):
         data.load(str(tmp_path), **options)
 
 
+def test_targets_are_values_from_0_to_1(tmp_path):
+    images = R.integers(0, 256, (3, 5, 4, 1)).astype(np.uint8)
+    targets = R.integers(0, 256, (3, 10, 8, 3)).astype(np.uint8)
+    for part, pictures in (("images", images), ("targets", targets)):
+        (tmp_path / "test" / part).mkdir(parents=True)
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture.squeeze()).save(tmp_path / "test" / part / f"{number}.png")
+    options = {"split": "test", "cache_dir": tmp_path / "cache"}
+    found = data.load(str(tmp_path), **options)
+    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_allclose(found.labels, targets / 255, rtol=1e-6)
+    assert (found.num_classes, found.label_shape) == (0, (10, 8, 3))
+    streamed = data.open(str(tmp_path), **options, memory=1)
+    np.testing.assert_array_equal(streamed.read([2])[1], found.labels[[2]])
+    np.testing.assert_array_equal(streamed.load().labels, found.labels)
+    for call, message in (
+        (lambda: data.load(str(tmp_path), void=255, **options), "void means nothing"),
+        (lambda: data.load(str(tmp_path), canvas=20, **options), "canvas means nothing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    extra = tmp_path / "test" / "targets" / "9.png"
+    Image.fromarray(targets[0]).save(extra)
+    with pytest.raises(ValueError, match="3 pictures and 4 targets"):
+        data.load(str(tmp_path), **options)
+    extra.rename(extra.with_name("1.png"))
+    (tmp_path / "test" / "targets" / "2.png").unlink()
+    with pytest.raises(ValueError, match=r"2\.png has no target"):
+        data.load(str(tmp_path), **options)
+
+
 @pytest.mark.parametrize("name", ["digits", "digits_scenes", "./classes"])
 def test_void_is_for_folders_of_masks(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

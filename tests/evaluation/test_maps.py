@@ -3,17 +3,20 @@
 import dataclasses
 import functools
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxinv
 from jaxinv.data import Dataset
 from jaxinv.evaluation.maps import BY_IMAGE, SUMS, MapSweep, map_sweep
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
 from jaxinv.metrics import maps
+from jaxinv.report.cli import main
 from jaxinv.report.terminal import console_for, show
 
 RNG = np.random.default_rng(0)
@@ -168,6 +171,32 @@ def test_void_positions_have_no_part_in_accuracy_and_iou():
 def test_labels_that_are_no_class_are_refused(labels, void, message):
     with pytest.raises(ValueError, match=message):
         jaxinv.audit({"net": network}, IMAGES, labels, void=void, layers=False, certify=False)
+
+
+def test_evaluate_reads_void_labels_from_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "networks_of_classes.py").write_text(
+        "import jax.numpy as jnp\n"
+        "def dark(params, x):\n"
+        "    return jnp.concatenate([x, 1 - x], axis=-1)\n"
+    )
+    masks = np.where(IMAGES[..., 0] < 128, 1, 0).astype(np.uint8)
+    masks[:, :3] = 255
+    masks[:, 0] = 0
+    for part, arrays in (("images", IMAGES[..., 0]), ("masks", masks)):
+        (tmp_path / "scenes" / "test" / part).mkdir(parents=True)
+        for number, array in enumerate(arrays):
+            Image.fromarray(array).save(tmp_path / "scenes" / "test" / part / f"{number}.png")
+    options = ["--apply", "networks_of_classes:dark", "--dataset", "./scenes", "--no-layers"]
+    assert main([*options, "--out", "out"]) == 1
+    assert "holds 255; allowed are classes 0 to 254, and with void 255" in capsys.readouterr().err
+    assert main([*options, "--void", "255", "--out", "out"]) == 0
+    (network_,) = json.loads((tmp_path / "out" / "results.json").read_text())["networks"]
+    said, counted = IMAGES[..., 0] < 128, masks != 255
+    right = (said == masks)[counted].mean()
+    np.testing.assert_allclose(network_["figures"]["centred"]["value"], right, rtol=1e-6)
+    assert network_["figures"]["consistency"]["value"] == 1
 
 
 def test_void_at_every_place_that_is_seen_is_refused():
