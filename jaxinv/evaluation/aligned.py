@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Array, Shaped
 from jaxinv.data import Source
 from jaxinv.evaluation.division import Division
 from jaxinv.evaluation.passes import Work, on_devices, over_shards, shard_folder
-from jaxinv.evaluation.shards import Shard, shard_sizes
+from jaxinv.evaluation.shards import Finished, Shard, shard_sizes
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import SweepOptions, check_finite
 from jaxinv.hosts import agreement as hosts
@@ -86,26 +87,29 @@ def over_maps(
     dims: Mapping[str, int],
     added: Callable[[Arrays, tuple[int, ...]], Arrays],
     *,
-    names: Sequence[str],
+    sums: Sequence[str],
+    joined: Mapping[str, int],
     options: SweepOptions,
     labels_of: Callable[[Shard], np.ndarray],
     words: Sequence[object],
     directory: Path | None,
     progress: Callable[[int], None],
-) -> tuple[list[Arrays], ShiftSet, tuple[str, ...], bool]:
+) -> tuple[Arrays, ShiftSet, tuple[str, ...], bool]:
     """A pass over the shards of a source, with all maps of a shard on one device.
 
-    There are as many shards as devices at least, if there are as many images.
+    There are as many shards as devices at least, if there are as many images. What is kept of each
+    lies in a file, so that memory holds one at a time.
 
     Args:
       answer: from images (n, H, W, C) to what is said of each position (n, h, w, ...).
       source: the images, read shard by shard.
       figures: from the answers at every shift (s1, s2, n, h, w, ...), moved back, labels, and the
-        index of the zero shift to arrays. Among them are `finite` (s1, s2, n) and
-        `first`, of which that of the first images is kept.
+        index of the zero shift to arrays. Among them are `finite` (s1, s2, n) and `first`, of
+        which that of the first images is kept.
       dims: the dimension of each that counts images.
       added: from the arrays of a shard, and that index, to those that are kept.
-      names: of the latter.
+      sums: names of the latter that are added up over shards.
+      joined: names of the others, and the dimension of each that counts images.
       options: which shifts, and how many images and shifts at a time.
       labels_of: labels of a shard.
       words: what else the arrays depend on.
@@ -113,8 +117,8 @@ def over_maps(
       progress: called with the number of images finished since the last call.
 
     Returns:
-      What is kept of each finished shard, the shifts, the devices, and whether the pass was
-      interrupted.
+      What is kept of the finished shards, nothing if there are none; the shifts, the devices, and
+      whether the pass was interrupted.
     """
     mode, reach = options.mode, options.max_shift
     shifts = shift_set(source.image_shape[:2], mode=mode, max_shift=reach)
@@ -157,9 +161,33 @@ def over_maps(
             first = arrays["first"].take(range(min(few, len(shard.labels))), dims["first"])
             yield added(arrays | {"first": first}, origin)
 
-    work = Work(evaluate, tuple(names), division)
+    work = Work(evaluate, (*sums, *joined), division)
     folder = shard_folder(directory, answer, (length, *size), mode, reach, options.share, *words)
-    finished, devices, interrupted = over_shards(
-        source, batch, work, folder=folder, directory=directory, progress=progress
-    )
-    return [shard.arrays() for shard in finished], shifts, devices, interrupted
+    with tempfile.TemporaryDirectory() as somewhere:
+        finished, devices, interrupted = over_shards(
+            source,
+            batch,
+            work,
+            folder=folder or Path(somewhere),
+            directory=directory,
+            in_files=True,
+            progress=progress,
+        )
+        return _together(finished, sums, joined), shifts, devices, interrupted
+
+
+def _together(
+    finished: Sequence[Finished], sums: Sequence[str], joined: Mapping[str, int]
+) -> Arrays:
+    """The arrays of shards, read one after the other, added up or joined."""
+    total: Arrays = {}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in joined}
+    for shard in finished:
+        arrays = shard.arrays()
+        for name in sums:
+            total[name] = total[name] + arrays[name] if name in total else arrays[name]
+        for name, parts in rows.items():
+            parts.append(arrays[name])
+    if not finished:
+        return {}
+    return total | {name: np.concatenate(parts, joined[name]) for name, parts in rows.items()}

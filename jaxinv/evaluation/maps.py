@@ -1,7 +1,8 @@
 """A network with label maps as outputs, at every shift, each map moved back onto the unshifted."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -19,7 +20,6 @@ from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
 from jaxinv.metrics import maps as metrics
 from jaxinv.metrics.maps.labels import overlaps
-from jaxinv.orbit import ShiftSet
 from jaxinv.training.label_maps import mean_iou
 
 # Numbers of positions by image, and sums over images.
@@ -168,24 +168,31 @@ def map_sweep(
         count = len(shard.labels)
         return common_places(shard.labels, options) if labelled else np.zeros(count, np.int32)
 
-    parts, shifts, devices, interrupted = over_maps(
+    arrays, shifts, devices, interrupted = over_maps(
         lambda images: _said(apply(images)),
         source,
         figures,
         dict.fromkeys(("right", "agreeing", "both", "either", "finite", "first"), 2)
         | dict.fromkeys(("counted", "worst", "consistency", "kept"), 0),
         added,
-        names=(*BY_IMAGE, *SUMS, "first"),
+        sums=SUMS,
+        joined=dict.fromkeys(BY_IMAGE, 0) | {"first": 2},
         options=options,
         labels_of=labels_of,
         words=("label maps", labelled),
         directory=directory,
         progress=progress,
     )
-    seen = sum(part["counted"].sum() for part in parts)
-    if parts and not seen and not interrupted:
-        raise ValueError(f"no position of {source.name} that is seen at every shift has a class")
-    found = _joined(parts, shifts, labelled, devices) if seen else None
+    if arrays and not arrays["counted"].any():
+        if not interrupted:
+            raise ValueError(
+                f"no position of {source.name} that is seen at every shift has a class"
+            )
+        arrays = {}
+    found = None
+    if arrays:
+        positions = math.prod(arrays["first"].shape[-2:])
+        found = MapSweep(shifts, devices, positions=positions, labelled=labelled, **arrays)
     if interrupted or found is None:
         raise Interrupted(found) from None
     return found
@@ -194,22 +201,6 @@ def map_sweep(
 def _said(logits: Array) -> Int[Array, "n h w"]:
     """The class of each position; -1 where a logit is not finite."""
     return jnp.where(jnp.isfinite(logits).all(-1), logits.argmax(-1), -1)
-
-
-def _joined(
-    parts: Sequence[Arrays], shifts: ShiftSet, labelled: bool, devices: tuple[str, ...]
-) -> MapSweep:
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in BY_IMAGE}
-    arrays |= {name: np.sum([part[name] for part in parts], axis=0) for name in SUMS}
-    first = np.concatenate([part["first"] for part in parts], axis=2)
-    return MapSweep(
-        shifts=shifts,
-        positions=first.shape[-2] * first.shape[-1],
-        first=first,
-        labelled=labelled,
-        devices=devices,
-        **arrays,
-    )
 
 
 def figures_of(found: MapSweep) -> dict[str, Estimate]:

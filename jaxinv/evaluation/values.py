@@ -141,7 +141,9 @@ def value_sweep(
         made = {"first": arrays["first"], "worst": arrays["worst"][: len(arrays["first"])]}
         for name in measured:
             each = arrays[name].astype(np.float64)
-            made[name], made[f"{name}_of_images"] = each.sum(axis=-1), each.mean(axis=(0, 1))
+            made[name] = each.sum(axis=-1)
+            if name in of_images:
+                made[of_images[name]] = each.mean(axis=(0, 1))
         if labelled:
             made["centred"] = arrays["error"][origin].astype(np.float64)
         return made
@@ -152,35 +154,33 @@ def value_sweep(
         scale = Fraction(shard.labels.shape[1], source.image_shape[0])
         return common_places(shard.labels, options, scale=scale)
 
-    kept = [name + of for name in measured for of in ("", "_of_images")]
-    parts, shifts, devices, interrupted = over_maps(
+    of_images = {name: f"{name}_of_images" for name in ("change", "error") if name in measured}
+    of_images |= {"centred": "centred"} if labelled else {}
+    arrays, shifts, devices, interrupted = over_maps(
         apply,
         source,
         figures,
         dict.fromkeys((*measured, "finite"), 2) | {"worst": 0, "first": 0},
         added,
-        names=(*kept, *["centred"] * labelled, "worst", "first"),
+        sums=measured,
+        joined=dict.fromkeys((*of_images.values(), "worst", "first"), 0),
         options=options,
         labels_of=targets_of,
         words=("values", labelled),
         directory=directory,
         progress=progress,
     )
-    if not parts:
+    if not arrays:
         raise Interrupted(None)
-    of_images = {name: f"{name}_of_images" for name in ("change", "error") if name in measured}
-    of_images |= {"centred": "centred"} if labelled else {}
-    images = {
-        name: np.concatenate([part[kept] for part in parts]) for name, kept in of_images.items()
-    }
+    images = {name: arrays[kept] for name, kept in of_images.items()}
     count = len(images["change"])
     found = ValueSweep(
         shifts=shifts,
         devices=devices,
         images=images,
-        at={name: np.sum([part[name] for part in parts], axis=0) / count for name in measured},
-        first=np.concatenate([part["first"] for part in parts]),
-        worst=np.concatenate([part["worst"] for part in parts]),
+        at={name: arrays[name] / count for name in measured},
+        first=arrays["first"],
+        worst=arrays["worst"],
         peak=peak,
     )
     if interrupted:

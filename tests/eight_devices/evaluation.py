@@ -17,6 +17,7 @@ from jaxinv.evaluation.results import Results
 from jaxinv.evaluation.run import devices_of
 from jaxinv.evaluation.subject import of_module
 from jaxinv.evaluation.sweep import IMAGES, SweepOptions, few_shifts, sweep
+from jaxinv.evaluation.values import ValueSweep, value_sweep
 
 DIGITS = data.load("digits", split="test[:44]")
 
@@ -88,6 +89,22 @@ def test_label_maps_are_those_of_one_device(monkeypatch, tmp_path, count):
     ]
     assert len(files[0]) == math.ceil(count / options.batch)
     assert files[0] == files[1]
+
+
+def test_values_are_those_of_one_device(monkeypatch):
+    images = data.load("digits_scenes", split="test[:11]").images
+    pairs = data.Dataset(images, images / np.float32(255), "pairs", "test", 0, (0.0,), (1.0,))
+    module = models.create("unet", widths=(2, 3), num_classes=1)
+    variables = module.init(jax.random.key(0), np.zeros((1, *pairs.image_shape), np.float32))
+    given = (of_module(module, variables, name="unet", std=(0.5,)).apply, pairs)
+    options = SweepOptions(max_shift=1, batch=2)
+    whole = value_sweep(*given, options=options)
+    assert len(set(whole.devices)) == 6
+    one = on_one_device(monkeypatch, lambda: value_sweep(*given, options=options))
+    for field in dataclasses.fields(ValueSweep):
+        if field.name not in ("shifts", "devices"):
+            both = (getattr(found, field.name) for found in (whole, one))
+            jax.tree.map(np.testing.assert_array_equal, *both)
 
 
 @pytest.mark.parametrize("images", [1, 9])

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -177,9 +178,7 @@ def test_evaluate_reads_void_labels_from_a_folder(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "networks_of_classes.py").write_text(
-        "import jax.numpy as jnp\n"
-        "def dark(params, x):\n"
-        "    return jnp.concatenate([x, 1 - x], axis=-1)\n"
+        "import jax.numpy as jnp\ndef dark(x):\n    return jnp.concatenate([x, 1 - x], axis=-1)\n"
     )
     masks = np.where(IMAGES[..., 0] < 128, 1, 0).astype(np.uint8)
     masks[:, :3] = 255
@@ -265,6 +264,21 @@ def test_what_is_kept_of_more_images_is_a_few_numbers_of_each(tmp_path):
     assert all(4 in part[name].shape for part in kept for name in BY_IMAGE)
     for name in SUMS:
         assert kept[0][name].shape in ((6, 8), (6, 8, 3), (2, 3))
+
+
+def test_memory_does_not_grow_with_the_number_of_images():
+    def peak(count):
+        images = np.zeros((count, 8, 8, 1), np.uint8)
+        scenes = Dataset.of(images, np.zeros(images.shape[:3], int))
+        tracemalloc.start()
+        map_sweep(lambda x: x * jnp.arange(64.0), scenes, options=SweepOptions(batch=1))
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(1)
+    # The sums of one image take 64 KiB: by shift and class, in both maps and in either.
+    assert peak(64) - peak(4) < 1.5 * 2**20
 
 
 def test_seams_are_shown_where_tiles_are_smaller_than_the_image():

@@ -196,7 +196,7 @@ def pictures(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "networks_of_values.py").write_text(
         "import jax.numpy as jnp\n"
-        "def upscaled(params, x):\n"
+        "def upscaled(x):\n"
         "    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)\n"
     )
     images = RNG.integers(0, 256, (3, 6, 8)).astype(np.uint8)
