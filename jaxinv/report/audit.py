@@ -203,7 +203,7 @@ def audit(
     targets: Float[Array | np.ndarray, "n h w c"] | None = None,
     outputs: Outputs | None = None,
     void: int | None = None,
-    peak: float = 1.0,
+    peak: float | None = None,
     mode: OrbitMode = "wrap",
     max_shift: int | None = None,
     certify: bool = True,
@@ -235,7 +235,7 @@ def audit(
         or `"values"`, of which without targets the change alone is measured. None is the latter
         where there are targets.
       void: the label of positions without a class in label maps, such as 255; they do not count.
-      peak: the largest value that an output can have, for the PSNR of values.
+      peak: the largest value that an output can have, for the PSNR of values; None is 1.
       mode: what enters at the border, see `jaxinv.orbit`.
       max_shift: the largest shift in pixels, each way; None for all circular shifts.
       certify: whether to prove.
@@ -282,6 +282,8 @@ def audit(
         raise ValueError("outputs is 'values', and labels are classes; give targets")
     if outputs is None:
         outputs = "values" if given else "classes"
+    if peak is not None and outputs != "values":
+        raise ValueError(f"peak is {peak}; it is for outputs that are values")
     if outputs == "values":
         labelled = given
     else:
@@ -300,7 +302,7 @@ def audit(
         cache=cache,
         seed=seed,
         outputs=outputs,
-        peak=peak,
+        peak=1.0 if peak is None else peak,
     )
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress_bar()) if show is True else show or None

@@ -196,9 +196,7 @@ def _evaluate(arguments: Arguments, out: Path, *, study: bool) -> None:
             margin = (arguments.max_shift or 0) if arguments.mode == "crop" else 0
             subjects, dataset = subjects_of(arguments, margin=margin, progress=progress)
             networks = {subject.name: subject for subject in subjects}
-            options |= {"outputs": arguments.outputs}
-            if arguments.peak is not None:
-                options["peak"] = arguments.peak
+            options |= {"outputs": arguments.outputs, "peak": arguments.peak}
             try:
                 found = audit(networks, dataset, show=progress or False, **options)
             except AuditInterrupted as stopped:

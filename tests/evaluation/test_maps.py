@@ -15,6 +15,8 @@ from PIL import Image
 import jaxinv
 from jaxinv.data import Dataset
 from jaxinv.evaluation.maps import BY_IMAGE, SUMS, MapSweep, map_sweep
+from jaxinv.evaluation.protocols import OF_LAYERS, applicable
+from jaxinv.evaluation.subject import of_network
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
 from jaxinv.metrics import maps
 from jaxinv.report.cli import main
@@ -298,6 +300,14 @@ def test_two_networks_are_ranked_by_flicker():
     got = jaxinv.audit({"a": network, "b": steady}, IMAGES, LABELS, layers=False, certify=False)
     assert got.results.headline.startswith("Of 2 networks, b flickers least")
     assert not got.results.comparisons
+
+
+@pytest.mark.parametrize("name", ["all-shifts", "zhang2019", "chaman2021", "azulay2019",
+                                  "engstrom2019", "adversarial"])  # fmt: skip
+def test_protocols_of_classes_do_not_apply_to_maps(name):
+    with pytest.raises(ValueError, match=f"protocol {name} needs a class for each image"):
+        applicable([name], of_network(network, name="net"), (6, 8, 1))
+    assert applicable(["all"], of_network(network, name="net"), (6, 8, 1)) == OF_LAYERS
 
 
 @pytest.mark.parametrize(

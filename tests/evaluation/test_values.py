@@ -248,6 +248,8 @@ def test_evaluate_reads_targets_from_a_folder(pictures, tmp_path, capsys):
         ({"targets": TARGETS[..., :1]}, r"targets have shape \(6, 8, 1\)"),
         ({"targets": TARGETS[:, :3]}, r"targets have shape \(3, 8, 2\)"),
         ({"targets": TARGETS, "peak": 0}, "peak is 0"),
+        ({"peak": 2.0}, "peak is 2.0; it is for outputs that are values"),
+        ({"targets": TARGETS, "protocols": "zhang2019"}, "needs a class for each image"),
         ({"targets": TARGETS, "networks": lambda x: x.mean((1, 2))}, "values are maps"),
         ({"outputs": "values", "networks": lambda x: network(x) / 0}, "NaN, infinite"),
         ({"outputs": "values", "networks": lambda x: jnp.cumsum(x, 1)}, "not proved to move"),
