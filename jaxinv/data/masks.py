@@ -167,7 +167,7 @@ def _mask(path: Path, void: int | None) -> Int[np.ndarray, "h w"]:
         )
     if void is None and (values == USUAL_VOID).any():
         raise ValueError(
-            f"{path} holds {USUAL_VOID}; allowed are classes 0 to {USUAL_VOID - 1}, and with void "
-            f"{USUAL_VOID} that for pixels without a class"
+            f"{path} holds {USUAL_VOID}; allowed are classes 0 to {USUAL_VOID - 1}, or the option "
+            f"void {USUAL_VOID} if that marks pixels without a class"
         )
     return values

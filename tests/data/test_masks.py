@@ -132,7 +132,10 @@ def test_what_does_not_fit_is_refused(tmp_path):
     mask = tmp_path / "masks" / "1.png"
     for made, message in (
         (np.zeros((4, 4), np.uint8), "masks of the size of their pictures"),
-        (np.full((5, 4), 255, np.uint8), "holds 255; allowed are classes 0 to 254, and with void"),
+        (
+            np.full((5, 4), 255, np.uint8),
+            "holds 255; allowed are classes 0 to 254, or the option",
+        ),
         (np.zeros((5, 4, 3), np.uint8), "kind RGB; allowed are label maps in grey"),
     ):
         Image.fromarray(made).save(mask)

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,35 +63,44 @@ def test_zeros_that_enter_have_no_class(distort):
         assert any((after == window).all() for window in windows)
 
 
+class Pixelwise(nn.Module):
+    """Logits of each pixel from its value alone."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return nn.Dense(3)(x)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_void_positions_do_not_count(accumulate):
     """The gradient is that of the mean over all positions with a class, in whatever parts."""
     config = TrainConfig(optimizer="sgd", momentum=0.0, learning_rate=0.1, schedule="constant",
                          batch_size=6, accumulate=accumulate)  # fmt: skip
+    net = Pixelwise()
     labels = np.where(R.random(LABELS.shape) < 0.5, VOID, LABELS)
     labels[0], labels[1, 1:] = VOID, VOID
     optimizer = make_optimizer(config, steps_per_epoch=2)
     state = initial_state(
-        jax.random.key(0), model=NET, optimizer=optimizer, shape=(4, 4, 1), ema=False, maps=True
+        jax.random.key(0), model=net, optimizer=optimizer, shape=(4, 4, 1), ema=False, maps=True
     )
-    step = make_step(config, model=NET, optimizer=optimizer, steps_per_epoch=2, **SCALE)
-    stepped = step(state, jnp.arange(12), jnp.asarray(IMAGES), jnp.asarray(labels))
+    step = make_step(config, model=net, optimizer=optimizer, steps_per_epoch=2, **SCALE)
+    stepped = jax.jit(step)(state, jnp.arange(12), jnp.asarray(IMAGES), jnp.asarray(labels))
 
     def loss(params):
-        logits = NET.apply({"params": params}, data.normalise(jnp.asarray(IMAGES[:6]), **SCALE))
+        logits = net.apply({"params": params}, data.normalise(jnp.asarray(IMAGES[:6]), **SCALE))
         counted = labels[:6] != VOID
         return cross_entropy(logits[counted], labels[:6][counted]).mean()
 
-    value, grads = jax.value_and_grad(loss)(state.params)
+    value, grads = jax.jit(jax.value_and_grad(loss))(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), stepped.params, expected)
     sums = stepped.sums
     np.testing.assert_allclose(sums["loss"] / sums["count"], value, rtol=1e-5)
 
-    evaluate = make_evaluation(config, batch_size=12, model=NET, **SCALE)
-    found = evaluate(state.variables, 0, jnp.asarray(IMAGES), jnp.asarray(labels))
-    losses, correct, count, both, either = found
-    logits = NET.apply(state.variables, data.normalise(jnp.asarray(IMAGES), **SCALE))
+    evaluate = make_evaluation(config, batch_size=12, model=net, **SCALE)
+    found = jax.jit(evaluate)(state.variables, 0, jnp.asarray(IMAGES), jnp.asarray(labels))
+    losses, correct, count, both, either = map(np.asarray, found)
+    logits = net.apply(state.variables, data.normalise(jnp.asarray(IMAGES), **SCALE))
     said, counted = np.asarray(logits.argmax(-1)), labels != VOID
     np.testing.assert_allclose(
         losses / count, cross_entropy(logits[counted], labels[counted]).mean(), rtol=1e-5
