@@ -198,6 +198,25 @@ def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     return number
 
 
+def check_classes(
+    labels: Shaped[np.ndarray, "..."], classes: int | None, *, void: int | None = None
+) -> None:
+    """Refuses labels that are neither one of so many classes, None for any number, nor void.
+
+    Raises:
+      ValueError: it names a label, and those allowed.
+    """
+    wrong = (labels < 0) if classes is None else (labels < 0) | (labels >= classes)
+    if void is not None:
+        wrong &= labels != void
+    if wrong.any():
+        values = labels[wrong]
+        limit = "from 0" if classes is None else f"0 to {classes - 1}"
+        also = "" if void is None else f", and {void} for no class"
+        named = values.min() if values.min() < 0 else values.max()
+        raise ValueError(f"label {named} is no class; allowed are {limit}{also}")
+
+
 def per_axis(
     value: Any, count: int, name: str, *, least: int | None = None, most: int | None = None
 ) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from jaxinv.data.source import (
     Labels,
     Scale,
     Source,
+    marked_void,
     statistics_of,
 )
 from jaxinv.lazy import WhenAsked
@@ -29,7 +30,8 @@ class Dataset(Source):
 
     Attributes:
       images: (N, H, W, C), uint8.
-      labels: (N,), int32, in `range(num_classes)`; or label maps (N, H, W), a class for each pixel.
+      labels: (N,), int32, in `range(num_classes)`; or label maps (N, H, W), a class for each pixel,
+        -1 where one has none.
       name: the name it was loaded by.
       split: the split it was loaded as, slice included.
       num_classes: number of classes.
@@ -59,6 +61,7 @@ class Dataset(Source):
         name: str = "arrays",
         split: str = "train",
         num_classes: int | None = None,
+        void: int | None = None,
     ) -> "Dataset":
         """Arrays of one's own as a data set; a memory-mapped array is not read.
 
@@ -68,6 +71,7 @@ class Dataset(Source):
           name: of the data set.
           split: of the data set.
           num_classes: by default as many as there are labels up to the largest.
+          void: the number that marks positions without a class in label maps, such as 255.
 
         Raises:
           ValueError: they are not as described.
@@ -88,12 +92,9 @@ class Dataset(Source):
                 f"labels are {labels.dtype} of shape {labels.shape}; allowed are whole numbers "
                 f"({len(images)},), one for each image, or {images.shape[:3]}, one for each pixel"
             )
-        classes = 1 + int(labels.max()) if num_classes is None else num_classes
-        if not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(
-                f"labels are from {labels.min()} to {labels.max()}; with {classes} classes they "
-                f"must be in 0 to {classes - 1}"
-            )
+        if void is not None and labels.ndim == 1:
+            raise ValueError(f"void is {void}; it is for label maps, a class for each pixel")
+        marked, classes = marked_void(labels, void, classes=num_classes)
         images = images if images.ndim == 4 else images[..., None]
 
         @functools.cache
@@ -101,7 +102,7 @@ class Dataset(Source):
             return statistics_of(made)
 
         lazy: Any = (lambda: scale()[0], lambda: scale()[1])
-        made = cls(images, labels.astype(np.int32), name, split, classes, *lazy)
+        made = cls(images, marked, name, split, classes, *lazy)
         return made
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ from jaxinv.data.dataset import (
 )
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
-from jaxinv.data.masks import folder_of_masks, has_masks
+from jaxinv.data.masks import folder_of_masks, folder_of_targets, has_masks, has_targets
 from jaxinv.data.pictures import Framing, Sides
 from jaxinv.data.scenes import CLASSES, NAME, read_scenes
 from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
@@ -41,6 +41,7 @@ def load(
     cache_dir: str | os.PathLike | None = None,
     manual_dir: str | os.PathLike | None = None,
     canvas: int | None = None,
+    void: int | None = None,
 ) -> Dataset:
     """Loads one split of an image-classification data set into memory.
 
@@ -49,7 +50,8 @@ def load(
     pixel (see `digits_scenes`). A folder or an .npz file is read by its path, such as
     `"./pictures"`. A folder holds `split/class/picture`, or is one split, `"train"`: of
     `class/picture`, or of pictures alone, which then have the label -1; or `split/images/picture`
-    and `split/masks/picture`, label maps whose numbers are the classes of pixels. A file holds
+    and `split/masks/picture`, label maps whose numbers are the classes of pixels, or
+    `split/targets/picture`, values from 0 to 1 that a network should give. A file holds
     `train_images` and `train_labels` (or `x_train` and `y_train`) and the like. Any other name is
     one of TensorFlow Datasets, read without TensorFlow from a prepared copy and kept as arrays in
     `cache_dir`. A data set that is not prepared is prepared where that is possible: the MNIST
@@ -66,6 +68,8 @@ def load(
         of downloading them.
       canvas: centre the images on a black square of this side, in pixels (Simard's networks take
         MNIST's 28x28 on 29).
+      void: the number that marks pixels without a class in the label maps of a folder, such as
+        255; their label is -1.
 
     Returns:
       A `Dataset`. No more is read than the images asked for; its `mean` and `std`, those of the
@@ -83,7 +87,7 @@ def load(
       array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], dtype=int32)
     """
     places = {"data_dir": data_dir, "cache_dir": cache_dir, "manual_dir": manual_dir}
-    loaded = _found(name, split, memory=math.inf, **places).load()
+    loaded = _found(name, split, memory=math.inf, void=void, **places).load()
     return loaded if canvas is None else on_canvas(loaded, canvas)  # type: ignore[return-value]
 
 
@@ -99,6 +103,7 @@ def open(
     crop: Sides | None = None,
     margin: int = 0,
     memory: str | int = MEMORY,
+    void: int | None = None,
 ) -> Source:
     """Opens one split of an image-classification data set, whatever its size.
 
@@ -113,6 +118,7 @@ def open(
       crop: side of the window that is cut out of the middle, or its height and width.
       margin: pixels around that window that are kept too.
       memory: what the images may take to be held in memory, such as `"500MB"` or `"2GiB"`.
+      void: the number that marks pixels without a class in the label maps of a folder.
 
     Returns:
       A `Dataset` if the images fit, else a `Streamed` of which nothing was read.
@@ -128,7 +134,7 @@ def open(
     """
     places = {"data_dir": data_dir, "cache_dir": cache_dir, "manual_dir": manual_dir}
     room = parse_bytes(memory)
-    found = _found(name, split, memory=room, **places)
+    found = _found(name, split, memory=room, void=void, **places)
     if canvas is not None:
         found = on_canvas(found, canvas)
     framing = Framing(size=size, crop=crop, margin=margin)
@@ -158,11 +164,14 @@ def _found(
     data_dir: str | os.PathLike | None,
     cache_dir: str | os.PathLike | None,
     manual_dir: str | os.PathLike | None,
+    void: int | None,
 ) -> Source:
     """A split of which no image was read, unless it is always in memory."""
     base, start, stop = split_slice(split)
     kept = cache.default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
     whole: Any
+    if void is not None and not files.is_path(name):
+        raise _no_void(name)
     if name in ALWAYS_THERE:
         read, classes = ALWAYS_THERE[name]
         images, labels = read(base)
@@ -171,7 +180,7 @@ def _found(
     elif files.is_path(name):
         if data_dir is not None or manual_dir is not None:
             raise ValueError("data_dir and manual_dir mean nothing for a folder or an .npz file")
-        whole = _of_files(name, base, memory=memory, kept=kept)
+        whole = _of_files(name, base, memory=memory, kept=kept, void=void)
     else:
         builder = tfds_reader.prepared_builder(
             name,
@@ -187,25 +196,39 @@ def _found(
     return part
 
 
-def _of_files(name: str, split: str, *, memory: float, kept: Path) -> Streamed:
-    stored = _stored(name, split, kept)
+def _of_files(name: str, split: str, *, memory: float, kept: Path, void: int | None) -> Streamed:
+    stored = _stored(name, split, kept, void)
 
     def scale() -> Scale:
-        whole = _stored(name, "train", kept) if "train" in stored.splits else stored
+        whole = _stored(name, "train", kept, void) if "train" in stored.splits else stored
         return _kept_scale(whole.source, kept / f"files-{whole.digest}-scale.npz", memory)
 
     return dataclasses.replace(stored.source, name=name, scale=scale)
 
 
-def _stored(name: str, split: str, kept: Path) -> files.Stored:
+def _stored(name: str, split: str, kept: Path, void: int | None) -> files.Stored:
     path = Path(name).expanduser()
     if not path.exists():
         raise ValueError(f"data set {name} does not exist; allowed are folders and .npz files")
     if path.is_dir():
-        return folder_of_masks(path, split) if has_masks(path) else folder(path, split)
+        if has_masks(path):
+            return folder_of_masks(path, split, void=void)
+        if has_targets(path) and void is None:
+            return folder_of_targets(path, split)
+        if void is None:
+            return folder(path, split)
+    if void is not None:
+        raise _no_void(name)
     if path.suffix != ".npz":
         raise ValueError(f"data set {name} is a file; allowed are folders and .npz files")
     return archive(path, split, kept=kept)
+
+
+def _no_void(name: str) -> ValueError:
+    return ValueError(
+        f"void means nothing for {name}; it is for folders of images and masks, a class for each "
+        "pixel"
+    )
 
 
 def _of_tfds(name: str, builder: Any, split: str, *, memory: float, kept: Path) -> Streamed:

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import psutil
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
+
+from jaxinv.arguments import check_classes
 
 if TYPE_CHECKING:
     from jaxinv.data.dataset import Dataset
 
-# The class of each image, or label maps.
-Labels: TypeAlias = Int[np.ndarray, "n *positions"]
+# The class of each image, or label maps; or real-valued targets.
+Labels: TypeAlias = Int[np.ndarray, "n *positions"] | Float[np.ndarray, "n h2 w2 c2"]
 Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w c"], Labels]
 Groups: TypeAlias = Sequence[Sequence[int]] | Int[np.ndarray, "groups rows"]
 Scale: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
+# What the label maps of a source hold where a position has no class.
+VOID = -1
 # What a split may take to be held in memory, where nothing else is said.
 MEMORY = "2GiB"
 # What is read ahead of the batch that is wanted: at most so many batches, two at least.
@@ -42,7 +46,8 @@ class Source(abc.ABC):
       split: of the data set.
       num_classes: number of classes; 0 where the images have none.
       image_shape: (H, W, C).
-      label_shape: () where an image has one class, (H, W) where each pixel has one.
+      label_shape: () where an image has one class, (H, W) where each pixel has one, (h, w, c) where
+        labels are targets.
       mean: of the training images by channel, on the scale 0..1; see `jaxinv.data.normalise`.
       std: their standard deviation, in the same form.
       left_out: files that cannot be read and are not among the images, each with the reason.
@@ -79,7 +84,8 @@ class Source(abc.ABC):
     def read(self, rows: Sequence[int]) -> Arrays:
         """Some images (n, H, W, C), uint8, and their labels (n,), int32, in the order asked for.
 
-        Where each pixel has a class, labels are (n, H, W).
+        Where each pixel has a class, labels are (n, H, W), -1 where one has none. Images without
+        classes can have targets instead: real-valued maps (n, h, w, c), float32.
 
         Several threads may call it at once.
         """
@@ -220,7 +226,8 @@ class Streamed(Source):
         else:
             check_room(len(self), self.image_shape)
             images = np.empty((len(self), *self.image_shape), np.uint8)
-            labels = np.empty((len(self), *self.label_shape), np.int32)
+            dtype = np.float32 if len(self.label_shape) == 3 else np.int32
+            labels = np.empty((len(self), *self.label_shape), dtype)
             for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
         named = self.name, self.split, self.num_classes
@@ -228,10 +235,11 @@ class Streamed(Source):
         return Dataset(images, labels, *named, **lazy, left_out=self.left_out)
 
     def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
+        least = VOID if self.label_shape else 0
         if (
             len(labels)
             and self.num_classes
-            and not 0 <= labels.min() <= labels.max() < (self.num_classes)
+            and not least <= labels.min() <= labels.max() < self.num_classes
         ):
             raise ValueError(
                 f"data set {self.name!r} has labels from {labels.min()} to {labels.max()}; with "
@@ -266,6 +274,33 @@ def size_in_words(shape: Sequence[int]) -> str:
     """
     height, width, channels = shape
     return f"{height}x{width} pixels, {channels} channel{'' if channels == 1 else 's'}"
+
+
+def marked_void(
+    labels: Shaped[np.ndarray, "*n"], void: int | None, *, classes: int | None = None
+) -> tuple[Int[np.ndarray, "*n"], int]:
+    """Labels as a source holds them, void ones as -1; and the number of classes.
+
+    Args:
+      labels: whole numbers.
+      void: the one that stands for no class; None: each position has one.
+      classes: their number; None: as many as there are labels up to the largest.
+
+    Raises:
+      ValueError: a label is neither a class nor void, or all are void.
+
+    Example:
+      >>> marked_void(np.array([[0, 2, 255]]), 255)
+      (array([[ 0,  2, -1]], dtype=int32), 3)
+    """
+    counted = labels if void is None else labels[labels != void]
+    check_classes(counted, classes, void=void)
+    if classes is None:
+        if not counted.size:
+            raise ValueError(f"all labels are {void}, which is void; needed is a class somewhere")
+        classes = 1 + int(counted.max())
+    marked = labels.astype(np.int32)
+    return (marked if void is None else np.where(labels == void, VOID, marked)), classes
 
 
 class ChannelStatistics:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,25 +12,22 @@ from jaxtyping import Shaped
 
 from jaxinv.certificate import Certificate
 from jaxinv.data import Source
-from jaxinv.evaluation import proof, summary
+from jaxinv.evaluation import maps, proof, summary, values
+from jaxinv.evaluation.aligned import AlignedSweep, says_maps
 from jaxinv.evaluation.layers import feature_error, layer_rows
-from jaxinv.evaluation.maps import (
-    MapPicture,
-    MapSweep,
-    map_sweep,
-    pictures_of,
-    result_of,
-    says_maps,
-)
+from jaxinv.evaluation.maps import MapPicture, MapSweep
 from jaxinv.evaluation.proof import with_tie_margin
 from jaxinv.evaluation.protocols import applicable, run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.seams import seams_of
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
+from jaxinv.evaluation.values import ValuePicture, ValueSweep
 from jaxinv.hosts import agreement as hosts
 from jaxinv.shifts import crop_translate, translate
 
+# What outputs that are maps mean.
+Outputs = Literal["classes", "values"]
 # Images that the layer table and the features' error are measured on.
 FEW = 8
 
@@ -40,9 +37,9 @@ class NetworkAudit:
     """A network's figures, and what its maps and pictures are made from."""
 
     result: NetworkResult
-    sweep: Sweep | MapSweep
+    sweep: Sweep | MapSweep | ValueSweep
     pictures: tuple[tuple[np.ndarray, np.ndarray], ...]
-    map_pictures: tuple[MapPicture, ...] = ()
+    map_pictures: tuple[MapPicture, ...] | tuple[ValuePicture, ...] = ()
     seams: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
@@ -65,6 +62,8 @@ class AuditPlan:
       seed: of everything random.
       labelled: whether the labels of the images mean something. Only where outputs are maps what a
         network says of the unshifted image can stand for them.
+      outputs: what maps are, scores of classes or values.
+      peak: the largest value that an output can have.
     """
 
     options: SweepOptions = dataclasses.field(default_factory=SweepOptions)
@@ -74,6 +73,8 @@ class AuditPlan:
     directory: Path | None = None
     seed: int = 0
     labelled: bool = True
+    outputs: Outputs = "classes"
+    peak: float = 1.0
 
 
 def audit_network(
@@ -114,7 +115,7 @@ def audit_network(
     figures = dict(made.result.figures)
     states: Callable[..., Any] | None = proof.layer_states if plan.certify else None
     with subject.named_in_errors():
-        features = None if isinstance(found, MapSweep) else feature_error(subject, few)
+        features = None if isinstance(found, AlignedSweep) else feature_error(subject, few)
         layers = layer_rows(subject, few, states=states) if plan.layers else ()
     if features is not None:
         figures["equivariance_error"] = features[0]
@@ -135,7 +136,7 @@ def audit_network(
             for name in applicable(plan.protocols, subject, seen.image_shape)
         },
     )
-    if isinstance(found, MapSweep) and plan.certify:
+    if isinstance(found, AlignedSweep) and plan.certify:
         made = dataclasses.replace(made, seams=seams_of(subject.apply, jnp.float32(few[:1])))
     return dataclasses.replace(made, result=result)
 
@@ -147,12 +148,15 @@ def _swept(
     plan: AuditPlan,
     certificate: Certificate | None,
     progress: Callable[[int], None],
-) -> Sweep | MapSweep:
+) -> Sweep | MapSweep | ValueSweep:
     given: Any = (subject.apply, dataset)
     options: Any = {"options": plan.options, "progress": progress}
     if says_maps(subject, seen_of(dataset, plan.options).image_shape):
         with subject.named_in_errors():
-            return map_sweep(*given, **options, labelled=plan.labelled)
+            options |= {"labelled": plan.labelled, "directory": plan.directory}
+            if plan.outputs == "values":
+                return values.value_sweep(*given, **options, peak=plan.peak)
+            return maps.map_sweep(*given, **options)
     if subject.by_proof and (certificate is None or not certificate.only.state.is_invariant):
         raise ValueError(
             f"{subject.name} is to be evaluated by its proof of invariance, and there is none; "
@@ -191,14 +195,15 @@ def shown_to_the_network(
 def partial_audit(
     subject: Subject,
     dataset: Source,
-    found: Sweep | MapSweep,
+    found: Sweep | MapSweep | ValueSweep,
     *,
     options: SweepOptions,
 ) -> NetworkAudit:
     """The figures that follow from a sweep alone, of all images or of the first ones."""
-    if isinstance(found, MapSweep):
-        shown = pictures_of(found, dataset, options)
-        return NetworkAudit(result_of(subject, found), found, (), shown)
+    if isinstance(found, AlignedSweep):
+        kind: Any = values if isinstance(found, ValueSweep) else maps
+        shown = kind.pictures_of(found, dataset, options)
+        return NetworkAudit(kind.result_of(subject, found), found, (), shown)
     result = NetworkResult(
         name=subject.name,
         title=subject.title,

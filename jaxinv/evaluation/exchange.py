@@ -1,5 +1,6 @@
 """Shards that other processes of the run evaluated, found through the folder that all share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ def of_others(
     directory: Path,
     *,
     meeting: Meeting,
+    held: Sequence[str],
     in_files: bool,
 ) -> tuple[dict[int, Finished], tuple[str, ...]]:
     """The shards of the other processes; waits until they have evaluated them.
@@ -27,6 +29,7 @@ def of_others(
       devices: those that evaluated them, by name.
       directory: where all processes keep shards.
       meeting: of the processes there.
+      held: names of arrays that stay in memory in any case.
       in_files: leave their arrays in their files.
 
     Returns:
@@ -44,8 +47,6 @@ def of_others(
         {
             "numbers": np.array(list(finished), np.int64),
             "places": np.array(places, np.str_),
-            "sizes": np.array([len(shard.labels) for shard in finished.values()], np.int64),
-            "labels": np.concatenate([[], *(s.labels for s in finished.values())]).astype(np.int32),
             "devices": np.array(devices if finished else (), np.str_),
         },
     )
@@ -58,9 +59,7 @@ def of_others(
         names += said["devices"].tolist()
         if other == index:
             continue
-        # The last part is what follows the last image: nothing.
-        labels = np.split(said["labels"], np.cumsum(said["sizes"]))[:-1]
-        for number, place, own in zip(said["numbers"], said["places"], labels, strict=True):
+        for number, place in zip(said["numbers"], said["places"], strict=True):
             folders.add(Path(place).parent)
             if len(folders) > 1:
                 raise ValueError(
@@ -68,7 +67,5 @@ def of_others(
                     "of their programs and weights differ"
                 )
             path = directory / place
-            arrays = read_arrays(path)
-            kept = path if in_files else arrays
-            found[int(number)] = Finished(own, arrays["outputs"], kept, path)
+            found[int(number)] = Finished.of(read_arrays(path), path, held=held, in_file=in_files)
     return found, tuple(names)

@@ -50,6 +50,9 @@ class Networks:
     """Split, a slice such as test[:1000] included; by default test, of photographs all."""
     data_dir: Path | None = None
     """Folder of prepared TFDS data sets; by default the one a checkpoint was trained from."""
+    void: int | None = None
+    """Number that marks pixels without a class in label maps, such as 255, which do not count; by
+    default that of the training of a checkpoint."""
     images: int | Path | None = None
     """Number of images, the first of the split, by default all, in the study 100; or a folder of
     photographs of any size: class/photograph, or photographs without classes."""
@@ -131,7 +134,7 @@ def _photographs(
     folder: Path, config: Networks, framing: Mapping[str, Any], progress: Progress | None
 ) -> data.Source:
     """The photographs of a folder."""
-    for name in ("dataset", "data_dir"):
+    for name in ("dataset", "data_dir", "void"):
         if getattr(config, name) is not None:
             raise ValueError(f"{name} and images {folder} name two sources; allowed is one")
     return data.photographs(
@@ -163,6 +166,9 @@ def _dataset(
         raise ValueError(f"data_dir means nothing for {name}, which comes with scikit-learn")
     stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
     split = "test" if config.split is None else config.split
+    voids = {run.void for run in trained if run.dataset == name}
+    if config.void is None and len(voids) > 1:
+        raise ValueError("the checkpoints were trained with different void labels; name one")
     count = config.images if isinstance(config.images, int) else None
     if count is not None and "[" not in split:
         split += f"[:{count}]"  # no more is read than that
@@ -172,6 +178,7 @@ def _dataset(
         data_dir=config.data_dir or next(stored, None),
         canvas=next(iter(canvases), None),
         memory=config.memory,
+        void=next(iter(voids), None) if config.void is None else config.void,
         **framing,
     )
     return first_images(dataset, count)
@@ -227,13 +234,14 @@ def check_fits(
     options: SweepOptions | None = None,
     *,
     labelled: bool = True,
+    values: bool = False,
 ) -> int:
     """The number of outputs of an image, or of a position.
 
     Raises:
       ValueError: unless a network gives a real output for each class that labels speak of: one
         per image and class, or where labels are maps one per position and class; without labels
-        either.
+        either. Or, where outputs are values, maps of the size of the targets, if there are any.
     """
     options = options or SweepOptions()
     shape = (2, *seen_of(dataset, options).image_shape)
@@ -251,7 +259,9 @@ def check_fits(
     needed: list[tuple[int, ...]] = [(2, *shape[1:3])] if maps else [(2,)]
     if not labelled:
         needed = [(2,), (2, *shape[1:3])]
-    if got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:
+    if values:
+        _check_values(subject, dataset, shape, got, labelled=labelled)
+    elif got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:
         raise ValueError(
             f"{subject.name} returns {'no array' if got is None else got} for {shape}; needed are "
             f"outputs {'(n, H, W, classes)' if maps else '(n, classes)'} with at least "
@@ -259,4 +269,25 @@ def check_fits(
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")
-    return got[-1]
+    return out.shape[-1]
+
+
+def _check_values(
+    subject: Subject, dataset: data.Source, shape: tuple[int, ...], got: Any, *, labelled: bool
+) -> None:
+    """Raises ValueError unless outputs are maps, and targets those of whole images."""
+    if got is None or len(got) != 4:
+        raise ValueError(
+            f"{subject.name} returns {'no array' if got is None else got} for {shape}; values are "
+            "maps (n, h, w, c)"
+        )
+    if not labelled:
+        return
+    seen, whole, target = shape[1:3], dataset.image_shape[:2], dataset.label_shape
+    # As many positions for each pixel.
+    fit = all(seen[i] * target[i] == got[i + 1] * whole[i] for i in range(2))
+    if not fit or target[2] != got[3]:
+        raise ValueError(
+            f"{subject.name} returns {got[1:]} for an image of shape {shape[1:]}, and targets have "
+            f"shape {target} for images of shape {dataset.image_shape}; needed is one size"
+        )

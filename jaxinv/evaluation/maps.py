@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,53 +11,55 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxinv.data import Source
+from jaxinv.data.source import VOID
 from jaxinv.evaluation import summary
+from jaxinv.evaluation.aligned import AlignedSweep, Arrays, common_places, over_maps, seen_size
 from jaxinv.evaluation.results import Estimate, NetworkResult
-from jaxinv.evaluation.shards import filled, shard_sizes, shards_of
+from jaxinv.evaluation.shards import Shard
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
 from jaxinv.metrics import maps as metrics
 from jaxinv.metrics.maps.labels import overlaps
-from jaxinv.orbit import ShiftSet, orbit, shift_set
 from jaxinv.training.label_maps import mean_iou
 
-# Images of which there are pictures, and of which all label maps are kept for them.
-PICTURES = 3
-# Bytes that the label maps of a shard may take at all shifts.
-AT_ONCE = 2**27
+# Numbers of positions by image, and sums over images.
+BY_IMAGE = ("counted", "centred", "mean", "worst", "consistency")
+SUMS = ("right", "agreeing", "both", "either", "kept")
 
 
 @dataclasses.dataclass(frozen=True)
-class MapSweep:
+class MapSweep(AlignedSweep):
     """What a network says of each position of each image at each shift, as sums.
 
     Attributes:
-      shifts: the set of shifts.
-      right: share of positions that are right, by shift and image.
-      agreeing: share of positions with the class of the zero shift, by shift and image.
-      worst: share of positions that are right at every shift, by image.
-      consistency: see `jaxinv.metrics.maps.consistency`, by image.
+      positions: their number in an image.
+      counted: positions with a label, by image.
+      centred: of these, those that are right without a shift, by image.
+      mean: those that are right at a shift, on average, by image.
+      worst: those that are right at every shift, by image.
+      consistency: see `jaxinv.metrics.maps.consistency`, by image; all positions count.
+      right: positions that are right, by shift.
+      agreeing: positions with the class of the zero shift, by shift; all count.
       both: positions with a class in both maps, by shift and class, for `mean_iou`.
       either: those with it in either map.
       kept: chances that belong to `class_consistency`, by class: of pairs, and of positions.
       first: label maps of the first images at all shifts.
-      labels: the true label maps of the first images.
       labelled: whether the labels are true ones, or what is said of the unshifted image.
-      devices: those that computed, by name.
     """
 
-    shifts: ShiftSet
-    right: Float[np.ndarray, "s1 s2 n"]
-    agreeing: Float[np.ndarray, "s1 s2 n"]
-    worst: Float[np.ndarray, " n"]
+    positions: int
+    counted: Int[np.ndarray, " n"]
+    centred: Int[np.ndarray, " n"]
+    mean: Float[np.ndarray, " n"]
+    worst: Int[np.ndarray, " n"]
     consistency: Float[np.ndarray, " n"]
+    right: Int[np.ndarray, "s1 s2"]
+    agreeing: Int[np.ndarray, "s1 s2"]
     both: Int[np.ndarray, "s1 s2 k"]
     either: Int[np.ndarray, "s1 s2 k"]
     kept: Float[np.ndarray, "2 k"]
     first: Int[np.ndarray, "s1 s2 m h w"]
-    labels: Int[np.ndarray, "m h w"]
     labelled: bool
-    devices: tuple[str, ...]
 
     @property
     def count(self) -> int:
@@ -65,9 +67,9 @@ class MapSweep:
         return len(self.worst)
 
     @property
-    def unshifted(self) -> tuple[int, ...]:
-        """Index of the zero shift."""
-        return self.shifts.index((0,) * len(self.shifts.shape))
+    def accuracy(self) -> Float[np.ndarray, "s1 s2"]:
+        """Share of positions that are right at each shift."""
+        return self.right / self.counted.sum()
 
     @property
     def iou(self) -> Float[np.ndarray, "s1 s2"]:
@@ -96,36 +98,13 @@ class MapPicture:
     flicker: Float[np.ndarray, "h w"]
 
 
-def says_maps(subject: Subject, shape: Sequence[int]) -> bool:
-    """Whether the output for images (H, W, C) has positions."""
-    seen = jax.ShapeDtypeStruct((1, *shape), np.float32)
-    with subject.named_in_errors():
-        return len(jax.eval_shape(subject.apply, seen).shape) == 4
-
-
-def common_places(
-    values: Shaped[np.ndarray, "n h w ..."], options: SweepOptions
-) -> Shaped[np.ndarray, "n h2 w2 ..."]:
-    """Of images or label maps the positions that are seen at every shift.
-
-    Example:
-      >>> common_places(np.zeros((1, 9, 8)), SweepOptions(mode="crop", max_shift=2)).shape
-      (1, 1, 0)
-      >>> common_places(np.zeros((1, 9, 8)), SweepOptions()).shape
-      (1, 9, 8)
-    """
-    if options.mode == "wrap":
-        return values
-    m = (options.max_shift or 0) * (2 if options.mode == "crop" else 1)
-    return values[:, m : values.shape[1] - m, m : values.shape[2] - m]
-
-
 def map_sweep(
     apply: Callable[[Array], Array],
     source: Source,
     *,
     options: SweepOptions,
     labelled: bool = True,
+    directory: Path | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> MapSweep:
     """Evaluates a network with label maps at every shift of every image.
@@ -135,97 +114,93 @@ def map_sweep(
       source: the images and their label maps, read shard by shard.
       options: which shifts, and how many images and shifts at a time.
       labelled: False takes what is said of the unshifted image for the true label map.
+      directory: where finished shards are kept and found again; None keeps nothing.
       progress: called with the number of images finished since the last call.
 
     Raises:
-      ValueError: if an output is not proved to move with the image, or is not finite.
+      ValueError: if an output is not proved to move with the image, or is not finite; or no
+        position has a label.
       Interrupted: on Ctrl-C, with the images that were finished.
     """
-    shifts = shift_set(source.image_shape[:2], mode=options.mode, max_shift=options.max_shift)
-    batch = min(options.batch, max(1, AT_ONCE // (4 * shifts.count * math.prod(shifts.sizes))))
-    count, length = shard_sizes(source, batch)
-    seen = jax.ShapeDtypeStruct((1, *shifts.sizes, source.image_shape[2]), np.float32)
-    classes = jax.eval_shape(apply, seen).shape[-1]
-    everywhere = orbit(
-        lambda images: _said(apply(images)),
-        mode=options.mode,
-        max_shift=options.max_shift,
-        chunk=options.chunk,
-        share=options.share,
-        align=True,
-    )
-    origin = shifts.index((0, 0))
+    one = jax.ShapeDtypeStruct((1, *seen_size(source, options)), np.float32)
+    classes = jax.eval_shape(apply, one).shape[-1]
 
-    @jax.jit
-    def evaluate(images, labels):
-        said = everywhere(images)
+    def figures(said: Array, labels: Array, origin: tuple[int, ...]) -> dict[str, Array]:
         truth = labels if labelled else said[origin]
+        counted = truth != VOID
         shares = jax.lax.map(
             lambda k: jnp.mean(said == k, axis=(0, 1), dtype=float), jnp.arange(classes)
         )
-        both, either = overlaps(said[..., None, :, :], truth[:, None], classes=classes, keep=3)
-        right, agreeing = said == truth, said == said[origin]
+        both, either = overlaps(
+            said[..., None, :, :],
+            truth[:, None],
+            classes=classes,
+            keep=3,
+            counted=counted[:, None],
+        )
+        right = (said == truth) & counted
+
+        def positions(where: Array) -> Array:
+            return jnp.sum(where, axis=(-2, -1))
+
+        kept = [jnp.sum(shares**power, axis=(-2, -1)).T for power in (2, 1)]
         return {
-            "right": jnp.mean(right, axis=(-2, -1), dtype=float),
-            "agreeing": jnp.mean(agreeing, axis=(-2, -1), dtype=float),
-            "worst": jnp.mean(right.all(axis=(0, 1)), axis=(-2, -1), dtype=float),
+            "counted": positions(counted),
+            "right": positions(right),
+            "agreeing": positions(said == said[origin]),
+            "worst": positions(right.all(axis=(0, 1))),
             "consistency": jnp.mean(jnp.sum(shares**2, axis=0), axis=(-2, -1)),
             "both": both,
             "either": either,
-            "kept": jnp.stack([jnp.sum(shares**p, axis=(-2, -1)) for p in (2, 1)]),
+            "kept": jnp.stack(kept, axis=1),
             "finite": (said >= 0).all(axis=(-2, -1)),
-            "said": said,
-            "truth": truth,
+            "first": said.astype(jnp.int16),
         }
 
-    found: list[dict[str, Any]] = []
-    try:
-        for shard in shards_of(source, batch, range(count)):
-            labels = (
-                common_places(shard.labels, options) if labelled else np.zeros(len(shard.labels))
+    def added(arrays: Arrays, origin: tuple[int, ...]) -> Arrays:
+        right = arrays["right"]
+        made = {name: arrays[name] for name in ("counted", "worst", "consistency", "first")}
+        made |= {"centred": right[origin], "mean": right.mean(axis=(0, 1))}
+        sums = {name: arrays[name].sum(axis=2) for name in SUMS[:-1]}
+        return made | sums | {"kept": arrays["kept"].sum(axis=0, dtype=float)}
+
+    def labels_of(shard: Shard) -> np.ndarray:
+        count = len(shard.labels)
+        return common_places(shard.labels, options) if labelled else np.zeros(count, np.int32)
+
+    arrays, shifts, devices, interrupted = over_maps(
+        lambda images: _said(apply(images)),
+        source,
+        figures,
+        dict.fromkeys(("right", "agreeing", "both", "either", "finite", "first"), 2)
+        | dict.fromkeys(("counted", "worst", "consistency", "kept"), 0),
+        added,
+        sums=SUMS,
+        joined=dict.fromkeys(BY_IMAGE, 0) | {"first": 2},
+        options=options,
+        labels_of=labels_of,
+        words=("label maps", labelled),
+        directory=directory,
+        progress=progress,
+    )
+    if arrays and not arrays["counted"].any():
+        if not interrupted:
+            raise ValueError(
+                f"no position of {source.name} that is seen at every shift has a class"
             )
-            arrays = evaluate(filled(shard.images, length), filled(labels, length))
-            found.append(_figures(arrays, len(shard.labels), keep=shard.number == 0))
-            progress(len(shard.labels))
-    except KeyboardInterrupt:
-        finished = _joined(found, shifts, labelled) if found else None
-        raise Interrupted(finished) from None  # type: ignore[arg-type]
-    return _joined(found, shifts, labelled)
+        arrays = {}
+    found = None
+    if arrays:
+        positions = math.prod(arrays["first"].shape[-2:])
+        found = MapSweep(shifts, devices, positions=positions, labelled=labelled, **arrays)
+    if interrupted or found is None:
+        raise Interrupted(found) from None
+    return found
 
 
 def _said(logits: Array) -> Int[Array, "n h w"]:
     """The class of each position; -1 where a logit is not finite."""
     return jnp.where(jnp.isfinite(logits).all(-1), logits.argmax(-1), -1)
-
-
-def _figures(arrays: dict[str, Array], count: int, *, keep: bool) -> dict[str, Any]:
-    """The arrays of a shard without the images that only fill it."""
-    made = {name: np.asarray(value) for name, value in arrays.items() if name != "said"}
-    if not made["finite"][..., :count].all():
-        raise ValueError("outputs are NaN or infinite: a position has no class")
-    few = PICTURES if keep else 0
-    return {
-        "right": made["right"][..., :count],
-        "agreeing": made["agreeing"][..., :count],
-        "worst": made["worst"][:count],
-        "consistency": made["consistency"][:count],
-        "both": made["both"][:, :, :count].sum(axis=2),
-        "either": made["either"][:, :, :count].sum(axis=2),
-        "kept": made["kept"][:, :, :count].sum(axis=2),
-        "first": np.asarray(arrays["said"][:, :, : min(few, count)]),
-        "labels": made["truth"][: min(few, count)],
-    }
-
-
-def _joined(found: list[dict[str, Any]], shifts: ShiftSet, labelled: bool) -> MapSweep:
-    arrays = {
-        name: np.concatenate([part[name] for part in found], axis=-1)
-        for name in ("right", "agreeing", "worst", "consistency")
-    }
-    arrays |= {name: sum(part[name] for part in found) for name in ("both", "either", "kept")}
-    arrays |= {name: found[0][name] for name in ("first", "labels")}
-    devices = (str(jax.local_devices()[0]),)
-    return MapSweep(shifts=shifts, labelled=labelled, devices=devices, **arrays)
 
 
 def figures_of(found: MapSweep) -> dict[str, Estimate]:
@@ -238,9 +213,9 @@ def figures_of(found: MapSweep) -> dict[str, Estimate]:
         return Estimate(float(value), None, None, found.count)
 
     figures = {
-        "centred": summary.mean(found.right[found.unshifted]),
-        "mean": summary.mean(found.right.mean(axis=(0, 1))),
-        "worst": summary.mean(found.worst),
+        "centred": _share(found.centred, found.counted),
+        "mean": _share(found.mean, found.counted),
+        "worst": _share(found.worst, found.counted),
         "consistency": summary.mean(found.consistency),
         "class_consistency": plain(np.nanmean(of_classes)),
         "iou": plain(iou[found.unshifted]),
@@ -250,12 +225,21 @@ def figures_of(found: MapSweep) -> dict[str, Estimate]:
     return figures if found.labelled else {name: figures[name] for name in unlabelled}
 
 
+def _share(right: Float[np.ndarray, " n"], counted: Int[np.ndarray, " n"]) -> Estimate:
+    """Share of all positions with a label, with its interval over images."""
+    if (counted == counted[0]).all():
+        return summary.mean(right / counted)
+    # The ratio of two sums: its interval is that of the mean of its linear part in each image.
+    value = right.sum() / counted.sum()
+    return summary.mean(value + (right - value * counted) / counted.mean())
+
+
 def maps_of(found: MapSweep) -> dict[str, np.ndarray]:
     """What maps.npz holds of a network, with the shifts leading, in the orbit's order."""
     return {
-        "accuracy": found.right.mean(axis=-1).astype(np.float32),
+        "accuracy": found.accuracy.astype(np.float32),
         "iou": found.iou.astype(np.float32),
-        "label_maps": found.first.astype(np.int16),
+        "label_maps": found.first,
         "flicker": np.asarray(metrics.flicker(jnp.asarray(found.first))),
         "shifts_down": np.asarray(found.shifts.rows[0]),
         "shifts_right": np.asarray(found.shifts.rows[1]),
@@ -264,7 +248,7 @@ def maps_of(found: MapSweep) -> dict[str, np.ndarray]:
 
 def result_of(subject: Subject, found: MapSweep) -> NetworkResult:
     """The figures that follow from a sweep alone."""
-    accuracy, agreement = (values.mean(axis=-1) for values in (found.right, found.agreeing))
+    agreement = found.agreeing / (found.count * found.positions)
     order = np.lexsort((summary.reach_of(found).ravel(), found.iou.ravel()))
     return NetworkResult(
         name=subject.name,
@@ -272,8 +256,8 @@ def result_of(subject: Subject, found: MapSweep) -> NetworkResult:
         origin=dict(subject.origin),
         parameters=subject.parameters,
         figures=figures_of(found),
-        worst_shift=_shift_at(found, np.unravel_index(order[0], found.iou.shape)),
-        curve=summary.by_reach(found, accuracy, agreement),
+        worst_shift=summary.shift_at(found, np.unravel_index(order[0], found.iou.shape)),
+        curve=summary.by_reach(found, {"accuracy": found.accuracy, "consistency": agreement}),
         run=subject.run,
     )
 
@@ -285,20 +269,17 @@ def pictures_of(found: MapSweep, source: Source, options: SweepOptions) -> tuple
     flicker = np.asarray(metrics.flicker(jnp.asarray(found.first)))
     pictures = []
     for index in range(count):
-        agreeing = found.agreeing[..., index]
+        said = found.first[:, :, index]
+        agreeing = (said == said[found.unshifted]).mean(axis=(-2, -1))
         at = np.unravel_index(agreeing.argmin(), agreeing.shape)
         pictures.append(
             MapPicture(
                 index=index,
                 image=shown[index],
-                shift=_shift_at(found, at),
+                shift=summary.shift_at(found, at),
                 before=found.first[(*found.unshifted, index)],
                 after=found.first[(*at, index)],
                 flicker=flicker[index],
             )
         )
     return tuple(pictures)
-
-
-def _shift_at(found: MapSweep, index) -> tuple[int, ...]:
-    return tuple(int(row[i]) for row, i in zip(summary.rows_of(found), index, strict=True))

@@ -20,6 +20,7 @@ from jaxinv import metrics
 from jaxinv.data import Source
 from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation import summary
+from jaxinv.evaluation.aligned import says_maps
 from jaxinv.evaluation.layers import spatial_layers
 from jaxinv.evaluation.results import Estimate
 from jaxinv.evaluation.subject import Subject
@@ -233,6 +234,8 @@ PROTOCOLS: dict[str, Callable[[Task], Figures]] = {
     "stylegan3": _stylegan3,
     "biscione2021": _biscione,
 }
+# Those that speak of layers, not of the class of an image.
+OF_LAYERS = ("gruver2023", "stylegan3", "biscione2021")
 
 
 def check_protocols(names: Sequence[str]) -> None:
@@ -260,6 +263,14 @@ def applicable(
     if subject.by_proof or not names:
         return ()
     wanted = tuple(PROTOCOLS) if "all" in names else tuple(names)
+    if says_maps(subject, shape):
+        others = [name for name in wanted if name not in OF_LAYERS]
+        if others and "all" not in names:
+            raise ValueError(
+                f"protocol {others[0]} needs a class for each image, and the outputs of "
+                f"{subject.name} are maps; allowed are {', '.join(OF_LAYERS)} and all"
+            )
+        wanted = tuple(name for name in wanted if name in OF_LAYERS)
     if "stylegan3" not in wanted or spatial_layers(subject, np.zeros((1, *shape), np.float32)):
         return wanted
     if "all" not in names:

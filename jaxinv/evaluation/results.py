@@ -29,7 +29,8 @@ class Estimate:
       low: lower end of the interval, None where the figure has none (a maximum, an exact zero).
       high: upper end.
       count: number of images behind it.
-      unit: `"share"` (0 to 1), `"dB"`, `"relative"` or another unit in words.
+      unit: `"share"` (0 to 1), `"dB"`, `"relative"`, `"value"` (that of the output) or another unit
+        in words.
 
     Example:
       >>> print(Estimate(0.5, 0.4, 0.6, 100))
@@ -53,7 +54,8 @@ class Estimate:
         """The value with its unit."""
         if self.unit == "share":
             return f"{100 * self.value:.1f}%"
-        return short_number(self.value) + ("" if self.unit == "relative" else f" {self.unit}")
+        bare = self.unit in ("relative", "value")
+        return short_number(self.value) + ("" if bare else f" {self.unit}")
 
     def interval(self, *, digits: int = 1) -> str:
         """The ends of a share's interval in percent; empty where there is none."""
@@ -135,11 +137,14 @@ class NetworkResult:
       certificate: `Certificate.to_dict()`, with the keys `verdict` and `first_break` in words.
       figures: the headline figures by name: `centred`, `mean`, `worst`, `consistency`,
         `equivariance_error`, `invariance_error`; of label maps `centred`, `mean`, `worst`,
-        `consistency`, `class_consistency`, `iou` and `worst_iou`.
+        `consistency`, `class_consistency`, `iou` and `worst_iou`; of values `change`,
+        `worst_change`, `psnr`, `worst_psnr`, and with targets `error`, `mean_error`,
+        `worst_error`, `squared_error`, `target_psnr` and `worst_target_psnr`.
       protocols: figures of published protocols, by protocol and figure.
-      curve: columns `shift` (pixels), `accuracy`, `consistency` by the size of the shift.
+      curve: columns `shift` (pixels), `accuracy`, `consistency` by the size of the shift; of values
+        `change`, and with targets `error`, instead.
       radial: columns `radius` (pixels), `sensitivity`: Kauderer-Abrams' radial profile.
-      worst_shift: the shift with the lowest accuracy.
+      worst_shift: the shift with the lowest accuracy; of values with the largest change.
       layers: the layer table; empty where not asked for.
       flips: images that flip under the smallest shifts.
       run: the training it is one of several networks of; empty if it is the only one.
@@ -193,6 +198,7 @@ class Results:
       shifts: mode, max_shift, count, shape.
       run: command, versions, devices, seed, seconds.
       maps: whether outputs are label maps; shares are then of positions.
+      values: whether outputs are real-valued maps.
       complete: False if the evaluation was interrupted.
     """
 
@@ -206,6 +212,7 @@ class Results:
     shifts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     maps: bool = False
+    values: bool = False
     complete: bool = True
 
     @property

@@ -10,16 +10,18 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.evaluation import summary
+from jaxinv.evaluation.aligned import AlignedSweep, says_maps
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, audit_network, partial_audit, seen_of
 from jaxinv.evaluation.digest import content_digest
 from jaxinv.evaluation.loading import check_fits, check_reach
-from jaxinv.evaluation.maps import MapSweep, says_maps
+from jaxinv.evaluation.maps import MapSweep
 from jaxinv.evaluation.proof import closest, proved
 from jaxinv.evaluation.protocols import applicable, check_protocols
 from jaxinv.evaluation.results import NetworkResult, Results, SeedsRow, circumstances, shift_words
 from jaxinv.evaluation.seeds import seeds_rows
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, Sweep, SweepOptions, sweep
+from jaxinv.evaluation.values import ValueSweep
 from jaxinv.hosts import agreement as hosts
 from jaxinv.progress import counting, say
 
@@ -56,8 +58,9 @@ def evaluate_networks(
     check_reach(dataset, options)
     hosts.refuse_differences({"the data set": _fingerprint(dataset)} if hosts.several() else {})
     for subject in subjects:
-        outputs = check_fits(subject, dataset, options, labelled=labelled)
-        if labelled and outputs > dataset.num_classes:
+        values = plan.outputs == "values"
+        outputs = check_fits(subject, dataset, options, labelled=labelled, values=values)
+        if labelled and not values and outputs > dataset.num_classes:
             say(
                 progress,
                 f"{subject.name} has {outputs:,} outputs and {dataset.name} "
@@ -79,7 +82,7 @@ def evaluate_networks(
             if labelled and one.count == two.count and not of_one_run:
                 names = (first.result.name, second.result.name)
                 comparisons += summary.compare(names, one, two)
-    of_maps = any(isinstance(made.sweep, MapSweep) for made in audits)
+    of_maps = any(isinstance(made.sweep, AlignedSweep) for made in audits)
     shifts, seeds = shifts_of(audits, options), () if of_maps else seeds_rows(audits)
     return Results(
         headline=headline(audits, shifts=shifts, seeds=seeds),
@@ -89,7 +92,8 @@ def evaluate_networks(
         seeds=seeds,
         dataset=described(dataset),
         shifts=shifts,
-        maps=of_maps,
+        maps=any(isinstance(made.sweep, MapSweep) for made in audits),
+        values=any(isinstance(made.sweep, ValueSweep) for made in audits),
         run=circumstances(
             seed=plan.seed,
             seconds=time.monotonic() - start,
@@ -166,7 +170,8 @@ def audit_all(
             audits.append(made)
             figures, over = made.result.figures, shift_words(shifts_of([made], plan.options))
             still = f"right on {figures['centred']} as they are, " if "centred" in figures else ""
-            say(progress, f"{subject.name}: {still}{figures['mean']} over {over}")
+            what = f"changes by {figures['change']}" if "change" in figures else figures["mean"]
+            say(progress, f"{subject.name}: {still}{what} over {over}")
             finished(subject, made)
     except KeyboardInterrupt:
         return audits, False
@@ -185,6 +190,8 @@ def headline(
     results, over = [made.result for made in audits], shift_words(shifts or {})
     if isinstance(audits[0].sweep, MapSweep):
         return _headline_of_maps(results, over=over)
+    if isinstance(audits[0].sweep, ValueSweep):
+        return _headline_of_values(results, over=over)
     if "centred" not in results[0].figures:
         return _headline_unlabelled(results, over=over)
     names = ("centred", "mean", "worst")
@@ -219,6 +226,23 @@ def _headline_of_maps(results: Sequence[NetworkResult], *, over: str) -> str:
     if len(results) > 1:
         return f"Of {len(results)} networks, {steady.name} flickers least: {kept}{iou}."
     return f"{steady.name}: {kept}{iou}.{_proved_of(results)}"
+
+
+def _headline_of_values(results: Sequence[NetworkResult], *, over: str) -> str:
+    steady = min(results, key=lambda result: result.figures["change"].value)
+    figures = {name: figure.number for name, figure in steady.figures.items()}
+    change = (
+        f"by {figures['change']} on average over {over}, {figures['worst_change']} at the worst"
+    )
+    error = ""
+    if "error" in figures:
+        error = (
+            f"; the error is {figures['error']} as they are, {figures['worst_error']} at the worst"
+        )
+    if len(results) > 1:
+        who = f"Of {len(results)} networks, the output of {steady.name} changes least"
+        return f"{who}: {change}{error}."
+    return f"The output of {steady.name} changes {change}{error}.{_proved_of(results)}"
 
 
 def _best(results: Sequence[NetworkResult]) -> NetworkResult:

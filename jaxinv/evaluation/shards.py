@@ -2,19 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from jaxinv.data import Source
 from jaxinv.evaluation.digest import content_digest
 from jaxinv.files import read_arrays, write_arrays
-
-# The arrays of a shard, and the dimension of each that counts images.
-IMAGES = {"predictions": 2, "confidence": 2, "distance": 2, "outputs": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Shard:
     number: int
     start: int
     images: UInt8[np.ndarray, "n h w c"]
-    labels: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, "n *positions"]
 
     @property
     def file(self) -> str:
@@ -55,6 +52,7 @@ def evaluated(
     at_once: int,
     last: int,
     folder: Path | None = None,
+    names: Sequence[str] = (),
 ) -> Iterator[tuple[Shard, dict[str, np.ndarray]]]:
     """Shards with their arrays: those found in the folder, the others as they are computed.
 
@@ -64,10 +62,11 @@ def evaluated(
       at_once: how many.
       last: the number of the last shard.
       folder: where arrays are kept; None keeps none.
+      names: of the arrays.
     """
     waiting = []
     for shard in shards:
-        arrays = _read(folder and folder / shard.file)
+        arrays = _read(folder and folder / shard.file, names)
         if arrays is None:
             waiting.append(shard)
         else:
@@ -86,22 +85,20 @@ def filled(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def _read(path: Path | None) -> dict[str, np.ndarray] | None:
+def _read(path: Path | None, names: Sequence[str]) -> dict[str, np.ndarray] | None:
     """A finished shard; None if there is none, or if the file is damaged and has to be redone."""
     if path is None or not path.exists():
         return None
     try:
         stored = read_arrays(path)
-        return {name: stored[name] for name in IMAGES}
+        return {name: stored[name] for name in names}
     except Exception:  # a damaged archive fails in a dozen ways
         return None
 
 
-def joined(shards: list[dict[str, np.ndarray]]) -> dict[str, Any]:
-    """The arrays of shards one after the other."""
-    return {
-        name: np.concatenate([s[name] for s in shards], axis=dim) for name, dim in IMAGES.items()
-    }
+def joined(shards: Sequence[dict[str, np.ndarray]], dims: Mapping[str, int]) -> dict[str, Any]:
+    """The arrays of shards one after the other, along the dimension of each that counts images."""
+    return {name: np.concatenate([s[name] for s in shards], axis=dim) for name, dim in dims.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,16 +106,27 @@ class Finished:
     """A finished shard.
 
     Attributes:
-      labels: of its images.
-      outputs: of its unshifted images.
+      held: those of its arrays that are in memory in any case.
       kept: its arrays, or their file where those of all shards are too large.
       path: its file, if there is one.
     """
 
-    labels: Int[np.ndarray, " n"]
-    outputs: Float[np.ndarray, "n classes"]
+    held: dict[str, np.ndarray]
     kept: dict[str, np.ndarray] | Path
     path: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        arrays: dict[str, np.ndarray],
+        path: Path | None,
+        *,
+        held: Sequence[str],
+        in_file: bool,
+    ) -> "Finished":
+        """A shard with these arrays, left in its file or not."""
+        few = {name: arrays[name] for name in held}
+        return cls(few, path if path and in_file else arrays, path)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays, from the file if they are not in memory."""

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,20 +87,20 @@ def curve_of(found: Sweep) -> dict[str, list[float]]:
     `shift`, `accuracy` and `consistency`.
     """
     by_shift, _ = found.totals
-    return by_reach(found, by_shift.right / found.count, by_shift.agreeing / found.count)
+    shares = {"accuracy": by_shift.right, "consistency": by_shift.agreeing}
+    return by_reach(found, {name: sums / found.count for name, sums in shares.items()})
 
 
 def by_reach(
-    found: Shifted, accuracy: Float[np.ndarray, "s1 s2"], agreement: Float[np.ndarray, "s1 s2"]
+    found: Shifted, figures: Mapping[str, Float[np.ndarray, "s1 s2"]]
 ) -> dict[str, list[float]]:
-    """The columns of `curve_of` from the shares at each shift."""
+    """Figures at each shift, on average over shifts of one size, which is the column `shift`."""
     sizes = reach_of(found)
     rings = range(int(sizes.max()) + 1)
-    return {
-        "shift": list(rings),
-        "accuracy": [float(accuracy[sizes == ring].mean()) for ring in rings],
-        "consistency": [float(agreement[sizes == ring].mean()) for ring in rings],
-    }
+    columns: dict[str, list[float]] = {"shift": list(rings)}
+    for name, values in figures.items():
+        columns[name] = [float(values[sizes == ring].mean()) for ring in rings]
+    return columns
 
 
 def reach_of(found: Shifted) -> np.ndarray:
@@ -213,7 +213,7 @@ def _flips(found: Sweep, start: int, limit: int) -> Iterator[tuple[tuple[float, 
                 label=int(found.labels[image]),
                 before=int(found.predictions[(*zero, image)]),
                 after=int(found.predictions[(*at, image)]),
-                shift=_shift_at(found, at),
+                shift=shift_at(found, at),
                 confidence_before=float(before[image]),
                 confidence_after=float(after[image]),
             ),
@@ -224,7 +224,7 @@ def worst_shift_of(found: Sweep) -> tuple[int, ...]:
     """The shift with the lowest accuracy, the smallest among equals."""
     accuracy = found.totals[0].right / found.count
     order = np.lexsort((reach_of(found).ravel(), accuracy.ravel()))
-    return _shift_at(found, np.unravel_index(order[0], accuracy.shape))
+    return shift_at(found, np.unravel_index(order[0], accuracy.shape))
 
 
 def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[str, Any]]:
@@ -258,5 +258,6 @@ def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[st
     return tests
 
 
-def _shift_at(found: Sweep, index) -> tuple[int, ...]:
+def shift_at(found: Shifted, index: Sequence[Any]) -> tuple[int, ...]:
+    """The shift with an index, the shortest way round on a torus."""
     return tuple(int(row[i]) for row, i in zip(rows_of(found), index, strict=True))

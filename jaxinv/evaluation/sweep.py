@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import itertools
 import shutil
 import tempfile
 import weakref
@@ -18,27 +17,25 @@ from jaxtyping import Array, Float, Int
 
 from jaxinv.data import Source
 from jaxinv.data.source import parse_bytes
-from jaxinv.evaluation.digest import content_digest, program_digest
-from jaxinv.evaluation.division import Division, divide, over_devices, part_of_shifts
-from jaxinv.evaluation.exchange import of_others
+from jaxinv.evaluation.division import Division, divide, part_of_shifts
+from jaxinv.evaluation.passes import Work, on_devices, over_shards, shard_folder
 from jaxinv.evaluation.shards import (
-    IMAGES,
     Finished,
     Shard,
     evaluated,
-    filled,
     joined,
     shard_sizes,
     shards_of,
 )
 from jaxinv.evaluation.totals import ByImage, ByShift, totals
 from jaxinv.hosts import agreement as hosts
-from jaxinv.hosts.meeting import meeting_in
 from jaxinv.lazy import WhenAsked
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
 
+# The arrays of a shard, and the dimension of each that counts images.
+IMAGES = {"predictions": 2, "confidence": 2, "distance": 2, "outputs": 0, "labels": 0}
 # Shifts that a network is measured at which is proved invariant to all.
 MEASURED = ((0, 1), (1, 0), (3, 5))
 
@@ -102,9 +99,9 @@ class Sweep:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a sweep; `sweep` holds the images that were finished, or None."""
+    """Ctrl-C during a sweep of any kind; `sweep` holds the images that were finished, or None."""
 
-    def __init__(self, finished: Sweep | None):
+    def __init__(self, finished: Any):
         super().__init__("interrupted")
         self.sweep = finished
 
@@ -159,15 +156,9 @@ def sweep(
     options = options or SweepOptions()
     shifts = shift_set(source.image_shape[:2], mode=options.mode, max_shift=options.max_shift)
     count, length = shard_sizes(source, options.batch)
-    folder = directory and _folder(directory, apply, (length, *source.image_shape), options)
-    if hosts.several() and (directory is None or folder is None):
-        raise ValueError(
-            "several processes need a folder for shards, and a network whose program can be named: "
-            "one without calls back into Python"
-        )
-    meeting = meeting_in(directory) if directory and hosts.several() else None
-    own = hosts.share(count)
-    division = divide(max(1, len(own)), len(shifts.rows[0]))
+    seen = (length, *shifts.sizes, source.image_shape[2])
+    folder = shard_folder(directory, apply, seen, options.mode, options.max_shift, options.share)
+    division = divide(max(1, len(hosts.share(count))), len(shifts.rows[0]))
     how: Any = {"chunk": options.chunk, "share": options.share}
     if division.parts > 1:
         outputs_at = part_of_shifts(apply, shifts, division.parts, **how)
@@ -179,32 +170,16 @@ def sweep(
 
     row, column = shifts.index((0, 0))
     evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
+    work = Work(evaluate, tuple(IMAGES), division, held=("labels", "outputs"))
     in_files = BYTES * shifts.count * len(source) > options.memory
-    finished: dict[int, Finished] = {}
-    devices = division.names
-    interrupted = False
     with contextlib.ExitStack() as in_the_end:
         if in_files and folder is None:
             folder = Path(tempfile.mkdtemp())
             in_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
-        try:
-            with contextlib.closing(shards_of(source, options.batch, own)) as shards:
-                for shard, arrays in evaluated(
-                    shards, evaluate, division.shards, own.stop - 1, folder
-                ):
-                    path = folder and folder / shard.file
-                    kept = path if path and in_files else arrays
-                    finished[shard.number] = Finished(shard.labels, arrays["outputs"], kept, path)
-                    progress(len(shard.labels))
-            if directory and meeting:
-                others, devices = of_others(
-                    finished, devices, directory, meeting=meeting, in_files=in_files
-                )
-                finished |= others
-        except KeyboardInterrupt:
-            interrupted = True
-        first = itertools.takewhile(finished.__contains__, range(count))
-        some = [finished[number] for number in first]
+        places: Any = {"folder": folder, "directory": directory, "in_files": in_files}
+        some, devices, interrupted = over_shards(
+            source, options.batch, work, **places, progress=progress
+        )
         found = _join(some, shifts, devices, options.memory) if some else None
         if found is not None:
             weakref.finalize(found, in_the_end.pop_all().close)
@@ -247,13 +222,12 @@ def few_shifts(
     division = divide(count, 1)
     tried = shift_set(size, shifts=at)
     evaluate = _evaluator(lambda x, part: outputs_at(x)[:, None], tried, (0, 0), length, division)
-    finished, labels = [], []
+    finished = []
     shards = shards_of(source, options.batch, range(count))
     for shard, arrays in evaluated(shards, evaluate, division.shards, count - 1):
         finished.append(arrays)
-        labels.append(shard.labels)
         progress(len(shard.labels))
-    arrays = joined(finished)
+    arrays = joined(finished, IMAGES)
     if (arrays["predictions"] != arrays["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
     grid = (*shifts.shape, len(source))
@@ -265,30 +239,9 @@ def few_shifts(
         confidence=np.broadcast_to(arrays["confidence"][0, 0], grid),
         distance=distance,
         outputs=arrays["outputs"],
-        labels=np.concatenate(labels),
+        labels=arrays["labels"],
         devices=division.names,
     )
-
-
-def _folder(
-    directory: Path, apply: Apply, shape: tuple[int, ...], options: SweepOptions
-) -> Path | None:
-    """Where the shards of a sweep are: the name says all that a shard depends on but its images.
-
-    The number of shifts evaluated together is no part of it: it follows the memory free at the
-    moment. None for a program that has no name: its shards are not kept.
-    """
-    count, *size, channels = shape
-    height, width = shift_set(size, mode=options.mode, max_shift=options.max_shift).sizes
-    seen = jax.ShapeDtypeStruct((count, height, width, channels), np.uint8)
-    program = program_digest(apply, seen)
-    if program is None:
-        return None
-    folder = (
-        directory / content_digest(program, options.mode, options.max_shift, options.share)[:32]
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _evaluator(
@@ -312,26 +265,19 @@ def _evaluator(
         outputs = outputs_at(images, division.part).astype(jnp.float32)
         return _figures(outputs, division.at(outputs, *unshifted), labels)
 
-    dims = IMAGES | {"finite": 2}
-    compiled = over_devices(figures, division, dims, rows=shifts.shape[0])
+    dims = {name: dim for name, dim in IMAGES.items() if name != "labels"} | {"finite": 2}
+    compute = on_devices(figures, division, dims, length=length, rows=shifts.shape[0])
 
     def evaluate(group: Sequence[Shard]) -> Iterator[dict[str, np.ndarray]]:
-        # Always as many shards, each as long as the first one, so that nothing compiles twice.
-        whole = [*group, *[group[-1]] * (division.shards - len(group))]
-        images = np.concatenate([filled(shard.images, length) for shard in whole])
-        labels = np.concatenate([filled(shard.labels, length) for shard in whole])
-        made = compiled(images, labels)
-        for place, shard in enumerate(group):
-            own = range(place * length, place * length + len(shard.labels))
-            arrays = {name: made[name].take(own, dim) for name, dim in dims.items()}
-            _check_finite(arrays.pop("finite"), shifts.table(), start=shard.start)
-            yield arrays
+        for shard, arrays in compute(group):
+            check_finite(arrays.pop("finite"), shifts.table(), start=shard.start)
+            yield arrays | {"labels": shard.labels}
 
     return evaluate
 
 
-def _check_finite(finite: np.ndarray, shifts: Int[np.ndarray, "count 2"], *, start: int) -> None:
-    """Raises ValueError if an output is NaN or infinite: it has no class."""
+def check_finite(finite: np.ndarray, shifts: Int[np.ndarray, "count 2"], *, start: int) -> None:
+    """Raises ValueError if an output at a shift of an image is not finite."""
     count = finite.shape[-1]
     wrong = ~finite.reshape(len(shifts), count)
     if wrong.any():
@@ -360,15 +306,14 @@ def _figures(outputs: Array, centred: Array, labels: Array) -> dict[str, Array]:
 def _join(
     finished: Sequence[Finished], shifts: ShiftSet, devices: tuple[str, ...], memory: int
 ) -> Sweep:
-    labels = np.concatenate([shard.labels for shard in finished])
     given: Any = {"shifts": shifts, "devices": devices}
-    if not isinstance(finished[0].kept, Path):
-        return Sweep(labels=labels, **given, **joined([shard.arrays() for shard in finished]))
-    at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].labels)))
 
     def part(some: Sequence[Finished]) -> Sweep:
-        arrays = joined([shard.arrays() for shard in some])
-        return Sweep(labels=np.concatenate([s.labels for s in some]), **given, **arrays)
+        return Sweep(**given, **joined([shard.arrays() for shard in some], IMAGES))
+
+    if not isinstance(finished[0].kept, Path):
+        return part(finished)
+    at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].held["labels"])))
 
     def parts() -> Iterator[Sweep]:
         for start in range(0, len(finished), at_once):
@@ -378,5 +323,6 @@ def _join(
         return np.concatenate([getattr(part, name) for part in parts()], axis=IMAGES[name])
 
     arrays: Any = {name: functools.partial(whole, name) for name in IMAGES}
-    arrays["outputs"] = np.concatenate([shard.outputs for shard in finished])
-    return Sweep(labels=labels, stored=parts, **given, **arrays)
+    for name in finished[0].held:
+        arrays[name] = np.concatenate([shard.held[name] for shard in finished])
+    return Sweep(stored=parts, **given, **arrays)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
-from jaxinv.arguments import as_array, as_inexact
+from jaxinv.arguments import as_array, as_inexact, check_classes
 from jaxinv.metrics.numbers import is_known
 
 
@@ -87,7 +87,11 @@ def hits(outputs: Shaped[Array, "..."], labels: Int[Array, " n"]) -> Float[Array
 
 
 def check_labels(
-    labels: Int[Array, "..."], shape: tuple[int, ...], *, classes: int | None = None
+    labels: Int[Array, "..."],
+    shape: tuple[int, ...],
+    *,
+    classes: int | None = None,
+    void: int | None = None,
 ) -> Int[Array, "..."]:
     """Returns the true classes as an array, one for each image.
 
@@ -95,6 +99,7 @@ def check_labels(
       labels: class numbers; may be traced, and their values are then not looked at.
       shape: that of the images.
       classes: how many classes there are, where that is known.
+      void: a number that stands for no class and is allowed too.
 
     Raises:
       ValueError: if they are no whole numbers, have another shape, or name no class.
@@ -107,13 +112,8 @@ def check_labels(
     if array.shape != shape:
         count = f"the {shape[0]} images" if len(shape) == 1 else f"images of shape {shape}"
         raise ValueError(f"labels have shape {array.shape}; there must be one for each of {count}")
-    if array.size and is_known(array):
-        least, most = np.asarray(array).min(), np.asarray(array).max()
-        if least < 0 or (classes is not None and most >= classes):
-            limit = "from 0" if classes is None else f"0 to {classes - 1}"
-            raise ValueError(
-                f"label {least if least < 0 else most} is no class; allowed are {limit}"
-            )
+    if is_known(array):
+        check_classes(np.asarray(array), classes, void=void)
     return array
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -11,22 +12,23 @@ from typing import Any, Literal, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Float, Int, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
-from jaxinv.arguments import whole_number
+from jaxinv.arguments import real_number, whole_number
 from jaxinv.data import Dataset, Source
-from jaxinv.data.source import parse_bytes
-from jaxinv.evaluation.audit import AuditPlan, NetworkAudit
+from jaxinv.data.source import marked_void, parse_bytes
+from jaxinv.evaluation import maps, values
+from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, Outputs
 from jaxinv.evaluation.maps import MapSweep
-from jaxinv.evaluation.maps import maps_of as label_maps_of
 from jaxinv.evaluation.results import Estimate, Results, save
 from jaxinv.evaluation.run import evaluate_networks
 from jaxinv.evaluation.subject import Subject, of_network
 from jaxinv.evaluation.summary import is_torus, maps_of
 from jaxinv.evaluation.sweep import MEMORY, SweepOptions
+from jaxinv.evaluation.values import ValueSweep
 from jaxinv.files import write_whole
 from jaxinv.notebook import html_table
 from jaxinv.orbit import OrbitMode
@@ -84,8 +86,8 @@ class Audit:
         directory = Path(directory)
         arrays = {
             f"{name}/{quantity}": values
-            for name, maps in self.maps.items()
-            for quantity, values in maps.items()
+            for name, found in self.maps.items()
+            for quantity, values in found.items()
         }
         save(self.results, arrays, directory)
         written = [directory / "results.json", directory / "maps.npz"]
@@ -121,22 +123,24 @@ class Audit:
 
         drawn = self._drawn(quantity, pyplot.figure)
         if drawn is None:
-            raise ValueError("nothing to plot: no network was reached")
-        return drawn.axes[: len(self._shift_maps("accuracy"))]
+            why = f"outputs are values, without {quantity}" if self.results.values else None
+            raise ValueError(f"nothing to plot: {why or 'no network was reached'}")
+        return drawn.axes[: sum(bool(network.curve) for network in self.results.networks)]
 
     def _drawn(self, quantity: Quantity, make: Callable[..., Figure]) -> Figure | None:
         if quantity == "curve":
             shown = [network for network in self.results.networks if network.curve]
-            line = plots.accuracy_line(tables.scored(self.results))
+            column = tables.curve_column(self.results)
+            line = plots.accuracy_line(tables.scored(self.results), column)
             return plots.curves(shown, line, make=make) if shown else None
-        maps = self._shift_maps(quantity)
-        if not maps:
+        shown_maps = self._shift_maps(quantity)
+        if not shown_maps:
             return None
         if quantity == "accuracy":
             titles, label = plots.accuracy_titles(self.results), tables.scored(self.results)
         else:
-            titles, label = {name: name for name in maps}, tables.probability(self.results)
-        return plots.heat_maps(maps, titles=titles, label=label, make=make)
+            titles, label = {name: name for name in shown_maps}, tables.probability(self.results)
+        return plots.heat_maps(shown_maps, titles=titles, label=label, make=make)
 
     def _shift_maps(self, quantity: str) -> dict[str, ShiftMap]:
         """The maps that are shown: of a repeat with another seed there are only figures."""
@@ -172,7 +176,10 @@ class Audit:
 
 
 def _maps_of(made: NetworkAudit) -> dict[str, np.ndarray]:
-    return label_maps_of(made.sweep) if isinstance(made.sweep, MapSweep) else maps_of(made.sweep)
+    found = made.sweep
+    if isinstance(found, ValueSweep):
+        return values.maps_of(found)
+    return maps.maps_of(found) if isinstance(found, MapSweep) else maps_of(found)
 
 
 class AuditInterrupted(KeyboardInterrupt):
@@ -193,6 +200,10 @@ def audit(
     images: Num[Array | np.ndarray, "n h w c"] | Source,
     labels: Int[Array | np.ndarray, "n *positions"] | None = None,
     *,
+    targets: Float[Array | np.ndarray, "n h w c"] | None = None,
+    outputs: Outputs | None = None,
+    void: int | None = None,
+    peak: float | None = None,
     mode: OrbitMode = "wrap",
     max_shift: int | None = None,
     certify: bool = True,
@@ -218,6 +229,13 @@ def audit(
       labels: class of each image, counted from 0, or label maps (n, H, W). None takes what a
         network says of the unshifted image: figures then speak of agreement with it, and there is
         no accuracy.
+      targets: maps (n, h, w, c) of real numbers, of the size of the outputs. Outputs are then
+        values, and figures speak of their change and of the error to the targets.
+      outputs: what outputs that are maps mean: `"classes"`, scores of the classes of each position,
+        or `"values"`, of which without targets the change alone is measured. None is the latter
+        where there are targets.
+      void: the label of positions without a class in label maps, such as 255; they do not count.
+      peak: the largest value that an output can have, for the PSNR of values; None is 1.
       mode: what enters at the border, see `jaxinv.orbit`.
       max_shift: the largest shift in pixels, each way; None for all circular shifts.
       certify: whether to prove.
@@ -254,7 +272,23 @@ def audit(
       array([1., 0., 1., 0.], dtype=float32)
     """
     subjects = _subjects(networks)
-    dataset = _dataset(images, labels)
+    dataset = _dataset(images, labels, targets, void)
+    given = len(dataset.label_shape) == 3
+    if outputs not in (None, "classes", "values"):
+        raise ValueError(f"outputs is {outputs!r}; allowed are 'classes' and 'values'")
+    if outputs == "classes" and given:
+        raise ValueError("outputs is 'classes', and targets are values; give labels")
+    if outputs == "values" and labels is not None:
+        raise ValueError("outputs is 'values', and labels are classes; give targets")
+    if outputs is None:
+        outputs = "values" if given else "classes"
+    if peak is not None and outputs != "values":
+        raise ValueError(f"peak is {peak}; it is for outputs that are values")
+    if outputs == "values":
+        labelled = given
+    else:
+        of_source = isinstance(images, Source) and dataset.num_classes > 0
+        labelled = labels is not None or of_source
     plan = audit_plan(
         mode=mode,
         max_shift=max_shift,
@@ -267,6 +301,8 @@ def audit(
         memory=memory,
         cache=cache,
         seed=seed,
+        outputs=outputs,
+        peak=1.0 if peak is None else peak,
     )
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress_bar()) if show is True else show or None
@@ -274,7 +310,7 @@ def audit(
             subjects,
             dataset,
             plan=plan,
-            labelled=labels is not None or (isinstance(images, Source) and dataset.num_classes > 0),
+            labelled=labelled,
             progress=bar,
         )
     found = Audit(results, tuple(made))
@@ -296,6 +332,8 @@ def audit_plan(
     memory: str | int,
     cache: str | Path | None,
     seed: int,
+    outputs: Outputs = "classes",
+    peak: float = 1.0,
 ) -> AuditPlan:
     """The options of `audit` as what is done to each network.
 
@@ -305,6 +343,8 @@ def audit_plan(
     for name, value, least in (("batch", batch, 1), ("max_shift", max_shift, 0), ("seed", seed, 0)):
         if value is not None:
             whole_number(value, name, least=least)
+    if not 0 < real_number(peak, "peak") < math.inf:
+        raise ValueError(f"peak is {peak}; allowed are positive numbers")
     options = SweepOptions(
         mode=mode,
         max_shift=max_shift,
@@ -320,6 +360,8 @@ def audit_plan(
         protocols=(protocols,) if isinstance(protocols, str) else tuple(protocols),
         directory=None if cache is None else Path(cache),
         seed=seed,
+        outputs=outputs,
+        peak=float(peak),
     )
 
 
@@ -341,15 +383,19 @@ def _subjects(networks: Any) -> list[Subject]:
     ]
 
 
-def _dataset(images: Any, labels: Any) -> Source:
+def _dataset(images: Any, labels: Any, targets: Any, void: int | None) -> Source:
     """Arrays as a data set; labels of zero where there are none.
 
     Raises:
       ValueError: if they are no images, or no class of each.
     """
+    if labels is not None and targets is not None:
+        raise ValueError("labels are classes and targets values; allowed is one of them")
     if isinstance(images, Source):
-        if labels is not None:
+        if labels is not None or targets is not None:
             raise ValueError("labels are given twice; a data set holds its own")
+        if void is not None:
+            raise ValueError(f"void is {void}; a data set holds -1 where a position has no class")
         return images
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:
@@ -359,6 +405,15 @@ def _dataset(images: Any, labels: Any) -> Source:
         raise ValueError(f"images have dtype {images.dtype}; allowed are real numbers")
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
+    named: Any = {"name": "the arrays given", "split": "", "mean": (0.0,), "std": (1.0,)}
+    if targets is not None:
+        targets = np.asarray(targets)
+        if targets.ndim != 4 or len(targets) != len(images) or targets.dtype.kind != "f":
+            raise ValueError(
+                f"targets have shape {targets.shape} and dtype {targets.dtype}; needed are real "
+                f"numbers (n, h, w, c), maps for each of the {len(images)} images"
+            )
+        return Dataset(images, targets.astype(np.float32), num_classes=0, **named)
     labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels)
     shapes = ((len(images),), images.shape[:3])
     if labels.shape not in shapes or not np.issubdtype(labels.dtype, np.integer):
@@ -366,14 +421,14 @@ def _dataset(images: Any, labels: Any) -> Source:
             f"labels have shape {labels.shape} and dtype {labels.dtype}; needed is a whole number "
             f"for each of the {len(images)} images, or for each pixel"
         )
-    if labels.min() < 0:
+    if void is not None and labels.ndim == 1:
+        raise ValueError(f"void is {void}; it is for label maps, a class for each pixel")
+    if void is None and labels.min() < 0:
         raise ValueError(f"a label is {labels.min()}; classes are counted from 0")
+    marked, classes = marked_void(labels, void)
     return Dataset(
         images,
-        labels.astype(np.int32),
-        name="the arrays given",
-        split="",
-        num_classes=int(labels.max()) + 1,
-        mean=(0.0,),
-        std=(1.0,),
+        marked,
+        num_classes=classes,
+        **named,
     )

@@ -15,6 +15,7 @@ import tyro
 from jaxinv.command_line import printable, read_options, run
 from jaxinv.compilation import Compilation, kept
 from jaxinv.config_files import settings_of, without_config, words_of
+from jaxinv.evaluation.audit import Outputs
 from jaxinv.evaluation.loading import OF_PHOTOGRAPHS, Networks, subjects_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.protocols import check_protocols
@@ -39,6 +40,11 @@ class Arguments(Compilation, Hosts, Networks):
 
     max_shift: int | None = None
     """Largest shift in pixels, each way; by default all circular shifts."""
+    outputs: Outputs | None = None
+    """What outputs that are maps mean: classes, scores of the classes of each position, or values,
+    as of denoising or depth; by default values where the data set holds targets."""
+    peak: float | None = None
+    """The largest value that an output can have, for the PSNR of values; by default 1."""
     mode: OrbitMode | None = None
     """What enters at the border; by default wrap, which is circular."""
     certify: bool = True
@@ -71,7 +77,8 @@ class Arguments(Compilation, Hosts, Networks):
 # Options that only one of the two does something with.
 OF_THE_STUDY = ("epochs", "seeds")
 OF_AUDITS = (
-    *("dataset", "split", "data_dir", "max_shift", "mode"),
+    *("dataset", "split", "data_dir", "void", "max_shift", "mode"),
+    *("outputs", "peak"),
     *("preprocess", "size", "crop", "mean", "std", *OF_PHOTOGRAPHS),
 )
 # What `audit` takes under the same name.
@@ -189,6 +196,7 @@ def _evaluate(arguments: Arguments, out: Path, *, study: bool) -> None:
             margin = (arguments.max_shift or 0) if arguments.mode == "crop" else 0
             subjects, dataset = subjects_of(arguments, margin=margin, progress=progress)
             networks = {subject.name: subject for subject in subjects}
+            options |= {"outputs": arguments.outputs, "peak": arguments.peak}
             try:
                 found = audit(networks, dataset, show=progress or False, **options)
             except AuditInterrupted as stopped:

@@ -9,14 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxinv.evaluation.maps import MapPicture
+from jaxinv.evaluation.values import ValuePicture
 from jaxinv.report.plots import STYLE, drawable
 
 CLASSES = "tab20"
 ROWS = ("image", "as it is", "shifted,\nmoved back", "difference", "flicker")
 
 
-def map_plot(pictures: Sequence[MapPicture]) -> Figure:
-    """Prediction, shifted prediction moved back, their difference and the flicker map.
+def map_plot(pictures: Sequence[MapPicture | ValuePicture]) -> Figure:
+    """Output, shifted output moved back, their difference and the map of where it flickers.
+
+    Differences and deviations of values have one scale for all pictures.
 
     Args:
       pictures: a column each.
@@ -27,6 +30,13 @@ def map_plot(pictures: Sequence[MapPicture]) -> Figure:
       >>> len(map_plot([shown]).axes)
       5
     """
+    changes = [
+        np.abs(shown.before - shown.after).max(initial=1e-12)
+        for shown in pictures
+        if isinstance(shown, ValuePicture)
+    ]
+    most = float(max(changes, default=1))
+    rows = (*ROWS[:-1], "deviation") if changes else ROWS
     with matplotlib.rc_context(STYLE):
         size = (1.6 * len(pictures) + 0.6, 1.55 * len(ROWS))
         figure = Figure(figsize=size, layout="constrained")
@@ -35,14 +45,19 @@ def map_plot(pictures: Sequence[MapPicture]) -> Figure:
             down, right = shown.shift
             column[0].set_title(f"image {shown.index}", fontsize=8)
             column[2].set_xlabel(f"{down:+d} down, {right:+d} right".replace("+0", "0"), fontsize=8)
-            labels = {"cmap": CLASSES, "vmin": 0, "vmax": 19}
-            share = {"cmap": "magma", "vmin": 0, "vmax": 1}
             _draw(column[0], drawable(shown.image), cmap="gray")
-            _draw(column[1], shown.before % 20, **labels)
-            _draw(column[2], shown.after % 20, **labels)
-            _draw(column[3], (shown.before != shown.after).astype(float), **share)
-            _draw(column[4], shown.flicker, **share)
-        for axes, row in zip(grid[:, 0], ROWS, strict=True):
+            if isinstance(shown, ValuePicture):
+                drawn = drawable(np.concatenate([shown.before, shown.after]))
+                for axes, output in zip(column[1:3], np.split(drawn, 2), strict=True):
+                    _draw(axes, output, cmap="gray", vmin=0, vmax=1)
+                where = np.abs(shown.before - shown.after).max(axis=-1), shown.deviation
+            else:
+                for axes, classes in zip(column[1:3], (shown.before, shown.after), strict=True):
+                    _draw(axes, classes % 20, cmap=CLASSES, vmin=0, vmax=19)
+                where = (shown.before != shown.after).astype(float), shown.flicker
+            for axes, values in zip(column[3:], where, strict=True):
+                _draw(axes, values, cmap="magma", vmin=0, vmax=most)
+        for axes, row in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(row, fontsize=8)
     return figure
 

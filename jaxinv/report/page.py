@@ -22,6 +22,7 @@ from jaxinv.evaluation.results import (
     shift_words,
     short_number,
 )
+from jaxinv.evaluation.values import ValuePicture
 from jaxinv.report import maps, plots, tables
 from jaxinv.report.plots import ShiftMap
 from jaxinv.report.svg import inline_svg
@@ -39,7 +40,7 @@ def page(
     confidence: Mapping[str, ShiftMap],
     pictures: Mapping[str, Pictures],
     iou: Mapping[str, ShiftMap] | None = None,
-    map_pictures: Mapping[str, Sequence[MapPicture]] | None = None,
+    map_pictures: Mapping[str, Sequence[MapPicture | ValuePicture]] | None = None,
     seams: Mapping[str, Mapping[str, Shaped[np.ndarray, "h w"]]] | None = None,
 ) -> str:
     """The whole report as HTML, with its style and pictures inside.
@@ -139,10 +140,15 @@ def _seam_words(errors: Mapping[str, Shaped[np.ndarray, "h w"]]) -> str:
     )
 
 
-def _map_picture_words(pictures: Sequence[MapPicture]) -> str:
+def _map_picture_words(pictures: Sequence[MapPicture | ValuePicture]) -> str:
+    def change(shown: MapPicture | ValuePicture) -> str:
+        if isinstance(shown, ValuePicture):
+            most = short_number(float(np.abs(shown.before - shown.after).max()))
+            return f"values change by up to {most}"
+        return f"{100 * np.mean(shown.before != shown.after):.1f}% of positions change"
+
     return "; ".join(
-        f"image {shown.index}: {100 * np.mean(shown.before != shown.after):.1f}% of positions "
-        f"change at {shown.shift[0]} down and {shown.shift[1]} right"
+        f"image {shown.index}: {change(shown)} at {shown.shift[0]} down and {shown.shift[1]} right"
         for shown in pictures
     )
 

@@ -208,9 +208,10 @@ class Line:
         return columns.get(self.across, []), columns.get(self.up, [])
 
 
-def accuracy_line(label: str = "accuracy") -> Line:
-    """Accuracy, or what stands for it, by the size of the shift."""
-    return Line("curve", "shift", "accuracy", ("size of the shift (pixels)", label), True)
+def accuracy_line(label: str = "accuracy", column: str = "accuracy") -> Line:
+    """Accuracy, or what stands for it, by the size of the shift; the column of curves it is in."""
+    percent = column == "accuracy"
+    return Line("curve", "shift", column, ("size of the shift (pixels)", label), percent)
 
 
 SENSITIVITY_LINE = Line(

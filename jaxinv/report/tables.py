@@ -89,8 +89,15 @@ def setting(results: Results) -> str:
 
 
 def scored(results: Results) -> str:
-    """What the share of images at a shift is: accuracy, or where there are no labels agreement."""
+    """What the curve by the size of the shift shows: accuracy, agreement without labels, change."""
+    if results.values:
+        return "mean absolute change of the output"
     return "accuracy" if results.labelled else "agreement with the unshifted image"
+
+
+def curve_column(results: Results) -> str:
+    """The column of a curve that is shown."""
+    return "change" if results.values else "accuracy"
 
 
 def probability(results: Results) -> str:
@@ -113,6 +120,8 @@ def legend(results: Results) -> str:
     over, scale = shift_words(results.shifts), f"Over {count_of(results)}"
     if results.maps:
         return _legend_of_maps(results, over, scale)
+    if results.values:
+        return _legend_of_values(results, over, scale)
     if results.labelled:
         what = (
             f"{scale}. Centred: accuracy on the images as they are. Mean: over {over}. Worst: "
@@ -155,6 +164,20 @@ def _legend_of_maps(results: Results, over: str, scale: str) -> str:
     return " ".join(parts)
 
 
+def _legend_of_values(results: Results, over: str, scale: str) -> str:
+    parts = [
+        f"{scale}, each output moved back by the shift. Change: mean absolute difference to the "
+        f"output of the unshifted image, on average over {over}; worst change: at the worst of "
+        "these. PSNR: the same by squares, in decibels; infinite where nothing changes."
+    ]
+    if any("error" in network.figures for network in results.networks):
+        parts.append(
+            "Error: mean absolute difference to the target, without a shift, and at the worst one. "
+            "Error PSNR: the former by squares."
+        )
+    return " ".join(parts)
+
+
 def claim_sheet(results: Results) -> Sheet:
     """Claims, verdicts and the figures that carry them."""
     columns = Column("claim", "text"), Column("verdict", "verdict"), Column("measured", "text")
@@ -174,6 +197,13 @@ def network_sheet(results: Results) -> Sheet:
         "class_consistency": "by class",
         "iou": "mean IoU",
         "worst_iou": "worst IoU",
+        "change": "change",
+        "worst_change": "worst change",
+        "psnr": "PSNR",
+        "worst_psnr": "worst PSNR",
+        "error": "error",
+        "worst_error": "worst error",
+        "target_psnr": "error PSNR",
     }
     networks = [network for network in results.networks if network.figures]
     known = [name for name in figures if any(name in n.figures for n in networks)]
@@ -210,14 +240,19 @@ def seeds_sheet(results: Results) -> Sheet:
 
 def curve_sheet(results: Results) -> Sheet:
     """Accuracy against the size of the shift, a column for each size."""
+    column = curve_column(results)
     curves = {
-        network.name: dict(zip(network.curve["shift"], network.curve["accuracy"], strict=True))
+        network.name: dict(zip(network.curve["shift"], network.curve[column], strict=True))
         for network in results.networks
         if network.curve
     }
+
+    def said(value: float) -> str:
+        return short_number(value) if results.values else f"{100 * value:.0f}%"
+
     sizes = [s for s in TABULATED_SHIFTS if any(s in curve for curve in curves.values())]
     rows = tuple(
-        (name, *(f"{100 * curve[size]:.0f}%" if size in curve else "" for size in sizes))
+        (name, *(said(curve[size]) if size in curve else "" for size in sizes))
         for name, curve in curves.items()
     )
     title = f"{scored(results).capitalize()} by size of the shift (larger component, pixels)"

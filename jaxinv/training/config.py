@@ -127,6 +127,8 @@ class TrainConfig:
     never chooses."""
     canvas: int | None = None
     """Centre the images on a black square of this side, in pixels."""
+    void: int | None = None
+    """Number that marks pixels without a class in label maps, such as 255; they do not count."""
     memory: str = MEMORY
     """Hold a split in memory if its images take no more than this, such as 500MB or 2GiB; read a
     larger one as it is needed."""

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
+from jaxinv.data.source import VOID
 from jaxinv.metrics.maps.labels import overlaps
 from jaxinv.training.config import TrainConfig
 
@@ -39,6 +40,8 @@ def distorted(
 ) -> tuple[Array, Array]:
     """Images and, where they are maps, their labels under the same distortion.
 
+    Zeros that enter an image have no class.
+
     Args:
       distort: of a key and images.
       key: random key.
@@ -47,13 +50,20 @@ def distorted(
     """
     if labels.ndim == 1:
         return distort(key, images), labels
-    both = distort(key, jnp.concatenate([images, labels[..., None].astype(images.dtype)], -1))
-    return both[..., :-1], jnp.round(both[..., -1]).astype(labels.dtype)
+    # Moved as numbers by which 0 is void: that is what enters with zeros.
+    moved = (labels - VOID)[..., None].astype(images.dtype)
+    both = distort(key, jnp.concatenate([images, moved], -1))
+    return both[..., :-1], jnp.round(both[..., -1]).astype(labels.dtype) + VOID
 
 
-def per_image(values: Float[Array, "n ..."]) -> Float[Array, " n"]:
+def per_image(values: Shaped[Array, "n ..."]) -> Float[Array, " n"]:
     """The mean over positions, if there are any."""
     return values.reshape(len(values), -1).mean(-1)
+
+
+def counted(labels: Int[Array, "n ..."]) -> Float[Array, " n"]:
+    """How much of each image counts: the share of positions with a class, or 1."""
+    return per_image(labels != VOID) if labels.ndim > 1 else jnp.ones(len(labels))
 
 
 def overlap_sums(
@@ -69,8 +79,9 @@ def overlap_sums(
     """
     if labels.ndim == 1:
         return []
-    both, either = overlaps(predictions, labels, classes=classes, keep=1)
-    return [jnp.sum(jnp.where(there[:, None], counts, 0), axis=0) for counts in (both, either)]
+    there = there[:, None, None] & (labels != VOID)
+    both, either = overlaps(predictions, labels, classes=classes, keep=1, counted=there)
+    return [jnp.sum(counts, axis=0) for counts in (both, either)]
 
 
 def mean_iou(

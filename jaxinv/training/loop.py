@@ -98,7 +98,7 @@ def train_and_evaluate(
       >>> result.step, sorted(result.metrics)[:2]
       (4, ['epoch', 'learning_rate'])
     """
-    named = None if data is None else named_splits(data)
+    named = None if data is None else named_splits(data, void=config.void)
     if named is not None:
         config = dataclasses.replace(config, dataset=next(iter(named.values())).name)
     folder = None if workdir is None else Path(workdir)

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxinv.arguments import as_inexact, number_or_nan
+from jaxinv.data.source import VOID
 from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.predictions import check_labels
 from jaxinv.orbit import OrbitMode, orbit, shift_set
@@ -19,7 +20,11 @@ from jaxinv.training.label_maps import per_image
 
 
 def cross_entropy(
-    logits: Float[Array, "*n k"], labels: Int[Array, "*n"], *, label_smoothing: float = 0.0
+    logits: Float[Array, "*n k"],
+    labels: Int[Array, "*n"],
+    *,
+    label_smoothing: float = 0.0,
+    void: int | None = None,
 ) -> Float[Array, "*n"]:
     r"""Cross-entropy of each image, with smoothed labels.
 
@@ -29,9 +34,11 @@ def cross_entropy(
       logits: (..., K); computed with in float32 at least.
       labels: (...), whole numbers in `range(K)`.
       label_smoothing: the share spread over all classes, 0 to 1.
+      void: the label of what has no class, such as 255, and loses nothing.
 
     Returns:
-      (...), in nats; NaN where a logit is not finite, or a traced label is no class.
+      (...), in nats, 0 where the label is void; NaN where a logit is not finite, or a traced label
+      is no class.
 
     Raises:
       ValueError: there is not one label for each image, a known one is no class, or the share is
@@ -52,11 +59,12 @@ def cross_entropy(
     if is_known(label_smoothing) and not 0 <= number_or_nan(label_smoothing) <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing!r}; allowed are numbers from 0 to 1")
     count = logits.shape[-1]
-    labels = check_labels(labels, logits.shape[:-1], classes=count)
+    labels = check_labels(labels, logits.shape[:-1], classes=count, void=void)
     targets = jax.nn.one_hot(labels, count, dtype=logits.dtype)
     losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
     defined = jnp.all(jnp.isfinite(logits), axis=-1) & (labels >= 0) & (labels < count)
-    return jnp.where(defined, losses, jnp.nan)
+    losses = jnp.where(defined, losses, jnp.nan)
+    return losses if void is None else jnp.where(labels.astype(int) == void, 0, losses)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +86,7 @@ class Objective:
           fun: images to `(logits, extra)`.
           images: (N, H, W, C).
           labels: (N,), or with `at="identity"` label maps (N, H, W), of which each image's losses
-            are the mean.
+            are the mean over all positions, 0 where there is no class.
 
         Returns:
           losses (N,), correct (N,), and `extra`, averaged over the orbit. Losses and correct are
@@ -119,9 +127,10 @@ class Objective:
     ) -> tuple[Array, Array]:
         classes = logits.shape[-1] if logits.ndim else 0
         shape = logits.shape[:-1] if unshifted else logits.shape[-2:-1]
-        labels = check_labels(labels, shape, classes=classes)
+        void = VOID if labels.ndim > 1 else None
+        labels = check_labels(labels, shape, classes=classes, void=void)
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
-        losses = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        losses = cross_entropy(logits, labels, label_smoothing=self.label_smoothing, void=void)
         right = (logits.argmax(-1) == labels).astype(jnp.float32)
         return losses, jnp.where(jnp.isnan(losses), jnp.nan, right)
 

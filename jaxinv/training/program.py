@@ -288,9 +288,10 @@ class Program:
         scores: Record = {}
         for name, split in self._looked_at.items():
             sums = jax.device_get(list(self._sums(state.variables, split)))
-            losses, correct, *overlap = (sum(rows[1:], rows[0]) for rows in zip(*sums, strict=True))
+            added = (sum(rows[1:], rows[0]) for rows in zip(*sums, strict=True))
+            losses, correct, count, *overlap = added
             means = {f"{name}_loss": losses, f"{name}_accuracy": correct}
-            scores |= {key: (value / len(split.source)).tolist() for key, value in means.items()}
+            scores |= {key: (value / count).tolist() for key, value in means.items()}
             if overlap:
                 scores[f"{name}_iou"] = mean_iou(*overlap).tolist()
         return scores

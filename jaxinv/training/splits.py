@@ -36,6 +36,7 @@ def splits_of(
             manual_dir=config.manual_dir,
             canvas=config.canvas,
             memory=config.memory,
+            void=config.void,
         )
         train = open_split(split=config.train_split)
         test: data.Source | None = open_split(split=config.test_split)
@@ -58,8 +59,12 @@ def splits_of(
     return train, test
 
 
-def named_splits(given: Given) -> dict[str, data.Source]:
+def named_splits(given: Given, *, void: int | None = None) -> dict[str, data.Source]:
     """Data of one's own, by split; what has no name is the split `"train"`.
+
+    Args:
+      given: the data.
+      void: the label of positions without a class in arrays.
 
     Raises:
       ValueError: it is not as `train_and_evaluate` wants it.
@@ -75,10 +80,12 @@ def named_splits(given: Given) -> dict[str, data.Source]:
             )
     if not splits:
         raise ValueError("data has no splits; allowed are names such as 'train' and 'test'")
+    if void is not None and sources:
+        raise ValueError(f"void is {void}; a Source holds -1 where a position has no class")
     # Arrays do not say how many classes there are: as many as any split shows.
-    shown = [data.Dataset.of(*pair).num_classes for pair in arrays.values()]
+    shown = [data.Dataset.of(*pair, void=void).num_classes for pair in arrays.values()]
     made = {
-        name: data.Dataset.of(*pair, split=name, num_classes=max(shown))
+        name: data.Dataset.of(*pair, split=name, num_classes=max(shown), void=void)
         for name, pair in arrays.items()
     }
     return {name: sources[name] if name in sources else made[name] for name in splits}

@@ -12,8 +12,9 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxinv import augment
 from jaxinv.data import normalise
+from jaxinv.data.source import VOID
 from jaxinv.training.config import TrainConfig
-from jaxinv.training.label_maps import distorted, overlap_sums, per_image
+from jaxinv.training.label_maps import counted, distorted, overlap_sums, per_image
 from jaxinv.training.losses import Objective, cross_entropy
 from jaxinv.training.state import TrainState, keys, no_sums
 
@@ -160,7 +161,7 @@ def make_batch_step(
             )
 
         losses, correct, model_state = objective(network, place(x), labels)
-        return losses.mean(), (losses.sum(), correct.sum(), model_state)
+        return losses.mean(), (losses.sum(), correct.sum(), counted(labels).sum(), model_state)
 
     gradient = jax.grad(loss, has_aux=True)
 
@@ -171,26 +172,29 @@ def make_batch_step(
         parts = [part.reshape(config.accumulate, -1, *part.shape[1:]) for part in (images, labels)]
 
         def add(carry, part):
-            total, losses, correct, model_state = carry
+            total, sums, model_state = carry
             index, images, labels = part
-            grads, (more_losses, more_correct, model_state) = gradient(
+            grads, (*more, model_state) = gradient(
                 params, model_state, jax.random.fold_in(key, index), images, labels
             )
             total = jax.tree.map(lambda a, b: a + b / config.accumulate, total, grads)
-            return (total, losses + more_losses, correct + more_correct, model_state), None
+            return (total, jax.tree.map(jnp.add, sums, more), model_state), None
 
-        start = (jax.tree.map(jnp.zeros_like, params), 0.0, 0.0, model_state)
-        (grads, losses, correct, model_state), _ = jax.lax.scan(
+        start = (jax.tree.map(jnp.zeros_like, params), [0.0, 0.0, 0.0], model_state)
+        (grads, sums, model_state), _ = jax.lax.scan(
             add, start, (jnp.arange(config.accumulate), *parts)
         )
-        return grads, (losses, correct, model_state)
+        return grads, (*sums, model_state)
 
     def step(state: TrainState, images: Array, labels: Array) -> TrainState:
         position = state.step % steps_per_epoch
         key = jax.random.fold_in(keys(state.key)["step"], state.step)
-        grads, (losses, correct, model_state) = accumulated(
+        grads, (losses, correct, count, model_state) = accumulated(
             state.params, state.model_state, key, images, labels
         )
+        if labels.ndim > 1:  # the mean over positions with a class alone
+            share = jnp.maximum(count / config.batch_size, jnp.finfo(jnp.float32).tiny)
+            grads = jax.tree.map(lambda leaf: leaf / share, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
@@ -201,7 +205,7 @@ def make_batch_step(
         sums = jax.tree.map(
             lambda old, zero: jnp.where(position == 0, zero, old), state.sums, no_sums()
         )
-        new = {"loss": losses, "correct": correct, "count": jnp.float32(config.batch_size)}
+        new = {"loss": losses, "correct": correct, "count": count}
         return TrainState(
             step=state.step + 1,
             key=state.key,
@@ -218,9 +222,9 @@ def make_batch_step(
 def make_evaluation(
     config: TrainConfig, *, batch_size: int, place: Place = lambda batch: batch, **options: Any
 ) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, ...]]:
-    """The function `(variables, start, images, labels) -> (sum of losses, right answers)`.
+    """The function `(variables, start, images, labels) -> (sum of losses, right answers, count)`.
 
-    Of label maps both are means over positions, and the sums of `overlap_sums` follow. It looks at
+    Of label maps all are means over positions, and the sums of `overlap_sums` follow. It looks at
     images `start .. start + batch_size`, without those beyond the end, so that one compiled program
     serves a whole split.
 
@@ -244,18 +248,20 @@ def make_evaluation(
 def make_batch_evaluation(
     config: TrainConfig, *, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, ...]]:
-    """The function `(variables, images, labels, there) -> (sum of losses, right answers)`.
+    """The function `(variables, images, labels, there) -> (sum of losses, right answers, count)`.
 
-    Of label maps both are means over positions, and the sums of `overlap_sums` follow. Images that
-    are not `there` do not count.
+    Of label maps all are means over positions, and the sums of `overlap_sums` follow. Images that
+    are not `there` do not count, nor do positions without a class.
     """
 
     def evaluate(variables, images, labels, there):
         x = jnp.asarray(normalise(images, mean=mean, std=std))
         logits = apply_network(model, variables, x, precision=config.precision, train=False)
         said = logits.argmax(-1)
-        losses, correct = per_image(cross_entropy(logits, labels)), per_image(said == labels)
-        sums = (losses * there).sum(), (correct * there).sum()
+        void = VOID if labels.ndim > 1 else None
+        losses = per_image(cross_entropy(logits, labels, void=void))
+        each = losses, per_image(said == labels), counted(labels)
+        sums = [(values * there).sum() for values in each]
         return (*sums, *overlap_sums(said, labels, there, classes=logits.shape[-1]))
 
     return evaluate

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import chex
 import jax
@@ -11,10 +12,12 @@ import pytest
 from jaxinv import data, models
 from jaxinv.evaluation.audit import AuditPlan, audit_network
 from jaxinv.evaluation.division import Division, divide
+from jaxinv.evaluation.maps import MapSweep, map_sweep
 from jaxinv.evaluation.results import Results
 from jaxinv.evaluation.run import devices_of
 from jaxinv.evaluation.subject import of_module
 from jaxinv.evaluation.sweep import IMAGES, SweepOptions, few_shifts, sweep
+from jaxinv.evaluation.values import ValueSweep, value_sweep
 
 DIGITS = data.load("digits", split="test[:44]")
 
@@ -59,6 +62,49 @@ def test_a_shard_a_device_is_that_of_one_bit_for_bit(monkeypatch, tmp_path, opti
     ]
     assert len(files[0]) == 11
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("count", [43, 3])
+def test_label_maps_are_those_of_one_device(monkeypatch, tmp_path, count):
+    """A shard a device bit for bit, fewer images than a device takes included."""
+    scenes = data.load("digits_scenes", split=f"test[:{count}]")
+    module = models.create("unet", widths=(2, 3), num_classes=scenes.num_classes)
+    variables = module.init(jax.random.key(0), np.zeros((1, *scenes.image_shape), np.float32))
+    given = (of_module(module, variables, name="unet", std=(0.5,)).apply, scenes)
+    # As many images as eight devices give a shard: one device would take more.
+    options = SweepOptions(max_shift=1, batch=4 if count > 8 else 1)
+    whole = map_sweep(*given, options=options, directory=tmp_path / "eight")
+    assert len(set(whole.devices)) == min(8, count)
+    one = on_one_device(
+        monkeypatch,
+        lambda: map_sweep(*given, options=options, directory=tmp_path / "one"),
+    )
+    assert len(one.devices) == 1
+    for field in dataclasses.fields(MapSweep):
+        if field.name not in ("shifts", "devices"):
+            np.testing.assert_array_equal(getattr(whole, field.name), getattr(one, field.name))
+    files = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.npz")}
+        for root in (tmp_path / "eight", tmp_path / "one")
+    ]
+    assert len(files[0]) == math.ceil(count / options.batch)
+    assert files[0] == files[1]
+
+
+def test_values_are_those_of_one_device(monkeypatch):
+    images = data.load("digits_scenes", split="test[:11]").images
+    pairs = data.Dataset(images, images / np.float32(255), "pairs", "test", 0, (0.0,), (1.0,))
+    module = models.create("unet", widths=(2, 3), num_classes=1)
+    variables = module.init(jax.random.key(0), np.zeros((1, *pairs.image_shape), np.float32))
+    given = (of_module(module, variables, name="unet", std=(0.5,)).apply, pairs)
+    options = SweepOptions(max_shift=1, batch=2)
+    whole = value_sweep(*given, options=options)
+    assert len(set(whole.devices)) == 6
+    one = on_one_device(monkeypatch, lambda: value_sweep(*given, options=options))
+    for field in dataclasses.fields(ValueSweep):
+        if field.name not in ("shifts", "devices"):
+            both = (getattr(found, field.name) for found in (whole, one))
+            jax.tree.map(np.testing.assert_array_equal, *both)
 
 
 @pytest.mark.parametrize("images", [1, 9])

@@ -1,16 +1,25 @@
 """Audits of networks with label maps: every figure against a loop over all shifts."""
 
+import dataclasses
 import functools
 import itertools
+import json
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxinv
 from jaxinv.data import Dataset
+from jaxinv.evaluation.maps import BY_IMAGE, SUMS, MapSweep, map_sweep
+from jaxinv.evaluation.protocols import OF_LAYERS, applicable
+from jaxinv.evaluation.subject import of_network
+from jaxinv.evaluation.sweep import Interrupted, SweepOptions
 from jaxinv.metrics import maps
+from jaxinv.report.cli import main
 from jaxinv.report.terminal import console_for, show
 
 RNG = np.random.default_rng(0)
@@ -120,6 +129,160 @@ def test_without_labels_the_unshifted_output_stands_for_them():
     assert "mean IoU" not in str(got)
 
 
+def test_void_positions_have_no_part_in_accuracy_and_iou():
+    labels = np.where(RNG.random(LABELS.shape) < 0.4, 255, LABELS).astype(np.uint8)
+    labels[1] = 255  # an image without a class
+    got = jaxinv.audit(
+        {"net": network}, IMAGES, labels, void=255, layers=False, certify=False, batch=3
+    )
+    figures = {name: figure.value for name, figure in got.figures["net"].items()}
+    said = np.array([said_at(IMAGES, t) for t in np.ndindex(6, 8)])
+    counted = labels != 255
+    right = (said == labels)[:, counted]
+    iou = [
+        np.mean([(s == k)[labels == k].sum() / ((s == k) | (labels == k))[counted].sum()
+                 for k in range(3)])
+        for s in said
+    ]  # fmt: skip
+    expected = {
+        "centred": right[0].mean(),
+        "mean": right.mean(),
+        "worst": right.all(0).mean(),
+        "iou": iou[0],
+        "worst_iou": min(iou),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(figures[name], value, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(got.maps["net"]["accuracy"].ravel(), right.mean(1), rtol=1e-5)
+    interval = got.figures["net"]["mean"]
+    assert interval.low < interval.value < interval.high
+    # What is said is compared at every position, with a label or without.
+    whole = jaxinv.audit({"net": network}, IMAGES, layers=False, certify=False)
+    assert whole.figures["net"]["consistency"] == got.figures["net"]["consistency"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "void", "message"),
+    [
+        (LABELS + 7, 7, "needed are outputs .* with at least 10 classes"),
+        (LABELS - 1, None, "a label is -1; classes are counted from 0"),
+        (LABELS - 1, 255, "label -1 is no class; allowed are from 0, and 255 for no class"),
+        (LABELS * 0 + 255, 255, "all labels are 255, which is void"),
+        (LABELS[:, 0, 0], 255, "void is 255; it is for label maps"),
+    ],
+)
+def test_labels_that_are_no_class_are_refused(labels, void, message):
+    with pytest.raises(ValueError, match=message):
+        jaxinv.audit({"net": network}, IMAGES, labels, void=void, layers=False, certify=False)
+
+
+def test_evaluate_reads_void_labels_from_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "networks_of_classes.py").write_text(
+        "import jax.numpy as jnp\ndef dark(x):\n    return jnp.concatenate([x, 1 - x], axis=-1)\n"
+    )
+    masks = np.where(IMAGES[..., 0] < 128, 1, 0).astype(np.uint8)
+    masks[:, :3] = 255
+    masks[:, 0] = 0
+    for part, arrays in (("images", IMAGES[..., 0]), ("masks", masks)):
+        (tmp_path / "scenes" / "test" / part).mkdir(parents=True)
+        for number, array in enumerate(arrays):
+            Image.fromarray(array).save(tmp_path / "scenes" / "test" / part / f"{number}.png")
+    options = ["--apply", "networks_of_classes:dark", "--dataset", "./scenes", "--no-layers"]
+    assert main([*options, "--out", "out"]) == 1
+    assert "holds 255; allowed are classes 0 to 254, or the option" in capsys.readouterr().err
+    assert main([*options, "--void", "255", "--out", "out"]) == 0
+    (network_,) = json.loads((tmp_path / "out" / "results.json").read_text())["networks"]
+    said, counted = IMAGES[..., 0] < 128, masks != 255
+    right = (said == masks)[counted].mean()
+    np.testing.assert_allclose(network_["figures"]["centred"]["value"], right, rtol=1e-6)
+    assert network_["figures"]["consistency"]["value"] == 1
+
+
+def test_void_at_every_place_that_is_seen_is_refused():
+    labels = np.full((4, 6, 8), 255)
+    labels[:, 0] = 1
+    options = {"mode": "constant", "max_shift": 1, "layers": False, "certify": False}
+    with pytest.raises(ValueError, match=r"no position .* seen at every shift has a class"):
+        jaxinv.audit({"net": network}, IMAGES, labels, void=255, **options)
+
+
+def equal_sweeps(one, other, *, rounded=()):
+    for field in dataclasses.fields(MapSweep):
+        if field.name not in ("shifts", "devices"):
+            a, b = getattr(one, field.name), getattr(other, field.name)
+            tolerance = 1e-6 if field.name in rounded else 0
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=0, err_msg=field.name)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path):
+    calls = []
+
+    def stop_at_third(images):
+        calls.append(images)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    given = (network, Dataset.of(IMAGES, LABELS))
+    options = SweepOptions(batch=1)
+    with pytest.raises(Interrupted) as stopped:
+        map_sweep(*given, options=options, directory=tmp_path, progress=stop_at_third)
+    assert stopped.value.sweep.count == 3
+    shards = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+    assert len(shards) == 3
+    next(iter(shards)).write_bytes(b"damaged")
+    del shards[next(iter(shards))]
+    found = map_sweep(*given, options=options, directory=tmp_path)
+    assert all(path.stat().st_mtime_ns == time for path, time in shards.items())
+    equal_sweeps(found, map_sweep(*given, options=options))
+
+
+def test_in_larger_shards_counts_are_the_same_and_chances_to_rounding():
+    scenes = Dataset.of(IMAGES, LABELS)
+    alone, together = (map_sweep(network, scenes, options=SweepOptions(batch=n)) for n in (1, 4))
+    equal_sweeps(alone, together, rounded=("consistency", "kept"))
+
+
+def test_shards_of_other_labels_networks_or_shifts_are_not_taken(tmp_path):
+    scenes = Dataset.of(IMAGES, LABELS)
+    given = {"options": SweepOptions(max_shift=1), "directory": tmp_path}
+    once = map_sweep(network, scenes, **given)
+    equal_sweeps(once, map_sweep(network, scenes, **given))
+    assert len(list(tmp_path.rglob("*.npz"))) == 1
+    map_sweep(lambda x: network(-x), scenes, **given)
+    map_sweep(network, scenes, **given, labelled=False)
+    map_sweep(network, Dataset.of(IMAGES, LABELS[::-1]), **given)
+    map_sweep(network, scenes, **given | {"options": SweepOptions(max_shift=2)})
+    assert len(list(tmp_path.rglob("*.npz"))) == 5
+
+
+def test_what_is_kept_of_more_images_is_a_few_numbers_of_each(tmp_path):
+    scenes = Dataset.of(np.repeat(IMAGES, 3, axis=0), np.repeat(LABELS, 3, axis=0))
+    map_sweep(network, scenes, options=SweepOptions(batch=4), directory=tmp_path)
+    kept = [dict(np.load(path)) for path in sorted(tmp_path.rglob("*.npz"))]
+    assert len(kept) == 3
+    assert [len(part["first"][0, 0]) for part in kept] == [3, 0, 0]
+    assert all(4 in part[name].shape for part in kept for name in BY_IMAGE)
+    for name in SUMS:
+        assert kept[0][name].shape in ((6, 8), (6, 8, 3), (2, 3))
+
+
+def test_memory_does_not_grow_with_the_number_of_images():
+    def peak(count):
+        images = np.zeros((count, 8, 8, 1), np.uint8)
+        scenes = Dataset.of(images, np.zeros(images.shape[:3], int))
+        tracemalloc.start()
+        map_sweep(lambda x: x * jnp.arange(64.0), scenes, options=SweepOptions(batch=1))
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(1)
+    # The sums of one image take 64 KiB: by shift and class, in both maps and in either.
+    assert peak(64) - peak(4) < 1.5 * 2**20
+
+
 def test_seams_are_shown_where_tiles_are_smaller_than_the_image():
     image = RNG.integers(0, 256, size=(1, 16, 16, 1)).astype(np.uint8)
     steady = functools.partial(network, stride=1)
@@ -139,13 +302,25 @@ def test_two_networks_are_ranked_by_flicker():
     assert not got.results.comparisons
 
 
+@pytest.mark.parametrize("name", ["all-shifts", "zhang2019", "chaman2021", "azulay2019",
+                                  "engstrom2019", "adversarial"])  # fmt: skip
+def test_protocols_of_classes_do_not_apply_to_maps(name):
+    with pytest.raises(ValueError, match=f"protocol {name} needs a class for each image"):
+        applicable([name], of_network(network, name="net"), (6, 8, 1))
+    assert applicable(["all"], of_network(network, name="net"), (6, 8, 1)) == OF_LAYERS
+
+
 @pytest.mark.parametrize(
     ("fun", "labels", "message"),
     [
         (lambda x: x.mean((1, 2)) @ jnp.ones((1, 3)), LABELS, r"needed are outputs \(n, H, W, c"),
         (network, LABELS[:, 0, 0], r"needed are outputs \(n, classes\)"),
         (lambda x: network(x)[:, :-1], LABELS, r"needed are outputs \(n, H, W, classes\)"),
-        (lambda x: network(x) * jnp.inf, LABELS, "NaN or infinite"),
+        (
+            lambda x: network(x) * jnp.inf,
+            LABELS,
+            r"NaN, infinite .* on 4 of the images 0 to 3",
+        ),
         (lambda x: jnp.cumsum(network(x), 1), LABELS, "is not proved to move with axis 1"),
         (network, LABELS[:, 1:], "for each of the 4 images, or for each pixel"),
     ],

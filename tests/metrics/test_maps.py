@@ -65,6 +65,35 @@ def test_accuracy_and_iou_at_each_shift_by_definition(outputs):
     np.testing.assert_allclose(mean, np.nanmean(shares, axis=-1), rtol=1e-6)
 
 
+@OUTPUTS
+@pytest.mark.parametrize(("void", "dtype"), [(255, np.uint8), (-1, np.int32), (0, np.int8)])
+def test_void_positions_do_not_count(outputs, void, dtype):
+    """By definition over the other positions; broken logits there do not matter either."""
+    labels = np.where(RNG.random(LABELS.shape) < 0.3, void, LABELS).astype(dtype)
+    counted = labels != void
+    if outputs is LOGITS:
+        outputs = np.where(counted[..., None], LOGITS, np.nan)
+    right = np.array([(PREDICTIONS[t] == labels)[counted] for t in ALL])
+    got = maps.accuracy(outputs, labels, void=void)
+    np.testing.assert_allclose(got, right.mean(1).reshape(SHIFTS), rtol=1e-6)
+    got = maps.worst_case_accuracy(outputs, labels, void=void)
+    np.testing.assert_allclose(got, right.all(0).mean(), rtol=1e-6)
+    shares = np.full((*SHIFTS, CLASSES), np.nan)
+    for t in ALL:
+        for k in range(CLASSES - 1):
+            said, true = PREDICTIONS[t][counted] == k, labels[counted] == k
+            shares[*t, k] = (said & true).sum() / (said | true).sum()
+    got = jax.jit(lambda y: maps.iou(outputs, y, classes=CLASSES, per_class=True, void=void))
+    np.testing.assert_allclose(got(labels), shares, rtol=1e-6)
+
+
+def test_where_all_is_void_there_is_no_number():
+    empty = np.full(LABELS.shape, 255)
+    assert np.isnan(maps.accuracy(PREDICTIONS, empty, void=255)).all()
+    assert np.isnan(maps.worst_case_accuracy(PREDICTIONS, empty, void=255))
+    assert np.isnan(maps.iou(PREDICTIONS, empty, classes=CLASSES, void=255)).all()
+
+
 def test_real_valued_maps_by_definition():
     values, origin = LOGITS[..., :2], (1, 2)
     change = values - values[origin]
@@ -125,6 +154,12 @@ def test_under_jit():
         (lambda: maps.accuracy(LOGITS, LABELS + 2), "is no class"),
         (lambda: maps.iou(PREDICTIONS, LABELS, classes=2), "label 2 is no class"),
         (lambda: maps.iou(PREDICTIONS, LABELS, classes=0), "classes"),
+        (
+            lambda: maps.iou(PREDICTIONS, LABELS + 5, classes=CLASSES, void=255),
+            "label 7 is no class; allowed are 0 to 3, and 255 for no class",
+        ),
+        (lambda: maps.accuracy(LOGITS, LABELS + 2, void=255), "is no class; allowed are 0 to 3"),
+        (lambda: maps.accuracy(PREDICTIONS, LABELS, void=2.5), "void is 2.5"),
         (lambda: maps.class_consistency(PREDICTIONS, classes=2), "label 2 is no class"),
         (lambda: maps.psnr(LOGITS, peak=0), "peak is 0"),
         (lambda: maps.psnr(LOGITS, peak=1, origin=(2, 0)), "origin"),

@@ -196,7 +196,7 @@ IMAGES, LABELS = np.zeros((96, 8, 8, 1), np.uint8), np.zeros(96, np.int32)
         ((IMAGES / 255, LABELS), r"images are float64 of shape .*; allowed is uint8 \(n, H,"),
         ((IMAGES, LABELS[1:]), r"labels are int32 of shape \(95,\); allowed are whole numbers"),
         ((IMAGES, LABELS + 0.5), "labels are float64"),
-        ((IMAGES, LABELS - 1), "labels are from -1 to -1"),
+        ((IMAGES, LABELS - 1), "label -1 is no class; allowed are from 0"),
         ((IMAGES[:0], LABELS[:0]), r"images are uint8 of shape \(0, 8, 8, 1\)"),
         (IMAGES, "data is a ndarray for the split 'train'; allowed are a pair"),
         ((IMAGES, LABELS, LABELS), "data is a tuple for the split 'train'; allowed are a pair"),

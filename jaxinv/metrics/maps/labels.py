@@ -2,12 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxinv.arguments import as_array, whole_number
-from jaxinv.metrics import accuracy as of_images
 from jaxinv.metrics.consistency import consistency as pairs_alike
-from jaxinv.metrics.predictions import check_labels, predicted_classes
+from jaxinv.metrics.predictions import check_labels, hits, predicted_classes
 
 
 def consistency(
@@ -126,21 +125,26 @@ def flicker(outputs: Shaped[Array, "..."], *, spatial: int = 2) -> Float[Array, 
 
 
 def accuracy(
-    outputs: Shaped[Array, "..."], labels: Int[Array, "n *positions"]
+    outputs: Shaped[Array, "..."],
+    labels: Int[Array, "n *positions"],
+    *,
+    void: int | None = None,
 ) -> Float[Array, "*shifts"]:
     r"""Share of positions that are right, at each shift.
 
     .. math::
 
-      \frac{1}{N |P|} \sum_n \sum_p [\hat y[t, n, p] = y[n, p]]
+      \frac{1}{|V|} \sum_{(n, p) \in V} [\hat y[t, n, p] = y[n, p]], \qquad
+      V = \{(n, p) : y[n, p] \ne \mathrm{void}\}
 
     Args:
       outputs: as for `consistency`.
       labels: the true label maps, of the positions that the outputs show.
+      void: the label of positions that do not count, such as 255; None: all count.
 
     Returns:
       Shares between 0 and 1, one for each shift; their least is that of the worst shift. NaN where
-      a logit is not finite.
+      a logit that counts is not finite, and if no position counts.
 
     Raises:
       ValueError: if the shapes do not fit, or a label is no class.
@@ -155,24 +159,31 @@ def accuracy(
       Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation" (2015),
       https://arxiv.org/abs/1411.4038: pixel accuracy.
     """
-    return of_images.accuracy_map(*_positions_as_images(outputs, labels))
+    right, counted = _right(outputs, labels, void)
+    return jnp.mean(right, axis=-1, where=counted)
 
 
 def worst_case_accuracy(
-    outputs: Shaped[Array, "..."], labels: Int[Array, "n *positions"]
+    outputs: Shaped[Array, "..."],
+    labels: Int[Array, "n *positions"],
+    *,
+    void: int | None = None,
 ) -> Float[Array, ""]:
     r"""Share of positions that are right at *every* shift.
 
     .. math::
 
-      \frac{1}{N |P|} \sum_n \sum_p \min_t \, [\hat y[t, n, p] = y[n, p]]
+      \frac{1}{|V|} \sum_{(n, p) \in V} \min_t \, [\hat y[t, n, p] = y[n, p]], \qquad
+      V = \{(n, p) : y[n, p] \ne \mathrm{void}\}
 
     Args:
       outputs: as for `consistency`.
       labels: the true label maps, of the positions that the outputs show.
+      void: the label of positions that do not count, such as 255; None: all count.
 
     Returns:
-      A share between 0 and 1; NaN where a logit is not finite.
+      A share between 0 and 1; NaN where a logit that counts is not finite, and if no position
+      counts.
 
     Raises:
       ValueError: if the shapes do not fit, or a label is no class.
@@ -187,7 +198,8 @@ def worst_case_accuracy(
       Engstrom et al., "Exploring the landscape of spatial robustness" (2019),
       https://arxiv.org/abs/1712.02779: the adversary that tries every transformation.
     """
-    return of_images.worst_case_accuracy(*_positions_as_images(outputs, labels))
+    right, counted = _right(outputs, labels, void)
+    return jnp.mean(jnp.min(shifts_joined(right, 0), axis=0), where=counted)
 
 
 def iou(
@@ -196,6 +208,7 @@ def iou(
     *,
     classes: int,
     per_class: bool = False,
+    void: int | None = None,
 ) -> Float[Array, "..."]:
     r"""Intersection over union at each shift, on average over classes.
 
@@ -203,18 +216,19 @@ def iou(
 
       \frac{\sum_{n, p} [\hat y = k][y = k]}{\sum_{n, p} [\hat y = k \text{ or } y = k]}
 
-    Positions of all images are counted together. A class that is neither predicted nor true
-    anywhere at a shift does not count there.
+    Positions of all images are counted together, but for void ones, whatever is predicted there.
+    A class that is neither predicted nor true anywhere at a shift does not count there.
 
     Args:
       outputs: as for `consistency`.
       labels: the true label maps, of the positions that the outputs show.
       classes: their number.
       per_class: return the share of each class, NaN where it does not count.
+      void: the label of positions that do not count, such as 255; None: all count.
 
     Returns:
       Shares between 0 and 1, `(*shifts)` or `(*shifts, classes)`; the least of the former is that
-      of the worst shift. NaN where a logit is not finite.
+      of the worst shift. NaN where a logit that counts is not finite, and if no position counts.
 
     Raises:
       ValueError: if the shapes do not fit, or a label or a prediction is no class.
@@ -232,15 +246,21 @@ def iou(
     maps = _label_maps(outputs, jnp.ndim(labels) - 1)
     _check_classes(maps, classes)
     keep = maps.ndim - jnp.ndim(labels)
-    truth = check_labels(labels, maps.shape[keep:], classes=classes)
-    both, either = overlaps(maps, truth, classes=classes, keep=keep)
-    said = jnp.all(maps >= 0, axis=tuple(range(keep, maps.ndim)))[..., None]
+    truth = check_labels(labels, maps.shape[keep:], classes=classes, void=void)
+    counted = _counted(truth, void)
+    both, either = overlaps(maps, truth, classes=classes, keep=keep, counted=counted)
+    said = jnp.all(maps >= 0, axis=tuple(range(keep, maps.ndim)), where=counted)[..., None]
     shares = jnp.where(said & (either > 0), both / jnp.maximum(either, 1), jnp.nan)
     return shares if per_class else jnp.nanmean(shares, axis=-1)
 
 
 def overlaps(
-    maps: Int[Array, "..."], labels: Int[Array, "..."], *, classes: int, keep: int
+    maps: Int[Array, "..."],
+    labels: Int[Array, "..."],
+    *,
+    classes: int,
+    keep: int,
+    counted: Bool[Array, "..."] | bool = True,
 ) -> tuple[Int[Array, "... classes"], Int[Array, "... classes"]]:
     """Positions with a class in both maps, and in either of them: what `iou` divides.
 
@@ -249,6 +269,7 @@ def overlaps(
       labels: the true ones, broadcast against them.
       classes: their number.
       keep: leading axes that are not summed over.
+      counted: which positions count, broadcast against the maps.
 
     Example:
       >>> import jax.numpy as jnp
@@ -259,7 +280,7 @@ def overlaps(
     over = tuple(range(keep, jnp.ndim(maps)))
 
     def of_class(k):
-        said, true = maps == k, labels == k
+        said, true = (maps == k) & counted, (labels == k) & counted
         return jnp.sum(said & true, axis=over), jnp.sum(said | true, axis=over)
 
     both, either = jax.lax.map(of_class, jnp.arange(classes))
@@ -300,10 +321,21 @@ def _check_classes(maps, classes: int) -> None:
     check_labels(jnp.maximum(maps, -1) + (maps == -1), maps.shape, classes=classes)
 
 
-def _positions_as_images(outputs, labels):
-    """Each position as an image of its own, for the metrics of classifiers."""
+def _counted(labels, void: int | None):
+    """Which positions count."""
+    if void is None:
+        return jnp.ones(labels.shape, bool)
+    return labels.astype(int) != whole_number(void, "void", least=-(2**31))
+
+
+def _right(outputs, labels, void: int | None):
+    """1 at each shift and position that is right, 0 where it is wrong; and which of them count."""
     spatial = jnp.ndim(labels) - 1
     maps = _label_maps(outputs, spatial)
     classes = jnp.shape(outputs)[-1] if jnp.issubdtype(outputs.dtype, jnp.floating) else None
-    truth = check_labels(labels, maps.shape[maps.ndim - 1 - spatial :], classes=classes)
-    return maps.reshape(*maps.shape[: maps.ndim - truth.ndim], -1), truth.reshape(-1)
+    shape = maps.shape[maps.ndim - 1 - spatial :]
+    truth = check_labels(labels, shape, classes=classes, void=void).reshape(-1)
+    counted = _counted(truth, void)
+    # Each position is an image of its own.
+    flat = maps.reshape(*maps.shape[: maps.ndim - len(shape)], -1)
+    return hits(flat, jnp.where(counted, truth, 0)), counted
