@@ -230,18 +230,26 @@ def few_shifts(
     arrays = joined(finished, IMAGES)
     if (arrays["predictions"] != arrays["predictions"][0]).any():
         raise ValueError("a prediction changes although the network is proved invariant")
-    grid = (*shifts.shape, len(source))
-    distance = np.broadcast_to(arrays["distance"].max(axis=(0, 1)), grid).copy()
-    distance[shifts.index((0, 0))] = 0
-    return Sweep(
-        shifts=shifts,
-        predictions=np.broadcast_to(arrays["predictions"][0, 0], grid),
-        confidence=np.broadcast_to(arrays["confidence"][0, 0], grid),
-        distance=distance,
-        outputs=arrays["outputs"],
-        labels=arrays["labels"],
-        devices=division.names,
-    )
+    largest = arrays["distance"].max(axis=(0, 1))
+
+    def everywhere(name: str, rows: slice) -> np.ndarray:
+        one = largest[rows] if name == "distance" else arrays[name][0, 0, rows]
+        every = np.broadcast_to(one, (*shifts.shape, *one.shape))
+        if name == "distance":
+            every = every.copy()
+            every[shifts.index((0, 0))] = 0
+        return every
+
+    def of(rows: slice, stored: Callable[[], Iterator[Sweep]] | None = None) -> Sweep:
+        names = ("predictions", "confidence", "distance")
+        lazy: Any = {name: functools.partial(everywhere, name, rows) for name in names}
+        outputs, labels = arrays["outputs"][rows], arrays["labels"][rows]
+        devices = division.names
+        return Sweep(shifts, outputs, labels, devices=devices, stored=stored, **lazy)
+
+    at_once = max(1, options.memory // (BYTES * shifts.count))
+    starts = range(0, len(source), at_once)
+    return of(slice(None), lambda: (of(slice(start, start + at_once)) for start in starts))
 
 
 def _evaluator(

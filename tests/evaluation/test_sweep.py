@@ -3,13 +3,14 @@
 import dataclasses
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxinv
-from jaxinv.evaluation.sweep import Interrupted, SweepOptions, few_shifts, sweep
+from jaxinv.evaluation.sweep import BYTES, Interrupted, SweepOptions, few_shifts, sweep
 
 
 def brute_force(subject, dataset, shifts):
@@ -153,6 +154,22 @@ def test_a_proved_network_is_known_from_a_few_shifts(make_subject, dataset):
     np.testing.assert_allclose(few.confidence, whole.confidence, atol=1e-3)
     assert few.distance.max() <= 1e-4 * np.abs(whole.outputs).max()
     assert few.distance[few.unshifted].max() == 0
+
+
+def test_a_few_shifts_hold_the_arrays_of_some_images_at_a_time(make_subject, dataset):
+    apply = jaxinv.symmetrize(make_subject("flatten").apply)
+    whole, few = (
+        few_shifts(apply, dataset, options=SweepOptions(batch=4, memory=memory))
+        for memory in (2**25, 3 * BYTES * dataset.image_shape[0] * dataset.image_shape[1])
+    )
+    (everything,) = whole.parts()
+    parts = list(few.parts())
+    assert [part.count for part in parts[:-1]] == [3] * (len(parts) - 1)
+    assert len(parts) == 2
+    for name in ("predictions", "confidence", "distance"):
+        pieces = [getattr(part, name) for part in parts]
+        np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), getattr(everything, name))
+    chex.assert_trees_all_close(few.totals, whole.totals, rtol=1e-6)
 
 
 def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, dataset):
