@@ -169,7 +169,8 @@ def test_a_few_shifts_hold_the_arrays_of_some_images_at_a_time(make_subject, dat
     for name in ("predictions", "confidence", "distance"):
         pieces = [getattr(part, name) for part in parts]
         np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), getattr(everything, name))
-    chex.assert_trees_all_close(few.totals, whole.totals, rtol=1e-6)
+    for found, expected in zip(few.totals, whole.totals, strict=True):
+        chex.assert_trees_all_close(vars(found), vars(expected), rtol=1e-6)
 
 
 def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, dataset):
