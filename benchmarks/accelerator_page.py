@@ -6,6 +6,7 @@ from benchmarks.formats import cell, markdown
 from benchmarks.tables import each_parameter, tables
 
 Run = dict[str, Any]
+Row = dict[str, Any]
 
 NONE = """\
 No GPU or TPU was at hand so far: tolerances at TF32 and bfloat16, chunks, memory and speed there
@@ -56,13 +57,18 @@ def section(accelerators: dict[str, Run]) -> list[str]:
     return [*text, METHOD]
 
 
+def timed(found: Run) -> list[Row]:
+    """The rows of a run that are networks at every shift, as `benchmarks.measure` makes them."""
+    rows = found["rows"].values()
+    return [row["case"] for row in rows if row["status"] == "done" and "case" in row]
+
+
 def accelerator_tables(found: Run) -> list[str]:
     """What `benchmarks.accelerator` found, as lines of the page; the terminal shows the same."""
     about = found["machine"] or {"device": "no row was measured"}
     versions = (f"{name} {value}" for name, value in about.items() if name != "device")
     text = [f"**{about['device']}**; {', '.join(versions)}", ""]
     done = {name: row for name, row in found["rows"].items() if row["status"] == "done"}
-    timed = {name: row["case"] for name, row in done.items() if "case" in row}
     for title in dict.fromkeys(row["table"] for row in done.values()):
         lines = [line for r in done.values() if r["table"] == title for line in r.get("lines", ())]
         if lines:
@@ -70,9 +76,10 @@ def accelerator_tables(found: Run) -> list[str]:
             body = [[cell(name, line.get(name, "")) for name in heading] for line in lines]
             text += markdown(title, heading, body)
         else:
-            for table in tables({"rows": timed}):
+            rows = {"rows": dict(enumerate(timed(found)))}
+            for table in tables(rows):
                 text += markdown(*table)
-            text += each_parameter({"rows": timed})
+            text += each_parameter(rows)
     missing = [(n, r["status"], r["why"]) for n, r in found["rows"].items() if "why" in r]
     if missing:
         body = [[name, status, cell("", why)] for name, status, why in missing]

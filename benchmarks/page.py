@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accelerator_page, scaling_page
+from benchmarks import accelerator_page, limit_page, scaling_page
 from benchmarks.formats import markdown, read, write
 from benchmarks.tables import each_parameter, tables
 
@@ -84,6 +84,9 @@ def page(
     if scaling:
         text += scaling_page.section(scaling)
     text += accelerator_page.section(accelerators)
+    timed = {key: list(run["rows"].values()) for key, run in runs.items()}
+    timed |= {key: accelerator_page.timed(found) for key, found in accelerators.items()}
+    text += limit_page.section(timed)
     return "\n".join([*text, METHOD])
 
 

@@ -6,12 +6,14 @@ import json
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import machine, orbit, page, scaling
+from benchmarks import limit_page, machine, orbit, page, scaling
 from benchmarks.cases import AIMS, CASES, Case
+from benchmarks.limits import border_bound
 from benchmarks.measure import Settings, difference, judged, measure
 from benchmarks.timing import Contender, best, interleave, ratio
 
@@ -238,6 +240,45 @@ def test_maps_are_averaged_and_networks_without_a_twin_are_timed_without_it():
     row = measure(case, dataclasses.replace(QUICK, torch=True))
     assert max(row["differences"].values()) < 1e-5
     assert "ratio_to_torch" not in row["figures"]
+
+
+def test_bound_of_borders_weighs_convolutions_by_their_operations():
+    # Maps of 8 positions, of which 2 and then 4 have met the padding: 3 and 5 distinct copies along
+    # each axis. The second convolution has 4 times the operations of the first.
+    kernels = {"first": jnp.ones((3, 3, 1, 4)), "second": jnp.ones((3, 3, 4, 4))}
+
+    def padded(kernels, x):
+        for kernel in kernels.values():
+            x = jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        return x.mean(axis=(1, 2))
+
+    x = jnp.zeros((2, 8, 8, 1))
+    bound = border_bound(padded, kernels, x, argnums=1, axes=(1, 2))
+    assert bound == pytest.approx((1 + 4) / ((3 / 8) ** 2 + 4 * (5 / 8) ** 2))
+    # Where every position has met the padding nothing is shared.
+    assert border_bound(padded, kernels, x[:, :2, :2], argnums=1, axes=(1, 2)) == 1
+
+
+def test_rows_count_what_limits_them():
+    padded = dataclasses.replace(TINY, options={**TINY.options, "padding": "SAME"})
+    figures = measure(padded, QUICK)["figures"]
+    assert figures["border_bound"] >= 1
+    assert figures["forward_flops"] > 0
+    assert "border_bound" not in measure(TINY, QUICK)["figures"]
+
+
+def test_speeds_and_the_share_of_the_bound_on_the_page():
+    times = {"forward pass": {"median": 0.001}, "shared": {"median": 0.02}}
+    figures = {"forward_flops": 2e9, "work_in_passes": 10.0, "ratio": 30.0, "border_bound": 40.0}
+    row = {"title": "Net", "shape": [1, 8, 8, 1], "times": times, "figures": figures}
+    text = "\n".join(limit_page.section({"one core": [row]}))
+    speeds = "2 GFLOP | 20 GFLOP | 2 TFLOP | 1 TFLOP | 50% | 40 | 75% |"
+    assert f"| Net | 1x8x8x1 | {speeds}" in text
+    assert "| one core | 30 | every shift by itself | Net, 1x8x8x1 |" in text
+    del figures["forward_flops"]
+    assert limit_page.section({"one core": [row]}) == []
 
 
 def test_every_aim_has_words():
