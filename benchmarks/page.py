@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accelerator_page, limit_page, scaling_page
+from benchmarks import accelerator_page, limit_page, scaling_page, shift_by_shift_page
 from benchmarks.formats import markdown, read, write
 from benchmarks.tables import each_parameter, tables
 
@@ -60,7 +60,10 @@ METHOD = """\
 
 
 def page(
-    runs: dict[str, Run], accelerators: dict[str, Run], scaling: dict[str, Any] | None = None
+    runs: dict[str, Run],
+    accelerators: dict[str, Run],
+    scaling: Run | None = None,
+    shift_by_shift: Run | None = None,
 ) -> str:
     """docs/benchmarks.md: every run that is kept, then how it was measured.
 
@@ -68,6 +71,7 @@ def page(
       runs: those of `benchmarks.orbit`, by device and precision.
       accelerators: those of `benchmarks.accelerator`, by device.
       scaling: that of `benchmarks.scaling`, if there is one.
+      shift_by_shift: that of `benchmarks.shift_by_shift`, if there is one.
     """
     text = [INTRODUCTION]
     for run in runs.values():
@@ -81,6 +85,8 @@ def page(
         for table in tables(run):
             text += markdown(*table)
         text += each_parameter(run)
+    if shift_by_shift:
+        text += shift_by_shift_page.section(shift_by_shift)
     if scaling:
         text += scaling_page.section(scaling)
     text += accelerator_page.section(accelerators)
@@ -126,5 +132,5 @@ def add_accelerator(folder: Path, found: Run) -> None:
 
 def write_page(folder: Path) -> None:
     """Writes benchmarks.md from the JSON files beside it."""
-    names = ("benchmarks.json", "accelerator.json", "scaling.json")
+    names = ("benchmarks.json", "accelerator.json", "scaling.json", "shift_by_shift.json")
     (folder / "benchmarks.md").write_text(page(*(read(folder / name) for name in names)))

@@ -1,6 +1,7 @@
 """The benchmark on tiny networks: its figures hold together, and it says what it cannot do."""
 
 import dataclasses
+import functools
 import io
 import json
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import limit_page, machine, orbit, page, scaling
+from benchmarks import limit_page, machine, orbit, page, scaling, shift_by_shift
 from benchmarks.cases import AIMS, CASES, Case
 from benchmarks.limits import border_bound
 from benchmarks.measure import Settings, difference, judged, measure
@@ -279,6 +280,32 @@ def test_speeds_and_the_share_of_the_bound_on_the_page():
     assert "| one core | 30 | every shift by itself | Net, 1x8x8x1 |" in text
     del figures["forward_flops"]
     assert limit_page.section({"one core": [row]}) == []
+
+
+def test_shift_by_shift_goes_on_and_writes_its_section(tmp_path, monkeypatch):
+    tiny = dataclasses.replace(TINY, sample=4)
+    few = functools.partial(shift_by_shift.measure, widths=(1, 2), at_least=0.0)
+    monkeypatch.setattr(shift_by_shift, "CASES", (tiny,))
+    monkeypatch.setattr(shift_by_shift, "measure", few)
+    options = shift_by_shift.Options(
+        rounds=1, torch=False, output=tmp_path / "a.json", write_docs=True, docs=tmp_path
+    )
+    row = shift_by_shift.main(options)["rows"]["tiny"]
+    # The network on the images of one shift and of two at once; the orbit at both, and auto.
+    assert set(row["times"]) == {
+        *("forward pass, 1", "forward pass, 2"),
+        *("brute force, auto", "brute force, 1", "brute force, 2"),
+    }
+    assert row["shifts"] == 4
+    assert row["ratio"] > 0
+    assert row["processor_ratio"] > 0
+    monkeypatch.setattr(shift_by_shift, "measure", None)  # nothing is measured again
+    shift_by_shift.main(options)
+    written = (tmp_path / "benchmarks.md").read_text()
+    assert "## Every shift by itself" in written
+    assert "| Tiny | 2x4x4x1 | " in written
+    with pytest.raises(ValueError, match="allowed are tiny"):
+        shift_by_shift.main(dataclasses.replace(options, only=("alexnet",)))
 
 
 def test_every_aim_has_words():
