@@ -1,4 +1,4 @@
-"""Shifts and images as one dimension: the same numbers, wherever in a program they stand."""
+"""Convolutions with the images in front: the same numbers, wherever in a program they stand."""
 
 import chex
 import jax
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxinv import orbit
-from jaxinv.orbit.merging import merged
+from jaxinv.orbit.images_first import images_first
 
 KERNEL = jax.random.normal(jax.random.key(0), (3, 3, 2, 2))
 IMAGES = jax.random.normal(jax.random.key(1), (3, 5, 6, 2))
@@ -65,7 +65,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_values_and_gradients_are_those_of_vmap(name):
     fun = PROGRAMS[name]
-    changed = merged(fun, SHIFTS[0], images_first=True)
+    changed = images_first(fun, SHIFTS[0])
     assert changed is not fun
 
     def total(shifts, one):
@@ -79,48 +79,6 @@ def test_values_and_gradients_are_those_of_vmap(name):
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-POOLED = (5.0 * IMAGES).round()  # full of ties
-
-
-def pooled(t, window=(1, 2, 2, 1)):
-    x = t * POOLED
-    pads = ((0, 0), (1, 0), (0, 1), (0, 0))
-    return {
-        "max": jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, (1, 2, 1, 1), pads),
-        "min": jax.lax.reduce_window(x, jnp.inf, jax.lax.min, window, (1, 1, 1, 1), "VALID"),
-        "sum": jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1, 2, 2, 1), pads),
-    }
-
-
-@pytest.mark.parametrize("called", [False, True])
-def test_pools_have_shifts_and_images_in_one_dimension(called):
-    fun = jax.jit(pooled) if called else pooled
-    changed = merged(fun, SHIFTS[0], images_first=False)
-
-    def total(shifts, one):
-        outs = jax.vmap(one)(shifts)
-        return sum(jnp.sum(jnp.sin(out)) for out in jax.tree.leaves(outs)), outs
-
-    found, expected = (jax.grad(total, has_aux=True)(SHIFTS, one) for one in (changed, fun))
-    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-5)
-    program = jax.make_jaxpr(jax.vmap(changed))(SHIFTS)
-    pools = [e for e in program.eqns if "reduce_window" in e.primitive.name]
-    assert [e.invars[0].aval.shape for e in pools] == [(12, 5, 6, 2)] * 3
-
-
-@pytest.mark.parametrize("images_first", [True, False])
-def test_a_pool_over_images_is_left_as_it_is(images_first):
-    def over_images(t):
-        return pooled(t, window=(2, 1, 1, 1))
-
-    assert merged(over_images, SHIFTS[0], images_first=images_first) is over_images
-
-
-def test_convolutions_are_changed_only_for_several_devices():
-    fun = PROGRAMS["plain"]
-    assert merged(fun, SHIFTS[0], images_first=False) is fun
-
-
 OWN = {"jvp": with_own_derivative, "vjp": with_own_backward}
 
 
@@ -129,7 +87,7 @@ def test_a_program_without_convolutions_is_left_as_it_is(fun):
     def of(t):
         return fun(t * IMAGES)
 
-    assert merged(of, SHIFTS[0], images_first=True) is of
+    assert images_first(of, SHIFTS[0]) is of
 
 
 @pytest.mark.parametrize("fun", OWN.values(), ids=OWN)
@@ -150,9 +108,7 @@ def test_what_reads_the_result_of_a_function_with_its_own_derivative_finds_the_s
 
 def test_the_images_lead():
     """The merged batch is image by image: shift k of image n stands at n * shifts + k."""
-    program = jax.make_jaxpr(jax.vmap(merged(PROGRAMS["plain"], SHIFTS[0], images_first=True)))(
-        SHIFTS
-    )
+    program = jax.make_jaxpr(jax.vmap(images_first(PROGRAMS["plain"], SHIFTS[0])))(SHIFTS)
     found = [e for e in jax.tree.leaves(program.eqns) if "conv" in e.primitive.name]
     (operand, _) = (variable for variable in found[0].invars)
     joined = next(e for e in program.eqns if operand in e.outvars)
