@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -87,10 +87,7 @@ def measure(
             contender.scale = len(shifts) / contender.shifts
         contenders += added
     interleave(contenders, rounds=rounds, at_least=at_least)
-    found = {group: best(contenders, group) for group in ("forward pass", "brute force")}
-    passes, brute = found["forward pass"], found["brute force"]
-    assert passes is not None
-    assert brute is not None
+    passes, brute = _best(contenders, of="seconds")
     row = {
         "title": case.title,
         "shape": list(case.shape),
@@ -98,13 +95,23 @@ def measure(
         "times": {c.name: c.to_dict() | {"processor": c.processor} for c in contenders},
         "best": {"forward pass": passes.name, "brute force": brute.name},
         "ratio": ratio(passes, brute),
-        "processor_ratio": ratio(passes, brute, of="processor"),
+        "processor_ratio": ratio(*_best(contenders, of="processor"), of="processor"),
     }
     batched = best(contenders, "PyTorch batched")
     if batched is not None:
         row["best"]["PyTorch batched"] = batched.name
         row["torch_ratio"] = ratio(batched, brute)
     return row
+
+
+def _best(
+    contenders: Sequence[Contender], *, of: Literal["seconds", "processor"]
+) -> tuple[Contender, Contender]:
+    """The quickest batch of the network alone, and the quickest chunk of the orbit."""
+    passes, brute = (best(contenders, g, of=of) for g in ("forward pass", "brute force"))
+    assert passes is not None
+    assert brute is not None
+    return passes, brute
 
 
 def _passes(apply: Callable, variables: Any, x: jax.Array, width: int, count: int) -> Contender:

@@ -9,9 +9,10 @@ INTRODUCTION = """\
 Where nothing is shared, a user compares `orbit(..., share=False)` with the compiled network alone.
 Both evaluate as many images: the network at the batch, and the orbit at the chunk, that is
 quickest, of 1, 4, 16 and 48 shifts at once (the orbit also at its own choice, auto). Times are of
-one shift. *Throughput* is that of the orbit over that of the network, on the clock and by the time
-of the processor, which other programs change less. *PyTorch* is the time of its quickest batch
-over the orbit's. Repeat it with `python -m benchmarks.shift_by_shift --write-docs`.
+one shift, on the clock. *Throughput* is that of the orbit over that of the network; *by processor
+time* it is that of the two that take least of the processor, which other programs change less.
+*PyTorch* is the time of its quickest batch over the orbit's, where it was measured. Repeat it with
+`python -m benchmarks.shift_by_shift --write-docs`.
 """
 HEADING = (
     "network",

@@ -120,7 +120,9 @@ def ratio(
     return float(np.median([a / b for a, b in pairs]))
 
 
-def best(contenders: Sequence[Contender], group: str) -> Contender | None:
+def best(
+    contenders: Sequence[Contender], group: str, *, of: Literal["seconds", "processor"] = "seconds"
+) -> Contender | None:
     """The quickest of a group, None if there is none."""
-    able = (c for c in contenders if c.group == group and not c.failure)
-    return min(able, key=lambda c: c.median, default=None)
+    able = [c for c in contenders if c.group == group and not c.failure and getattr(c, of)]
+    return min(able, key=lambda c: float(np.median(getattr(c, of))), default=None)
