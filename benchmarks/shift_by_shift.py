@@ -6,7 +6,6 @@ goes on where it was stopped: rows that are in the output are not measured again
 """
 
 import dataclasses
-import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -88,7 +87,7 @@ def measure(
         contenders += added
     interleave(contenders, rounds=rounds, at_least=at_least)
     passes, brute = _best(contenders, of="seconds")
-    row = {
+    row: Row = {
         "title": case.title,
         "shape": list(case.shape),
         "shifts": len(shifts),
@@ -151,6 +150,10 @@ def main(options: Options) -> dict[str, Any]:
     return found
 
 
+def program() -> None:
+    """Reads the command line and runs it."""
+    main(read_options(Options, sys.argv[1:], description=__doc__))
+
+
 if __name__ == "__main__":
-    program = functools.partial(read_options, Options, sys.argv[1:], description=__doc__)
-    sys.exit(run(lambda: main(program()), name="benchmarks/shift_by_shift.py"))
+    sys.exit(run(program, name="benchmarks/shift_by_shift.py"))
