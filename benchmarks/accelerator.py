@@ -27,7 +27,7 @@ from typing import Any
 
 import jax
 
-from benchmarks import machine, page
+from benchmarks import accelerator_page, formats, machine, page
 from benchmarks.conditions import Conditions
 from benchmarks.rows import ROWS, Row
 from jaxinv.command_line import run
@@ -180,7 +180,7 @@ def _skipped(options: Options, found: Found, row: Row) -> bool:
 def _note(options: Options, found: Found, row: Row, result: dict[str, Any]) -> None:
     rows = found["rows"] | {row.name: {"table": row.table, **result}}
     found["rows"] = {row.name: rows[row.name] for row in ROWS if row.name in rows}
-    page.write(options.path, found)
+    formats.write(options.path, found)
 
 
 def _read(options: Options) -> Found:
@@ -194,7 +194,7 @@ def forget_failures(options: Options) -> None:
     found = _read(options)
     kept = {n: row for n, row in found["rows"].items() if row["status"] == "done"}
     found["rows"] = {} if options.dry_run else kept
-    page.write(options.path, found)
+    formats.write(options.path, found)
 
 
 def _in_one_line(error: Exception) -> str:
@@ -262,7 +262,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         found = measure_here(options, guarded=False) if options.dry_run else supervise(options)
     finally:
-        print("\n".join(page.accelerator_tables(_read(options))))
+        print("\n".join(accelerator_page.accelerator_tables(_read(options))))
         print(f"figures in {options.path}")
     return sum(row["status"] == "failed" for row in found["rows"].values())
 

@@ -92,6 +92,11 @@ class Case:
         """What `jaxinv.orbit` is told of the shifts."""
         return {"axes": self.axes, "mode": self.mode, "max_shift": self.max_shift}
 
+    @property
+    def pads_with_zeros(self) -> bool:
+        """Whether its convolutions do."""
+        return self.create().padding == "SAME"
+
     def create(self) -> Any:
         """The module."""
         return models.create(self.model, num_classes=self.num_classes, **self.options)

@@ -13,6 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from benchmarks.cases import AT_LEAST, Case
+from benchmarks.limits import border_bound
 from benchmarks.timing import Contender, best, interleave, ratio
 from jaxinv.orbit import OrbitCost, orbit, orbit_cost
 from jaxinv.tolerances import tolerance
@@ -185,8 +186,12 @@ def _forward(case: Case, settings: Settings) -> Row:
         "seconds_per_image": shared.median / case.shape[0],
         "difference": differences[brute.name],
         **_compile_times(sharing, single),
-        **_work(orbit_cost(apply, variables, x, argnums=1, **case.orbit_options)),
+        **_work(cost := orbit_cost(apply, variables, x, argnums=1, **case.orbit_options)),
+        "forward_flops": cost.forward_flops,
     }
+    if case.pads_with_zeros and case.max_shift is None:
+        found = border_bound(apply, variables, x, argnums=1, axes=case.axes)
+        figures["border_bound"] = found
     unshared = next((c for c in contenders if c.name == "brute force, auto"), brute)
     if not unshared.failure:
         figures["ratio_to_unshared"] = ratio(unshared, shared)

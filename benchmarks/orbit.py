@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from benchmarks import machine, page
+from benchmarks import formats, machine, page, tables
 from benchmarks.cases import CASES, Case
 from benchmarks.measure import Settings, measure
 from jaxinv.command_line import read_options, run
@@ -115,12 +115,12 @@ def main(options: Options, console: Console) -> dict[str, Any]:
         found["rows"][case.name] = row | {"load": machine.load()}
         if settings.torch and row.get("pytorch"):
             found["pytorch"] = row["pytorch"]
-        page.write(options.output, {key: found})
+        formats.write(options.output, {key: found})
         if options.write_docs:
             write_docs(options.docs, key, found)
         jax.clear_caches()
         gc.collect()
-    for table in page.rich_tables(found):
+    for table in tables.rich_tables(found):
         console.print(table)
         console.print()
     console.print(f"{key}; figures in {options.output}", highlight=False)
@@ -154,7 +154,7 @@ def write_docs(folder: Path, key: str, found: dict[str, Any]) -> None:
         order = [case.name for case in CASES]
         found = {**found, "rows": dict(sorted(rows.items(), key=lambda r: order.index(r[0])))}
     runs[key] = found
-    page.write(path, runs)
+    formats.write(path, runs)
     page.write_page(folder)
 
 

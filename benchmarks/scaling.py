@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import machine, page
+from benchmarks import formats, machine, page
 from benchmarks.streaming import EVALUATE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,11 +167,11 @@ def main(argv: list[str] | None = None) -> None:
             same = (row for row in found["rows"].values() if asked <= row.items())
             found["rows"][name] = next(same, None) or measure(setting)
             given.output.parent.mkdir(parents=True, exist_ok=True)
-            page.write(given.output, found)
+            formats.write(given.output, found)
         row = found["rows"][name]
         print(f"{name:>16}: {row['seconds']:8.1f} s, {row['mebibytes']} MiB", flush=True)
     if given.write_docs:
-        page.write(given.docs / "scaling.json", found)
+        formats.write(given.docs / "scaling.json", found)
         page.write_page(given.docs)
 
 

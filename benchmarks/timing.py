@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Contender:
       setting: that setting, for the tables.
       compile_seconds: time to trace and compile.
       shifts: how many shifts a call computes.
+      seconds: of each round, on the clock.
+      processor: the same of the processor, all its threads together.
       failure: why it could not be timed, such as too little memory.
     """
 
@@ -34,6 +36,7 @@ class Contender:
     compile_seconds: float | None = None
     shifts: int = 1
     seconds: list[float] = dataclasses.field(default_factory=list)
+    processor: list[float] = dataclasses.field(default_factory=list)
     failure: str = ""
 
     @property
@@ -96,23 +99,30 @@ def interleave(
         if number and until is not None and time.monotonic() > until:
             break
         for contender in kept:
-            start, calls = time.perf_counter(), 0
+            start, busy, calls = time.perf_counter(), time.process_time(), 0
             while calls == 0 or time.perf_counter() - start < at_least:
                 contender.call()
                 calls += 1
             took = time.perf_counter() - start
             contender.seconds.append(contender.scale * took / calls)
+            busy = time.process_time() - busy
+            contender.processor.append(contender.scale * busy / calls)
     return results
 
 
-def ratio(slow: Contender, fast: Contender) -> float:
+def ratio(
+    slow: Contender, fast: Contender, *, of: Literal["seconds", "processor"] = "seconds"
+) -> float:
     """How many times as fast: the median over rounds of what both took in the same round."""
-    rounds = min(len(slow.seconds), len(fast.seconds))
-    pairs = zip(slow.seconds[-rounds:], fast.seconds[-rounds:], strict=True)
+    ours, theirs = getattr(slow, of), getattr(fast, of)
+    rounds = min(len(ours), len(theirs))
+    pairs = zip(ours[-rounds:], theirs[-rounds:], strict=True)
     return float(np.median([a / b for a, b in pairs]))
 
 
-def best(contenders: Sequence[Contender], group: str) -> Contender | None:
+def best(
+    contenders: Sequence[Contender], group: str, *, of: Literal["seconds", "processor"] = "seconds"
+) -> Contender | None:
     """The quickest of a group, None if there is none."""
-    able = (c for c in contenders if c.group == group and not c.failure)
-    return min(able, key=lambda c: c.median, default=None)
+    able = [c for c in contenders if c.group == group and not c.failure and getattr(c, of)]
+    return min(able, key=lambda c: float(np.median(getattr(c, of))), default=None)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import accelerator, exactness, measure, page, rows
+from benchmarks import accelerator, exactness, formats, measure, page, rows
 from benchmarks.cases import CASES, Case, tiny
 from benchmarks.conditions import Conditions
 from benchmarks.rows import ROWS, Row
@@ -216,16 +216,16 @@ def test_what_finds_no_time_left_says_so(tmp_path, monkeypatch):
     given = options(tmp_path, "slow", "a", "b", minutes=1.0)
     blank = {"machine": None, "dry_run": False}
     # What the list says counts, and shorter rows are measured after a long one was left out.
-    page.write(given.path, {**blank, "rows": {}})
+    formats.write(given.path, {**blank, "rows": {}})
     found = accelerator.measure_here(given, guarded=False)["rows"]
     assert found["slow"] == late
     assert [found[name]["status"] for name in "ab"] == ["done", "done"]
     # Once a row has taken long, the others of its group will.
-    page.write(given.path, {**blank, "rows": {"a": {"status": "done", "seconds": 1e6}}})
+    formats.write(given.path, {**blank, "rows": {"a": {"status": "done", "seconds": 1e6}}})
     found = accelerator.measure_here(given, guarded=False)["rows"]
     assert found["slow"] == found["b"] == late
     # No process is started for it.
-    page.write(given.path, {**blank, "rows": {}})
+    formats.write(given.path, {**blank, "rows": {}})
     alone = dataclasses.replace(given, names=("slow",))
     assert accelerator.supervise(alone)["rows"] == {"slow": late}
 
@@ -252,13 +252,13 @@ def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator, "ROWS", tuple(plan))
     accelerator.forget_failures(dataclasses.replace(given, dry_run=True))
     assert accelerator._read(given)["rows"] == {}  # a dry run shows that everything runs today
-    page.write(given.path, first)
+    formats.write(given.path, first)
     kept = {n: r for n, r in first["rows"].items() if r["status"] == "done"}
-    page.write(tmp_path / "accelerator.json", first)
+    formats.write(tmp_path / "accelerator.json", first)
     real = dataclasses.replace(given, dry_run=False)
     accelerator.forget_failures(real)
     assert accelerator._read(real)["rows"] == kept
-    page.write(given.path, {**first, "rows": kept})
+    formats.write(given.path, {**first, "rows": kept})
     again = accelerator.supervise(given)
     assert len(calls) == 2
     assert list(again["rows"]) == ["a", "b", "c"]
@@ -301,7 +301,7 @@ def test_wrong_use_is_refused(tmp_path):
         real = options(tmp_path, dry_run=False)
         with pytest.raises(ValueError, match="JAX sees no GPU or TPU; on a processor give --dry"):
             accelerator.measure_here(real, guarded=True)
-    page.write(tmp_path / "dry-run.json", {"machine": {"device": "X"}, "rows": {}})
+    formats.write(tmp_path / "dry-run.json", {"machine": {"device": "X"}, "rows": {}})
     with pytest.raises(ValueError, match="holds figures of X and other versions"):
         accelerator.measure_here(options(tmp_path), guarded=False)
 
@@ -325,7 +325,7 @@ def test_page_holds_the_figures_and_what_is_missing(tmp_path):
             "d": {"status": "skipped", "table": "B", "why": "no time left"},
         },
     }
-    page.write(tmp_path / "in" / "accelerator.json", found)
+    formats.write(tmp_path / "in" / "accelerator.json", found)
     argv = ["--page", "--out", str(tmp_path / "in"), "--docs", str(tmp_path)]
     assert accelerator.main(argv) == 0
     written = (tmp_path / "benchmarks.md").read_text()

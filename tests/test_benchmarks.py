@@ -1,17 +1,20 @@
 """The benchmark on tiny networks: its figures hold together, and it says what it cannot do."""
 
 import dataclasses
+import functools
 import io
 import json
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import machine, orbit, page, scaling
-from benchmarks.cases import CASES, Case
+from benchmarks import limit_page, machine, orbit, page, scaling, shift_by_shift
+from benchmarks.cases import AIMS, CASES, Case
+from benchmarks.limits import border_bound
 from benchmarks.measure import Settings, difference, judged, measure
 from benchmarks.timing import Contender, best, interleave, ratio
 
@@ -240,8 +243,73 @@ def test_maps_are_averaged_and_networks_without_a_twin_are_timed_without_it():
     assert "ratio_to_torch" not in row["figures"]
 
 
+def test_bound_of_borders_weighs_convolutions_by_their_operations():
+    # Maps of 8 positions, of which 2 and then 4 have met the padding: 3 and 5 distinct copies along
+    # each axis. The second convolution has 4 times the operations of the first.
+    kernels = {"first": jnp.ones((3, 3, 1, 4)), "second": jnp.ones((3, 3, 4, 4))}
+
+    def padded(kernels, x):
+        for kernel in kernels.values():
+            x = jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        return x.mean(axis=(1, 2))
+
+    x = jnp.zeros((2, 8, 8, 1))
+    bound = border_bound(padded, kernels, x, argnums=1, axes=(1, 2))
+    assert bound == pytest.approx((1 + 4) / ((3 / 8) ** 2 + 4 * (5 / 8) ** 2))
+    # Where every position has met the padding nothing is shared.
+    assert border_bound(padded, kernels, x[:, :2, :2], argnums=1, axes=(1, 2)) == 1
+
+
+def test_rows_count_what_limits_them():
+    padded = dataclasses.replace(TINY, options={**TINY.options, "padding": "SAME"})
+    figures = measure(padded, QUICK)["figures"]
+    assert figures["border_bound"] >= 1
+    assert figures["forward_flops"] > 0
+    assert "border_bound" not in measure(TINY, QUICK)["figures"]
+
+
+def test_speeds_and_the_share_of_the_bound_on_the_page():
+    times = {"forward pass": {"median": 0.001}, "shared": {"median": 0.02}}
+    figures = {"forward_flops": 2e9, "work_in_passes": 10.0, "ratio": 30.0, "border_bound": 40.0}
+    row = {"title": "Net", "shape": [1, 8, 8, 1], "times": times, "figures": figures}
+    text = "\n".join(limit_page.section({"one core": [row]}))
+    speeds = "2 GFLOP | 20 GFLOP | 2 TFLOP | 1 TFLOP | 50% | 40 | 75% |"
+    assert f"| Net | 1x8x8x1 | {speeds}" in text
+    assert "| one core | 30 | every shift by itself | Net, 1x8x8x1 |" in text
+    del figures["forward_flops"]
+    assert limit_page.section({"one core": [row]}) == []
+
+
+def test_shift_by_shift_goes_on_and_writes_its_section(tmp_path, monkeypatch):
+    tiny = dataclasses.replace(TINY, sample=4)
+    few = functools.partial(shift_by_shift.measure, widths=(1, 2), at_least=0.0)
+    monkeypatch.setattr(shift_by_shift, "CASES", (tiny,))
+    monkeypatch.setattr(shift_by_shift, "measure", few)
+    options = shift_by_shift.Options(
+        rounds=1, torch=False, output=tmp_path / "a.json", write_docs=True, docs=tmp_path
+    )
+    row = shift_by_shift.main(options)["rows"]["tiny"]
+    # The network on the images of one shift and of two at once; the orbit at both, and auto.
+    assert set(row["times"]) == {
+        *("forward pass, 1", "forward pass, 2"),
+        *("brute force, auto", "brute force, 1", "brute force, 2"),
+    }
+    assert row["shifts"] == 4
+    assert row["ratio"] > 0
+    assert row["processor_ratio"] > 0
+    monkeypatch.setattr(shift_by_shift, "measure", None)  # nothing is measured again
+    shift_by_shift.main(options)
+    written = (tmp_path / "benchmarks.md").read_text()
+    assert "## Every shift by itself" in written
+    assert "| Tiny | 2x4x4x1 | " in written
+    with pytest.raises(ValueError, match="allowed are tiny"):
+        shift_by_shift.main(dataclasses.replace(options, only=("alexnet",)))
+
+
 def test_every_aim_has_words():
-    assert {name for case in CASES for name in case.aims} <= set(page.AIMS)
+    assert {name for case in CASES for name in case.aims} <= set(AIMS)
     assert len({case.name for case in CASES}) == len(CASES)
 
 

@@ -25,6 +25,7 @@ from jaxinv.report.cli import main
 from jaxinv.report.terminal import console_for
 from jaxinv.study.arms import ARMS
 from jaxinv.study.run import StudyConfig, networks_of, run_study
+from jaxinv.study.trainings import Trainings
 from jaxinv.training import TrainConfig, cli, load_checkpoint, train_and_evaluate
 
 DOCUMENTED = Path(__file__).resolve().parent.parent / "docs" / "results.md"
@@ -312,12 +313,13 @@ def test_the_study_reuses_what_it_trained(tmp_path):
 
 def test_leaving_the_study_stops_the_training_under_way_and_keeps_it(tmp_path):
     arms = tuple(arm for arm in ARMS if arm.name in ("MLP", "dense, pooled"))[::-1]
-    networks = networks_of(StudyConfig(folder=tmp_path, epochs=20, images=8, arms=arms))
-    assert next(networks).name == "MLP"
-    under_way = tmp_path / "networks" / "dense-pooled"
-    while not (under_way / "config.json").exists():
-        time.sleep(0.01)
-    networks.close()
+    config = StudyConfig(folder=tmp_path, epochs=20, images=8, arms=arms)
+    with Trainings() as trainings:
+        networks = networks_of(config, trainings)
+        assert next(networks).name == "MLP"
+        under_way = tmp_path / "networks" / "dense-pooled"
+        while not (under_way / "config.json").exists():
+            time.sleep(0.01)
     assert 0 < load_checkpoint(under_way).step < 20 * (1297 // 8)
 
 

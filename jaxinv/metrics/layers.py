@@ -181,24 +181,33 @@ def layerwise(
     ones = (1,) * len(dims)
     lattice = {stride for stride in strides if stride}
     steps = dict.fromkeys((*lattice, ones, tuple(0.5 * one for one in ones)))
-    scores = {
-        t: jax.device_get(_scores(base, after(t), jnp.array(t, float), strides, torus, dims))
-        for t in dict.fromkeys(t for step in steps for t in _along_axes(step))
-    }
+    tried = dict.fromkeys(t for step in steps for t in _along_axes(step))
+    scores = jax.device_get(
+        {
+            t: [
+                _scores(y, moved, jnp.array(t, float), stride, fits, dims)
+                for y, moved, stride, fits in zip(base, after(t), strides, torus, strict=True)
+            ]
+            for t in tried
+        }
+    )
 
     def mean(i, step, column):
         """Over the axes, of a layer's score at shifts by that axis's step."""
-        return float(np.mean([scores[t][column][i] for t in _along_axes(step)]))
+        return float(np.mean([scores[t][i][column] for t in _along_axes(step)]))
 
-    grids = []
+    aliased = []
     for i, y in enumerate(base):
+        if not maps[i]:
+            aliased.append(np.nan)
+            continue
         following = next((base[j] for j in range(i + 1, len(base)) if maps[j]), y)
-        grids.append(tuple(following.shape[d] for d in dims) if maps[i] else ())
-    aliased = jax.device_get(_aliased(base, tuple(grids), dims))
+        aliased.append(_aliased(y, tuple(following.shape[d] for d in dims), axes=dims))
+    aliased = jax.device_get(aliased)
     rows = []
     for i, (name, y) in enumerate(zip(names, base, strict=True)):
         at_one = [
-            scores[t][_WHOLE if step == 1 else _BETWEEN][i]
+            scores[t][i][_WHOLE if step == 1 else _BETWEEN]
             for t, step in zip(_along_axes(ones), strides[i] or ones, strict=True)
         ]
         rows.append(
@@ -259,48 +268,35 @@ def _move(x, shift, dims):
     return subpixel_translate(x, tuple(shift), axes=dims)
 
 
-# One program for all layers: operations dispatched one by one are compiled one by one. It runs a
-# few times, so that optimising it would take longer than it saves.
-_COMPILER = {"xla_backend_optimization_level": 0}
+# A program for each kind of layer, which networks share: operations dispatched one by one are
+# compiled one by one. It runs a few times, so that optimising it would take longer than it saves.
+_compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 _WHOLE, _BETWEEN, _COSINE = range(3)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5), compiler_options=_COMPILER)
-def _scores(base, moved, shift, strides, torus, dims):
-    """By layer: the error if its stride divides the shift, the error if not, the cosine."""
-    whole, between, cosines = [], [], []
-    for y, other, stride, fits in zip(base, moved, strides, torus, strict=True):
-        cosines.append(jnp.mean(cosine_invariance(y, other)))
-        if not stride:
-            whole.append(relative_error(other, y))
-            between.append(whole[-1])
-            continue
-        by = [shift[a] / s for a, s in enumerate(stride)]
-        steps = jnp.floor(jnp.stack(by)).astype(int)
-        whole.append(window_error(other, y, steps, _room(y, dims, fits), axes=dims))
-        if fits:
-            expected = subpixel_translate(as_inexact(y), by, axes=dims)
-            between.append(relative_error(other, expected))
-        else:
-            between.append(jnp.array(jnp.nan))
-    return whole, between, cosines
+@functools.partial(_compiled, static_argnums=(3, 4, 5))
+def _scores(y, moved, shift, stride, fits, dims):
+    """Of a layer: the error if its stride divides the shift, the error if not, the cosine."""
+    cosine = jnp.mean(cosine_invariance(y, moved))
+    if not stride:
+        error = relative_error(moved, y)
+        return error, error, cosine
+    by = [shift[a] / s for a, s in enumerate(stride)]
+    steps = jnp.floor(jnp.stack(by)).astype(int)
+    whole = window_error(moved, y, steps, _room(y, dims, fits), axes=dims)
+    between = jnp.array(jnp.nan)
+    if fits:
+        between = relative_error(moved, subpixel_translate(as_inexact(y), by, axes=dims))
+    return whole, between, cosine
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2), compiler_options=_COMPILER)
-def _aliased(base, grids, dims):
-    return [
-        energy_above_nyquist(y, grid, axes=dims) if grid else jnp.nan
-        for y, grid in zip(base, grids, strict=True)
-    ]
+_aliased = _compiled(energy_above_nyquist, static_argnums=1, static_argnames="axes")
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4), compiler_options=_COMPILER)
-def _errors_of_one_step(base, moved, unit, maps, dims):
-    """By map: the error if the shift moved it by one position along an axis."""
-    return [
-        window_error(other, y, unit, _room(y, dims, False), axes=dims) if found else jnp.inf
-        for y, other, found in zip(base, moved, maps, strict=True)
-    ]
+@functools.partial(_compiled, static_argnums=3)
+def _error_of_one_step(y, moved, unit, dims):
+    """Of a map: the error if the shift moved it by one position along an axis."""
+    return window_error(moved, y, unit, _room(y, dims, False), axes=dims)
 
 
 def _room(y, dims, fits):
@@ -335,7 +331,11 @@ def _strides(base, x, dims, maps, after):
         @functools.cache
         def errors(stride, unit=unit):
             moved = after(tuple(stride * step for step in unit))
-            return jax.device_get(_errors_of_one_step(base, moved, jnp.array(unit), maps, dims))
+            errors = [
+                _error_of_one_step(y, other, jnp.array(unit), dims) if found else np.inf
+                for y, other, found in zip(base, moved, maps, strict=True)
+            ]
+            return jax.device_get(errors)
 
         for i, y in enumerate(base):
             if not maps[i]:

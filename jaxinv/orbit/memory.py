@@ -80,7 +80,8 @@ def in_chunks(at_shift: Callable, rows: Any, count: int, chunk: int | None) -> A
     together = chunk or choose_chunk(at_shift, row, count)
     if together > 1:
         try:
-            of_several = images_first(at_shift, row)
+            # On one device it brings nothing, and moving the images there and back takes time.
+            of_several = images_first(at_shift, row) if jax.device_count() > 1 else at_shift
             if together >= count:
                 return jax.vmap(of_several)(rows)
             return jax.lax.map(of_several, rows, batch_size=together)

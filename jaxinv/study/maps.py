@@ -1,10 +1,8 @@
 """The study's row on networks whose output is a map: do they move it along with the image?"""
 
 import dataclasses
-import re
-import threading
 from collections.abc import Sequence
-from pathlib import Path
+from concurrent.futures import Future
 
 from rich.progress import Progress
 
@@ -16,8 +14,7 @@ from jaxinv.evaluation.subject import of_module
 from jaxinv.evaluation.sweep import SweepOptions
 from jaxinv.progress import say
 from jaxinv.study.arms import Arm
-from jaxinv.training import TrainConfig, train_and_evaluate
-from jaxinv.training.workdir import CONFIG_FILE
+from jaxinv.training import TrainConfig, TrainResult
 
 # Test scenes that each network is evaluated on, at every shift.
 SCENES = 20
@@ -49,39 +46,24 @@ def training_of(arm: Arm, *, epochs: int, seed: int) -> TrainConfig:
 
 
 def flicker_claim(
-    arms: Sequence[Arm],
+    trained: Sequence[tuple[Arm, Future[TrainResult]]],
     *,
-    folder: Path,
-    epochs: int,
-    seed: int,
     options: SweepOptions,
-    stop: threading.Event | None = None,
     progress: Progress | None = None,
 ) -> Claim:
-    """Trains the networks that are not trained yet and decides the claim by the first of them.
+    """Evaluates networks with label maps and decides the claim by the first of them.
 
     Args:
-      arms: the networks.
-      folder: where they are kept.
-      epochs: passes over 2,000 scenes of several digits.
-      seed: of the trainings.
+      trained: the networks and their trainings, which may be under way.
       options: how they are evaluated, at all circular shifts.
-      stop: ends a training under way.
       progress: a bar to add to.
     """
     scenes = data.load(NAME, split=f"test[:{SCENES}]")
     everywhere = dataclasses.replace(options, mode="wrap", max_shift=None)
     found: dict[str, dict[str, Estimate]] = {}
-    for arm in arms:
+    for arm, training in trained:
         say(progress, f"{arm.name}: {arm.title}")
-        workdir = folder / "networks" / re.sub(r"\W+", "-", arm.name)
-        result = train_and_evaluate(
-            training_of(arm, epochs=epochs, seed=seed),
-            workdir,
-            resume=(workdir / CONFIG_FILE).exists(),
-            show=progress or False,
-            stop=stop,
-        )
+        result = training.result()
         network = of_module(
             result.model,
             result.variables,

@@ -1,13 +1,11 @@
 """Runs the study: trains what is not trained yet, audits every network, decides the claims."""
 
-import contextlib
 import dataclasses
 import re
-import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +32,12 @@ from jaxinv.evaluation.subject import Subject, of_module
 from jaxinv.evaluation.summary import curve_of
 from jaxinv.orbit import symmetrize
 from jaxinv.progress import say
+from jaxinv.study import maps
 from jaxinv.study.arms import ARMS, Arm, training_of
 from jaxinv.study.claims import QUESTION, decide, headline, sentence
 from jaxinv.study.maps import MAP_ARMS, flicker_claim
-from jaxinv.training import train_and_evaluate
-from jaxinv.training.workdir import CONFIG_FILE
+from jaxinv.study.trainings import Trainings
+from jaxinv.training import TrainResult
 
 # Pairs that differ in one thing: pooling, the data, the head, padding, how a stride samples.
 PAIRS = (
@@ -96,7 +95,10 @@ def run_study(
             if error is not None:
                 first_layers[subject.name] = error[0]
 
-    with contextlib.closing(networks_of(config, progress=progress)) as subjects:
+    on_maps: tuple[Claim, ...] = ()
+    with Trainings(progress) as trainings:
+        subjects = networks_of(config, trainings, progress=progress)
+        with_maps = _started_on_maps(config, trainings)
         found, complete = audit_all(
             subjects,
             dataset,
@@ -104,6 +106,12 @@ def run_study(
             progress=progress,
             finished=look_at_first_layer,
         )
+        if complete and with_maps:
+            try:
+                options = config.plan.options
+                on_maps = (flicker_claim(with_maps, options=options, progress=progress),)
+            except KeyboardInterrupt:
+                complete = False
     seeds = seeds_rows(found)
     networks = over_seeds(found, seeds)
     audits = {
@@ -113,12 +121,7 @@ def run_study(
         )
         for made in found
     }
-    claims = decide(networks, first_layers)
-    if complete and config.map_arms:
-        try:
-            claims += (_on_maps(config, progress=progress),)
-        except KeyboardInterrupt:
-            complete = False
+    claims = decide(networks, first_layers) + on_maps
     results = Results(
         headline=headline(networks, claims),
         question=QUESTION,
@@ -138,53 +141,71 @@ def run_study(
     return results, list(audits.values())
 
 
-def _on_maps(config: StudyConfig, *, progress: Progress | None) -> Claim:
-    return flicker_claim(
-        config.map_arms,
-        folder=config.folder,
-        epochs=max(1, config.epochs // 2),
-        seed=config.plan.seed,
-        options=config.plan.options,
-        progress=progress,
-    )
+def _started_on_maps(
+    config: StudyConfig, trainings: Trainings
+) -> list[tuple[Arm, Future[TrainResult]]]:
+    """The networks whose output is a map, and their trainings."""
+    epochs, seed = max(1, config.epochs // 2), config.plan.seed
+    return [
+        (
+            arm,
+            trainings.start(maps.training_of(arm, epochs=epochs, seed=seed), _folder(config, arm)),
+        )
+        for arm in config.map_arms
+    ]
 
 
 def networks_of(
-    config: StudyConfig, *, progress: Progress | None = None
-) -> Generator[Subject, None, None]:
+    config: StudyConfig, trainings: Trainings, *, progress: Progress | None = None
+) -> Iterator[Subject]:
     """The networks of the study, each trained unless it was before.
 
-    A second thread trains them, so that a network is evaluated while the next one learns: neither
-    keeps all cores busy.
+    All trainings are started; the networks come in the order of the study, each as soon as it is
+    trained.
 
     Raises:
       ValueError: if its folder holds another run.
     """
+    under_way = {
+        (arm.name, seed): trainings.start(
+            training_of(arm, epochs=config.epochs, seed=seed), _folder(config, arm, seed=seed)
+        )
+        for arm in config.arms
+        for seed in _seeds(config)
+        if arm.averages is None
+    }
+    return _in_order(config, under_way, progress=progress)
+
+
+def _in_order(
+    config: StudyConfig,
+    under_way: Mapping[tuple[str, int], Future[TrainResult]],
+    *,
+    progress: Progress | None,
+) -> Iterator[Subject]:
     made: dict[tuple[str, int], Subject] = {}
-    seeds = range(config.plan.seed, config.plan.seed + config.seeds)
-    stop, trainer = threading.Event(), ThreadPoolExecutor(1)
-    try:
-        runs = {
-            (arm.name, seed): trainer.submit(
-                _trained, arm, config, seed=seed, stop=stop, progress=progress
-            )
-            for arm in config.arms
-            for seed in seeds
-            if arm.averages is None
-        }
-        for number, arm in enumerate(config.arms, 1):
-            say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
-            for seed in seeds:
-                if arm.averages is None:
-                    made[arm.name, seed] = runs[arm.name, seed].result()
-                elif config.plan.certify:
-                    made[arm.name, seed] = _averaged(arm, made[arm.averages, seed])
-                else:
-                    continue  # at all shifts it is known by its proof only
-                yield _named(made[arm.name, seed], arm, config, seed=seed)
-    finally:
-        stop.set()
-        trainer.shutdown(cancel_futures=True)
+    for number, arm in enumerate(config.arms, 1):
+        say(progress, f"{number} of {len(config.arms)}, {arm.name}: {arm.title}")
+        for seed in _seeds(config):
+            if arm.averages is None:
+                trained = under_way[arm.name, seed].result()
+                made[arm.name, seed] = _subject(arm, trained, _folder(config, arm, seed=seed))
+            elif config.plan.certify:
+                made[arm.name, seed] = _averaged(arm, made[arm.averages, seed])
+            else:
+                continue  # at all shifts it is known by its proof only
+            yield _named(made[arm.name, seed], arm, config, seed=seed)
+
+
+def _seeds(config: StudyConfig) -> range:
+    return range(config.plan.seed, config.plan.seed + config.seeds)
+
+
+def _folder(config: StudyConfig, arm: Arm, *, seed: int | None = None) -> Path:
+    """Where a network is kept; the first seed is that of the plan, which has no number."""
+    name = re.sub(r"\W+", "-", arm.name)
+    repeats = seed not in (None, config.plan.seed)
+    return config.folder / "networks" / (f"{name}-{seed}" if repeats else name)
 
 
 def _named(subject: Subject, arm: Arm, config: StudyConfig, *, seed: int) -> Subject:
@@ -236,31 +257,19 @@ def _averaged(arm: Arm, network: Subject) -> Subject:
     )
 
 
-def _trained(
-    arm: Arm,
-    config: StudyConfig,
-    *,
-    seed: int,
-    stop: threading.Event,
-    progress: Progress | None,
-) -> Subject:
-    name = re.sub(r"\W+", "-", arm.name)
-    folder = config.folder / "networks" / (name if seed == config.plan.seed else f"{name}-{seed}")
-    result = train_and_evaluate(
-        training_of(arm, epochs=config.epochs, seed=seed),
-        folder,
-        resume=(folder / CONFIG_FILE).exists(),
-        show=progress or False,
-        stop=stop,
-    )
+def _subject(arm: Arm, trained: TrainResult, folder: Path) -> Subject:
     return of_module(
-        result.model,
-        result.variables,
+        trained.model,
+        trained.variables,
         name=arm.name,
         title=arm.title,
-        mean=result.data.mean,
-        std=result.data.std,
-        origin={"checkpoint": folder.as_posix(), "step": result.step, "seed": seed},
+        mean=trained.data.mean,
+        std=trained.data.std,
+        origin={
+            "checkpoint": folder.as_posix(),
+            "step": trained.step,
+            "seed": trained.config.seed,
+        },
     )
 
 

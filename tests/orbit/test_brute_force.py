@@ -32,6 +32,18 @@ def test_all_circular_shifts_in_chunks_of_any_size(chunk):
         assert_close(out[t], dense(translate(IMAGES, t)))
 
 
+@pytest.mark.parametrize("chunk", [1, 4, 30])
+def test_gradients_in_chunks_of_any_size(chunk):
+    def loss(images):
+        return jnp.sum(jnp.sin(every_shift(dense, chunk=chunk)(images)))
+
+    def by_hand(images):
+        outs = [dense(translate(images, t)) for t in np.ndindex(5, 6)]
+        return jnp.sum(jnp.sin(jnp.stack(outs)))
+
+    assert_close(jax.jit(jax.grad(loss))(IMAGES), jax.grad(by_hand)(IMAGES))
+
+
 @pytest.mark.parametrize("mode", ["wrap", "constant", "edge", "reflect"])
 def test_index_k_means_shift_k_minus_m(mode):
     out = every_shift(dense, mode=mode, max_shift=(2, 3))(IMAGES)
