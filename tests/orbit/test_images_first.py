@@ -81,6 +81,13 @@ def test_values_and_gradients_are_those_of_vmap(name):
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture
+def _as_on_several_devices(monkeypatch):
+    """On one device the images stay where they are."""
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("_as_on_several_devices")
 @pytest.mark.parametrize("chunk", [1, 2, 8, None])
 @pytest.mark.parametrize("share", [True, False])
 def test_gradient_of_weights_that_meet_what_no_shift_changes(share, chunk):
@@ -102,6 +109,7 @@ def test_gradient_of_weights_that_meet_what_no_shift_changes(share, chunk):
         chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.usefixtures("_as_on_several_devices")
 def test_gradient_of_one_shift_in_a_chunk_of_several():
     def total(x):
         return jnp.sum(jnp.sin(orbit(whole, shifts=[(0, -1)], chunk=4, share=False)(x)))
