@@ -41,7 +41,7 @@ class Call:
     def moved(self) -> tuple[int, ...]:
         """The positions of the arguments that are cut, counted from 0."""
         check_callable(self.fun)
-        return check_argnums(self.argnums, len(self.args))
+        return tuple(sorted(check_argnums(self.argnums, len(self.args))))
 
     @functools.cached_property
     def leaves(self) -> list[Any]:
@@ -66,12 +66,8 @@ class Call:
             given[i] = jax.tree.map(lambda _: next(rest), self.args[i])
         return tuple(given)
 
-    def at(self, sizes: Sequence[int]) -> Sized:
-        """The function at these sizes, walked over on the line.
-
-        Raises:
-          ValueError: if it has side effects, or cannot be applied to arrays of these sizes.
-        """
+    def with_sizes(self, sizes: Sequence[int]) -> tuple:
+        """The positional arguments with shapes of these sizes in place of what is cut."""
         shapes = []
         for leaf, dims in zip(self.leaves, self.dims, strict=True):
             shape = list(leaf.shape)
@@ -80,7 +76,15 @@ class Call:
             # That of tensorstore is one of its own.
             dtype = getattr(leaf.dtype, "numpy_dtype", leaf.dtype)
             shapes.append(jax.ShapeDtypeStruct(tuple(shape), dtype))
-        args = self.with_leaves(shapes)
+        return self.with_leaves(shapes)
+
+    def at(self, sizes: Sequence[int]) -> Sized:
+        """The function at these sizes, walked over on the line.
+
+        Raises:
+          ValueError: if it has side effects, or cannot be applied to arrays of these sizes.
+        """
+        args = self.with_sizes(sizes)
         try:
             traced = trace(
                 self.fun,

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxinv.arguments import per_axis
+from jaxinv.symmetry.program import Program
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.cuts import Cut, cut_into
 from jaxinv.tiling.geometry import (
@@ -19,10 +20,10 @@ from jaxinv.tiling.geometry import (
     sees_border_everywhere,
     up,
 )
+from jaxinv.tiling.memory import largest_that_fits, planned_bytes
 from jaxinv.tiling.reach import Map
+from jaxinv.tiling.reading import Sized
 
-# Along each axis, where no tile is given: so many positions, or so many times what is lost of them.
-DEFAULT_TILE, DEFAULT_RATIO = 512, 8
 # One position has no shifts, of which the certificate could speak.
 _LEAST = 2
 
@@ -32,17 +33,36 @@ class Tiles:
     """The tiles of a call.
 
     Attributes:
+      tile: positions along each axis, as `jaxinv.tiled` takes them.
+      halo: what is lost at both ends of each axis.
       cuts: along each axis.
       maps: for each output of a tile how it follows each axis; of an image that is too small to be
         cut, none.
       shapes: of the outputs of the image, with their dtypes.
       out_tree: their structure.
+      program: that of a tile.
     """
 
+    tile: tuple[int, ...]
+    halo: tuple[Halo, ...]
     cuts: tuple[Cut, ...]
     maps: tuple[tuple[Map, ...], ...]
     shapes: tuple[jax.ShapeDtypeStruct, ...]
     out_tree: Any
+    program: Program
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory in which a tile is evaluated.
+
+    Attributes:
+      size: what its values may take, in bytes.
+      all_held: whether all of them are held, as derivatives need it.
+    """
+
+    size: int
+    all_held: bool
 
 
 def tiles_of(
@@ -51,8 +71,16 @@ def tiles_of(
     tile: int | Sequence[int] | None,
     halo: Any,
     exact: bool,
+    room: Room,
 ) -> Tiles:
     """The tiles of a call, proved to make up the whole where they are to be `exact`.
+
+    Args:
+      call: the call.
+      tile: as `jaxinv.tiled` says.
+      halo: likewise.
+      exact: likewise.
+      room: from which the tile is chosen if there is none.
 
     Raises:
       ValueError: if no halo suffices, or an option is not as `jaxinv.tiled` says.
@@ -64,10 +92,11 @@ def tiles_of(
     asked = call.sizes if tile is None else per_axis(tile, len(call.axes), "tile", least=1)
     if asked == call.sizes and sees_border_everywhere(image, call.axes):
         uncut = tuple(Cut(size, (0,), 0) for size in call.sizes)
-        return Tiles(uncut, ((),) * len(shapes), shapes, tree)
+        no_halo = ((0, 0),) * len(uncut)
+        return Tiles(asked, no_halo, uncut, ((),) * len(shapes), shapes, tree, program)
     whole = geometry_of(image, call.axes)
     halos = _halos(halo, whole, call, exact=exact)
-    asked = _defaults(call, whole, halos) if tile is None else asked
+    asked = _largest(image, whole, halos, room) if tile is None else asked
     _check_tile(asked, call, whole, halos)
     sizes = tile_sizes(asked, call.sizes, whole.grid)
     cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
@@ -76,7 +105,8 @@ def tiles_of(
         require_sizes(part, image, whole)
         if exact:
             require_alike(call, part, image)
-    return Tiles(cuts, maps_at(sizes, whole), shapes, tree)
+        program = part.traced.program
+    return Tiles(asked, halos, cuts, maps_at(sizes, whole), shapes, tree, program)
 
 
 def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
@@ -136,12 +166,21 @@ def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) 
     return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
 
 
-def _defaults(call: Call, geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
-    """The tile along each axis where none is given."""
+def _largest(
+    image: Sized, geometry: Geometry, halos: Sequence[Halo], room: Room
+) -> tuple[int, ...]:
+    """The largest tile that fits into the memory: the image, a square, or a square cut by it."""
+    sizes, grid = geometry.sizes, geometry.grid
     smallest = smallest_tiles(geometry, halos)
-    wishes = [max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)) for halo in halos]
-    rows = zip(wishes, call.sizes, geometry.grid, smallest, strict=True)
-    return tuple(min(size, max(up(wish, g), least)) for wish, size, g, least in rows)
+
+    def square(n: int) -> tuple[int, ...]:
+        rows = zip(sizes, grid, smallest, strict=True)
+        return tuple(min(size, max(up(n, g), least)) for size, g, least in rows)
+
+    def planned(asked: tuple[int, ...]) -> int:
+        return planned_bytes(image, tile_sizes(asked, sizes, grid), all_held=room.all_held)
+
+    return largest_that_fits(square, max(sizes), planned=planned, room=room.size)
 
 
 def _check_tile(
