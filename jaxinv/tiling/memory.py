@@ -5,10 +5,15 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+from jax.extend.core import primitives
 
 from jaxinv.orbit.memory import SHARE_OF_MEMORY, free_bytes
+from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.values import Value, Window
 from jaxinv.tiling.reading import Sized
+
+# What may bring its operands into another order first.
+_COPYING = (primitives.conv_general_dilated_p, primitives.dot_general_p)
 
 
 def bytes_for_a_tile(*, devices: int) -> int:
@@ -34,14 +39,14 @@ def largest_that_fits(tile_of: Callable[[int], Sequence[int]], most: int, *, pla
     return tile_of(max(1, fitting))
 
 
-def planned_bytes(image: Sized, tile: Sequence[int], *, all_held: bool) -> int:
+def planned_bytes(image: Sized, tile: Sequence[int], *, differentiated: bool) -> int:
     """The memory that the values of one tile take, from the program of the image.
 
     Args:
       image: the function at the size of the image; what does not depend on it is not counted.
       tile: positions of a tile along each axis.
-      all_held: whether all that is computed is held, as derivatives need it; else a value is held
-        from where it is made to where it is read last.
+      differentiated: whether there may be derivatives, for which all that is computed is held. Else
+        a value is held from where it is made to where it is read last.
     """
     program = image.traced.program
     shorter = [size - n for size, n in zip(image.traced.sizes, tile, strict=True)]
@@ -53,23 +58,26 @@ def planned_bytes(image: Sized, tile: Sequence[int], *, all_held: bool) -> int:
         itemsize = getattr(program.avals[number].dtype, "itemsize", 0)
         return _positions(values[number], shorter) * itemsize
 
+    def copied(equation: Equation) -> int:
+        return sum(map(size, equation.ins)) if equation.primitive in _COPYING else 0
+
     cut = zip(program.inputs, image.traced.dims, strict=True)
     given = [number for number, dims in cut if dims is not None]
-    held = sum(map(size, given))
-    if all_held:
-        return held + sum(size(out) for e in image.equations for out in e.outs)
     read_last = {number: at for at, e in enumerate(image.equations) for number in e.ins}
     read_last |= dict.fromkeys([*given, *program.outputs], len(image.equations))
-    ends: dict[int, int] = {}
-    most = held
+    ending: dict[int, int] = {}
+    held = most = made = sum(map(size, given))
     for at, equation in enumerate(image.equations):
         for out in equation.outs:
             held += size(out)
+            made += size(out)
             last = read_last.get(out, at)
-            ends[last] = ends.get(last, 0) + size(out)
-        most = max(most, held)
-        held -= ends.pop(at, 0)
-    return most
+            ending[last] = ending.get(last, 0) + size(out)
+        most = max(most, held + copied(equation))
+        held -= ending.pop(at, 0)
+    # On the way back each value has a derivative, and each equation is undone. Without, a compiler
+    # may take equations in another order, branches at once say.
+    return 2 * (made + most) if differentiated else 3 * most // 2
 
 
 def _positions(value: Value, shorter: Sequence[int]) -> int:

@@ -58,11 +58,11 @@ class Room:
 
     Attributes:
       size: what its values may take, in bytes.
-      all_held: whether all of them are held, as derivatives need it.
+      differentiated: whether there may be derivatives.
     """
 
     size: int
-    all_held: bool
+    differentiated: bool
 
 
 def tiles_of(
@@ -178,7 +178,9 @@ def _largest(
         return tuple(min(size, max(up(n, g), least)) for size, g, least in rows)
 
     def planned(asked: tuple[int, ...]) -> int:
-        return planned_bytes(image, tile_sizes(asked, sizes, grid), all_held=room.all_held)
+        return planned_bytes(
+            image, tile_sizes(asked, sizes, grid), differentiated=room.differentiated
+        )
 
     return largest_that_fits(square, max(sizes), planned=planned, room=room.size)
 

@@ -57,8 +57,8 @@ def tiled(
       tile: positions of a tile along each axis, with its halo: a multiple of the grid, one number
         or one per axis, or the size of the image. Where the grid does not divide the image, a tile
         is larger by the remainder. None takes the largest whose values fit into a quarter of the
-        free memory of the device: all that it computes for arrays of JAX, as derivatives hold it;
-        what is held at a time for others.
+        free memory of the device: those of a gradient for arrays of JAX, for others those that are
+        held at a time.
       halo: positions that are lost at the first and the last end of a tile: one number, one per
         axis, or one pair per axis. None takes those that are proved to suffice.
       exact: False allows a smaller halo and leaves the proof out.
@@ -101,7 +101,7 @@ def tiled(
     def evaluate(static, leaves):
         args, kwargs = static.restore(leaves)
         call = Call(fun, args, kwargs, argnums, axes)
-        room = Room(bytes_for_a_tile(devices=1), all_held=True)
+        room = Room(bytes_for_a_tile(devices=1), differentiated=True)
         return arrays.evaluated(call, plan(call, tile=tile, room=room))
 
     whole, several = jax.jit(fun), for_several(fun)
@@ -115,7 +115,7 @@ def tiled(
         of_jax = out is None and all(isinstance(leaf, jax.Array) for leaf in call.leaves)
         if of_jax and not _helped_by_devices(call.leaves):
             return evaluate(static, leaves)
-        room = Room(bytes_for_a_tile(devices=devices_used()), all_held=False)
+        room = Room(bytes_for_a_tile(devices=devices_used()), differentiated=False)
         asked = journal.tile_of(notes) if tile is None and notes is not None else tile
         tiles = plan(call, tile=asked, room=room)
         if _is_traced([*leaves, *tiles.program.constants.values()]):

@@ -1,5 +1,6 @@
 """A tiled run that ends in between and goes on: no finished tile is evaluated again."""
 
+import functools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from tests.tiling.networks import conv, normal
 X = normal(1, 1, 30, 26, 2).astype(np.float32)
 WEIGHTS = normal(2, 2).astype(np.float32)
 TILES = 12
+TWO = np.float32(2)
 
 
 def net(weights, x):
@@ -118,7 +120,7 @@ def other_net(weights, x):
 OTHERS = {
     "function": {"fun": other_net},
     "function, its weights": {"weights": 2 * WEIGHTS},
-    "function, its closure": {"fun": lambda w, x, two=np.float32(2): net(two * w, x)},
+    "function, its closure": {"fun": functools.partial(lambda two, w, x: net(two * w, x), TWO)},
     "tile, [12, 12] and not [14, 14]": {"tile": 14},
     "halo, ": {"halo": 2},
     "image, ": {"x": X.astype(np.float16)},
@@ -167,7 +169,8 @@ def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path):
 def test_a_run_that_is_killed_goes_on_in_another_process(tmp_path):
     files(tmp_path)
     program = (
-        "import os, signal, sys; from pathlib import Path; from tests.tiling import test_resume as t\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.tiling import test_resume as t\n"
         "class Kills(t.Counted):\n"
         "    def __getitem__(self, box):\n"
         "        if self.reads == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
