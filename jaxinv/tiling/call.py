@@ -1,5 +1,6 @@
 """A call of a function, some of whose arguments are cut into tiles."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from jaxinv.arguments import check_argnums, check_callable, hinting_at_the_image
 from jaxinv.shift_options import check_axes, common_sizes
 from jaxinv.symmetry.tracing import trace
 from jaxinv.symmetry.walk import line_of, walk
+from jaxinv.tiling.matrix_order import in_one_order
 from jaxinv.tiling.reading import Sized
 
 
@@ -106,4 +108,7 @@ class Call:
             raise ValueError(
                 f"the function has side effects ({traced.effects}); tiles need a pure function"
             )
+        cut = zip(traced.program.inputs, traced.dims, strict=True)
+        moved = {number for number, dims in cut if dims is not None}
+        traced = dataclasses.replace(traced, program=in_one_order(traced.program, moved))
         return Sized(traced, walk(traced, line_of(traced.sizes)))

@@ -1,4 +1,4 @@
-"""The tile that is chosen from memory: what the compiler plans for it fits; a larger one may not."""
+"""The tile chosen from memory: what the compiler plans for it fits."""
 
 import functools
 
