@@ -56,7 +56,7 @@ def in_one_order(program: Program, moved: set[int]) -> Program:
     for equation in program.equations:
         if not touched.isdisjoint(equation.ins):
             touched.update(equation.outs)
-    products = {e.outs[0]: found for e in program.equations if (found := _product(e, touched))}
+    products = {p.equation.outs[0]: p for e in program.equations if (p := _product(e, touched))}
     readers = collections.defaultdict[int, list[Equation | None]](list)
     for number in program.outputs:
         readers[number].append(None)
@@ -77,10 +77,10 @@ def in_one_order(program: Program, moved: set[int]) -> Program:
         end = readers[number][0] if len(readers[number]) == 1 else None
         if end is None or end.primitive is not primitives.transpose_p:
             end = chain[-1].equation
-        found = _in_order(chain, end, avals)
-        if found:
-            dropped.update(p.equation for p in chain)
-            written[end] = found
+        ordered = _in_order(chain, end, avals)
+        if ordered:
+            dropped.update(product.equation for product in chain)
+            written[end] = ordered
     if not written:
         return program
     equations = [
