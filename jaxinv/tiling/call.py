@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxinv.arguments import check_argnums, check_callable, hinting_at_the_image
 from jaxinv.shift_options import check_axes, common_sizes
@@ -19,6 +21,29 @@ from jaxinv.tiling.reading import Sized
 def in_words(sizes: Sequence[int]) -> str:
     """Sizes along the axes: "64 x 64"."""
     return " x ".join(map(str, sizes))
+
+
+# Those of Flax's linen and nnx.
+_OF_TRAINING = ("ModifyScopeVariableError", "TraceContextError")
+
+
+def native_dtype(dtype: Any) -> np.dtype:
+    """The dtype of numpy in the order of bytes that JAX takes.
+
+    Example:
+      >>> native_dtype(np.dtype(">f4"))
+      dtype('float32')
+    """
+    # That of tensorstore is one of its own.
+    return np.dtype(getattr(dtype, "numpy_dtype", dtype)).newbyteorder("=")
+
+
+def _has_numbers(dtype: Any) -> bool:
+    try:
+        kind = native_dtype(dtype)
+    except TypeError:
+        return False
+    return dtype is not None and (kind.kind == "b" or jnp.issubdtype(kind, np.number))
 
 
 @dataclass(frozen=True)
@@ -47,8 +72,20 @@ class Call:
 
     @functools.cached_property
     def leaves(self) -> list[Any]:
-        """The arrays that are cut."""
-        return jax.tree.leaves([self.args[i] for i in self.moved])
+        """The arrays that are cut.
+
+        Raises:
+          ValueError: if one of them has no shape or no numbers.
+        """
+        found = jax.tree.leaves([self.args[i] for i in self.moved])
+        for leaf in found:
+            if not hasattr(leaf, "shape") or not _has_numbers(getattr(leaf, "dtype", None)):
+                what = f" of {leaf.dtype}" if hasattr(leaf, "dtype") else ""
+                raise ValueError(
+                    f"the tiled argument holds a {type(leaf).__name__}{what}; allowed are arrays "
+                    "of numbers, or what has their shape and dtype and can be sliced"
+                )
+        return found
 
     @functools.cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -75,9 +112,7 @@ class Call:
             shape = list(leaf.shape)
             for dim, size in zip(dims, sizes, strict=True):
                 shape[dim] = size
-            # That of tensorstore is one of its own.
-            dtype = getattr(leaf.dtype, "numpy_dtype", leaf.dtype)
-            shapes.append(jax.ShapeDtypeStruct(tuple(shape), dtype))
+            shapes.append(jax.ShapeDtypeStruct(tuple(shape), native_dtype(leaf.dtype)))
         return self.with_leaves(shapes)
 
     def at(self, sizes: Sequence[int]) -> Sized:
@@ -97,6 +132,11 @@ class Call:
                 enter=lambda primitive: True,
             )
         except Exception as error:
+            if type(error).__name__ in _OF_TRAINING:
+                raise ValueError(
+                    "the network changes its variables while it is called, as in training; tiles "
+                    f"need it in evaluation mode: {str(error).partition(chr(10))[0]}"
+                ) from error
             if tuple(sizes) == self.sizes:
                 raise
             raise ValueError(

@@ -16,9 +16,11 @@ import numpy as np
 
 from jaxinv.arguments import split_arguments
 from jaxinv.symmetry.program import Program
-from jaxinv.tiling.call import Call
+from jaxinv.tiling.call import Call, native_dtype
 from jaxinv.tiling.plan import Tiles
 from jaxinv.tiling.reading import ADDRESS
+
+_NO_JOURNAL = "{} is no journal of tiles; give another file"
 
 
 class Outputs(Protocol):
@@ -62,18 +64,21 @@ def opened(path: Path, run: dict[str, Any]) -> Iterator[Journal]:
     Raises:
       ValueError: if it is in use, no journal, or that of another run.
     """
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"the journal {path} is in use by another run") from None
         file.seek(0)
-        lines, end = _whole_lines(file.read())
+        text, head = file.read(), json.dumps(run)
+        lines, end = _whole_lines(text)
+        if not lines and not head.startswith(text):
+            raise ValueError(_NO_JOURNAL.format(path))
         if lines:
             _require_same(path, _read(path, lines[0]), run)
         file.truncate(end)
         if not lines:
-            file.write(f"{json.dumps(run)}\n")
+            file.write(f"{head}\n")
         rows = [_read(path, line) for line in lines[1:]]
         yield Journal(file, {tuple(part): checksum for part, checksum in rows})
 
@@ -81,7 +86,7 @@ def opened(path: Path, run: dict[str, Any]) -> Iterator[Journal]:
 def tile_of(path: Path) -> tuple[int, ...] | None:
     """The tile of the run of a journal; None where there is none yet."""
     with contextlib.suppress(FileNotFoundError):
-        lines, _ = _whole_lines(path.read_text("utf-8"))
+        lines, _ = _whole_lines(path.read_text("utf-8", errors="replace"))
         if lines:
             run = _read(path, lines[0])
             return tuple(run["tile"]) if isinstance(run, dict) and "tile" in run else None
@@ -98,12 +103,12 @@ def _read(path: Path, line: str) -> Any:
     try:
         return json.loads(line)
     except ValueError:
-        raise ValueError(f"{path} is no journal of tiles; give another file") from None
+        raise ValueError(_NO_JOURNAL.format(path)) from None
 
 
 def _require_same(path: Path, before: Any, run: dict[str, Any]) -> None:
     if not isinstance(before, dict) or before.keys() != run.keys():
-        raise ValueError(f"{path} is no journal of tiles; give another file")
+        raise ValueError(_NO_JOURNAL.format(path))
     # As JSON holds it: tuples are lists.
     now = json.loads(json.dumps(run))
     for what, value in now.items():
@@ -126,7 +131,7 @@ def run_of(call: Call, tiles: Tiles, args: tuple) -> dict[str, Any]:
     leaves, _ = split_arguments(args, call.kwargs)
     weights = [leaf for leaf in leaves if not isinstance(leaf, jax.ShapeDtypeStruct)]
     return {
-        "image": [f"{np.dtype(leaf.dtype)}{list(leaf.shape)}" for leaf in call.leaves],
+        "image": [f"{native_dtype(leaf.dtype)}{list(leaf.shape)}" for leaf in call.leaves],
         "axes": [list(dims) for dims in call.dims],
         "tile": list(tiles.tile),
         "halo": [list(ends) for ends in tiles.halo],

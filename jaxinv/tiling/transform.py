@@ -92,6 +92,8 @@ def tiled(
       segmentation" (2015), https://arxiv.org/abs/1505.04597, for overlapping tiles.
     """
     check_callable(fun)
+    if resume is not None and not isinstance(resume, str | os.PathLike):
+        raise ValueError(f"resume is {resume!r}; allowed is the path of a file")
     if resume is not None and out is None:
         raise ValueError("resume needs out=, in which finished tiles stand")
     notes = None if resume is None else Path(resume)

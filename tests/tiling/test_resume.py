@@ -157,12 +157,20 @@ def test_no_other_run_writes_at_the_same_time(tmp_path):
 
 
 def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path):
-    for text in ("not a journal\n", '{"a": 1}\n', "[1]\n"):
-        (tmp_path / "tiles").write_text(text)
+    for text in (b"not a journal\n", b'{"a": 1}\n', b"[1]\n", b"words", b"\xff\xd8\n\xff"):
+        (tmp_path / "tiles").write_bytes(text)
         for tile in (12, None):
             with pytest.raises(ValueError, match="is no journal of tiles; give another file"):
                 run(X, files(tmp_path), tmp_path, tile=tile)
-        assert (tmp_path / "tiles").read_text() == text
+        assert (tmp_path / "tiles").read_bytes() == text
+
+
+def test_a_first_line_that_was_not_written_to_its_end_is_written_again(interrupted):
+    path = interrupted / "tiles"
+    path.write_text(path.read_text().splitlines()[0][:20])
+    all_of_them = Counted()
+    run(all_of_them, files(interrupted, "r+"), interrupted)
+    assert all_of_them.reads == TILES
 
 
 @pytest.mark.slow
