@@ -31,8 +31,8 @@ def operation_of(
         return None
     if equation.primitive is primitives.dot_general_p and (matrix := band(equation)):
         return _resize(matrix)
-    if equation.primitive is primitives.gather_p and not values[equation.ins[0]].touched:
-        return _of_a_table
+    if equation.primitive is primitives.gather_p:
+        return _gather if values[equation.ins[1]].touched else _look_up
     own = _BY_NAME.get(equation.primitive.name)
     return own or rewriting.OPERATIONS.get(equation.primitive)
 
@@ -61,15 +61,46 @@ def _resize(matrix: Band) -> Operation:
     return resize
 
 
-def _of_a_table(wanted: Wanted) -> Any:
-    """A gather from what stays, at places that move: they are read where they are wanted."""
-    table, places = wanted.operands
+def _look_up(wanted: Wanted) -> Any:
+    """A gather at places that stay."""
+    try:
+        return rewriting.OPERATIONS[primitives.gather_p](wanted)
+    except NotABox:
+        return _gather(wanted)
+
+
+def _gather(wanted: Wanted) -> Any:
+    """Slices at places: those are read for what is wanted, and of the operand what they may reach.
+
+    That is all along the dimensions that the places choose from, and what is wanted along those of
+    which a slice holds everything, and along batches of both.
+    """
+    operand, places = wanted.operands
     numbers, ranges = wanted.params["dimension_numbers"], wanted.ranges()
-    if numbers.operand_batching_dims or not _is_whole(wanted, numbers.offset_dims):
-        raise NotABox
-    moving = [r for d, r in enumerate(ranges) if d not in numbers.offset_dims]
-    found = places.read(places.shape, [*moving, (0, places.shape[-1])])
-    return reshaped(wanted.bind(table.whole(), found), wanted.shape)
+    box: list[Range] = [(0, n) for n in operand.shape]
+    sizes = list(wanted.params["slice_sizes"])
+    gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    kept = [d for d in range(len(box)) if d not in gone]
+    for d, out in zip(kept, numbers.offset_dims, strict=True):
+        if d not in numbers.start_index_map and sizes[d] == operand.shape[d]:
+            box[d], sizes[d] = ranges[out], ranges[out][1] - ranges[out][0]
+        elif not _is_whole(wanted, [out]):
+            raise NotABox
+    chosen = [r for d, r in enumerate(ranges) if d not in numbers.offset_dims]
+    batches = zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True)
+    for of_operand, of_places in batches:
+        box[of_operand] = chosen[of_places]
+    found = places.read(places.shape, [*chosen, (0, places.shape[-1])])
+    result = wanted.bind(operand.read(operand.shape, box), found, slice_sizes=tuple(sizes))
+    return reshaped(result, wanted.shape)
+
+
+def _stack(wanted: Wanted) -> Any:
+    """What lies in the box of each operand."""
+    box, at = list(wanted.ranges()), wanted.params["axis"]
+    start, stop = box.pop(at)
+    arrays = [operand.read(operand.shape, box) for operand in wanted.operands[start:stop]]
+    return jnp.reshape(jnp.stack(arrays, at), wanted.shape)
 
 
 def _dynamic_slice(wanted: Wanted) -> Any:
@@ -143,6 +174,7 @@ _BY_NAME: dict[str, Operation] = {
     "scatter-max": _scatter,
     "scatter-min": _scatter,
     "scatter-mul": _scatter,
+    "stack": _stack,
     "tile": _tile,
     "top_k": _top_k,
     "unstack": _unstack,

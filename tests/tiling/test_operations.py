@@ -35,6 +35,17 @@ def embedded(x):
     return jnp.take(TABLE, jnp.clip((2 * x[..., 0] + 3).astype(int), 0, 6), axis=0)[..., 1:]
 
 
+def median(x):
+    rows = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    neighbours = [rows[:, 1:-1, :-2], rows[:, :-2, 1:-1], rows[:, 2:, 1:-1], rows[:, 1:-1, 2:]]
+    return jnp.median(jnp.stack([x, *neighbours]), 0)
+
+
+def chosen(x):
+    which = (x[..., :1] > 0).astype(int)
+    return jnp.take_along_axis(x, which, axis=-1)
+
+
 # Each with the halo along both axes and the grid.
 FUNCTIONS = {
     "one class of several": (lambda x: conv(x, 0, 3)[..., 1], (1, 1), 1),
@@ -49,6 +60,8 @@ FUNCTIONS = {
     "channels repeated": (lambda x: jnp.tile(x, (1, 1, 1, 2)), (0, 0), 1),
     "statistics of channels": (instance_statistics_along_channels, (0, 0), 1),
     "an embedding of labels": (embedded, (0, 0), 1),
+    "a median of neighbours": (median, (1, 1), 1),
+    "the channel that another one chooses": (chosen, (0, 0), 1),
     "positions repeated, but the ends": (lambda x: jnp.repeat(x, 2, 1)[:, 1:-1], None, 1),
     "a slice that starts at a number": (
         lambda x: lax.dynamic_slice_in_dim(x, 1, x.shape[1] - 1, 1),
