@@ -176,21 +176,5 @@ ANSWERED = {
     "a tile as large as the image": (lambda: by_tile(tile=(24, 20)), blurred(LARGE)),
     "no overlaps": (lambda: jaxinv.seam_error(blurred, LARGE, overlaps=[]), np.zeros(0)),
     "big-endian images": (lambda: by_tile(x=LARGE.astype(">f4"), tile=8), blurred(LARGE)),
-    "options in words": (
-        lambda: jaxinv.tiled(lambda x, mode: {"blur": blurred}[mode](x), tile=8)(
-            LARGE, mode="blur"
-        ),
-        blurred(LARGE),
-    ),
-    "parameters under grad, images of numpy": (
-        lambda: jax.grad(lambda w: jaxinv.tiled(lambda x: w * x, tile=8)(LARGE).sum())(1.0),
-        LARGE.sum(),
-    ),
-    "arguments in another order": (
-        lambda: jaxinv.tiled(lambda x, y: x - y, argnums=(1, 0), tile=8)(
-            LARGE, np.zeros_like(LARGE)
-        ),
-        LARGE,
-    ),
     "no images": (lambda: by_tile(x=LARGE[:0]), blurred(LARGE[:0])),
 }
