@@ -27,20 +27,21 @@ def in_words(sizes: Sequence[int]) -> str:
 _OF_TRAINING = ("ModifyScopeVariableError", "TraceContextError")
 
 
-def native_dtype(dtype: Any) -> np.dtype:
-    """The dtype of numpy in the order of bytes that JAX takes.
+def dtype_in_jax(dtype: Any) -> np.dtype:
+    """What JAX makes of a dtype: in its order of bytes, and in 32 bits unless 64 are enabled.
 
     Example:
-      >>> native_dtype(np.dtype(">f4"))
+      >>> dtype_in_jax(np.dtype(">f4"))
       dtype('float32')
     """
     # That of tensorstore is one of its own.
-    return np.dtype(getattr(dtype, "numpy_dtype", dtype)).newbyteorder("=")
+    found = np.dtype(getattr(dtype, "numpy_dtype", dtype)).newbyteorder("=")
+    return jax.dtypes.canonicalize_dtype(found)
 
 
 def _has_numbers(dtype: Any) -> bool:
     try:
-        kind = native_dtype(dtype)
+        kind = dtype_in_jax(dtype)
     except TypeError:
         return False
     return dtype is not None and (kind.kind == "b" or jnp.issubdtype(kind, np.number))
@@ -112,7 +113,7 @@ class Call:
             shape = list(leaf.shape)
             for dim, size in zip(dims, sizes, strict=True):
                 shape[dim] = size
-            shapes.append(jax.ShapeDtypeStruct(tuple(shape), native_dtype(leaf.dtype)))
+            shapes.append(jax.ShapeDtypeStruct(tuple(shape), dtype_in_jax(leaf.dtype)))
         return self.with_leaves(shapes)
 
     def at(self, sizes: Sequence[int]) -> Sized:

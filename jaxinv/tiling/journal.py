@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxinv.arguments import split_arguments
 from jaxinv.symmetry.program import Program
-from jaxinv.tiling.call import Call, native_dtype
+from jaxinv.tiling.call import Call, dtype_in_jax
 from jaxinv.tiling.plan import Tiles
 from jaxinv.tiling.reading import ADDRESS
 
@@ -131,7 +131,7 @@ def run_of(call: Call, tiles: Tiles, args: tuple) -> dict[str, Any]:
     leaves, _ = split_arguments(args, call.kwargs)
     weights = [leaf for leaf in leaves if not isinstance(leaf, jax.ShapeDtypeStruct)]
     return {
-        "image": [f"{native_dtype(leaf.dtype)}{list(leaf.shape)}" for leaf in call.leaves],
+        "image": [f"{dtype_in_jax(leaf.dtype)}{list(leaf.shape)}" for leaf in call.leaves],
         "axes": [list(dims) for dims in call.dims],
         "tile": list(tiles.tile),
         "halo": [list(ends) for ends in tiles.halo],

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.tiling import journal
-from jaxinv.tiling.call import Call, in_words, native_dtype
+from jaxinv.tiling.call import Call, dtype_in_jax, in_words
 from jaxinv.tiling.cuts import boxes, parts
 from jaxinv.tiling.plan import Tiles
 from jaxinv.tiling.together import Together
@@ -116,7 +116,7 @@ def _written_to(out: Any, tiles: Tiles, *, readable: bool) -> list[Any]:
             )
         if tuple(np.shape(leaf)) != wanted.shape:
             raise ValueError(f"out has shape {np.shape(leaf)}; the output has {wanted.shape}")
-        if jnp.issubdtype(wanted.dtype, np.inexact) and native_dtype(leaf.dtype).kind in "biu":
+        if jnp.issubdtype(wanted.dtype, np.inexact) and dtype_in_jax(leaf.dtype).kind in "biu":
             raise ValueError(f"out holds {leaf.dtype}, and the output is {wanted.dtype}; cast it")
     return leaves
 
@@ -131,7 +131,7 @@ def _read(call: Call, tiles: Tiles, part: Sequence[int]) -> list[np.ndarray]:
         for dim, cut, index in zip(dims, tiles.cuts, part, strict=True):
             start = cut.starts[index]
             box[dim], shape[dim] = slice(start, start + cut.size), cut.size
-        found = np.asarray(leaf[tuple(box)]).astype(native_dtype(leaf.dtype), copy=False)
+        found = np.asarray(leaf[tuple(box)]).astype(dtype_in_jax(leaf.dtype), copy=False)
         if found.shape != tuple(shape) or now != sizes:
             what = f"a tile of shape {found.shape} in place of {tuple(shape)}"
             if now != sizes:

@@ -101,7 +101,9 @@ def test_where_no_tile_fits_it_is_the_smallest(monkeypatch):
     stored = Sliced(np.ones((1, 40, 36, 2), np.float32))
     fun = functools.partial(conv, seed=0, features=2)
     jaxinv.tiled(fun)(stored)
-    assert stored.largest == 2 * np.prod(jaxinv.tiling(fun, np.zeros(stored.shape)).smallest)
+    assert stored.largest == 2 * np.prod(
+        jaxinv.tiling(fun, jax.ShapeDtypeStruct(stored.shape, np.float32)).smallest
+    )
 
 
 def test_where_the_image_fits_it_is_one_tile():

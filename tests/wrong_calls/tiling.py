@@ -176,5 +176,6 @@ ANSWERED = {
     "a tile as large as the image": (lambda: by_tile(tile=(24, 20)), blurred(LARGE)),
     "no overlaps": (lambda: jaxinv.seam_error(blurred, LARGE, overlaps=[]), np.zeros(0)),
     "big-endian images": (lambda: by_tile(x=LARGE.astype(">f4"), tile=8), blurred(LARGE)),
+    "images of numpy's own dtype": (lambda: by_tile(x=LARGE.astype(float)), blurred(LARGE)),
     "no images": (lambda: by_tile(x=LARGE[:0]), blurred(LARGE[:0])),
 }
