@@ -26,6 +26,8 @@ from jaxinv.tiling.reading import Sized
 
 # One position has no shifts, of which the certificate could speak.
 _LEAST = 2
+# Of the grid, where a network needs more than its halo: a map of two positions, say.
+_MORE = (0, 1, 3, 7)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,33 @@ def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]
         up(max(sum(halo) + grid, _LEAST), grid)
         for halo, grid in zip(halos, geometry.grid, strict=True)
     )
+
+
+def proven_smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
+    """The smallest tile that is proved to be made like a part of an image.
+
+    Where this image is no larger than a tile along an axis, it is one of a larger image.
+
+    Raises:
+      ValueError: if none of those is that are tried.
+    """
+    least = smallest_tiles(geometry, geometry.halo)
+    for more in _MORE:
+        asked = tuple(n + more * grid for n, grid in zip(least, geometry.grid, strict=True))
+        tile = tile_sizes(asked, call.sizes, geometry.grid)
+        rows = zip(tile, call.sizes, geometry.grid, strict=True)
+        larger = tuple(size + grid * (n == size) for n, size, grid in rows)
+        try:
+            require_alike(
+                call,
+                image if tile == call.sizes else call.at(tile),
+                image if larger == call.sizes else call.at(larger),
+            )
+            break
+        except ValueError:
+            if more == _MORE[-1] or tile == call.sizes:
+                raise
+    return asked
 
 
 def _halos(halo: Any, proven: Geometry, call: Call, *, exact: bool) -> tuple[Halo, ...]:

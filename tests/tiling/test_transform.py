@@ -182,6 +182,7 @@ def test_the_error_of_smaller_overlaps(x):
     errors = jaxinv.seam_error(fun, x, overlaps=[0, 1, 2, (2, 3)], tile=10)
     assert errors[0] > errors[1] > 1e-3
     assert (errors[2:] < 1e-12).all()
+    assert [e > 1e-3 for e in jaxinv.seam_error(fun, x, overlaps=[0, 1, 2, 4])] == [1, 1, 0, 0]
     tiling = jaxinv.tiling(fun, x)
     assert tiling.error(2) < 1e-12 < 1e-3 < tiling.error((1, 2))
 
