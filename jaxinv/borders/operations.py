@@ -139,16 +139,16 @@ def _chained(rows) -> list:
 def _slice(wanted: Wanted) -> Any:
     starts = wanted.params["start_indices"]
     steps = wanted.params["strides"] or (1,) * len(starts)
-    return _strided(wanted, starts, steps)
+    return strided(wanted, starts, steps)
 
 
-def _strided(wanted: Wanted, starts: Sequence[int], steps: Sequence[int]) -> Any:
+def strided(wanted: Wanted, starts: Sequence[int], steps: Sequence[int]) -> Any:
     """Positions `start + step * i` of the operand for those `i` that are wanted."""
     box = [
         (int(start + a * step), int(start + (b - 1) * step + 1))
         for (a, b), start, step in zip(wanted.ranges(), starts, steps, strict=True)
     ]
-    (operand,) = wanted.operands
+    operand = wanted.operands[0]
     array = operand.read(operand.shape, box)
     if any(step != 1 for step in steps):
         array = lax.slice(array, [0] * array.ndim, array.shape, steps)
@@ -158,7 +158,7 @@ def _strided(wanted: Wanted, starts: Sequence[int], steps: Sequence[int]) -> Any
 def _split(wanted: Wanted) -> Any:
     starts = [0] * len(wanted.layout.dims)
     starts[wanted.params["axis"]] = sum(wanted.params["sizes"][: wanted.out])
-    return _strided(wanted, starts, [1] * len(starts))
+    return strided(wanted, starts, [1] * len(starts))
 
 
 def _reverse(wanted: Wanted) -> Any:

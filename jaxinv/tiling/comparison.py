@@ -129,5 +129,8 @@ class _Pair:
 
 def _near(one: np.ndarray, two: np.ndarray, positions: int) -> bool:
     """Whether numbers that a program computes from positions are the same but for rounding."""
-    within = 4 * positions * float(jnp.finfo(one.dtype).eps) * np.abs(one).max(initial=0.0)
-    return bool(np.all((np.abs(one - two) <= within) | (one == two)))
+    largest = np.abs(one[np.isfinite(one)]).max(initial=0.0)
+    within = 4 * positions * float(jnp.finfo(one.dtype).eps) * largest
+    same = (one == two) | (np.isnan(one) & np.isnan(two))
+    with np.errstate(invalid="ignore"):  # of infinities
+        return bool(np.all(same | (np.abs(one - two) <= within)))

@@ -93,10 +93,23 @@ def _no_halo(sized: Sized, at: int, axis: int, dim: int) -> str:
         )
     end = end_of_interior(sized.walked, number, axis)
     because = f": {end.why}" if end.why else ""
+    equation = end.record.equation
+    of_batch = 0 in equation.params.get("axes", ()) and equation.out_avals[0].ndim > 0
+    if (of_batch and not end.small) or _draws(sized, equation):
+        because += f" ({_EVALUATION})"
     return (
         f"no halo suffices along axis {dim} of {sized.traced.sizes[axis]} positions for {output}, "
-        f"because of {place(sized, end.record.equation)}{because}"
+        f"because of {place(sized, equation)}{because}"
     )
+
+
+# Statistics of a batch and dropout.
+_EVALUATION = "if that is a network in training, use it in evaluation mode"
+
+
+def _draws(sized: Sized, equation: Equation) -> bool:
+    """Whether an equation draws random numbers, or belongs to a layer that does."""
+    return "random" in equation.primitive.name or "dropout" in sized.name(equation).lower()
 
 
 def place(sized: Sized, equation: Equation) -> str:
@@ -161,7 +174,9 @@ def require_alike(call: Call, tile: Sized, image: Sized) -> None:
     except Differs as difference:
         where = "its input"
         if difference.number is not None:
-            where = place(image, image.equations[difference.number])
+            equation = image.equations[difference.number]
+            where = place(image, equation)
+            where += f" ({_EVALUATION})" if _draws(image, equation) else ""
         raise ValueError(
             f"the function does not do the same to {words} at {where}; tiles need one that reads "
             "neither the size of its image nor what lies far apart in it"

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxinv.arguments import per_axis
+from jaxinv.symmetry.program import Program
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.cuts import Cut, cut_into
 from jaxinv.tiling.geometry import (
@@ -19,12 +20,14 @@ from jaxinv.tiling.geometry import (
     sees_border_everywhere,
     up,
 )
+from jaxinv.tiling.memory import largest_that_fits, planned_bytes
 from jaxinv.tiling.reach import Map
+from jaxinv.tiling.reading import Sized
 
-# Along each axis, where no tile is given: so many positions, or so many times what is lost of them.
-DEFAULT_TILE, DEFAULT_RATIO = 512, 8
 # One position has no shifts, of which the certificate could speak.
 _LEAST = 2
+# Of the grid, where a network needs more than its halo: a map of two positions, say.
+_MORE = (0, 1, 3, 7)
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,36 @@ class Tiles:
     """The tiles of a call.
 
     Attributes:
+      tile: positions along each axis, as `jaxinv.tiled` takes them.
+      halo: what is lost at both ends of each axis.
       cuts: along each axis.
       maps: for each output of a tile how it follows each axis; of an image that is too small to be
         cut, none.
       shapes: of the outputs of the image, with their dtypes.
       out_tree: their structure.
+      program: that of a tile.
     """
 
+    tile: tuple[int, ...]
+    halo: tuple[Halo, ...]
     cuts: tuple[Cut, ...]
     maps: tuple[tuple[Map, ...], ...]
     shapes: tuple[jax.ShapeDtypeStruct, ...]
     out_tree: Any
+    program: Program
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory in which a tile is evaluated.
+
+    Attributes:
+      size: what its values may take, in bytes.
+      differentiated: whether there may be derivatives.
+    """
+
+    size: int
+    differentiated: bool
 
 
 def tiles_of(
@@ -51,8 +73,16 @@ def tiles_of(
     tile: int | Sequence[int] | None,
     halo: Any,
     exact: bool,
+    room: Room,
 ) -> Tiles:
     """The tiles of a call, proved to make up the whole where they are to be `exact`.
+
+    Args:
+      call: the call.
+      tile: as `jaxinv.tiled` says.
+      halo: likewise.
+      exact: likewise.
+      room: from which the tile is chosen if there is none.
 
     Raises:
       ValueError: if no halo suffices, or an option is not as `jaxinv.tiled` says.
@@ -64,10 +94,11 @@ def tiles_of(
     asked = call.sizes if tile is None else per_axis(tile, len(call.axes), "tile", least=1)
     if asked == call.sizes and sees_border_everywhere(image, call.axes):
         uncut = tuple(Cut(size, (0,), 0) for size in call.sizes)
-        return Tiles(uncut, ((),) * len(shapes), shapes, tree)
+        no_halo = ((0, 0),) * len(uncut)
+        return Tiles(asked, no_halo, uncut, ((),) * len(shapes), shapes, tree, program)
     whole = geometry_of(image, call.axes)
     halos = _halos(halo, whole, call, exact=exact)
-    asked = _defaults(call, whole, halos) if tile is None else asked
+    asked = _largest(image, whole, halos, room) if tile is None else asked
     _check_tile(asked, call, whole, halos)
     sizes = tile_sizes(asked, call.sizes, whole.grid)
     cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
@@ -76,7 +107,8 @@ def tiles_of(
         require_sizes(part, image, whole)
         if exact:
             require_alike(call, part, image)
-    return Tiles(cuts, maps_at(sizes, whole), shapes, tree)
+        program = part.traced.program
+    return Tiles(asked, halos, cuts, maps_at(sizes, whole), shapes, tree, program)
 
 
 def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
@@ -85,6 +117,33 @@ def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]
         up(max(sum(halo) + grid, _LEAST), grid)
         for halo, grid in zip(halos, geometry.grid, strict=True)
     )
+
+
+def proven_smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
+    """The smallest tile that is proved to be made like a part of an image.
+
+    Where this image is no larger than a tile along an axis, it is one of a larger image.
+
+    Raises:
+      ValueError: if none of those is that are tried.
+    """
+    least = smallest_tiles(geometry, geometry.halo)
+    for more in _MORE:
+        asked = tuple(n + more * grid for n, grid in zip(least, geometry.grid, strict=True))
+        tile = tile_sizes(asked, call.sizes, geometry.grid)
+        rows = zip(tile, call.sizes, geometry.grid, strict=True)
+        larger = tuple(size + grid * (n == size) for n, size, grid in rows)
+        try:
+            require_alike(
+                call,
+                image if tile == call.sizes else call.at(tile),
+                image if larger == call.sizes else call.at(larger),
+            )
+            break
+        except ValueError:
+            if more == _MORE[-1] or tile == call.sizes:
+                raise
+    return asked
 
 
 def _halos(halo: Any, proven: Geometry, call: Call, *, exact: bool) -> tuple[Halo, ...]:
@@ -136,12 +195,23 @@ def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) 
     return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
 
 
-def _defaults(call: Call, geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
-    """The tile along each axis where none is given."""
+def _largest(
+    image: Sized, geometry: Geometry, halos: Sequence[Halo], room: Room
+) -> tuple[int, ...]:
+    """The largest tile that fits into the memory: the image, a square, or a square cut by it."""
+    sizes, grid = geometry.sizes, geometry.grid
     smallest = smallest_tiles(geometry, halos)
-    wishes = [max(DEFAULT_TILE, DEFAULT_RATIO * sum(halo)) for halo in halos]
-    rows = zip(wishes, call.sizes, geometry.grid, smallest, strict=True)
-    return tuple(min(size, max(up(wish, g), least)) for wish, size, g, least in rows)
+
+    def square(n: int) -> tuple[int, ...]:
+        rows = zip(sizes, grid, smallest, strict=True)
+        return tuple(min(size, max(up(n, g), least)) for size, g, least in rows)
+
+    def planned(asked: tuple[int, ...]) -> int:
+        return planned_bytes(
+            image, tile_sizes(asked, sizes, grid), differentiated=room.differentiated
+        )
+
+    return largest_that_fits(square, max(sizes), planned=planned, room=room.size)
 
 
 def _check_tile(

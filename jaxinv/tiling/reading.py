@@ -1,18 +1,18 @@
 """A function at one size, and how some positions of its outputs are made."""
 
 import functools
+import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal, primitives
+from jax.extend.core import Literal
 
-from jaxinv.borders import rewriting
-from jaxinv.borders.operations import Operation, Wanted
+from jaxinv.borders.operations import Wanted
 from jaxinv.borders.pieces import Layout, NotABox, Range, as_factors
 from jaxinv.symmetry.constant_folding import has_numbers
 from jaxinv.symmetry.layer_names import LIBRARY, layer_names, library_call, operation
@@ -22,6 +22,7 @@ from jaxinv.symmetry.rules.resampling import Band, band
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Window
 from jaxinv.symmetry.walk import Walked
+from jaxinv.tiling.operations import operation_of
 
 Box = tuple[Range, ...]
 ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -208,7 +209,10 @@ class _Operand:
         return self.layout.shape
 
     def read(self, sizes: Sequence[int], box: Sequence[Range]) -> Any:
-        self.reads.append(as_factors(sizes, box, self.layout.sizes))
+        try:
+            self.reads.append(as_factors(sizes, box, self.layout.sizes))
+        except NotABox:
+            self.reads.append(_around(self.layout, as_factors(sizes, box, self.shape)))
         zeros = np.zeros((), self._dtype)
         return np.broadcast_to(zeros, [stop - start for start, stop in box]).view(_Read)
 
@@ -224,56 +228,38 @@ def _applied(
     An equation of which no part can be made by itself makes none, and reads all of its operands.
     """
     layouts = [sized.layout(i) for i in equation.ins]
-    make = _operation(sized, equation)
+    make = operation_of(equation, sized.walked.values, sized.band)
     if make is not None:
-        operands: Any = [
-            _Operand(layout, aval.dtype)
-            for layout, aval in zip(layouts, equation.in_avals, strict=True)
-        ]
         result = sized.layout(equation.outs[out])
         program = sized.traced.program
-        try:
-            made = make(Wanted(program, equation, operands, out, result, box, False))
-        except NotABox:
-            pass
-        else:
+        # Some make all channels or none.
+        for asked in (box, _with_all_that_stays(result, box)):
+            operands: Any = [
+                _Operand(layout, aval.dtype)
+                for layout, aval in zip(layouts, equation.in_avals, strict=True)
+            ]
+            try:
+                made = make(Wanted(program, equation, operands, out, result, asked, False))
+            except NotABox:
+                continue
             return [made], [operand.reads for operand in operands]
     return [], [[tuple((0, n) for n in layout.sizes)] for layout in layouts]
 
 
-def _operation(sized: Sized, equation: Equation) -> Operation | None:
-    """What makes a box of a result, if there is such."""
-    if equation.whole is not None or not all(map(has_numbers, equation.in_avals)):
-        return None
-    if equation.primitive is primitives.dot_general_p:
-        resizes = _resized(sized, equation)
-        if resizes is not None:
-            return resizes
-    return rewriting.OPERATIONS.get(equation.primitive)
+def _around(layout: Layout, ranges: Sequence[Range]) -> Box:
+    """The smallest box of the factors of each dimension that a range along it lies in."""
+    box: list[Range] = []
+    for row, (start, stop) in zip(layout.dims, ranges, strict=True):
+        inner = math.prod(bounds[-1] for bounds in row)
+        for bounds in row:
+            inner //= bounds[-1]
+            first, last = start // inner, (stop - 1) // inner
+            box.append((first, last + 1))
+            start, stop = (start % inner, (stop - 1) % inner + 1) if first == last else (0, inner)
+    return tuple(box)
 
 
-def _resized(sized: Sized, equation: Equation) -> Operation | None:
-    """A product with a known matrix of which each output reads a few neighbours."""
-    matrix = sized.band(equation)
-    if matrix is None:
-        return None
-    (sides, _) = equation.params["dimension_numbers"]
-    dim, rows = sides[matrix.side][0], sides[1 - matrix.side][0]
-
-    def resize(wanted: Wanted) -> Any:
-        ranges = wanted.ranges()
-        # The free dimensions of the left operand come first.
-        at = len(ranges) - 1 if matrix.side == 0 else 0
-        outs = slice(*ranges[at])
-        read = int(matrix.first[outs].min()), int(matrix.last[outs].max()) + 1
-        free = [r for i, r in enumerate(ranges) if i != at]
-        moving, table = wanted.operands[matrix.side], wanted.operands[1 - matrix.side]
-        weights = [read, ranges[at]] if rows == 0 else [ranges[at], read]
-        arrays = [
-            moving.read(moving.shape, [*free[:dim], read, *free[dim:]]),
-            table.read(table.shape, weights),
-        ]
-        made = wanted.bind(*(arrays if matrix.side == 0 else arrays[::-1]))
-        return jnp.reshape(made, wanted.shape)
-
-    return resize
+def _with_all_that_stays(layout: Layout, box: Box) -> Box:
+    """A box with all positions along the factors that do not move."""
+    rows = zip(itertools.chain(*layout.dims), box, strict=True)
+    return tuple(asked if len(cuts) > 2 else (0, cuts[-1]) for cuts, asked in rows)

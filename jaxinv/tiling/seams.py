@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from jaxinv.arguments import per_axis, split_arguments
 from jaxinv.tiling.call import Call
+from jaxinv.tiling.geometry import geometry_of
+from jaxinv.tiling.plan import halos_given, proven_smallest, smallest_tiles
 from jaxinv.tiling.transform import tiled
 
 
@@ -27,7 +29,8 @@ def seam_error(
       fun: a function of images that has a tiling.
       *args: its arguments, arrays.
       overlaps: positions that are lost at each end of a tile; each is one number, or one per axis.
-      tile: positions of a tile, as for `jaxinv.tiled`.
+      tile: positions of a tile, as for `jaxinv.tiled`; None for the smallest that has something
+        left, or the image.
       argnums: which arguments are cut, together.
       axes: their spatial dimensions.
 
@@ -57,6 +60,8 @@ def error_of(call: Call, overlap: int | Sequence[int], *, tile: Any) -> float:
     arrays, _ = split_arguments(call.args, {})
     if any(isinstance(array, jax.ShapeDtypeStruct) for array in arrays):
         raise ValueError("the error is measured on an image; give arrays, not shapes")
+    if tile is None:
+        tile = _smallest(call, overlap)
     args = jax.tree.map(jnp.asarray, call.leaves)
     given = call.with_leaves(args)
     by_tile = tiled(
@@ -65,3 +70,12 @@ def error_of(call: Call, overlap: int | Sequence[int], *, tile: Any) -> float:
     whole = jax.jit(call.fun)(*given)
     pairs = zip(jax.tree.leaves(by_tile), jax.tree.leaves(whole), strict=True)
     return max(float(jnp.abs(a - b).max()) for a, b in pairs)
+
+
+def _smallest(call: Call, overlap: int | Sequence[int]) -> tuple[int, ...]:
+    """The smallest tile, or the image where it is smaller."""
+    image = call.at(call.sizes)
+    geometry = geometry_of(image, call.axes)
+    proven = proven_smallest(call, geometry, image)
+    wider = smallest_tiles(geometry, halos_given(overlap, len(call.axes)))
+    return tuple(map(min, map(max, proven, wider), call.sizes))

@@ -9,9 +9,8 @@ from jaxinv.certificate.wording import columns
 from jaxinv.symmetry.state import axes_in_words
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.contributions import Contribution, contributions
-from jaxinv.tiling.geometry import Geometry, Halo, geometry_of, require_alike
-from jaxinv.tiling.plan import smallest_tiles, tile_sizes
-from jaxinv.tiling.reading import Sized
+from jaxinv.tiling.geometry import Halo, geometry_of
+from jaxinv.tiling.plan import proven_smallest
 from jaxinv.tiling.seams import error_of
 
 
@@ -62,13 +61,11 @@ class Tiling:
 
         Args:
           overlap: positions lost at each end of a tile: one number, or one per axis.
-          tile: positions of a tile; None for the smallest, or the image where it is smaller.
+          tile: positions of a tile; None for the smallest that has something left, or the image.
 
         Raises:
           ValueError: if `tiling` was called with shapes and not with arrays.
         """
-        if tile is None:
-            tile = tuple(map(min, self.smallest, self.sizes))
         return error_of(self.call, overlap, tile=tile)
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,7 +128,7 @@ def tiling(
     call = Call(fun, args, {}, argnums, tuple(axes))
     image = call.at(call.sizes)
     geometry = geometry_of(image, call.axes)
-    smallest = _smallest(call, geometry, image)
+    smallest = proven_smallest(call, geometry, image)
     program = image.traced.program
     return Tiling(
         axes=tuple(call.axes),
@@ -145,37 +142,6 @@ def tiling(
         layers=tuple(contributions(image)),
         call=call,
     )
-
-
-def _smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, ...]:
-    """The smallest tile that is proved to be made like a part of an image.
-
-    Where this image is no larger than a tile along an axis, it is one of a larger image.
-
-    Raises:
-      ValueError: if none of those is that are tried.
-    """
-    least = smallest_tiles(geometry, geometry.halo)
-    for more in _MORE:
-        asked = tuple(n + more * grid for n, grid in zip(least, geometry.grid, strict=True))
-        tile = tile_sizes(asked, call.sizes, geometry.grid)
-        rows = zip(tile, call.sizes, geometry.grid, strict=True)
-        larger = tuple(size + grid * (n == size) for n, size, grid in rows)
-        try:
-            require_alike(
-                call,
-                image if tile == call.sizes else call.at(tile),
-                image if larger == call.sizes else call.at(larger),
-            )
-            break
-        except ValueError:
-            if more == _MORE[-1] or tile == call.sizes:
-                raise
-    return asked
-
-
-# Of the grid, where a network needs more than its halo: a map of two positions, say.
-_MORE = (0, 1, 3, 7)
 
 
 _HEAD = ("layer", "at", "output", "scale", "adds", "halo")

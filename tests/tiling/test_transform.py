@@ -61,6 +61,29 @@ def test_gradients_of_what_is_closed_over(params, x):
     same(mine, jax.grad(loss(lambda fun: fun))(params))
 
 
+def test_parameters_are_differentiated_where_images_are_of_numpy(params, x):
+    def loss(fun):
+        return lambda params: jnp.sum(fun(params) ** 2)
+
+    truth = jax.grad(loss(lambda params: net(params, x)))(params)
+    by_tile, x = jaxinv.tiled(net, **OPTIONS), np.asarray(x)
+    same(jax.grad(loss(lambda params: by_tile(params, x)))(params), truth)
+
+    def captured(params):
+        return jaxinv.tiled(lambda x: net(params, x), tile=(12, 10))(x)
+
+    for gradient in (jax.grad(loss(captured)), jax.jit(jax.grad(loss(captured)))):
+        same(gradient(params), truth)
+    with pytest.raises(ValueError, match="what is tiled is an array of JAX or numpy"):
+        jax.grad(loss(lambda params: by_tile(params, Sliced(x))))(params)
+
+
+def test_arguments_in_any_order(x):
+    x, y = np.asarray(x), np.ones(x.shape, ">f8")
+    made = jaxinv.tiled(lambda x, name, y: {"apart": x - 2 * y}[name], argnums=(2, 0), tile=8)
+    np.testing.assert_array_equal(made(x, "apart", y), x - 2)
+
+
 def test_several_arguments_are_cut_together(x):
     def fun(images, mask):
         return conv(images * mask["mask"], 0, 2)
@@ -159,6 +182,7 @@ def test_the_error_of_smaller_overlaps(x):
     errors = jaxinv.seam_error(fun, x, overlaps=[0, 1, 2, (2, 3)], tile=10)
     assert errors[0] > errors[1] > 1e-3
     assert (errors[2:] < 1e-12).all()
+    assert [e > 1e-3 for e in jaxinv.seam_error(fun, x, overlaps=[0, 1, 2, 4])] == [1, 1, 0, 0]
     tiling = jaxinv.tiling(fun, x)
     assert tiling.error(2) < 1e-12 < 1e-3 < tiling.error((1, 2))
 

@@ -1,6 +1,7 @@
 """Bad calls of `tiling`, `tiled` and `seam_error`."""
 
 import flax.linen as nn
+import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +47,27 @@ class Shrinks:
         return LARGE[:, :9][box]
 
 
+class Grows(Shrinks):
+    """One that somebody else makes larger after a tile was read."""
+
+    def __init__(self):
+        self.shape = LARGE.shape
+
+    def __getitem__(self, box):
+        self.shape = (1, 25, 20, 1)
+        return LARGE[box]
+
+
+class Remembers(nnx.Module):
+    """A network in training mode that changes its variables."""
+
+    def __init__(self):
+        self.norm = nnx.BatchNorm(1, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        return self.norm(x)
+
+
 def by_tile(fun=blurred, x=LARGE, **options):
     return jaxinv.tiled(fun, **options)(x)
 
@@ -57,7 +79,9 @@ REFUSED = {
     "no such axis": (lambda: by_tile(axes=(1, 7)), "axis 7 of axes (1, 7) is out of range"),
     "no axes": (lambda: jaxinv.tiling(blurred, LARGE, axes=()), "axes is empty"),
     "no arrays": (lambda: by_tile(x=None), "holds no arrays"),
-    "a list of numbers": (lambda: by_tile(x=[1.0, 2.0]), "the tiled argument"),
+    "a list of numbers": (lambda: by_tile(x=[1.0, 2.0]), "the tiled argument holds a float"),
+    "the name of a file": (lambda: by_tile(x="slide.tif"), "holds a str; allowed are arrays of"),
+    "an array of objects": (lambda: by_tile(x=LARGE.astype(object)), "holds a ndarray of object"),
     "a tile of 0": (lambda: by_tile(tile=0), "tile is 0; allowed are whole numbers from 1"),
     "a tile of half a pixel": (lambda: by_tile(tile=4.5), "allowed are a whole number or one per"),
     "a tile for each of three axes": (lambda: by_tile(tile=(8, 8, 8)), "3 entries for 2 axes"),
@@ -81,9 +105,20 @@ REFUSED = {
     "the size is read": (lambda: by_tile(lambda x: x / x.shape[1], tile=8), "reads neither the"),
     "statistics of a batch": (
         lambda: by_tile(lambda x: training(x, norm=True)),
+        "positions up to the border are reduced (if that is a network in training, use it in",
+    ),
+    "dropout": (
+        lambda: by_tile(lambda x: training(x, norm=False), tile=8),
+        "meets what moves (if that is a network in training, use it in evaluation mode)",
+    ),
+    "noise": (
+        lambda: by_tile(lambda x: x + jax.random.normal(jax.random.key(0), x.shape), tile=8),
         "no halo suffices",
     ),
-    "dropout": (lambda: by_tile(lambda x: training(x, norm=False), tile=8), "Dropout_0"),
+    "a network that changes its variables": (
+        lambda: by_tile(Remembers(), tile=8),
+        "the network changes its variables while it is called, as in training",
+    ),
     "an image of one position": (lambda: by_tile(x=LARGE[:, :1]), "an axis of one position"),
     "a function with effects": (
         lambda: by_tile(lambda x: (jax.debug.print("{}", x.sum()), blurred(x))[1]),
@@ -92,6 +127,25 @@ REFUSED = {
     "an image that changes its size": (
         lambda: by_tile(x=Shrinks(), tile=8),
         "it must not change its size while it is read",
+    ),
+    "an image that grows": (
+        lambda: by_tile(x=Grows(), tile=8),
+        "has 25 x 20 positions in place of 24 x 20; it must not change its size while it is read",
+    ),
+    "out of whole numbers": (
+        lambda: by_tile(out=np.zeros((1, 12, 10, 1), np.uint8), tile=8),
+        "out holds uint8, and the output is float32; cast it",
+    ),
+    "out that is under grad": (
+        lambda: jax.grad(lambda x: by_tile(x=x, out=np.zeros((1, 12, 10, 1), np.float32)).sum())(
+            LARGE
+        ),
+        "there is no out",
+    ),
+    "to go on without out": (lambda: by_tile(resume="tiles"), "resume needs out="),
+    "to go on from a number": (
+        lambda: by_tile(resume=3, out=np.zeros((1, 12, 10, 1))),
+        "resume is 3; allowed is the path of a file",
     ),
     "out of another shape": (
         lambda: by_tile(out=np.zeros((1, 24, 20, 1)), tile=8),
@@ -121,5 +175,7 @@ ANSWERED = {
     "an image smaller than a tile, without one": (lambda: by_tile(x=IMAGES), blurred(IMAGES)),
     "a tile as large as the image": (lambda: by_tile(tile=(24, 20)), blurred(LARGE)),
     "no overlaps": (lambda: jaxinv.seam_error(blurred, LARGE, overlaps=[]), np.zeros(0)),
+    "big-endian images": (lambda: by_tile(x=LARGE.astype(">f4"), tile=8), blurred(LARGE)),
+    "images of numpy's own dtype": (lambda: by_tile(x=LARGE.astype(float)), blurred(LARGE)),
     "no images": (lambda: by_tile(x=LARGE[:0]), blurred(LARGE[:0])),
 }

@@ -1,0 +1,132 @@
+"""What dense networks hold beside convolutions: none of it stands in the way of tiles."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import jaxinv
+from tests.sweeps import few
+from tests.tiling.networks import conv, normal, resized
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+NUMBERS = ("NHWC", "HWIO", "NHWC")
+TABLE = normal(5, 7, 3)
+
+
+def halved(x, **options):
+    return jax.image.resize(x, (x.shape[0], x.shape[1] // 2, x.shape[2] // 2, 2), **options)
+
+
+def three_halves(x):
+    up = lax.conv_transpose(
+        conv(x, 0, 2), normal(1, 3, 3, 2, 2), (3, 3), "SAME", dimension_numbers=NUMBERS
+    )
+    return conv(up, 2, 2, stride=2)
+
+
+def instance_statistics_along_channels(x):
+    return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(1 + x.var(-1, keepdims=True))
+
+
+def embedded(x):
+    return jnp.take(TABLE, jnp.clip((2 * x[..., 0] + 3).astype(int), 0, 6), axis=0)[..., 1:]
+
+
+def median(x):
+    rows = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    neighbours = [rows[:, 1:-1, :-2], rows[:, :-2, 1:-1], rows[:, 2:, 1:-1], rows[:, 1:-1, 2:]]
+    return jnp.median(jnp.stack([x, *neighbours]), 0)
+
+
+def chosen(x):
+    which = (x[..., :1] > 0).astype(int)
+    return jnp.take_along_axis(x, which, axis=-1)
+
+
+# Each with the halo along both axes and the grid.
+FUNCTIONS = {
+    "one class of several": (lambda x: conv(x, 0, 3)[..., 1], (1, 1), 1),
+    "labels": (lambda x: jnp.argsort(conv(x, 0, 5), -1)[..., -1], (1, 1), 1),
+    "one of sorted channels": (lambda x: jnp.sort(x, -1)[..., 1], (0, 0), 1),
+    "a running sum of channels": (lambda x: jnp.cumsum(x, -1)[..., -1:], (0, 0), 1),
+    "a projection": (lambda x: jnp.einsum("nhwc,cd->nhwd", x, TABLE[:2])[..., 2], (0, 0), 1),
+    "the largest channels": (lambda x: lax.top_k(x, 1)[0], (0, 0), 1),
+    "channels one by one": (lambda x: sum(jnp.unstack(x, axis=-1)), (0, 0), 1),
+    "a channel that is set": (lambda x: x.at[..., 0].set(0.5), (0, 0), 1),
+    "a channel that is added to": (lambda x: conv(x, 0, 3).at[..., 1:].add(x), (1, 1), 1),
+    "channels repeated": (lambda x: jnp.tile(x, (1, 1, 1, 2)), (0, 0), 1),
+    "statistics of channels": (instance_statistics_along_channels, (0, 0), 1),
+    "an embedding of labels": (embedded, (0, 0), 1),
+    "a median of neighbours": (median, (1, 1), 1),
+    "the channel that another one chooses": (chosen, (0, 0), 1),
+    "positions repeated, but the ends": (lambda x: jnp.repeat(x, 2, 1)[:, 1:-1], None, 1),
+    "a slice that starts at a number": (
+        lambda x: lax.dynamic_slice_in_dim(x, 1, x.shape[1] - 1, 1),
+        None,
+        1,
+    ),
+    "halved": (lambda x: halved(x, method="linear"), (2, 2), 2),
+    "halved, every second": (lambda x: halved(x, method="linear", antialias=False), (0, 0), 2),
+    "doubled": (lambda x: resized(x, 2, "cubic"), (2, 2), 1),
+    "three halves": (three_halves, (2, 2), 2),
+}
+WIDE, TALL = (2, 26, 38, 2), (2, 38, 26, 2)
+
+
+CASES = itertools.product(FUNCTIONS, (WIDE, TALL))
+QUICK = (("one class of several", WIDE), ("doubled", WIDE), ("halved", TALL))
+
+
+@pytest.mark.parametrize(("name", "shape"), few(CASES, *QUICK))
+def test_tiles_and_their_gradient_are_those_of_the_whole(name, shape):
+    fun, halo, grid = FUNCTIONS[name]
+    x = jnp.asarray(normal(7, *shape))
+    tiling = jaxinv.tiling(fun, x)
+    assert tiling.grid == (grid, grid)
+    assert halo is None or tiling.halo == (halo, halo)
+    assert max(tiling.smallest) + 8 < 26
+    by_tile = jaxinv.tiled(fun, tile=[least + 8 for least in tiling.smallest])
+
+    def loss(fun):
+        return lambda x: jnp.sum(jnp.sin(fun(x)))
+
+    np.testing.assert_allclose(by_tile(x), jax.jit(fun)(x), rtol=0, atol=1e-12)
+    mine, truth = (jax.grad(loss(f), allow_int=True)(x) for f in (by_tile, fun))
+    np.testing.assert_allclose(mine, truth, rtol=0, atol=1e-12)
+
+
+def test_a_resize_along_three_axes():
+    def fun(x):
+        shape = (1, x.shape[1] * 2, x.shape[2] // 2, x.shape[3] * 3, 1)
+        return jax.image.resize(x, shape, "linear")
+
+    x = jnp.asarray(normal(3, 1, 9, 20, 14, 1))
+    made = jaxinv.tiled(fun, tile=(5, 10, 6), axes=(1, 2, 3))(x)
+    np.testing.assert_allclose(made, fun(x), rtol=0, atol=1e-12)
+
+
+def beside_infinity(x):
+    at = jnp.arange(x.shape[1])
+    added = jnp.where(at == 0, jnp.inf, jnp.where(at < 4, 1.0 * x.shape[1], 0.0))
+    return x + added[:, None, None]
+
+
+UNLIKE = {
+    "constants beside an infinite one": beside_infinity,
+    "a table of its places": lambda x: (
+        x * jnp.take(TABLE[:, 0], jnp.arange(x.shape[1]) // 5)[:, None, None]
+    ),
+    "updates of a row in its middle": lambda x: x.at[:, x.shape[1] // 2].set(1.0),
+    "a slice from its middle": lambda x: lax.dynamic_slice_in_dim(x, x.shape[1] // 2, 3, 1),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_what_differs_between_a_tile_and_the_whole_is_refused(name):
+    with pytest.raises(ValueError, match=r"tiles need|no halo suffices"):
+        jaxinv.tiling(UNLIKE[name], jnp.zeros(WIDE))
