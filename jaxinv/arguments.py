@@ -187,6 +187,16 @@ def as_inexact(values: Any, what: str = "values") -> Inexact[Array, "..."]:
     raise ValueError(f"{what} has dtype {array.dtype}; allowed are numbers and booleans")
 
 
+def of_shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
+    """An array of another shape, of the dtype that JAX makes of it: of float64 mostly float32.
+
+    Example:
+      >>> of_shape(jnp.zeros((2, 3), jnp.int8), (4, 3))
+      ShapeDtypeStruct(shape=(4, 3), dtype=int8)
+    """
+    return jax.ShapeDtypeStruct(tuple(shape), jax.eval_shape(lambda a: a, array).dtype)
+
+
 def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     """Returns a whole number from `least`, and raises ValueError for anything else."""
     try:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from jaxinv.arguments import check_argnums
+from jaxinv.arguments import check_argnums, of_shape
 from jaxinv.orbit.shift_set import ShiftSet
 from jaxinv.orbit.translated import Seen, seen_arguments
 from jaxinv.symmetry.state import BROKEN, EQUIVARIANT, INVARIANT, AxisState, describe
@@ -150,7 +150,7 @@ def _enlarged(leaf: Any, axes: Sequence[int], times: int) -> jax.ShapeDtypeStruc
     shape = list(leaf.shape)
     for axis in axes:
         shape[axis] *= times
-    return jax.ShapeDtypeStruct(tuple(shape), leaf.dtype)
+    return of_shape(leaf, shape)
 
 
 def _states(traced: Traced) -> list[tuple[tuple[AxisState, ...], tuple[AxisState, ...]]]:

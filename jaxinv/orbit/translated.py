@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxinv.arguments import check_argnums, hinting_at_the_image
+from jaxinv.arguments import check_argnums, hinting_at_the_image, of_shape
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shift_options import OrbitMode, check_axes, common_sizes
 
@@ -66,7 +66,7 @@ def seen_arguments(
         shape = list(leaf.shape)
         for d, size in zip(dim, chosen.sizes, strict=True):
             shape[d] = size
-        windows.append(jax.ShapeDtypeStruct(tuple(shape), leaf.dtype))
+        windows.append(of_shape(leaf, shape))
     seen = list(args)
     for i, value in zip(moved, jax.tree.unflatten(tree, windows), strict=True):
         seen[i] = value

@@ -161,3 +161,15 @@ def test_what_a_network_does_outside_of_its_layers_is_named_by_the_operation():
     variables = network.init(jax.random.key(0), jnp.zeros(IMAGE.shape))
     cost = jaxinv.orbit_cost(lambda x: network.apply(variables, x), IMAGE)
     assert (cost.dominant_part, cost.shifts) == ("add", 48)
+
+
+def test_arrays_of_numpy_without_a_warning():
+    """Of double precision, as numpy makes them, which JAX takes for single precision."""
+    image, weights = np.ones((1, 4, 4, 3)), np.ones(3)
+
+    def fun(weights, x):
+        return (x * weights).mean((1, 2))
+
+    assert jaxinv.orbit_cost(fun, weights, image, argnums=1).shifts == 16
+    assert jaxinv.orbit(fun, argnums=1, align=True)(weights, image).shape == (4, 4, 1, 3)
+    assert jaxinv.symmetrize(fun, argnums=1)(weights, image).dtype == jnp.float32
