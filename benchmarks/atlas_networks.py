@@ -189,7 +189,7 @@ def _torchvision(network: Network, size: int) -> Built:
     if network.task == "segmentation":
         return _torch(torchvision.models.get_model(network.name, **none), size)
     if network.name == "ssd300_vgg16":
-        return _torch(ssd300_vgg16(**none).backbone, size)
+        return _torch(ssd300_vgg16(**none).backbone, max(size, 300))
     if network.task == "backbone":
         name = network.name.removesuffix("_fpn")
         if name.startswith("mobilenet"):
