@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -54,7 +55,7 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     try:
         import torch
 
-        from jaxinv.interop.operations import environment
+        from jaxinv.interop.operations import environment, in_environment, without_writes
 
         env = environment()
     except Exception as error:  # torchax fails in its own way with each torch that it does not know
@@ -79,12 +80,11 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     def apply(params: Params, *inputs: Any, **options: Any) -> Any:
         part = _copy(module, tensors)  # its code may keep what it has computed
         arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
-        _check_aliases(module, tensors, arrays[1], options)
+        writes = _writes_into_views(module, tensors, arrays[1], options)
+        run = without_writes if writes else in_environment
         with _named(part), _apart(env, key):
-            states, images = env.j2t_iso(arrays)
-            with env:
-                outputs = torch.func.functional_call(part, states, images, options)
-            return env.t2j_iso(outputs)
+            call = functools.partial(torch.func.functional_call, part, kwargs=options)
+            return env.t2j_iso(run(env, call, *env.j2t_iso(arrays)))
 
     if example is not None:
         inputs = jax.tree.map(np.asarray, example if isinstance(example, tuple) else (example,))
@@ -92,23 +92,15 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     return params, apply
 
 
-def _check_aliases(module: Any, tensors: dict[str, Any], inputs: Any, options: Any) -> None:
-    """Raises where the module writes into one of two views of a memory and reads the other."""
-    import torch
-    from torch.utils import _pytree
-
-    from jaxinv.interop.aliases import StaleReadError, aliases, check_read
+def _writes_into_views(module: Any, tensors: dict[str, Any], inputs: Any, options: Any) -> bool:
+    from jaxinv.interop.aliases import writes_into_views
 
     shapes = {id(tensor): tensor.detach().to("meta") for tensor in tensors.values()}
     part = copy.deepcopy(module, shapes)
     try:
-        with _named(part), torch.no_grad(), torch.device("meta"), aliases():
-            outputs = part(*jax.tree.map(_without_numbers, inputs), **options)
-            check_read(_pytree.tree_leaves(outputs))
-    except ValueError as error:
-        # What else fails there is told by JAX.
-        if isinstance(error.__cause__, StaleReadError):
-            raise
+        return writes_into_views(part, *jax.tree.map(_without_numbers, inputs), **options)
+    except Exception:  # what fails there is told by JAX
+        return False
 
 
 def _without_numbers(array: Array) -> Any:
