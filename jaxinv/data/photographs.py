@@ -16,7 +16,7 @@ from jaxinv.data import cache
 from jaxinv.data.dataset import slice_bounds, split_slice
 from jaxinv.data.files import digest_of
 from jaxinv.data.folders import PICTURES, pictures_among, subfolders
-from jaxinv.data.pictures import Framing, Sides, as_array, decoded
+from jaxinv.data.pictures import Framing, Interpolation, Sides, as_array, decoded
 from jaxinv.data.source import MEMORY, Arrays, Source, Streamed, parse_bytes
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def read_photograph(
     size: Sides | None = 256,
     crop: Sides | None = 224,
     margin: int = 0,
+    interpolation: Interpolation = "bilinear",
     grey: bool = False,
 ) -> UInt8[np.ndarray, "h w c"]:
     """Reads a photograph and shows of it what torchvision's evaluation shows: the middle.
 
-    It is turned upright as EXIF says, resized (bilinear, antialiased) and cropped.
+    It is turned upright as EXIF says, resized (antialiased) and cropped.
 
     Args:
       path: a file of JPEG, PNG, WebP or whatever else Pillow reads, with 8 bits a channel.
@@ -45,6 +46,8 @@ def read_photograph(
       crop: side of the window in the middle, or its height and width; None takes all. Where the
         photograph is smaller there is black.
       margin: pixels of the photograph around the window that are kept too.
+      interpolation: how it is resized, as the network's weights were trained: `"bilinear"` or
+        `"bicubic"`.
       grey: one channel instead of three.
 
     Returns:
@@ -64,7 +67,7 @@ def read_photograph(
       >>> read_photograph(path).shape, read_photograph(path, margin=8).shape
       ((224, 224, 3), (240, 240, 3))
     """
-    framing = Framing(size=size, crop=crop, margin=margin)
+    framing = Framing(size=size, crop=crop, margin=margin, interpolation=interpolation)
     picture = decoded(path, grey=grey)
     try:
         return as_array(framing.applied(picture))
@@ -79,6 +82,7 @@ def photographs(
     size: Sides | None = 256,
     crop: Sides | None = 224,
     margin: int = 0,
+    interpolation: Interpolation = "bilinear",
     grey: bool = False,
     classes: str | os.PathLike | Sequence[str] | None = None,
     strict: bool = False,
@@ -99,6 +103,7 @@ def photographs(
         must have one size.
       crop: side of the window in the middle.
       margin: pixels around the window that are kept too, which shifts with `mode="crop"` read.
+      interpolation: as for `read_photograph`.
       grey: one channel instead of three.
       classes: names of the network's classes in the order of its outputs, or a file with one in
         each line; a folder is called like the line, or like its first word. By default the
@@ -132,7 +137,8 @@ def photographs(
     """
     from jaxinv.progress import say  # which other data do not need
 
-    folder, framing = Path(path).expanduser(), Framing(size=size, crop=crop, margin=margin)
+    folder = Path(path).expanduser()
+    framing = Framing(size=size, crop=crop, margin=margin, interpolation=interpolation)
     listed = _listed(folder, None if classes is None else _names(classes))
     if listed.empty:
         words = _counted(len(listed.empty), "class"), some_of(listed.empty)
@@ -165,7 +171,12 @@ def photographs(
         images = np.empty((len(rows), *shape, 1 if grey else 3), np.uint8)
         for place, row in zip(images, rows, strict=True):
             place[...] = read_photograph(
-                files[good[row]], size=size, crop=crop, margin=margin, grey=grey
+                files[good[row]],
+                size=size,
+                crop=crop,
+                margin=margin,
+                interpolation=interpolation,
+                grey=grey,
             )
         return images, labels[[good[row] for row in rows]]
 

@@ -72,7 +72,7 @@ class Arguments(Compilation, Hosts, Networks):
 OF_THE_STUDY = ("epochs", "seeds")
 OF_AUDITS = (
     *("dataset", "split", "data_dir", "max_shift", "mode"),
-    *("preprocess", "size", "crop", "mean", "std", *OF_PHOTOGRAPHS),
+    *("preprocess", "size", "crop", "interpolation", "mean", "std", *OF_PHOTOGRAPHS),
 )
 # What `audit` takes under the same name.
 OF_AN_AUDIT = ("max_shift", "certify", "layers", "batch", "chunk", "share", "memory", "seed")

@@ -22,14 +22,15 @@ FRAMINGS = [(24, 20), (24, 21), (25, 20), (31, 31), (16, 24), (None, 19), (9, No
 FRAMINGS += [((20, 30), (12, 17))]
 
 
-def by_definition(picture, size, crop):
+def by_definition(picture, size, crop, interpolation="bilinear"):
     """Resize and CenterCrop as torchvision's documentation has them, by Pillow."""
     if isinstance(size, int):
         short, long = sorted(picture.size)
         other = int(size * long / short)
         size = (size, other) if picture.height <= picture.width else (other, size)
     if size is not None:
-        picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
+        methods = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+        picture = picture.resize(size[::-1], methods[interpolation])
     if crop is None:
         return np.asarray(picture)
     array, crop = np.asarray(picture), (crop, crop) if isinstance(crop, int) else crop
@@ -41,18 +42,20 @@ def by_definition(picture, size, crop):
     return array
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("size", "crop"), FRAMINGS)
-def test_what_is_seen_is_what_torchvision_shows(size, crop, tmp_path):
+def test_what_is_seen_is_what_torchvision_shows(size, crop, interpolation, tmp_path):
     path = tmp_path / "one.png"
     for seed, (height, width) in enumerate(SIZES):
         picture = photograph(seed, height, width)
         picture.save(path)
-        found = data.read_photograph(path, size=size, crop=crop)
-        np.testing.assert_array_equal(found, by_definition(picture, size, crop))
+        found = data.read_photograph(path, size=size, crop=crop, interpolation=interpolation)
+        np.testing.assert_array_equal(found, by_definition(picture, size, crop, interpolation))
         assert Framing(size=size, crop=crop).shape(height, width) == found.shape[:2]
         if torchvision is not None:
             transforms = torchvision.transforms
-            steps = [] if size is None else [transforms.Resize(size)]
+            method = transforms.InterpolationMode(interpolation)
+            steps = [] if size is None else [transforms.Resize(size, method, antialias=True)]
             steps += [] if crop is None else [transforms.CenterCrop(crop)]
             theirs = np.asarray(transforms.Compose(steps)(picture)).astype(int)
             assert np.abs(found - theirs).max() <= 1
@@ -201,6 +204,7 @@ REFUSED = [
     ({"crop": (8, 0)}, r"crop is \(8, 0\); allowed are whole numbers from 1"),
     ({"margin": -1}, "margin is -1; allowed are whole numbers from 0"),
     ({"crop": None, "margin": 1}, "margin needs crop"),
+    ({"interpolation": "cubic"}, "interpolation is 'cubic'; allowed are bilinear and bicubic"),
 ]
 
 
@@ -235,13 +239,14 @@ def test_other_data_sets_are_resized_and_cropped_alike(tmp_path, channels, memor
     images = np.random.default_rng(0).integers(0, 256, (4, 30, 40, channels)).astype(np.uint8)
     path = tmp_path / "mine.npz"
     np.savez(path, x_test=images, y_test=np.arange(4))
-    framing = {"size": 24, "crop": 16, "margin": 2, "memory": memory}
+    framing = {"size": 24, "crop": 16, "margin": 2, "interpolation": "bicubic", "memory": memory}
     found = data.open(str(path), split="test", cache_dir=tmp_path, **framing)
     seen, labels = found.read(range(4))
     assert found.image_shape == seen.shape[1:] == (20, 20, channels)
     for image, window in zip(images, seen, strict=True):
         picture = Image.fromarray(image.squeeze())
-        expected = by_definition(picture, 24, None).reshape(24, 32, channels)[2:22, 6:26]
+        expected = by_definition(picture, 24, None, "bicubic")
+        expected = expected.reshape(24, 32, channels)[2:22, 6:26]
         np.testing.assert_array_equal(window, expected)
     np.testing.assert_array_equal(labels, range(4))
     with pytest.raises(ValueError, match="margin is 5; a picture of 24x32 has 4 pixels around"):

@@ -132,6 +132,7 @@ WRONG = [
     (["--images", "photos", *FRAMED, "--mean", "0", "--std", "0"], "std positive"),
     (["--images", "photos", *FRAMED, "--mean", "0,0", "--std", "1,1"], "each of the 3 channels"),
     (["--images", "photos", "--preprocess", "cifar"], "preprocess"),
+    (["--images", "photos", "--interpolation", "bicubic"], "bicubic needs a size to resize to"),
     (["--strict"], "strict is for images that name a folder of photographs"),
 ]
 
