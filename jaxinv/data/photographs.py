@@ -115,7 +115,7 @@ def photographs(
 
     Returns:
       A `Dataset` if the images fit, else a `Streamed`; `left_out` names the files that are not in
-      it and says why.
+      it and says why, and `class_names` holds the names of the classes.
 
     Raises:
       ValueError: there are no photographs, a class is unknown, they differ in size, or they end
@@ -184,21 +184,22 @@ def photographs(
         read,
         range(len(good)),
         (*shape, 1 if grey else 3),
-        listed.count,
+        len(listed.class_names),
         name=str(path),
         split=split,
         left_out=left_out,
+        class_names=listed.class_names,
     )
     return found.load() if found.nbytes <= parse_bytes(memory) else found
 
 
 @dataclasses.dataclass(frozen=True)
 class _Listed:
-    """The photographs of a folder, the number of classes, and the folders that hold none."""
+    """The photographs of a folder, the classes, and the folders that hold none."""
 
     files: list[Path]
     labels: Int[np.ndarray, " n"]
-    count: int
+    class_names: tuple[str, ...]
     empty: list[str]
 
 
@@ -221,9 +222,18 @@ def _listed(folder: Path, names: Sequence[str] | None) -> _Listed:
     return _Listed(
         files,
         np.array(labels, np.int32),
-        len(inner if names is None else names),
+        _shown([folder.name for folder in inner], names),
         [name for name, found in by_class.items() if not found],
     )
+
+
+def _shown(folders: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes, without the first words if the folders are called by these."""
+    if names is None:
+        return tuple(folders)
+    if set(folders) <= set(names):
+        return tuple(names)
+    return tuple(name.partition(" ")[2].strip() or name for name in names)
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:

@@ -116,6 +116,7 @@ def test_classes_are_folders(tmp_path, grey):
         tmp_path / "p", size=24, crop=20, grey=grey, cache_dir=tmp_path / "cache"
     )
     assert [found.labels.tolist(), found.num_classes] == [[0, 0, 0, 1, 1], 2]
+    assert found.class_names == ("ant", "bee")
     expected = [data.read_photograph(file, size=24, crop=20, grey=grey) for file in files]
     np.testing.assert_array_equal(found.images, expected)
     assert found.image_shape == (20, 20, 1 if grey else 3)
@@ -127,6 +128,7 @@ def test_without_folders_there_are_no_classes(tmp_path):
         photograph(seed, *size).save(tmp_path / "p" / f"{seed}.png")
     found = data.photographs(tmp_path / "p", size=24, crop=20, cache_dir=tmp_path, split="all[1:4]")
     assert (found.num_classes, len(found), found.split) == (0, 3, "all[1:4]")
+    assert found.class_names == ()
     np.testing.assert_array_equal(found.labels, [-1] * 3)
 
 
@@ -134,10 +136,15 @@ def test_classes_are_numbered_as_the_network_has_them(tmp_path):
     write(tmp_path / "p", SIZES)
     names = tmp_path / "classes.txt"
     options = {"size": 24, "crop": 20, "cache_dir": tmp_path}
-    for text in ("wasp\nbee\nant\n", "n0 wasp\nbee honey bee\nant\n", "bee two\nbee\nant\n"):
+    for text, shown in {
+        "wasp\nbee\nant\n": ("wasp", "bee", "ant"),
+        "n0 wasp\nbee honey bee\nant\n": ("wasp", "honey bee", "ant"),
+        "bee two\nbee\nant\n": ("bee two", "bee", "ant"),
+    }.items():
         names.write_text(text)
         found = data.photographs(tmp_path / "p", classes=names, **options)
         assert (found.labels.tolist(), found.num_classes) == ([2, 2, 2, 1, 1], 3)
+        assert found.class_names == shown
     assert data.photographs(tmp_path / "p", classes=["bee", "ant"], **options).labels[0] == 1
 
 
@@ -176,6 +183,7 @@ def test_what_cannot_be_read_is_named_counted_and_left_out(tmp_path, monkeypatch
     assert "has 1 class without photographs: cow" in said.getvalue()
     assert found.num_classes == 3  # a class keeps its number
     assert found.part(range(2)).left_out == found.left_out
+    assert found.part(range(2)).class_names == found.map(np.copy).class_names == found.class_names
     with monkeypatch.context() as patch:  # what was found is kept
         patch.setattr(sys.modules[data.photographs.__module__], "decoded", None)
         again = data.photographs(root, memory=0, **options)
