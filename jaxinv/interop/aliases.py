@@ -13,9 +13,10 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
+    from torchax.ops.ops_registry import all_torch_functions
 
     viewed: dict[int, Any] = {}  # the memories are held, so that none has the number of another
-    found = False
+    found = within = False
 
     def see(tensor):
         memory = tensor.untyped_storage()
@@ -23,8 +24,11 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
 
     class Functions(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):
+            nonlocal within
             versions = [(tensor, tensor._version) for tensor in _tensors(args)]
+            within = func in all_torch_functions  # torchax runs it in its own way
             outputs = func(*args, **(kwargs or {}))
+            within = False
             for tensor, version in versions:
                 # What does nothing, such as a flatten of one dimension, may be a copy in torchax.
                 if tensor is outputs and tensor._version == version:
@@ -39,7 +43,7 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
                 if parameter.alias_info is not None and parameter.alias_info.is_write:
                     value = args[number] if number < len(args) else kwargs.get(parameter.name)
                     memories = (t.untyped_storage()._cdata for t in _tensors([value]))
-                    found |= any(memory in viewed for memory in memories)
+                    found |= not within and any(memory in viewed for memory in memories)
             outputs = func(*args, **kwargs)
             for output in func._schema.returns:
                 if output.alias_info is not None and not output.alias_info.is_write:

@@ -17,6 +17,7 @@ def environment() -> Any:
 
     env = Environment()
     env.override_op_definition(torch.ops.aten.detach.default, Tensor.detach)
+    env.override_op_definition(torch.ops.aten.mT.default, lambda x: x.transpose(-2, -1))
     for function, definition in _functions().items():
         env.override_op_definition(function, definition)
     return env

@@ -2,9 +2,10 @@
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -31,13 +32,12 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     Args:
       module: a `torch.nn.Module` in evaluation mode, on any device.
       example: an input, such as random images, or a tuple of several, on which PyTorch and the
-        function are compared: torchax runs some operations otherwise, writing into a view among
-        them. None compares nothing.
+        function are compared: torchax may run an operation otherwise. None compares nothing.
 
     Returns:
       `(params, apply)`. `params` holds the floating parameters and buffers by their names in the
       state dict. `apply(params, *inputs, **options)` returns what the module does, its arrays
-      those of JAX.
+      those of JAX; a dataclass becomes a dict.
 
     Raises:
       ValueError: if torchax cannot be imported, if `module` is no module that can be converted, or
@@ -84,7 +84,7 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
         run = without_writes if writes else in_environment
         with _named(part), _apart(env, key):
             call = functools.partial(torch.func.functional_call, part, kwargs=options)
-            return env.t2j_iso(run(env, call, *env.j2t_iso(arrays)))
+            return _plain(run(env, call, *env.j2t_iso(arrays)), env.t2j_iso)
 
     if example is not None:
         inputs = jax.tree.map(np.asarray, example if isinstance(example, tuple) else (example,))
@@ -103,6 +103,35 @@ def _writes_into_views(module: Any, tensors: dict[str, Any], inputs: Any, option
         return False
 
 
+def _plain(outputs: Any, convert: Callable[[Any], Any]) -> Any:
+    """The outputs of a module in containers of JAX.
+
+    Raises:
+      TypeError: if something else is among them.
+    """
+    import torch
+
+    def leaf(value):
+        if isinstance(value, torch.Tensor):
+            return convert(value)
+        if isinstance(value, Mapping):
+            return jax.tree.map(leaf, dict(value))
+        if isinstance(value, tuple):
+            return jax.tree.map(leaf, tuple(value))
+        if dataclasses.is_dataclass(value):
+            return jax.tree.map(
+                leaf, {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            )
+        if isinstance(value, int | float | complex):
+            return value
+        raise TypeError(
+            f"it returns a {type(value).__name__}; allowed are tensors, numbers, and tuples, "
+            "lists, dicts and dataclasses of them"
+        )
+
+    return jax.tree.map(leaf, outputs)
+
+
 def _without_numbers(array: Array) -> Any:
     import torch
 
@@ -113,14 +142,12 @@ def _without_numbers(array: Array) -> Any:
 def _check_parity(module: Any, inputs: tuple[Any, ...], outputs: Any) -> None:
     """Raises unless a module returns some arrays, up to rounding."""
     import torch
-    from torch.utils import _pytree
 
     device = next((tensor.device for tensor in module.parameters()), None)
     with torch.no_grad():
         theirs = module(*(torch.as_tensor(array, device=device) for array in inputs))
-    pairs = zip(jax.tree.leaves(outputs), _pytree.tree_leaves(theirs), strict=True)
-    for mine, other in pairs:
-        expected = other.cpu().double().numpy()
+    theirs = _plain(theirs, lambda tensor: tensor.cpu().double().numpy())
+    for mine, expected in zip(jax.tree.leaves(outputs), jax.tree.leaves(theirs), strict=True):
         scale = float(np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected)))
         relative, _ = tolerance(mine.dtype, depth=len(list(module.modules())))
         found, allowed = np.asarray(mine, float), _SLACK * relative * scale

@@ -176,11 +176,16 @@ def _view_alone(x):
     return y.relu_()
 
 
+def _padded(x):
+    """Where PyTorch writes part by part, and torchax does not."""
+    return F.pad(x, (1, 1, 2, 0), mode="circular")
+
+
 def _without_views(x):
     return F.relu(x, inplace=True).add_(1).mul_(2)
 
 
-@pytest.mark.parametrize("write", [_view_alone, _without_views])
+@pytest.mark.parametrize("write", [_view_alone, _without_views, _padded])
 def test_other_writes_are_torchax_own(write):
     module = Writes(write).eval()
     assert not writes_into_views(module, torch.empty(SHAPE, device="meta"))
