@@ -101,7 +101,7 @@ class Network:
 def _listed() -> list[Network]:
     sources = {"torchvision": TORCHVISION, "timm": TIMM, "keras": KERAS, "jaxinv": OWN}
     networks = [
-        Network(source, name, family)
+        Network(source, name, family, "segmentation" if family == "U-Net" else "classification")
         for source, families in sources.items()
         for family, names in families.items()
         for name in names.split()
@@ -152,6 +152,7 @@ def _torch(module: Any, size: int) -> Built:
             if not parameter.any():
                 # A head that starts at zero would answer zero, whatever it sees.
                 parameter.normal_(std=0.02)
+    _see_noise(module, (4, 3, size, size))
     params, apply = jaxinv.from_pytorch(module)
 
     def theirs(images: np.ndarray) -> Any:
@@ -168,6 +169,22 @@ def _torch(module: Any, size: int) -> Built:
         (2, 3),
         count,
     )
+
+
+def _see_noise(module: Any, shape: tuple[int, ...]) -> None:
+    """Gives batch normalisation the statistics of noise; otherwise outputs hardly depend on images.
+
+    Without them small weights in many layers leave of an image less than rounding.
+    """
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.train()
+            part.momentum = 1.0
+    with torch.no_grad():
+        module(torch.randn(shape))
+    module.eval()
 
 
 def _plain(outputs: Any) -> Any:
@@ -191,12 +208,11 @@ def _torchvision(network: Network, size: int) -> Built:
     if network.name == "ssd300_vgg16":
         return _torch(ssd300_vgg16(**none).backbone, max(size, 300))
     if network.task == "backbone":
-        name = network.name.removesuffix("_fpn")
-        if name.startswith("mobilenet"):
-            return _torch(
-                backbone_utils.mobilenet_backbone(backbone_name=name, weights=None, fpn=True), size
-            )
-        return _torch(backbone_utils.resnet_fpn_backbone(backbone_name=name, weights=None), size)
+        options: Any = {"weights": None, "norm_layer": torch.nn.BatchNorm2d}
+        options["backbone_name"] = network.name.removesuffix("_fpn")
+        if network.name.startswith("mobilenet"):
+            return _torch(backbone_utils.mobilenet_backbone(fpn=True, **options), size)
+        return _torch(backbone_utils.resnet_fpn_backbone(**options), size)
     # Weights drawn one by one from a truncated normal distribution take minutes.
     slow = network.name in ("inception_v3", "googlenet")
     options = {"init_weights": False} if slow else {}

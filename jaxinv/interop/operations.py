@@ -3,10 +3,13 @@
 PyTorch is imported where it is used: the package does not need it.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
 from typing import Any
+
+import jax.numpy as jnp
 
 
 @functools.cache
@@ -18,6 +21,10 @@ def environment() -> Any:
     env = Environment()
     env.override_op_definition(torch.ops.aten.detach.default, Tensor.detach)
     env.override_op_definition(torch.ops.aten.mT.default, lambda x: x.transpose(-2, -1))
+    interpolate = torch.nn.functional.interpolate
+    known = env._ops[interpolate]
+    resize = functools.partial(_interpolate, known.func)
+    env._ops[interpolate] = dataclasses.replace(known, func=resize)
     for function, definition in _functions().items():
         env.override_op_definition(function, definition)
     return env
@@ -138,6 +145,14 @@ def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
         dilation=dilation,
     )
     return images.reshape(*columns.shape[:-2], columns.shape[-2] // area, *size)
+
+
+def _interpolate(interpolate: Callable, input, size=None, *args, **kwargs):
+    """Of one position copies in any mode; torchax weighs it by numbers that sum to one."""
+    sizes = (size,) * (input.ndim - 2) if isinstance(size, int) else size
+    if sizes is not None and all(n == 1 for n in input.shape[2:]):
+        return jnp.broadcast_to(input, (*input.shape[:2], *sizes))
+    return interpolate(input, size, *args, **kwargs)
 
 
 def _adaptive_max_pool(pool: Callable, rank: int, x, output_size, return_indices=False):
