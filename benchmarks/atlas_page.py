@@ -48,11 +48,11 @@ _HEAD = """# An atlas of architectures
 
 Which translations does a network respect, as it is published? Every row below is **proved** by
 `jaxinv.certify` from the program of the network. The network as published is also **measured**, in
-its own framework, at three shifts, and where its outputs are maps also away from their borders; what
-circular padding and adaptive sampling give is measured where the column says so, and else proved
-alone. Weights are random; a certificate needs none. For a PyTorch network whose remedies were
-measured, batch normalisation has the statistics of noise: with those of a new network outputs hardly
-depend on the image.
+its own framework, at three shifts, and where its outputs are maps also away from their borders.
+What circular padding and adaptive sampling give is measured where the column says so, and else
+proved alone. Weights are random; a certificate needs none. In rows of PyTorch that name `circular`
+or `both`, batch normalisation has the statistics of noise: outputs of a new network hardly depend
+on the image.
 `python -m benchmarks.atlas` makes the data ([atlas.json](atlas.json)), `python -m
 benchmarks.atlas_page` this page.
 """
@@ -101,7 +101,7 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
         f"{f' ({_names(kept)})' if kept else ''}: {count - len(maps)} classifiers, which would be "
         f"invariant, and {len(maps)} networks whose outputs are maps, which would be equivariant."
     ]
-    inside = [row for row in maps if _found(row, INSIDE)]
+    inside = [row for row in maps if _is_measured(_found(row, INSIDE))]
     lines.append(
         f"Away from the border the outputs of {len(inside)} of the {len(maps)} networks with maps "
         f"still move along ({_names(inside)}); the others lose the last such position before."
@@ -134,15 +134,14 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
         "with every shift."
     )
     promised = [
-        (row, " and ".join(remedy["changes"]))
+        _found(row, " and ".join(remedy["changes"]))
         for row in rows
         for remedy in row["remedies"]
         if not _is_broken(remedy["verdict"])
     ]
     lines.append(
         f"Of these {len(promised)} changed networks that commute with something "
-        f"{sum(_found(*one) is not None for one in promised)} were run and measured, the others "
-        "proved alone."
+        f"{sum(map(_is_measured, promised))} were run and measured, the others proved alone."
     )
     inside = [row for row in rows if row["interior"]]
     lost = [row for row in inside if row["interior_ends"]]
@@ -157,7 +156,7 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
         "comes while receptive fields are still smaller than it: squeeze-and-excitation, attention,"
         " normalisation over space, a dense layer, or a last pooling of a shallow network."
     )
-    checked = [m for row in rows for m in row["measured"] if m["difference"] is not None]
+    checked = [m for row in rows for m in row["measured"] if _is_measured(m)]
     wrong = [m for m in checked if not m.get("broken") and m["difference"] > SAME]
     broken = [m for m in checked if m.get("broken")]
     unseen = [m for m in broken if m["difference"] <= SAME]
@@ -190,6 +189,10 @@ def _is_every(verdict: str) -> bool:
         "equivariant to every shift",
         "equivariant to every shift, up to a roll",
     )
+
+
+def _is_measured(found: Row | None) -> bool:
+    return found is not None and found["difference"] is not None
 
 
 def _found(row: Row, claim: str) -> Row | None:
@@ -252,9 +255,7 @@ def _blame(row: Row) -> str:
 def _checked(row: Row) -> str:
     """The largest differences, as published and with the remedies."""
     return ", ".join(
-        f"{_CLAIMS[m['claim']]} {m['difference']:.0e}"
-        for m in row["measured"]
-        if m["difference"] is not None
+        f"{_CLAIMS[m['claim']]} {m['difference']:.0e}" for m in row["measured"] if _is_measured(m)
     )
 
 

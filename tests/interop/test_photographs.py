@@ -22,18 +22,9 @@ SCALE = ["--mean", ",".join(map(str, MEAN)), "--std", ",".join(map(str, STD))]
 FRAMINGS = {
     "imagenet": (256, 224, "bilinear", ["--preprocess", "imagenet"]),
     "half": (128, 112, "bilinear", ["--size", "128", "--crop", "112", *SCALE]),
-    "bicubic": (
+    "cubic": (
         *(120, 112, "bicubic"),
-        [
-            "--preprocess",
-            "imagenet",
-            "--size",
-            "120",
-            "--crop",
-            "112",
-            "--interpolation",
-            "bicubic",
-        ],
+        ["--size", "120", "--crop", "112", "--interpolation", "bicubic", *SCALE],
     ),
 }
 
