@@ -150,10 +150,10 @@ class Dataset(Source):
 
     def _with(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
         # The scale may cost a pass over the training images: it is not asked for here.
-        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
         named = self.name, self.split, self.num_classes
-        told = {"left_out": self.left_out, "class_names": self.class_names}
-        return Dataset(images, labels, *named, **lazy, **told)
+        others |= {"left_out": self.left_out, "class_names": self.class_names}
+        return Dataset(images, labels, *named, **others)
 
 
 def normalise(

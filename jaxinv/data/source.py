@@ -229,9 +229,9 @@ class Streamed(Source):
             for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
         named = self.name, self.split, self.num_classes
-        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
-        told = {"left_out": self.left_out, "class_names": self.class_names}
-        return Dataset(images, labels, *named, **lazy, **told)
+        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        others |= {"left_out": self.left_out, "class_names": self.class_names}
+        return Dataset(images, labels, *named, **others)
 
     def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
         if (

@@ -30,11 +30,11 @@ def environment() -> Any:
     return env
 
 
-def _functions() -> dict[Callable, Callable]:
+def _functions() -> dict[Any, Callable]:
     """PyTorch's functions that are run by others of its functions."""
     from torch.nn import functional
 
-    found = {functional.fold: _fold, functional.linear: _linear}
+    found: dict[Any, Callable] = {functional.fold: _fold, functional.linear: _linear}
     for rank in (1, 2, 3):
         convolve = getattr(functional, f"conv_transpose{rank}d")
         found[convolve] = functools.partial(_conv_transpose, convolve)
@@ -87,7 +87,8 @@ def without_writes(env: Any, fun: Callable, *args: Any) -> Any:
 
     def decomposed(*args):
         # Only where derivatives are taken does PyTorch see the writes within its own functions.
-        return torch.func.vjp(lambda x: (x, fun(*args)), torch.zeros(()), has_aux=True)[2]
+        vjp: Any = torch.func.vjp
+        return vjp(lambda x: (x, fun(*args)), torch.zeros(()), has_aux=True)[2]
 
     with env._dispatch_mode, Checked(), Functions():
         return torch.func.functionalize(decomposed)(*args)
