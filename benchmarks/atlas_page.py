@@ -19,7 +19,7 @@ _CLAIMS = {
     "circular padding and adaptive sampling": "both",
     "adaptive sampling": "adaptive",
 }
-_NO_SHIFT = "broken: commutes with no shift but 0"
+NO_SHIFT = "broken: commutes with no shift but 0"
 # Above this share of the largest output, two results differ; float32 rounds at 1e-7 an operation.
 SAME = 1e-4
 PARITY, SECONDS = 1e-4, 20
@@ -180,7 +180,7 @@ def _names(rows: Sequence[Row]) -> str:
 
 def _is_broken(verdict: str) -> bool:
     """Whether some output commutes with no shift."""
-    return _NO_SHIFT in verdict
+    return NO_SHIFT in verdict
 
 
 def _is_every(verdict: str) -> bool:
@@ -221,7 +221,7 @@ def families(rows: Sequence[Row]) -> list[Row]:
 def _short(verdict: str) -> str:
     """A verdict without what the table says anyway."""
     for words, short in {
-        _NO_SHIFT: "no shift",
+        NO_SHIFT: "no shift",
         "multiples of ": "",
         " to every shift": ", every shift",
     }.items():
