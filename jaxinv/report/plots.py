@@ -336,8 +336,8 @@ def flip_plot(
         grid = figure.subplots(2, len(flips), squeeze=False)
         for (above, below), flip, pair in zip(grid.T, flips, pictures, strict=True):
             down, right = flip.shift
-            above.set_title(plain(_title(results.class_name(flip.before))))
-            below.set_title(plain(_title(results.class_name(flip.after))))
+            above.set_title(_title(results.class_name(flip.before)))
+            below.set_title(_title(results.class_name(flip.after)))
             below.set_xlabel(f"{down:+d} down\n{right:+d} right".replace("+0", "0"), fontsize=8)
             for axes, picture in zip((above, below), pair, strict=True):
                 axes.imshow(drawable(picture), cmap="gray", interpolation="none")
@@ -349,8 +349,9 @@ def flip_plot(
 
 
 def _title(name: str) -> str:
-    """A class in at most two short lines."""
-    return "\n".join(textwrap.wrap(f"“{name}”", 16, max_lines=2, placeholder="…”"))
+    """A class in at most two lines as wide as a picture."""
+    lines = textwrap.wrap(f"“{name}”", 14, max_lines=2, placeholder="…”")
+    return "\n".join(map(plain, lines))
 
 
 def drawable(picture: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "..."]:
