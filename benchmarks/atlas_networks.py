@@ -143,7 +143,7 @@ def built(network: Network, size: int = 224) -> Built:
     return make[network.source](network, size)
 
 
-def _torch(module: Any, size: int) -> Built:
+def _torch(module: Any, size: int, *, noise: bool = True) -> Built:
     import torch
 
     module = module.eval()
@@ -152,7 +152,8 @@ def _torch(module: Any, size: int) -> Built:
             if not parameter.any():
                 # A head that starts at zero would answer zero, whatever it sees.
                 parameter.normal_(std=0.02)
-    _see_noise(module, (4, 3, size, size))
+    if noise:
+        _see_noise(module, (4, 3, size, size))
     params, apply = jaxinv.from_pytorch(module)
 
     def theirs(images: np.ndarray) -> Any:
@@ -178,12 +179,19 @@ def _see_noise(module: Any, shape: tuple[int, ...]) -> None:
     """
     import torch
 
-    for part in module.modules():
-        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
-            part.train()
-            part.momentum = 1.0
+    def of_maps(part, inputs):
+        # What is pooled hardly differs between images of noise: its own rounding would be blown up.
+        part.train(inputs[0].shape[-1] > 1)
+
+    normalised = torch.nn.modules.batchnorm._BatchNorm
+    parts = [part for part in module.modules() if isinstance(part, normalised)]
+    hooks = [part.register_forward_pre_hook(of_maps) for part in parts]
+    for part in parts:
+        part.momentum = 1.0
     with torch.no_grad():
         module(torch.randn(shape))
+    for hook in hooks:
+        hook.remove()
     module.eval()
 
 
@@ -204,7 +212,8 @@ def _torchvision(network: Network, size: int) -> Built:
     torch.manual_seed(0)
     none = {"weights": None, "weights_backbone": None}
     if network.task == "segmentation":
-        return _torch(torchvision.models.get_model(network.name, **none), size)
+        # Of the deepest of these, with noise, PyTorch's own rounding is 1e-4 of the largest output.
+        return _torch(torchvision.models.get_model(network.name, **none), size, noise=False)
     if network.name == "ssd300_vgg16":
         return _torch(ssd300_vgg16(**none).backbone, max(size, 300))
     if network.task == "backbone":
