@@ -101,7 +101,7 @@ class Network:
 def _listed() -> list[Network]:
     sources = {"torchvision": TORCHVISION, "timm": TIMM, "keras": KERAS, "jaxinv": OWN}
     networks = [
-        Network(source, name, family)
+        Network(source, name, family, "segmentation" if family == "U-Net" else "classification")
         for source, families in sources.items()
         for family, names in families.items()
         for name in names.split()
@@ -143,7 +143,7 @@ def built(network: Network, size: int = 224) -> Built:
     return make[network.source](network, size)
 
 
-def _torch(module: Any, size: int) -> Built:
+def _torch(module: Any, size: int, *, noise: bool = True) -> Built:
     import torch
 
     module = module.eval()
@@ -152,6 +152,8 @@ def _torch(module: Any, size: int) -> Built:
             if not parameter.any():
                 # A head that starts at zero would answer zero, whatever it sees.
                 parameter.normal_(std=0.02)
+    if noise:
+        _see_noise(module, (4, 3, size, size))
     params, apply = jaxinv.from_pytorch(module)
 
     def theirs(images: np.ndarray) -> Any:
@@ -168,6 +170,29 @@ def _torch(module: Any, size: int) -> Built:
         (2, 3),
         count,
     )
+
+
+def _see_noise(module: Any, shape: tuple[int, ...]) -> None:
+    """Gives batch normalisation the statistics of noise; otherwise outputs hardly depend on images.
+
+    Without them small weights in many layers leave of an image less than rounding.
+    """
+    import torch
+
+    def of_maps(part, inputs):
+        # What is pooled hardly differs between images of noise: its own rounding would be blown up.
+        part.train(inputs[0].shape[-1] > 1)
+
+    normalised = torch.nn.modules.batchnorm._BatchNorm
+    parts = [part for part in module.modules() if isinstance(part, normalised)]
+    hooks = [part.register_forward_pre_hook(of_maps) for part in parts]
+    for part in parts:
+        part.momentum = 1.0
+    with torch.no_grad():
+        module(torch.randn(shape))
+    for hook in hooks:
+        hook.remove()
+    module.eval()
 
 
 def _plain(outputs: Any) -> Any:
@@ -187,16 +212,16 @@ def _torchvision(network: Network, size: int) -> Built:
     torch.manual_seed(0)
     none = {"weights": None, "weights_backbone": None}
     if network.task == "segmentation":
-        return _torch(torchvision.models.get_model(network.name, **none), size)
+        # Of the deepest of these, with noise, PyTorch's own rounding is 1e-4 of the largest output.
+        return _torch(torchvision.models.get_model(network.name, **none), size, noise=False)
     if network.name == "ssd300_vgg16":
-        return _torch(ssd300_vgg16(**none).backbone, size)
+        return _torch(ssd300_vgg16(**none).backbone, max(size, 300))
     if network.task == "backbone":
-        name = network.name.removesuffix("_fpn")
-        if name.startswith("mobilenet"):
-            return _torch(
-                backbone_utils.mobilenet_backbone(backbone_name=name, weights=None, fpn=True), size
-            )
-        return _torch(backbone_utils.resnet_fpn_backbone(backbone_name=name, weights=None), size)
+        options: Any = {"weights": None, "norm_layer": torch.nn.BatchNorm2d}
+        options["backbone_name"] = network.name.removesuffix("_fpn")
+        if network.name.startswith("mobilenet"):
+            return _torch(backbone_utils.mobilenet_backbone(fpn=True, **options), size)
+        return _torch(backbone_utils.resnet_fpn_backbone(**options), size)
     # Weights drawn one by one from a truncated normal distribution take minutes.
     slow = network.name in ("inception_v3", "googlenet")
     options = {"init_weights": False} if slow else {}

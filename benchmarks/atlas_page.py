@@ -10,7 +10,16 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATA, PAGE = DOCS / "atlas.json", DOCS / "atlas.md"
 Row = dict[str, Any]
 
-CIRCULAR, ADAPTIVE = ["circular padding"], "adaptive sampling"
+ADAPTIVE = "adaptive sampling"
+INSIDE = "as published, away from the border"
+_CLAIMS = {
+    "as published": "published",
+    INSIDE: "inside",
+    "circular padding": "circular",
+    "circular padding and adaptive sampling": "both",
+    "adaptive sampling": "adaptive",
+}
+NO_SHIFT = "broken: commutes with no shift but 0"
 # Above this share of the largest output, two results differ; float32 rounds at 1e-7 an operation.
 SAME = 1e-4
 PARITY, SECONDS = 1e-4, 20
@@ -39,8 +48,11 @@ _HEAD = """# An atlas of architectures
 
 Which translations does a network respect, as it is published? Every row below is **proved** by
 `jaxinv.certify` from the program of the network. The network as published is also **measured**, in
-its own framework, at three shifts; what circular padding and adaptive sampling give is measured
-where the column says so, and else proved alone. Weights are random; a certificate needs none.
+its own framework, at three shifts, and where its outputs are maps also away from their borders.
+What circular padding and adaptive sampling give is measured where the column says so, and else
+proved alone. Weights are random; a certificate needs none. In rows of PyTorch that name `circular`
+or `both`, batch normalisation has the statistics of noise: outputs of a new network hardly depend
+on the image.
 `python -m benchmarks.atlas` makes the data ([atlas.json](atlas.json)), `python -m
 benchmarks.atlas_page` this page.
 """
@@ -82,14 +94,18 @@ def why_not(row: Row) -> str:
 def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
     """What the rows say together, in words."""
     count = len(rows)
-    invariant = [row for row in rows if row["verdict"].startswith("invariant")]
-    every = [row for row in invariant if set(row["period"]) == {1}]
-    broken = [row for row in rows if _is_broken(row["verdict"])]
+    kept = [row for row in rows if not _is_broken(row["verdict"])]
+    maps = [row for row in rows if row["task"] != "classification"]
     lines = [
-        f"**{len(invariant)} of {count}** architectures are invariant, as published, to a lattice "
-        f"of shifts{f' ({_names(invariant)})' if invariant else ''}, {len(every)} of them to every "
-        f"shift. {len(broken)} commute with no shift."
+        f"**{len(kept)} of {count}** architectures commute, as published, with a lattice of shifts"
+        f"{f' ({_names(kept)})' if kept else ''}: {count - len(maps)} classifiers, which would be "
+        f"invariant, and {len(maps)} networks whose outputs are maps, which would be equivariant."
     ]
+    inside = [row for row in maps if _is_measured(_found(row, INSIDE))]
+    lines.append(
+        f"Away from the border the outputs of {len(inside)} of the {len(maps)} networks with maps "
+        f"still move along ({_names(inside)}); the others lose the last such position before."
+    )
     causes = collections.Counter(_cause(row["cause"]) for row in rows if row["cause"])
     most, times = causes.most_common(1)[0]
     rest = ", ".join(f"{name} {n}" for name, n in causes.most_common()[1:])
@@ -112,12 +128,20 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
         f"{', '.join(f'{name} {n}' for name, n in still.most_common()) or 'nothing'}."
     )
     sampled = [row for row in rows if _remedy(row, True)]
-    all_shifts = [
-        row for row in sampled if _remedy(row, True)["verdict"] == "invariant to every shift"
+    all_shifts = [row for row in sampled if _is_every(_remedy(row, True)["verdict"])]
+    lines.append(
+        f"With adaptive sampling as well, {len(all_shifts)} of {len(sampled)} with strides commute "
+        "with every shift."
+    )
+    promised = [
+        _found(row, " and ".join(remedy["changes"]))
+        for row in rows
+        for remedy in row["remedies"]
+        if not _is_broken(remedy["verdict"])
     ]
     lines.append(
-        f"With adaptive sampling as well, {len(all_shifts)} of {len(sampled)} with strides are "
-        "invariant to every shift."
+        f"Of these {len(promised)} changed networks that commute with something "
+        f"{sum(map(_is_measured, promised))} were run and measured, the others proved alone."
     )
     inside = [row for row in rows if row["interior"]]
     lost = [row for row in inside if row["interior_ends"]]
@@ -132,7 +156,7 @@ def findings(rows: Sequence[Row], failed: Sequence[Row]) -> list[str]:
         "comes while receptive fields are still smaller than it: squeeze-and-excitation, attention,"
         " normalisation over space, a dense layer, or a last pooling of a shallow network."
     )
-    checked = [m for row in rows for m in row["measured"] if m["difference"] is not None]
+    checked = [m for row in rows for m in row["measured"] if _is_measured(m)]
     wrong = [m for m in checked if not m.get("broken") and m["difference"] > SAME]
     broken = [m for m in checked if m.get("broken")]
     unseen = [m for m in broken if m["difference"] <= SAME]
@@ -155,7 +179,25 @@ def _names(rows: Sequence[Row]) -> str:
 
 
 def _is_broken(verdict: str) -> bool:
-    return verdict.startswith("broken: commutes")
+    """Whether some output commutes with no shift."""
+    return NO_SHIFT in verdict
+
+
+def _is_every(verdict: str) -> bool:
+    return verdict in (
+        "invariant to every shift",
+        "equivariant to every shift",
+        "equivariant to every shift, up to a roll",
+    )
+
+
+def _is_measured(found: Row | None) -> bool:
+    return found is not None and found["difference"] is not None
+
+
+def _found(row: Row, claim: str) -> Row | None:
+    """What was measured of a claim."""
+    return next((found for found in row["measured"] if found["claim"] == claim), None)
 
 
 def _cause(cause: str) -> str:
@@ -178,9 +220,13 @@ def families(rows: Sequence[Row]) -> list[Row]:
 
 def _short(verdict: str) -> str:
     """A verdict without what the table says anyway."""
-    if _is_broken(verdict):
-        return "no shift"
-    return verdict.replace("multiples of ", "").replace(" to every shift", ", every shift")
+    for words, short in {
+        NO_SHIFT: "no shift",
+        "multiples of ": "",
+        " to every shift": ", every shift",
+    }.items():
+        verdict = verdict.replace(words, short)
+    return verdict
 
 
 def _given(row: Row, adaptive: bool) -> str:
@@ -209,8 +255,7 @@ def _blame(row: Row) -> str:
 def _checked(row: Row) -> str:
     """The largest differences, as published and with the remedies."""
     return ", ".join(
-        "not measured" if m["difference"] is None else f"{m['difference']:.0e}"
-        for m in row["measured"]
+        f"{_CLAIMS[m['claim']]} {m['difference']:.0e}" for m in row["measured"] if _is_measured(m)
     )
 
 
@@ -263,7 +308,8 @@ _FAMILY: dict[str, Callable[[Row], Any]] = {
 _LEGEND = """`no shift` is a network that commutes with no shift but 0. `s` are seconds of one core
 that `certify` takes. `measured` holds, for the network as published and for remedies that were
 measured, the largest difference at three shifts, in shares of the largest output: of broken
-networks it should be large, of all others rounding.
+networks it should be large, of all others rounding. `inside` is of maps away from their borders,
+`both` of circular padding and adaptive sampling.
 """
 
 

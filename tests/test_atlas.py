@@ -32,6 +32,16 @@ def test_what_is_claimed_was_measured():
                 assert found["difference"] <= atlas_page.SAME, row["network"]
 
 
+def test_outputs_are_told_one_by_one():
+    verdict = "equivariant to multiples of (32, 32); broken: commutes with no shift but 0"
+    assert atlas_page._is_broken(verdict)
+    assert atlas_page._short(verdict) == "equivariant to (32, 32); no shift"
+    maps = [row for row in ROWS if row["task"] != "classification"]
+    assert len(maps) >= 8
+    inside = [atlas_page._found(row, atlas_page.INSIDE) for row in maps]
+    assert any(found and found["difference"] is not None for found in inside)
+
+
 def test_a_row_that_differs_from_its_framework_or_fails_is_told_apart():
     data = copy.deepcopy(DATA)
     data["rows"][0]["parity"] = 1e-2

@@ -39,6 +39,7 @@ class Dataset(Source):
         whichever split this is; it may be given as a function, called when it is first read.
       std: standard deviation per channel, in the same form.
       left_out: files that cannot be read and are not among the images, each with the reason.
+      class_names: of the classes in their order; () where they are not known.
 
     Reference: the names and splits of https://www.tensorflow.org/datasets/catalog.
     """
@@ -51,6 +52,7 @@ class Dataset(Source):
     mean: tuple[float, ...] = cast(Any, WhenAsked())
     std: tuple[float, ...] = cast(Any, WhenAsked())
     left_out: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -149,9 +151,10 @@ class Dataset(Source):
 
     def _with(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
         # The scale may cost a pass over the training images: it is not asked for here.
-        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
         named = self.name, self.split, self.num_classes
-        return Dataset(images, labels, *named, **lazy, left_out=self.left_out)
+        others |= {"left_out": self.left_out, "class_names": self.class_names}
+        return Dataset(images, labels, *named, **others)
 
 
 def normalise(

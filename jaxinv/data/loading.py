@@ -22,7 +22,7 @@ from jaxinv.data.dataset import (
 from jaxinv.data.digits import read_digits
 from jaxinv.data.folders import folder
 from jaxinv.data.masks import folder_of_masks, folder_of_targets, has_masks, has_targets
-from jaxinv.data.pictures import Framing, Sides
+from jaxinv.data.pictures import Framing, Interpolation, Sides
 from jaxinv.data.scenes import CLASSES, NAME, read_scenes
 from jaxinv.data.source import MEMORY, Arrays, Scale, Source, Streamed, parse_bytes, statistics_of
 
@@ -102,6 +102,7 @@ def open(
     size: Sides | None = None,
     crop: Sides | None = None,
     margin: int = 0,
+    interpolation: Interpolation = "bilinear",
     memory: str | int = MEMORY,
     void: int | None = None,
 ) -> Source:
@@ -117,6 +118,7 @@ def open(
       size: resize the images, as for `read_photograph`; None does not.
       crop: side of the window that is cut out of the middle, or its height and width.
       margin: pixels around that window that are kept too.
+      interpolation: how they are resized, as for `read_photograph`.
       memory: what the images may take to be held in memory, such as `"500MB"` or `"2GiB"`.
       void: the number that marks pixels without a class in the label maps of a folder.
 
@@ -137,8 +139,8 @@ def open(
     found = _found(name, split, memory=room, void=void, **places)
     if canvas is not None:
         found = on_canvas(found, canvas)
-    framing = Framing(size=size, crop=crop, margin=margin)
-    if framing != Framing():
+    framing = Framing(size=size, crop=crop, margin=margin, interpolation=interpolation)
+    if framing.size is not None or framing.crop is not None:
         if found.label_shape:
             raise ValueError(f"size and crop mean nothing for {name}, where each pixel has a class")
         found = found.map(framing.on_arrays)

@@ -16,7 +16,7 @@ from jaxinv.data import cache
 from jaxinv.data.dataset import slice_bounds, split_slice
 from jaxinv.data.files import digest_of
 from jaxinv.data.folders import PICTURES, pictures_among, subfolders
-from jaxinv.data.pictures import Framing, Sides, as_array, decoded
+from jaxinv.data.pictures import Framing, Interpolation, Sides, as_array, decoded
 from jaxinv.data.source import MEMORY, Arrays, Source, Streamed, parse_bytes
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def read_photograph(
     size: Sides | None = 256,
     crop: Sides | None = 224,
     margin: int = 0,
+    interpolation: Interpolation = "bilinear",
     grey: bool = False,
 ) -> UInt8[np.ndarray, "h w c"]:
     """Reads a photograph and shows of it what torchvision's evaluation shows: the middle.
 
-    It is turned upright as EXIF says, resized (bilinear, antialiased) and cropped.
+    It is turned upright as EXIF says, resized (antialiased) and cropped.
 
     Args:
       path: a file of JPEG, PNG, WebP or whatever else Pillow reads, with 8 bits a channel.
@@ -45,6 +46,8 @@ def read_photograph(
       crop: side of the window in the middle, or its height and width; None takes all. Where the
         photograph is smaller there is black.
       margin: pixels of the photograph around the window that are kept too.
+      interpolation: how it is resized, as the network's weights were trained: `"bilinear"` or
+        `"bicubic"`.
       grey: one channel instead of three.
 
     Returns:
@@ -64,7 +67,7 @@ def read_photograph(
       >>> read_photograph(path).shape, read_photograph(path, margin=8).shape
       ((224, 224, 3), (240, 240, 3))
     """
-    framing = Framing(size=size, crop=crop, margin=margin)
+    framing = Framing(size=size, crop=crop, margin=margin, interpolation=interpolation)
     picture = decoded(path, grey=grey)
     try:
         return as_array(framing.applied(picture))
@@ -79,6 +82,7 @@ def photographs(
     size: Sides | None = 256,
     crop: Sides | None = 224,
     margin: int = 0,
+    interpolation: Interpolation = "bilinear",
     grey: bool = False,
     classes: str | os.PathLike | Sequence[str] | None = None,
     strict: bool = False,
@@ -99,6 +103,7 @@ def photographs(
         must have one size.
       crop: side of the window in the middle.
       margin: pixels around the window that are kept too, which shifts with `mode="crop"` read.
+      interpolation: as for `read_photograph`.
       grey: one channel instead of three.
       classes: names of the network's classes in the order of its outputs, or a file with one in
         each line; a folder is called like the line, or like its first word. By default the
@@ -110,7 +115,7 @@ def photographs(
 
     Returns:
       A `Dataset` if the images fit, else a `Streamed`; `left_out` names the files that are not in
-      it and says why.
+      it and says why, and `class_names` holds the names of the classes.
 
     Raises:
       ValueError: there are no photographs, a class is unknown, they differ in size, or they end
@@ -132,7 +137,8 @@ def photographs(
     """
     from jaxinv.progress import say  # which other data do not need
 
-    folder, framing = Path(path).expanduser(), Framing(size=size, crop=crop, margin=margin)
+    folder = Path(path).expanduser()
+    framing = Framing(size=size, crop=crop, margin=margin, interpolation=interpolation)
     listed = _listed(folder, None if classes is None else _names(classes))
     if listed.empty:
         words = _counted(len(listed.empty), "class"), some_of(listed.empty)
@@ -165,7 +171,12 @@ def photographs(
         images = np.empty((len(rows), *shape, 1 if grey else 3), np.uint8)
         for place, row in zip(images, rows, strict=True):
             place[...] = read_photograph(
-                files[good[row]], size=size, crop=crop, margin=margin, grey=grey
+                files[good[row]],
+                size=size,
+                crop=crop,
+                margin=margin,
+                interpolation=interpolation,
+                grey=grey,
             )
         return images, labels[[good[row] for row in rows]]
 
@@ -173,21 +184,22 @@ def photographs(
         read,
         range(len(good)),
         (*shape, 1 if grey else 3),
-        listed.count,
+        len(listed.class_names),
         name=str(path),
         split=split,
         left_out=left_out,
+        class_names=listed.class_names,
     )
     return found.load() if found.nbytes <= parse_bytes(memory) else found
 
 
 @dataclasses.dataclass(frozen=True)
 class _Listed:
-    """The photographs of a folder, the number of classes, and the folders that hold none."""
+    """The photographs of a folder, the classes, and the folders that hold none."""
 
     files: list[Path]
     labels: Int[np.ndarray, " n"]
-    count: int
+    class_names: tuple[str, ...]
     empty: list[str]
 
 
@@ -210,9 +222,18 @@ def _listed(folder: Path, names: Sequence[str] | None) -> _Listed:
     return _Listed(
         files,
         np.array(labels, np.int32),
-        len(inner if names is None else names),
+        _shown([folder.name for folder in inner], names),
         [name for name, found in by_class.items() if not found],
     )
+
+
+def _shown(folders: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes, without the first words if the folders are called by these."""
+    if names is None:
+        return tuple(folders)
+    if set(folders) <= set(names):
+        return tuple(names)
+    return tuple(name.partition(" ")[2].strip() or name for name in names)
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,6 +17,7 @@ _DEEP = ("I", "F")
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5
 
 Sides = int | tuple[int, int]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Framing:
       size: length that the shorter side is resized to, or height and width; None resizes nothing.
       crop: side of the window in the middle, or its height and width; None takes all.
       margin: pixels around the window that are kept too, for shifts that read beyond it.
+      interpolation: how pictures are resized, antialiased in either way.
 
     Raises:
-      ValueError: a length is no whole number, or too small.
+      ValueError: a length is no whole number or too small, or the interpolation is unknown.
 
-    Reference: `Resize` and `CenterCrop` of https://docs.pytorch.org/vision, on pictures of Pillow:
-      bilinear and antialiased.
+    Reference: `Resize` and `CenterCrop` of https://docs.pytorch.org/vision, on pictures of Pillow.
 
     Example:
       >>> Framing(size=256, crop=224).shape(300, 400)
@@ -44,6 +45,7 @@ class Framing:
     size: Sides | None = None
     crop: Sides | None = None
     margin: int = 0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         for name in ("size", "crop"):
@@ -52,6 +54,10 @@ class Framing:
         whole_number(self.margin, "margin", least=0)
         if self.margin and self.crop is None:
             raise ValueError("margin needs crop: pixels around the window that is cut out")
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(
+                f"interpolation is {self.interpolation!r}; allowed are bilinear and bicubic"
+            )
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of a picture once it is resized."""
@@ -94,7 +100,8 @@ class Framing:
                 f"the crop of {self.crop}"
             )
         if (height, width) != size:
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+            method = Image.Resampling[self.interpolation.upper()]
+            picture = picture.resize((width, height), method)
         if self.crop is None:
             return picture
         top, left = (at - self.margin for at in _starts((height, width), self.crop))

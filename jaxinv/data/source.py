@@ -51,6 +51,7 @@ class Source(abc.ABC):
       mean: of the training images by channel, on the scale 0..1; see `jaxinv.data.normalise`.
       std: their standard deviation, in the same form.
       left_out: files that cannot be read and are not among the images, each with the reason.
+      class_names: of the classes in their order; () where they are not known.
 
     Reference: the interface of https://google-grain.readthedocs.io, a length and random access.
 
@@ -75,6 +76,7 @@ class Source(abc.ABC):
     std: tuple[float, ...]
     label_shape: tuple[int, ...] = ()
     left_out: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -145,6 +147,7 @@ class Source(abc.ABC):
             label_shape=self.label_shape,
             scale=lambda: (self.mean, self.std),
             left_out=self.left_out,
+            class_names=self.class_names,
         )
 
 
@@ -165,6 +168,7 @@ class Streamed(Source):
       at_once: images and labels of consecutive rows, where there is a faster way to read many.
       change: applied to the images that were read.
       left_out: files that cannot be read and are not among the images, each with the reason.
+      class_names: of the classes in their order; () where they are not known.
 
     Reference: https://google-grain.readthedocs.io, by which `batches` reads ahead.
     """
@@ -180,6 +184,7 @@ class Streamed(Source):
     at_once: Callable[[range], Arrays] | None = None
     change: Callable[[np.ndarray], np.ndarray] | None = None
     left_out: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -231,8 +236,9 @@ class Streamed(Source):
             for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
         named = self.name, self.split, self.num_classes
-        lazy: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
-        return Dataset(images, labels, *named, **lazy, left_out=self.left_out)
+        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        others |= {"left_out": self.left_out, "class_names": self.class_names}
+        return Dataset(images, labels, *named, **others)
 
     def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
         least = VOID if self.label_shape else 0

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from jaxinv import data
 from jaxinv.command_line import first_line
 from jaxinv.data.loading import ALWAYS_THERE
+from jaxinv.data.pictures import Interpolation
 from jaxinv.evaluation.audit import seen_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.preprocessing import Preset, preprocessing_of
@@ -62,6 +63,8 @@ class Networks:
     """Resize the shorter side of each image to this, or height and width, as torchvision does."""
     crop: Annotated[str | None, tyro.conf.arg(metavar="N[,N]")] = None
     """Cut this window out of the middle; with mode crop, shifts read the image beyond it."""
+    interpolation: Interpolation | None = None
+    """How images are resized, as the weights were trained; by default bilinear."""
     mean: Annotated[str | None, tyro.conf.arg(metavar="X[,X,X]")] = None
     """Apply or torch: subtracted from values from 0 to 1, a number a channel or one for all."""
     std: Annotated[str | None, tyro.conf.arg(metavar="X[,X,X]")] = None
@@ -101,7 +104,12 @@ def subjects_of(
             "params belongs to apply or torch, which names the network that takes them"
         )
     seen = preprocessing_of(
-        config.preprocess, size=config.size, crop=config.crop, mean=config.mean, std=config.std
+        config.preprocess,
+        size=config.size,
+        crop=config.crop,
+        mean=config.mean,
+        std=config.std,
+        interpolation=config.interpolation,
     )
     if seen.mean is not None and config.apply is None and config.torch is None:
         raise ValueError("mean and std belong to apply or torch; checkpoints hold their own")
@@ -122,7 +130,12 @@ def subjects_of(
     names = [subject.name for subject in subjects]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two networks are called {twice.pop()}; allowed is one name for each")
-    framing = {"size": seen.size, "crop": seen.crop, "margin": margin if seen.crop else 0}
+    framing = {
+        "size": seen.size,
+        "crop": seen.crop,
+        "margin": margin if seen.crop else 0,
+        "interpolation": seen.interpolation,
+    }
     if isinstance(config.images, Path):
         return subjects, _photographs(config.images, config, framing, progress)
     if misplaced := [name for name in OF_PHOTOGRAPHS if getattr(config, name)]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Num
 from jaxinv.command_line import printable
 from jaxinv.data import normalise
 from jaxinv.data.dataset import check_scale
-from jaxinv.data.pictures import Framing, Sides
+from jaxinv.data.pictures import Framing, Interpolation, Sides
 
 Preset = Literal["imagenet"]
 
@@ -24,6 +24,7 @@ class Preprocessing:
       crop: side of the window in the middle, or its height and width; None for the whole image.
       mean: subtracted from values from 0 to 1, one number a channel or one for all; None for 0.
       std: what the difference is divided by, in the same form; None for 1.
+      interpolation: how they are resized, `"bilinear"` or `"bicubic"`.
 
     Raises:
       ValueError: if the numbers cannot be used so.
@@ -33,9 +34,12 @@ class Preprocessing:
     crop: Sides | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        Framing(size=self.size, crop=self.crop)
+        Framing(size=self.size, crop=self.crop, interpolation=self.interpolation)
+        if self.interpolation != "bilinear" and self.size is None:
+            raise ValueError(f"interpolation {self.interpolation} needs a size to resize to")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std belong together; give both or neither")
         if self.mean is not None:
@@ -72,7 +76,13 @@ PRESETS: dict[Preset, Preprocessing] = {
 
 
 def preprocessing_of(
-    preset: Preset | None, *, size: str | None, crop: str | None, mean: str | None, std: str | None
+    preset: Preset | None,
+    *,
+    size: str | None,
+    crop: str | None,
+    mean: str | None,
+    std: str | None,
+    interpolation: Interpolation | None,
 ) -> Preprocessing:
     """The preprocessing that options in words name; what is given replaces the preset's.
 
@@ -80,8 +90,9 @@ def preprocessing_of(
       ValueError: if a word holds no numbers, or they are not allowed.
 
     Example:
-      >>> preprocessing_of("imagenet", size="232", crop=None, mean="0.5", std="0.5")
-      Preprocessing(size=232, crop=224, mean=(0.5,), std=(0.5,))
+      >>> words = {"size": "232", "crop": None, "mean": "0.5", "std": "0.5"}
+      >>> preprocessing_of("imagenet", interpolation="bicubic", **words)
+      Preprocessing(size=232, crop=224, mean=(0.5,), std=(0.5,), interpolation='bicubic')
     """
     given: dict[str, Any] = {
         name: _numbers(text, name, int if name in ("size", "crop") else float)
@@ -91,6 +102,8 @@ def preprocessing_of(
     for name in ("size", "crop"):
         if len(given.get(name, ())) == 1:
             given[name] = given[name][0]
+    if interpolation is not None:
+        given["interpolation"] = interpolation
     return dataclasses.replace(Preprocessing() if preset is None else PRESETS[preset], **given)
 
 

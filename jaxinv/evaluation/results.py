@@ -221,6 +221,17 @@ class Results:
         figures = [network.figures for network in self.networks if network.figures]
         return not figures or any("centred" in one for one in figures)
 
+    def class_name(self, number: int) -> str:
+        """The name of a class, or its number where the data set has none.
+
+        Example:
+          >>> named = Results("", (), dataset={"class_names": ["cat", "dog"]})
+          >>> named.class_name(1), named.class_name(2)
+          ('dog', '2')
+        """
+        names = self.dataset.get("class_names", ())
+        return names[number] if 0 <= number < len(names) else str(number)
+
     def to_dict(self) -> dict[str, Any]:
         """The content of results.json, as docs/results.md describes it."""
         return {"schema": "jaxinv.results", "version": SCHEMA_VERSION} | _plain(self)

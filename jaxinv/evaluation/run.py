@@ -281,6 +281,7 @@ def described(dataset: data.Source) -> dict[str, Any]:
         "images": len(dataset),
         "shape": list(dataset.image_shape),
         "classes": dataset.num_classes,
+        "class_names": list(dataset.class_names),
         "left_out": list(dataset.left_out),
     }
 

@@ -3,29 +3,95 @@
 PyTorch is imported where it is used: the package does not need it.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+
 
 @functools.cache
 def environment() -> Any:
     """An environment of torchax of this package's own."""
-    from torch.nn import functional
-    from torchax.tensor import Environment
+    import torch
+    from torchax.tensor import Environment, Tensor
 
     env = Environment()
-    env.override_op_definition(functional.fold, _fold)
-    env.override_op_definition(functional.linear, _linear)
+    env.override_op_definition(torch.ops.aten.detach.default, Tensor.detach)
+    env.override_op_definition(torch.ops.aten.mT.default, lambda x: x.transpose(-2, -1))
+    interpolate = torch.nn.functional.interpolate
+    known = env._ops[interpolate]
+    resize = functools.partial(_interpolate, known.func)
+    env._ops[interpolate] = dataclasses.replace(known, func=resize)
+    for function, definition in _functions().items():
+        env.override_op_definition(function, definition)
+    return env
+
+
+def _functions() -> dict[Any, Callable]:
+    """PyTorch's functions that are run by others of its functions."""
+    from torch.nn import functional
+
+    found: dict[Any, Callable] = {functional.fold: _fold, functional.linear: _linear}
     for rank in (1, 2, 3):
         convolve = getattr(functional, f"conv_transpose{rank}d")
-        env.override_op_definition(convolve, functools.partial(_conv_transpose, convolve))
-        env.override_op_definition(
-            getattr(functional, f"adaptive_max_pool{rank}d"),
-            functools.partial(_adaptive_max_pool, getattr(functional, f"max_pool{rank}d"), rank),
-        )
-    return env
+        found[convolve] = functools.partial(_conv_transpose, convolve)
+        pool = getattr(functional, f"max_pool{rank}d")
+        adaptive = getattr(functional, f"adaptive_max_pool{rank}d")
+        found[adaptive] = functools.partial(_adaptive_max_pool, pool, rank)
+    return found
+
+
+def in_environment(env: Any, fun: Callable, *args: Any) -> Any:
+    """Runs a function by torchax."""
+    with env:
+        return fun(*args)
+
+
+def without_writes(env: Any, fun: Callable, *args: Any) -> Any:
+    """Runs a function by torchax after PyTorch has put other operations in the place of its writes.
+
+    PyTorch does that below its functions, so those that torchax has of its own are not run.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    functions = _functions() | {torch.nn.functional.pad: _pad}
+
+    def made(*args, **kwargs):
+        constant = env.dispatch(torch.tensor, (), args, kwargs)
+        return torch.empty(constant.shape, dtype=constant.dtype).copy_(constant)
+
+    def place(index):
+        if isinstance(index, tuple):
+            return tuple(map(place, index))
+        return made(index) if isinstance(index, list) else index
+
+    class Functions(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            kwargs = kwargs or {}
+            if func is torch.tensor:
+                return made(*args, **kwargs)
+            if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+                return func(args[0], place(args[1]), *args[2:])
+            return functions.get(func, func)(*args, **kwargs)
+
+    class Checked(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func._schema.is_mutable:
+                raise NotImplementedError(f"a write by {func}")
+            return func(*args, **(kwargs or {}))
+
+    def decomposed(*args):
+        # Only where derivatives are taken does PyTorch see the writes within its own functions.
+        vjp: Any = torch.func.vjp
+        return vjp(lambda x: (x, fun(*args)), torch.zeros(()), has_aux=True)[2]
+
+    with env._dispatch_mode, Checked(), Functions():
+        return torch.func.functionalize(decomposed)(*args)
 
 
 def _linear(input, weight, bias=None):
@@ -34,6 +100,18 @@ def _linear(input, weight, bias=None):
 
     y = torch.matmul(input, weight.transpose(-1, -2) if weight.ndim > 1 else weight)
     return y if bias is None else y + bias
+
+
+def _pad(x, pad, mode="constant", value=None):
+    """Circular padding by one concatenation of an axis, where PyTorch writes part by part."""
+    import torch
+
+    if mode != "circular":
+        return torch.nn.functional.pad(x, pad, mode, value)
+    for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
+        ends = x.narrow(-axis, x.shape[-axis] - before, before), x.narrow(-axis, 0, after)
+        x = torch.cat([ends[0], x, ends[1]], -axis)
+    return x
 
 
 def _conv_transpose(
@@ -68,6 +146,14 @@ def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
         dilation=dilation,
     )
     return images.reshape(*columns.shape[:-2], columns.shape[-2] // area, *size)
+
+
+def _interpolate(interpolate: Callable, input, size=None, *args, **kwargs):
+    """Of one position copies in any mode; torchax weighs it by numbers that sum to one."""
+    sizes = (size,) * (input.ndim - 2) if isinstance(size, int) else size
+    if sizes is not None and all(n == 1 for n in input.shape[2:]):
+        return jnp.broadcast_to(input, (*input.shape[:2], *sizes))
+    return interpolate(input, size, *args, **kwargs)
 
 
 def _adaptive_max_pool(pool: Callable, rank: int, x, output_size, return_indices=False):

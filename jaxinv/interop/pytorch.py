@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import dataclasses
+import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -30,13 +32,12 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     Args:
       module: a `torch.nn.Module` in evaluation mode, on any device.
       example: an input, such as random images, or a tuple of several, on which PyTorch and the
-        function are compared: torchax runs some operations otherwise, writing into a view among
-        them. None compares nothing.
+        function are compared: torchax may run an operation otherwise. None compares nothing.
 
     Returns:
       `(params, apply)`. `params` holds the floating parameters and buffers by their names in the
       state dict. `apply(params, *inputs, **options)` returns what the module does, its arrays
-      those of JAX.
+      those of JAX; a dataclass becomes a dict.
 
     Raises:
       ValueError: if torchax cannot be imported, if `module` is no module that can be converted, or
@@ -54,7 +55,7 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     try:
         import torch
 
-        from jaxinv.interop.operations import environment
+        from jaxinv.interop.operations import environment, in_environment, without_writes
 
         env = environment()
     except Exception as error:  # torchax fails in its own way with each torch that it does not know
@@ -79,12 +80,11 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     def apply(params: Params, *inputs: Any, **options: Any) -> Any:
         part = _copy(module, tensors)  # its code may keep what it has computed
         arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
-        _check_aliases(module, tensors, arrays[1], options)
+        writes = _writes_into_views(module, tensors, arrays[1], options)
+        run = without_writes if writes else in_environment
         with _named(part), _apart(env, key):
-            states, images = env.j2t_iso(arrays)
-            with env:
-                outputs = torch.func.functional_call(part, states, images, options)
-            return env.t2j_iso(outputs)
+            call = functools.partial(torch.func.functional_call, part, kwargs=options)
+            return _plain(run(env, call, *env.j2t_iso(arrays)), env.t2j_iso)
 
     if example is not None:
         inputs = jax.tree.map(np.asarray, example if isinstance(example, tuple) else (example,))
@@ -92,23 +92,44 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     return params, apply
 
 
-def _check_aliases(module: Any, tensors: dict[str, Any], inputs: Any, options: Any) -> None:
-    """Raises where the module writes into one of two views of a memory and reads the other."""
-    import torch
-    from torch.utils import _pytree
-
-    from jaxinv.interop.aliases import StaleReadError, aliases, check_read
+def _writes_into_views(module: Any, tensors: dict[str, Any], inputs: Any, options: Any) -> bool:
+    from jaxinv.interop.aliases import writes_into_views
 
     shapes = {id(tensor): tensor.detach().to("meta") for tensor in tensors.values()}
     part = copy.deepcopy(module, shapes)
     try:
-        with _named(part), torch.no_grad(), torch.device("meta"), aliases():
-            outputs = part(*jax.tree.map(_without_numbers, inputs), **options)
-            check_read(_pytree.tree_leaves(outputs))
-    except ValueError as error:
-        # What else fails there is told by JAX.
-        if isinstance(error.__cause__, StaleReadError):
-            raise
+        return writes_into_views(part, *jax.tree.map(_without_numbers, inputs), **options)
+    except Exception:  # what fails there is told by JAX
+        return False
+
+
+def _plain(outputs: Any, convert: Callable[[Any], Any]) -> Any:
+    """The outputs of a module in containers of JAX.
+
+    Raises:
+      TypeError: if something else is among them.
+    """
+    import torch
+
+    def leaf(value):
+        if isinstance(value, torch.Tensor):
+            return convert(value)
+        if isinstance(value, Mapping):
+            return jax.tree.map(leaf, dict(value))
+        if isinstance(value, tuple):
+            return jax.tree.map(leaf, tuple(value))
+        if dataclasses.is_dataclass(value):
+            return jax.tree.map(
+                leaf, {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            )
+        if isinstance(value, int | float | complex):
+            return value
+        raise TypeError(
+            f"it returns a {type(value).__name__}; allowed are tensors, numbers, and tuples, "
+            "lists, dicts and dataclasses of them"
+        )
+
+    return jax.tree.map(leaf, outputs)
 
 
 def _without_numbers(array: Array) -> Any:
@@ -121,14 +142,12 @@ def _without_numbers(array: Array) -> Any:
 def _check_parity(module: Any, inputs: tuple[Any, ...], outputs: Any) -> None:
     """Raises unless a module returns some arrays, up to rounding."""
     import torch
-    from torch.utils import _pytree
 
     device = next((tensor.device for tensor in module.parameters()), None)
     with torch.no_grad():
         theirs = module(*(torch.as_tensor(array, device=device) for array in inputs))
-    pairs = zip(jax.tree.leaves(outputs), _pytree.tree_leaves(theirs), strict=True)
-    for mine, other in pairs:
-        expected = other.cpu().double().numpy()
+    theirs = _plain(theirs, lambda tensor: tensor.cpu().double().numpy())
+    for mine, expected in zip(jax.tree.leaves(outputs), jax.tree.leaves(theirs), strict=True):
         scale = float(np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected)))
         relative, _ = tolerance(mine.dtype, depth=len(list(module.modules())))
         found, allowed = np.asarray(mine, float), _SLACK * relative * scale

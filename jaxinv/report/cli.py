@@ -79,7 +79,7 @@ OF_THE_STUDY = ("epochs", "seeds")
 OF_AUDITS = (
     *("dataset", "split", "data_dir", "void", "max_shift", "mode"),
     *("outputs", "peak"),
-    *("preprocess", "size", "crop", "mean", "std", *OF_PHOTOGRAPHS),
+    *("preprocess", "size", "crop", "interpolation", "mean", "std", *OF_PHOTOGRAPHS),
 )
 # What `audit` takes under the same name.
 OF_AN_AUDIT = ("max_shift", "certify", "layers", "batch", "chunk", "share", "memory", "seed")

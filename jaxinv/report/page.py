@@ -93,7 +93,7 @@ def page(
             seam_plot=maps.seam_plot,
             seam_words=_seam_words,
             map_words=_map_words,
-            flip_words=functools.partial(_flip_words, labelled=results.labelled),
+            flip_words=functools.partial(_flip_words, results),
             line_words=_line_words,
             tables=tables,
             headings=[],
@@ -126,9 +126,11 @@ def _map_words(name: str, shown: ShiftMap, over: str) -> str:
     )
 
 
-def _flip_words(flips: Sequence[Flip], *, labelled: bool) -> str:
+def _flip_words(results: Results, flips: Sequence[Flip]) -> str:
+    called = results.class_name
     return "; ".join(
-        f"image {flip.index}{f', a {flip.label}' * labelled}: {flip.before} becomes {flip.after} "
+        f"image {flip.index}{f', a {called(flip.label)}' * results.labelled}: "
+        f"{called(flip.before)} becomes {called(flip.after)} "
         f"at {flip.shift[0]} down and {flip.shift[1]} right"
         for flip in flips
     )

@@ -6,6 +6,7 @@ each network has a panel, where those of the others are in grey.
 """
 
 import dataclasses
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -326,6 +327,7 @@ def layer_plot(network: NetworkResult) -> Figure:
 
 
 def flip_plot(
+    results: Results,
     flips: Sequence[Flip],
     pictures: Sequence[tuple[Shaped[np.ndarray, "h w c"], Shaped[np.ndarray, "h w c"]]],
 ) -> Figure:
@@ -335,8 +337,8 @@ def flip_plot(
         grid = figure.subplots(2, len(flips), squeeze=False)
         for (above, below), flip, pair in zip(grid.T, flips, pictures, strict=True):
             down, right = flip.shift
-            above.set_title(plain(f"“{flip.before}”"))
-            below.set_title(plain(f"“{flip.after}”"))
+            above.set_title(_title(results.class_name(flip.before)))
+            below.set_title(_title(results.class_name(flip.after)))
             below.set_xlabel(f"{down:+d} down\n{right:+d} right".replace("+0", "0"), fontsize=8)
             for axes, picture in zip((above, below), pair, strict=True):
                 axes.imshow(drawable(picture), cmap="gray", interpolation="none")
@@ -345,6 +347,12 @@ def flip_plot(
         grid[0, 0].set_ylabel("as it is")
         grid[1, 0].set_ylabel("shifted")
     return figure
+
+
+def _title(name: str) -> str:
+    """A class in at most two lines as wide as a picture."""
+    lines = textwrap.wrap(f"“{name}”", 14, max_lines=2, placeholder="…”")
+    return "\n".join(map(plain, lines))
 
 
 def drawable(picture: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "..."]:

@@ -177,11 +177,19 @@ class Program:
 
         An array of numpy, or of jax where it holds random keys.
         """
-        if number not in self._known:
-            before = set(self._known)
-            self._known[number] = self._evaluated(number)
+        before = set(self._known)
+        asked = [number] if number not in before else []
+        while asked:  # no recursion: programs are deeper than Python's stack
+            expression = self._expression(asked[-1])
+            operands = expression.ins if expression else ()
+            lacking = [i for i in operands if i not in self._known]
+            asked += lacking
+            if lacking:
+                continue
+            found = asked.pop()
+            self._known[found] = self._evaluated(found)
             # Large ones are kept where they are asked for, not where they are on the way.
-            for other in set(self._known) - before - {number}:
+            for other in set(operands) - before:
                 if getattr(self._known[other], "size", 0) > _LARGEST_HELD:
                     del self._known[other]
         return self._known[number]
@@ -189,6 +197,22 @@ class Program:
     @functools.cached_property
     def _known(self) -> dict[int, Any]:
         return {}
+
+    @functools.cached_property
+    def _of_constants(self) -> frozenset[int]:
+        found = set(self.constants)
+        for equation in self.equations:
+            if found.issuperset(equation.ins):
+                found.update(equation.outs)
+        return frozenset(found)
+
+    def _expression(self, number: int) -> Equation | None:
+        """The equation by which a value that depends on constants alone can be evaluated."""
+        if number in self.constants or number not in self._of_constants:
+            return None
+        equation = self.producers[number]
+        small = all(aval.size <= _LARGEST_COMPUTED for aval in equation.out_avals)
+        return equation if small else None
 
     def _evaluated(self, number: int) -> Any:
         if number in self.constants:
@@ -199,13 +223,11 @@ class Program:
                 return value if isinstance(value, jax.Array) else None
             concrete = hasattr(value, "__array__") or np.isscalar(value)
             return np.asarray(value, aval.dtype) if concrete else None
-        equation = self.producers.get(number)
-        if equation is None or any(aval.size > _LARGEST_COMPUTED for aval in equation.out_avals):
+        expression = self._expression(number)
+        operands = [self._known[i] for i in expression.ins] if expression else []
+        if expression is None or any(operand is None for operand in operands):
             return None
-        operands = [known for i in equation.ins if (known := self.known_value(i)) is not None]
-        if len(operands) < len(equation.ins):
-            return None
-        return evaluated(equation, operands, number)
+        return evaluated(expression, operands, number)
 
 
 # Of constants, of what is computed from them (the weights that resize 2,048 positions to 4,096 are

@@ -22,14 +22,15 @@ FRAMINGS = [(24, 20), (24, 21), (25, 20), (31, 31), (16, 24), (None, 19), (9, No
 FRAMINGS += [((20, 30), (12, 17))]
 
 
-def by_definition(picture, size, crop):
+def by_definition(picture, size, crop, interpolation="bilinear"):
     """Resize and CenterCrop as torchvision's documentation has them, by Pillow."""
     if isinstance(size, int):
         short, long = sorted(picture.size)
         other = int(size * long / short)
         size = (size, other) if picture.height <= picture.width else (other, size)
     if size is not None:
-        picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
+        methods = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+        picture = picture.resize(size[::-1], methods[interpolation])
     if crop is None:
         return np.asarray(picture)
     array, crop = np.asarray(picture), (crop, crop) if isinstance(crop, int) else crop
@@ -41,18 +42,20 @@ def by_definition(picture, size, crop):
     return array
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("size", "crop"), FRAMINGS)
-def test_what_is_seen_is_what_torchvision_shows(size, crop, tmp_path):
+def test_what_is_seen_is_what_torchvision_shows(size, crop, interpolation, tmp_path):
     path = tmp_path / "one.png"
     for seed, (height, width) in enumerate(SIZES):
         picture = photograph(seed, height, width)
         picture.save(path)
-        found = data.read_photograph(path, size=size, crop=crop)
-        np.testing.assert_array_equal(found, by_definition(picture, size, crop))
+        found = data.read_photograph(path, size=size, crop=crop, interpolation=interpolation)
+        np.testing.assert_array_equal(found, by_definition(picture, size, crop, interpolation))
         assert Framing(size=size, crop=crop).shape(height, width) == found.shape[:2]
         if torchvision is not None:
             transforms = torchvision.transforms
-            steps = [] if size is None else [transforms.Resize(size)]
+            method = transforms.InterpolationMode(interpolation)
+            steps = [] if size is None else [transforms.Resize(size, method, antialias=True)]
             steps += [] if crop is None else [transforms.CenterCrop(crop)]
             theirs = np.asarray(transforms.Compose(steps)(picture)).astype(int)
             assert np.abs(found - theirs).max() <= 1
@@ -113,6 +116,7 @@ def test_classes_are_folders(tmp_path, grey):
         tmp_path / "p", size=24, crop=20, grey=grey, cache_dir=tmp_path / "cache"
     )
     assert [found.labels.tolist(), found.num_classes] == [[0, 0, 0, 1, 1], 2]
+    assert found.class_names == ("ant", "bee")
     expected = [data.read_photograph(file, size=24, crop=20, grey=grey) for file in files]
     np.testing.assert_array_equal(found.images, expected)
     assert found.image_shape == (20, 20, 1 if grey else 3)
@@ -124,6 +128,7 @@ def test_without_folders_there_are_no_classes(tmp_path):
         photograph(seed, *size).save(tmp_path / "p" / f"{seed}.png")
     found = data.photographs(tmp_path / "p", size=24, crop=20, cache_dir=tmp_path, split="all[1:4]")
     assert (found.num_classes, len(found), found.split) == (0, 3, "all[1:4]")
+    assert found.class_names == ()
     np.testing.assert_array_equal(found.labels, [-1] * 3)
 
 
@@ -131,10 +136,15 @@ def test_classes_are_numbered_as_the_network_has_them(tmp_path):
     write(tmp_path / "p", SIZES)
     names = tmp_path / "classes.txt"
     options = {"size": 24, "crop": 20, "cache_dir": tmp_path}
-    for text in ("wasp\nbee\nant\n", "n0 wasp\nbee honey bee\nant\n", "bee two\nbee\nant\n"):
+    for text, shown in {
+        "wasp\nbee\nant\n": ("wasp", "bee", "ant"),
+        "n0 wasp\nbee honey bee\nant\n": ("wasp", "honey bee", "ant"),
+        "bee two\nbee\nant\n": ("bee two", "bee", "ant"),
+    }.items():
         names.write_text(text)
         found = data.photographs(tmp_path / "p", classes=names, **options)
         assert (found.labels.tolist(), found.num_classes) == ([2, 2, 2, 1, 1], 3)
+        assert found.class_names == shown
     assert data.photographs(tmp_path / "p", classes=["bee", "ant"], **options).labels[0] == 1
 
 
@@ -173,6 +183,7 @@ def test_what_cannot_be_read_is_named_counted_and_left_out(tmp_path, monkeypatch
     assert "has 1 class without photographs: cow" in said.getvalue()
     assert found.num_classes == 3  # a class keeps its number
     assert found.part(range(2)).left_out == found.left_out
+    assert found.part(range(2)).class_names == found.map(np.copy).class_names == found.class_names
     with monkeypatch.context() as patch:  # what was found is kept
         patch.setattr(sys.modules[data.photographs.__module__], "decoded", None)
         again = data.photographs(root, memory=0, **options)
@@ -201,6 +212,7 @@ REFUSED = [
     ({"crop": (8, 0)}, r"crop is \(8, 0\); allowed are whole numbers from 1"),
     ({"margin": -1}, "margin is -1; allowed are whole numbers from 0"),
     ({"crop": None, "margin": 1}, "margin needs crop"),
+    ({"interpolation": "cubic"}, "interpolation is 'cubic'; allowed are bilinear and bicubic"),
 ]
 
 
@@ -235,13 +247,14 @@ def test_other_data_sets_are_resized_and_cropped_alike(tmp_path, channels, memor
     images = np.random.default_rng(0).integers(0, 256, (4, 30, 40, channels)).astype(np.uint8)
     path = tmp_path / "mine.npz"
     np.savez(path, x_test=images, y_test=np.arange(4))
-    framing = {"size": 24, "crop": 16, "margin": 2, "memory": memory}
+    framing = {"size": 24, "crop": 16, "margin": 2, "interpolation": "bicubic", "memory": memory}
     found = data.open(str(path), split="test", cache_dir=tmp_path, **framing)
     seen, labels = found.read(range(4))
     assert found.image_shape == seen.shape[1:] == (20, 20, channels)
     for image, window in zip(images, seen, strict=True):
         picture = Image.fromarray(image.squeeze())
-        expected = by_definition(picture, 24, None).reshape(24, 32, channels)[2:22, 6:26]
+        expected = by_definition(picture, 24, None, "bicubic")
+        expected = expected.reshape(24, 32, channels)[2:22, 6:26]
         np.testing.assert_array_equal(window, expected)
     np.testing.assert_array_equal(labels, range(4))
     with pytest.raises(ValueError, match="margin is 5; a picture of 24x32 has 4 pixels around"):

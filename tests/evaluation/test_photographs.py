@@ -84,6 +84,9 @@ def test_shifts_read_the_photographs_beyond_the_crop(own, memory, capsys):
     np.testing.assert_array_equal(found, brute_force(files, 3))
     dataset = results_of(own)["dataset"]
     assert (dataset["images"], dataset["classes"]) == (5, 2)
+    assert dataset["class_names"] == ["ant", "bee"]
+    page = (own / "out" / "report.html").read_text()
+    assert re.search(r"image \d+, a (ant|bee): (ant|bee) becomes (ant|bee|2|3) at", page)
     assert re.match("bee/cut.jpg: cannot be read as a picture", dataset["left_out"][0])
     (network,) = results_of(own)["networks"]
     assert network["origin"]["mean"] == list(MEAN)
@@ -132,6 +135,7 @@ WRONG = [
     (["--images", "photos", *FRAMED, "--mean", "0", "--std", "0"], "std positive"),
     (["--images", "photos", *FRAMED, "--mean", "0,0", "--std", "1,1"], "each of the 3 channels"),
     (["--images", "photos", "--preprocess", "cifar"], "preprocess"),
+    (["--images", "photos", "--interpolation", "bicubic"], "bicubic needs a size to resize to"),
     (["--strict"], "strict is for images that name a folder of photographs"),
 ]
 

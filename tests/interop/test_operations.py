@@ -106,6 +106,15 @@ CASES = {
     "ConvTranspose2d": Case(
         lambda: nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2), "equivariant", 1
     ),
+    "global context": Case(
+        fun(
+            lambda x: (
+                x + F.interpolate(F.adaptive_avg_pool2d(x, 1), size=x.shape[2:], mode="bilinear")
+            )
+        ),
+        "equivariant",
+        1,
+    ),
     "Upsample nearest": Case(lambda: nn.Upsample(scale_factor=2), "equivariant", 1),
     "Upsample size": Case(lambda: nn.Upsample((16, 24)), "equivariant", 1),
     "Upsample bilinear": Case(lambda: nn.Upsample(scale_factor=2, mode="bilinear"), *BROKEN),

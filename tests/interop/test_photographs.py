@@ -18,25 +18,30 @@ from tests.interop.torch_or_skip import torch
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-networks.md"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SCALE = ["--mean", ",".join(map(str, MEAN)), "--std", ",".join(map(str, STD))]
-# The shorter side, the crop, and how the command is told.
+# The shorter side, the crop, the interpolation, and how the command is told.
 FRAMINGS = {
-    "imagenet": (256, 224, ["--preprocess", "imagenet"]),
-    "half": (128, 112, ["--size", "128", "--crop", "112", *SCALE]),
+    "imagenet": (256, 224, "bilinear", ["--preprocess", "imagenet"]),
+    "half": (128, 112, "bilinear", ["--size", "128", "--crop", "112", *SCALE]),
+    "cubic": (
+        *(120, 112, "bicubic"),
+        ["--size", "120", "--crop", "112", "--interpolation", "bicubic", *SCALE],
+    ),
 }
 
 
 @functools.cache
-def resized(file, size):
+def resized(file, size, interpolation):
     """A photograph after torchvision's Resize."""
     transforms = pytest.importorskip("torchvision", reason="it shows photographs").transforms
-    return transforms.Resize(size)(Image.open(file).convert("RGB"))
+    method = transforms.InterpolationMode(interpolation)
+    return transforms.Resize(size, method)(Image.open(file).convert("RGB"))
 
 
-def shown(file, size, crop, offset=(0, 0)):
+def shown(file, size, crop, interpolation, offset=(0, 0)):
     """What torchvision's evaluation shows of a photograph, the window moved by an offset."""
     from torchvision.transforms import functional
 
-    picture = resized(file, size)
+    picture = resized(file, size, interpolation)
     if offset == (0, 0):
         picture = functional.center_crop(picture, crop)
     else:
@@ -60,10 +65,10 @@ def balanced(images):
 def held_to_torch(folder, count, max_shift, framing):
     """The command's predictions and PyTorch's, each (shifts, shifts, photographs)."""
     files = write(folder / "photos", [(300, 400), (375, 281)] * (count // 2), kinds=("a", "b", "c"))
-    size, crop, told = FRAMINGS[framing]
+    size, crop, interpolation, told = FRAMINGS[framing]
 
     def batch(files, *offset):
-        return torch.stack([shown(file, size, crop, *offset) for file in files])
+        return torch.stack([shown(file, size, crop, interpolation, *offset) for file in files])
 
     module = balanced(batch(files[:60]))
     torch.save(module.state_dict(), folder / "weights.pt")
@@ -86,6 +91,7 @@ def held_to_torch(folder, count, max_shift, framing):
     ("count", "max_shift", "framing"),
     [
         (12, 1, "half"),
+        (12, 1, "cubic"),
         pytest.param(300, 0, "imagenet", marks=pytest.mark.slow),
         pytest.param(300, 2, "half", marks=pytest.mark.slow),
     ],

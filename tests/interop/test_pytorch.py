@@ -1,5 +1,7 @@
 """`from_pytorch`: PyTorch's numbers, the user's names and lines, and what is refused."""
 
+import collections
+import dataclasses
 import linecache
 import sys
 
@@ -350,6 +352,43 @@ def test_an_example_tells_pytorch_and_jax_apart(monkeypatch):
     module = Counts().eval()
     with pytest.raises(ValueError, match="Counts does not compute in JAX what it does in PyTorch"):
         jaxinv.from_pytorch(module, example=x)
+
+
+Mean = collections.namedtuple("Mean", "value")
+
+
+@dataclasses.dataclass
+class Both:
+    map: torch.Tensor
+    mean: Mean
+
+
+ORDERED = collections.OrderedDict
+# What a module returns, and the same in containers of JAX.
+OUTPUTS = {
+    "dict": 2 * (lambda x: {"map": x, "aux": (x.mean(), [x[0]])},),
+    "ordered": 2 * (lambda x: ORDERED(map=x, aux=x.mean()),),
+    "named": 2 * (lambda x: Mean(x.mean()),),
+    "of PyTorch": (lambda x: x.max(2), lambda x: (x.max(2), x.argmax(2))),
+    "dataclass": (
+        lambda x: Both(x, Mean(x.mean())),
+        lambda x: {"map": x, "mean": Mean(x.mean())},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_are_in_containers_of_jax(name):
+    fun, expected = OUTPUTS[name]
+    x = signal(SHAPE)
+    params, apply = jaxinv.from_pytorch(Fails(fun).eval(), example=x)
+    jax.tree.map(np.testing.assert_allclose, jax.jit(apply)(params, x), expected(x))
+
+
+def test_outputs_that_are_no_arrays_are_refused():
+    params, apply = jaxinv.from_pytorch(Fails(lambda x: (x, "text")).eval())
+    with pytest.raises(ValueError, match=r"^Fails .* returns a str; allowed are tensors, numbers"):
+        apply(params, signal(SHAPE))
 
 
 class Counts(nn.Module):
