@@ -7,10 +7,9 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num
 from matplotlib.axes import Axes
@@ -18,14 +17,14 @@ from matplotlib.figure import Figure
 from rich.progress import Progress
 
 from jaxinv.arguments import real_number, whole_number
-from jaxinv.data import Dataset, Source
-from jaxinv.data.source import marked_void, parse_bytes
+from jaxinv.data import Source
+from jaxinv.data.source import parse_bytes
 from jaxinv.evaluation import maps, values
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, Outputs
 from jaxinv.evaluation.maps import MapSweep
 from jaxinv.evaluation.results import Estimate, Results, save
 from jaxinv.evaluation.run import evaluate_networks
-from jaxinv.evaluation.subject import Subject, of_network
+from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.summary import is_torus, maps_of
 from jaxinv.evaluation.sweep import MEMORY, SweepOptions
 from jaxinv.evaluation.values import ValueSweep
@@ -33,7 +32,8 @@ from jaxinv.files import write_whole
 from jaxinv.notebook import html_table
 from jaxinv.orbit import OrbitMode
 from jaxinv.progress import progress_bar
-from jaxinv.report import page, plots, tables
+from jaxinv.report import page, plots, tables, words
+from jaxinv.report.audited import source_of, subjects_of
 from jaxinv.report.plots import ShiftMap
 from jaxinv.report.terminal import console_for, show
 
@@ -130,16 +130,16 @@ class Audit:
     def _drawn(self, quantity: Quantity, make: Callable[..., Figure]) -> Figure | None:
         if quantity == "curve":
             shown = [network for network in self.results.networks if network.curve]
-            column = tables.curve_column(self.results)
-            line = plots.accuracy_line(tables.scored(self.results), column)
+            column = words.curve_column(self.results)
+            line = plots.accuracy_line(words.scored(self.results), column)
             return plots.curves(shown, line, make=make) if shown else None
         shown_maps = self._shift_maps(quantity)
         if not shown_maps:
             return None
         if quantity == "accuracy":
-            titles, label = plots.accuracy_titles(self.results), tables.scored(self.results)
+            titles, label = plots.accuracy_titles(self.results), words.scored(self.results)
         else:
-            titles, label = {name: name for name in shown_maps}, tables.probability(self.results)
+            titles, label = {name: name for name in shown_maps}, words.probability(self.results)
         return plots.heat_maps(shown_maps, titles=titles, label=label, make=make)
 
     def _shift_maps(self, quantity: str) -> dict[str, ShiftMap]:
@@ -161,7 +161,7 @@ class Audit:
 
     def __repr__(self) -> str:
         names = ", ".join(self.figures)
-        return f"Audit({names}: {tables.setting(self.results)})"
+        return f"Audit({names}: {words.setting(self.results)})"
 
     def _repr_html_(self) -> str:
         """The verdict and the figures, in a notebook."""
@@ -171,7 +171,7 @@ class Audit:
             [["" if cell is None else cell for cell in row] for row in sheet.rows],
             head=[column.name for column in sheet.columns],
             numbers=[i for i, column in enumerate(sheet.columns) if column.kind == "figure"],
-            notes=[tables.setting(self.results), tables.legend(self.results)],
+            notes=[words.setting(self.results), words.legend(self.results)],
         )
 
 
@@ -271,8 +271,8 @@ def audit(
       >>> found.maps["network"]["accuracy"][:, 0]
       array([1., 0., 1., 0.], dtype=float32)
     """
-    subjects = _subjects(networks)
-    dataset = _dataset(images, labels, targets, void)
+    subjects = subjects_of(networks)
+    dataset = source_of(images, labels, targets, void)
     given = len(dataset.label_shape) == 3
     if outputs not in (None, "classes", "values"):
         raise ValueError(f"outputs is {outputs!r}; allowed are 'classes' and 'values'")
@@ -362,73 +362,4 @@ def audit_plan(
         seed=seed,
         outputs=outputs,
         peak=float(peak),
-    )
-
-
-def _subjects(networks: Any) -> list[Subject]:
-    """The networks, under the names given or that of the function.
-
-    Raises:
-      ValueError: if there are none, or one is no network.
-    """
-    if not isinstance(networks, Mapping):
-        name = getattr(networks, "__name__", None) or type(networks).__name__
-        name = name if callable(networks) else "networks"
-        networks = {name if name.isidentifier() and name != "partial" else "network": networks}
-    if not networks:
-        raise ValueError("networks is empty; at least one network is audited")
-    return [
-        network if isinstance(network, Subject) else of_network(network, name=name)
-        for name, network in networks.items()
-    ]
-
-
-def _dataset(images: Any, labels: Any, targets: Any, void: int | None) -> Source:
-    """Arrays as a data set; labels of zero where there are none.
-
-    Raises:
-      ValueError: if they are no images, or no class of each.
-    """
-    if labels is not None and targets is not None:
-        raise ValueError("labels are classes and targets values; allowed is one of them")
-    if isinstance(images, Source):
-        if labels is not None or targets is not None:
-            raise ValueError("labels are given twice; a data set holds its own")
-        if void is not None:
-            raise ValueError(f"void is {void}; a data set holds -1 where a position has no class")
-        return images
-    images = np.asarray(images)
-    if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(f"images have shape {images.shape}; needed is (n, H, W, C), none 0")
-    real = any(map(functools.partial(jnp.issubdtype, images.dtype), (jnp.floating, jnp.integer)))
-    if not real:
-        raise ValueError(f"images have dtype {images.dtype}; allowed are real numbers")
-    if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-    named: Any = {"name": "the arrays given", "split": "", "mean": (0.0,), "std": (1.0,)}
-    if targets is not None:
-        targets = np.asarray(targets)
-        if targets.ndim != 4 or len(targets) != len(images) or targets.dtype.kind != "f":
-            raise ValueError(
-                f"targets have shape {targets.shape} and dtype {targets.dtype}; needed are real "
-                f"numbers (n, h, w, c), maps for each of the {len(images)} images"
-            )
-        return Dataset(images, targets.astype(np.float32), num_classes=0, **named)
-    labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels)
-    shapes = ((len(images),), images.shape[:3])
-    if labels.shape not in shapes or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels have shape {labels.shape} and dtype {labels.dtype}; needed is a whole number "
-            f"for each of the {len(images)} images, or for each pixel"
-        )
-    if void is not None and labels.ndim == 1:
-        raise ValueError(f"void is {void}; it is for label maps, a class for each pixel")
-    if void is None and labels.min() < 0:
-        raise ValueError(f"a label is {labels.min()}; classes are counted from 0")
-    marked, classes = marked_void(labels, void)
-    return Dataset(
-        images,
-        marked,
-        num_classes=classes,
-        **named,
     )

@@ -23,7 +23,7 @@ from jaxinv.evaluation.results import (
     short_number,
 )
 from jaxinv.evaluation.values import ValuePicture
-from jaxinv.report import maps, plots, tables
+from jaxinv.report import maps, plots, tables, words
 from jaxinv.report.plots import ShiftMap
 from jaxinv.report.svg import inline_svg
 
@@ -71,16 +71,16 @@ def page(
         .get_template("page.html.jinja")
         .render(
             results=results,
-            setting=tables.setting(results),
+            setting=words.setting(results),
             sheets=sheets,
             shift_maps=[
-                (words, maps)
-                for words, maps in (
-                    (tables.scored(results), accuracy),
-                    (tables.probability(results), confidence),
+                (said, shown)
+                for said, shown in (
+                    (words.scored(results), accuracy),
+                    (words.probability(results), confidence),
                     ("mean IoU", iou),
                 )
-                if maps
+                if shown
             ],
             pictures=pictures,
             map_pictures=map_pictures or {},
@@ -96,6 +96,7 @@ def page(
             flip_words=functools.partial(_flip_words, results),
             line_words=_line_words,
             tables=tables,
+            words=words,
             headings=[],
             folded=FOLDED,
         )

@@ -9,7 +9,8 @@ from rich.text import Text
 from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Estimate, Results
 from jaxinv.progress import Console
-from jaxinv.report.tables import Cell, Sheet, setting, sheets
+from jaxinv.report.tables import Cell, Sheet, sheets
+from jaxinv.report.words import setting
 
 WIDTH = 100
 # The layer tables of more networks than this are left to the page and the CSV files.
