@@ -152,9 +152,10 @@ def test_evaluation_counts_each_image_once(batch):
     evaluate = make_evaluation(config_of(), model=Net(), batch_size=5, **SCALE)
     parts = [evaluate(variables, start, images, labels) for start in (0, 5, 10)]
     logits = Net().apply(variables, images / 255 / 0.5)
-    losses, correct = np.sum(parts, 0)
+    losses, correct, count = np.sum(parts, 0)
     np.testing.assert_allclose(losses, cross_entropy(logits, labels).sum(), rtol=1e-5)
     assert correct == (logits.argmax(-1) == labels).sum()
+    assert count == len(labels)
 
 
 def test_several_seeds_are_the_single_ones(batch, monkeypatch):
