@@ -1,4 +1,8 @@
-"""Uncertainty over images: intervals for proportions and means, and tests of paired models."""
+"""Uncertainty over images: intervals for proportions and means, and tests of paired models.
+
+scipy's statistics are imported where they are used: they take half a second, which a certificate
+does not need.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,7 +10,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
-from scipy import stats
 
 from jaxinv.arguments import as_inexact, check_key, number_or_nan, whole_number
 from jaxinv.metrics.numbers import is_known
@@ -51,6 +54,8 @@ def wilson_interval(successes: int, total: int, *, confidence: float = 0.95) -> 
         raise ValueError(
             f"{count} of {images} is no proportion; allowed are 0 to all of some images"
         )
+    from scipy import stats
+
     low, high = stats.binomtest(count, images).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
 
@@ -108,6 +113,8 @@ def bootstrap_interval(
             f"values have shape {rows.shape}; there must be one per image, for at least two images"
         )
     finite = np.isfinite(rows).all(axis=0)
+    from scipy import stats
+
     result = stats.bootstrap(
         (np.where(finite, rows, 0).astype(np.float64),),
         statistic,
@@ -188,6 +195,8 @@ def mcnemar(first: Bool[Array, " n"], second: Bool[Array, " n"]) -> PairedTest:
     differ = only_first + only_second
     p_value = 1.0
     if differ:
+        from scipy import stats
+
         p_value = float(stats.binomtest(only_first, differ, 0.5).pvalue)
     return PairedTest(only_first, only_second, len(a), p_value)
 
