@@ -27,10 +27,12 @@ repository. With PyTorch for CUDA in the same environment its columns are filled
 
 * The most valuable rows come first: exactness in each precision, ResNet-50 at 224 pixels, CIFAR's
   ResNet-18, zero padding beside PyTorch, the rows of the tables above, the gradient, memory,
-  chunks, training. Figures are in `runs/accelerator/accelerator.json` (`--out`) after each row.
+  chunks, every shift by itself, tiles, training. Figures are in
+  `runs/accelerator/accelerator.json` (`--out`) after each row.
 * The same command goes on where it stopped, also after the machine was lost: rows that are done
   stay; rows that failed, hung, or found no time left are tried again. `--only 'memory-*' 'chunk-*'`
-  measures some rows. Another machine or other versions need another `--out`.
+  measures some rows. Another machine or other versions need another `--out`; rows of one machine
+  may come from different days, and commits of this package.
 * A row that fails or hangs costs no other: each, or each group of quick ones, has a process of its
   own, which also makes its peak memory its own.
 * *Exactness*: every layer's output at a few shifts, by brute force, is held against what the
@@ -41,6 +43,9 @@ repository. With PyTorch for CUDA in the same environment its columns are filled
   `jax_default_matmul_precision="highest"`; in bfloat16 weights and images are in that type, and
   PyTorch runs in it as well as by autocast. PyTorch's best of 16, 49 and 196 shifts a call counts,
   channels last.
+* *By itself*: `orbit(..., share=False)` at its best chunk beside the compiled network on a batch of
+  shifted images at its best size, and PyTorch's. *Tiles*: a U-Net on a large image, whole and by
+  `jaxinv.tiled`.
 * *planned* is the memory of arguments, results and temporary values as XLA planned it, *peak* what
   the device counted, and *predicted* `jaxinv.orbit_cost(...).peak_bytes`.
 
@@ -80,8 +85,11 @@ def accelerator_tables(found: Run) -> list[str]:
             for table in tables(rows):
                 text += markdown(*table)
             text += each_parameter(rows)
-    missing = [(n, r["status"], r["why"]) for n, r in found["rows"].items() if "why" in r]
+    missing: dict[tuple[str, str], list[str]] = {}
+    for name, row in found["rows"].items():
+        if "why" in row:
+            missing.setdefault((row["status"], cell("", row["why"])), []).append(name)
     if missing:
-        body = [[name, status, cell("", why)] for name, status, why in missing]
-        text += markdown("Not measured", ("row", "status", "why"), body)
+        body = [[", ".join(names), *reason] for reason, names in missing.items()]
+        text += markdown("Not measured", ("rows", "status", "why"), body)
     return text

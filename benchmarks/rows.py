@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import machine
+import jaxinv
+from benchmarks import machine, shift_by_shift
 from benchmarks.cases import CASES, Case, named
 from benchmarks.conditions import Conditions, started
 from benchmarks.exactness import EXACT, exactness
-from benchmarks.measure import Settings, brute_force, compiled, measure, memory_of
+from benchmarks.measure import Settings, brute_force, compiled, difference, measure, memory_of
 from benchmarks.timing import Contender, best, interleave, ratio
 from jaxinv import models
 from jaxinv.orbit import orbit, orbit_cost
@@ -148,6 +149,76 @@ def chunk(case: Case, conditions: Conditions) -> dict[str, Any]:
                 "seconds with that": quickest.median,
                 "chosen / best": "failed" if failed else ratio(chosen, quickest),
                 "tried": ", ".join(sorted({c.setting for c in contenders if not c.failure})),
+            }
+        ]
+    }
+
+
+# Every shift by itself, beside the network on a batch of shifted images.
+
+
+def by_itself(case: Case, conditions: Conditions) -> dict[str, Any]:
+    """`orbit(..., share=False)`, the forward pass alone at its best batch, and PyTorch's."""
+    case, _, cells = started(case, "default", conditions)
+    row = shift_by_shift.measure(
+        case,
+        rounds=1 if conditions.quick else 3,
+        torch=machine.has_torch(),
+        widths=(1, 4) if conditions.quick else (16, 64, 256),
+        at_least=0.0 if conditions.quick else 0.2,
+    )
+    times = {group: row["times"][name] for group, name in row["best"].items()}
+    theirs = times.get("PyTorch batched")
+    return {
+        "lines": [
+            {
+                **cells,
+                "shifts timed": row["shifts"],
+                "seconds by itself": times["brute force"]["median"],
+                "chunk": times["brute force"]["setting"],
+                "seconds of forward passes": times["forward pass"]["median"],
+                "shifts a pass": times["forward pass"]["setting"],
+                "speed of a pass reached": row["ratio"],
+                "seconds in PyTorch": theirs["median"] if theirs else "not installed",
+            }
+        ]
+    }
+
+
+# Tiles: a map too large to be convenient, whole and in parts.
+
+
+LARGE = Case("unet", "U-Net zero-padded", "unet", {"widths": (16, 32, 64)}, (1, 4096, 4096, 3))
+
+
+def tiles(case: Case, conditions: Conditions) -> dict[str, Any]:
+    """A network on a large image, whole and by tiles."""
+    case, dtype, cells = started(case, "default", conditions)
+    apply, variables, x = case.build(dtype)
+    tile = case.sizes[0] // (1 if conditions.quick else 8)
+    whole = compiled(apply, variables, x)
+    parts = compiled(jaxinv.tiled(apply, argnums=1, tile=tile), variables, x)
+    contenders = [
+        Contender("whole", lambda: whole(variables, x)),
+        Contender("tiles", lambda: parts(variables, x)),
+    ]
+    results = interleave(
+        contenders,
+        rounds=1 if conditions.quick else 3,
+        at_least=0.0 if conditions.quick else 0.2,
+        until=conditions.until,
+    )
+    return {
+        "lines": [
+            {
+                **cells,
+                "tile": tile,
+                "whole, planned bytes": whole.bytes,
+                "tiles, planned bytes": parts.bytes,
+                "seconds whole": contenders[0].median,
+                "seconds by tiles": contenders[1].median,
+                "difference": difference(results["tiles"], results["whole"]),
+                "compile seconds": parts.seconds,
             }
         ]
     }
@@ -289,6 +360,11 @@ ROWS: tuple[Row, ...] = (
         Row(f"chunk-{name}", "Chunks", 60.0, functools.partial(chunk, named(name)))
         for name in ("resnet20-zeros-gpu", "lenet-valid-dense", "resnet50-224")
     ),
+    *(
+        Row(f"by-itself-{name}", "By itself", 40.0, functools.partial(by_itself, named(name)))
+        for name in ("resnet20-zeros-gpu", "resnet18-zeros-gpu")
+    ),
+    Row("tiles-unet", "Tiles", 40.0, functools.partial(tiles, LARGE)),
     *(
         Row(
             f"training-{name}-{precision}",

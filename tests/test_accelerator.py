@@ -166,7 +166,9 @@ def test_no_round_begins_after_the_time():
 def test_rows_follow_the_most_valuable_and_have_names_of_their_own():
     assert len({r.name for r in ROWS}) == len(ROWS)
     tables = [table for table, _ in itertools.groupby(r.table for r in ROWS)]
-    assert tables == ["Exactness", "Every shift", "Peak memory", "Chunks", "Training"]
+    assert tables == [
+        "Exactness", "Every shift", "Peak memory", "Chunks", "By itself", "Tiles", "Training"
+    ]  # fmt: skip
     assert len(exactness.EXACT) == 10
 
 
