@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxinv.data import Source
-from jaxinv.evaluation.digest import content_digest, program_digest
+from jaxinv.digest import content_digest, program_digest
 from jaxinv.evaluation.division import Division, over_devices
 from jaxinv.evaluation.exchange import of_others
 from jaxinv.evaluation.shards import Finished, Shard, evaluated, filled, shard_sizes, shards_of

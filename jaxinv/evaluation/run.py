@@ -9,10 +9,10 @@ import numpy as np
 from rich.progress import Progress
 
 from jaxinv import data
+from jaxinv.digest import content_digest
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.aligned import AlignedSweep, says_maps
 from jaxinv.evaluation.audit import AuditPlan, NetworkAudit, audit_network, partial_audit, seen_of
-from jaxinv.evaluation.digest import content_digest
 from jaxinv.evaluation.loading import check_fits, check_reach
 from jaxinv.evaluation.maps import MapSweep
 from jaxinv.evaluation.proof import closest, proved

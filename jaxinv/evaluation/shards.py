@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxinv.data import Source
-from jaxinv.evaluation.digest import content_digest
+from jaxinv.digest import content_digest
 from jaxinv.files import read_arrays, write_arrays
 
 

@@ -2,23 +2,18 @@
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from jaxinv.arguments import split_arguments
-from jaxinv.symmetry.program import Program
+from jaxinv.digest import content_digest, program_digest
 from jaxinv.tiling.call import Call, dtype_in_jax
 from jaxinv.tiling.plan import Tiles
-from jaxinv.tiling.reading import ADDRESS
 
 _NO_JOURNAL = "{} is no journal of tiles; give another file"
 
@@ -113,7 +108,9 @@ def _require_same(path: Path, before: Any, run: dict[str, Any]) -> None:
     now = json.loads(json.dumps(run))
     for what, value in now.items():
         if before[what] != value:
-            apart = f", {before[what]} and not {value}" if what != "function" else ""
+            apart = f", {before[what]} and not {value}"
+            if what == "function":  # or something else that its digest names
+                apart = ", another version of JAX or jaxinv, or another kind of device"
             raise ValueError(
                 f"{path} is the journal of a run with another {what}{apart}; delete it to start "
                 "anew, or give another file"
@@ -127,30 +124,26 @@ def run_of(call: Call, tiles: Tiles, args: tuple) -> dict[str, Any]:
       call: the call.
       tiles: its tiles.
       args: its positional arguments with shapes in place of what is cut.
+
+    Raises:
+      ValueError: if the function calls something whose content cannot be seen.
     """
-    leaves, _ = split_arguments(args, call.kwargs)
+    leaves, static = split_arguments(args, call.kwargs)
+
+    def function(*leaves):
+        given, named = static.restore(leaves)
+        return call.fun(*given, **named)
+
+    program = program_digest(function, *leaves)
+    if program is None:
+        raise ValueError(
+            "resume needs a function whose content can be seen: one without calls back into Python"
+        )
     weights = [leaf for leaf in leaves if not isinstance(leaf, jax.ShapeDtypeStruct)]
     return {
         "image": [f"{dtype_in_jax(leaf.dtype)}{list(leaf.shape)}" for leaf in call.leaves],
         "axes": [list(dims) for dims in call.dims],
         "tile": list(tiles.tile),
         "halo": [list(ends) for ends in tiles.halo],
-        "function": _digest(tiles.program, weights),
+        "function": content_digest(program, *weights),
     }
-
-
-def _digest(program: Program, weights: Sequence[Any]) -> str:
-    """What a program does with its weights, in a few letters: the same in every process."""
-    found = hashlib.blake2b(digest_size=16)
-    with np.printoptions(threshold=sys.maxsize):
-        for e in program.equations:
-            words = f"{e.primitive} {e.params} {e.ins} {e.outs} {e.in_avals} {e.out_avals}"
-            found.update(ADDRESS.sub("", words).encode())
-    found.update(f"{program.inputs} {program.outputs}".encode())
-    for number, array in [*program.constants.items(), *enumerate(weights)]:
-        if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-            array = jax.random.key_data(array)
-        array = np.asarray(array)
-        found.update(f"{number} {array.dtype} {array.shape}".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()

@@ -138,6 +138,15 @@ def test_another_run_is_refused(interrupted, what):
     assert (interrupted / "tiles").read_bytes() == before
 
 
+def test_what_calls_back_into_python_is_refused(tmp_path):
+    def calls(weights, x):
+        two = jax.pure_callback(lambda: TWO, jax.ShapeDtypeStruct((), np.float32))
+        return jax.tree.map(lambda y: two * y, net(weights, x))
+
+    with pytest.raises(ValueError, match="content can be seen: one without calls back"):
+        run(X, files(tmp_path), tmp_path, fun=calls)
+
+
 def test_an_image_of_another_size_is_refused(interrupted):
     x = X[:, :-2]
     shapes = jax.eval_shape(net, WEIGHTS, x)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.evaluation.digest import content_digest, program_digest
+from jaxinv.digest import content_digest, program_digest
 
 X = jax.ShapeDtypeStruct((3, 3), np.float32)
 TABLE = np.arange(9.0, dtype=np.float32).reshape(3, 3)
@@ -88,7 +88,7 @@ def test_calls_back_into_python_have_no_name(call):
 
 def test_the_name_is_the_same_in_another_process():
     code = (
-        "from tests.evaluation.test_digest import *; "
+        "from tests.test_digest import *; "
         "print(program_digest(network, X), content_digest(TABLE, {'a', 'b', 'c'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
