@@ -145,3 +145,22 @@ def test_equality_is_exact_about_what_is_no_number():
     assert judged.close(np.array([1.0, inf]), np.array([1.0, nan]), gradient=True)
     assert not judged.close(np.array([1.0, 0.0]), np.array([1.0, nan]), gradient=True)
     assert not judged.close(np.array([2.0, nan]), np.array([1.0, nan]), gradient=True)
+
+
+def test_only_infinities_that_are_not_read_are_excused():
+    x = np.array([np.inf, 2.0])
+
+    def excused(gradient, mine):
+        with np.errstate(invalid="ignore"):
+            return judged._is_of_unread_infinities(np.array(mine), gradient(x), gradient, x)
+
+    def of_product(x):
+        return np.array([x[1], x[0]])
+
+    def of_unread(x):
+        return np.array([0 * x[0], 3.0])
+
+    assert excused(of_unread, [0.0, 3.0])
+    assert not excused(of_unread, [1.0, 3.0])
+    assert not excused(of_unread, [0.0, 4.0])
+    assert not excused(of_product, [2.0, 5.0])

@@ -185,19 +185,35 @@ def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | N
     (mine,) = reference.evaluate(shared, domain.argument(x), *given)
     if not np.isfinite(mine).all():
         chosen = list(range(n))
-    truth = np.zeros_like(domain.argument(x))
-    with np.errstate(all="ignore"):
-        for i in chosen:
-            moved = domain.moved(x, domain.table[i], program.axes)
-            (pulled,) = reference.evaluate(single, moved, *(row[i] for row in rows))
-            truth = truth + domain.moved_back(pulled, domain.table[i], program.axes)
-    if close(mine, truth, gradient=True):
+
+    def each_shift(x):
+        total = np.zeros_like(domain.argument(x))
+        with np.errstate(all="ignore"):
+            for i in chosen:
+                moved = domain.moved(x, domain.table[i], program.axes)
+                (pulled,) = reference.evaluate(single, moved, *(row[i] for row in rows))
+                total = total + domain.moved_back(pulled, domain.table[i], program.axes)
+        return total
+
+    truth = each_shift(x)
+    if close(mine, truth, gradient=True) or _is_of_unread_infinities(mine, truth, each_shift, x):
         return ""
     for i in chosen:
         moved = domain.moved(x, domain.table[i], program.axes)
         if not measured.is_settled(single, moved, *(row[i] for row in rows), alike=_alike):
             return ""
     return f"gradient off by {difference(mine, truth)}"
+
+
+def _is_of_unread_infinities(mine, truth, each_shift, x) -> bool:
+    """Whether NaN is only where JAX multiplies an infinity that is not read by zero.
+
+    The derivative is then the same whatever finite number stands in its place.
+    """
+    unread = np.isfinite(mine) & ~np.isfinite(truth)
+    finite = [each_shift(np.where(np.isfinite(x), x, x.dtype.type(v))) for v in (0.375, -1.25)]
+    merged = [np.where(unread, other, truth) for other in finite]
+    return bool(unread.any()) and all(close(mine, other, gradient=True) for other in merged)
 
 
 def _alike(mine, truth) -> bool:
