@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 from jax.extend.core import Literal, primitives
 
-from jaxinv.orbit.images_first import images_first
+from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.symmetry.program import inner_jaxprs
 
 _log = logging.getLogger(__name__)
@@ -80,8 +80,7 @@ def in_chunks(at_shift: Callable, rows: Any, count: int, chunk: int | None) -> A
     together = chunk or choose_chunk(at_shift, row, count)
     if together > 1:
         try:
-            # On one device it brings nothing, and moving the images there and back takes time.
-            of_several = images_first(at_shift, row) if jax.device_count() > 1 else at_shift
+            of_several = in_one_batch(at_shift, row)
             if together >= count:
                 return jax.vmap(of_several)(rows)
             return jax.lax.map(of_several, rows, batch_size=together)

@@ -1,4 +1,4 @@
-"""Convolutions with the images in front: the same numbers, wherever in a program they stand."""
+"""Shifts and images as one batch: the same numbers, wherever in a program they stand."""
 
 import chex
 import jax
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from jaxinv import orbit
-from jaxinv.orbit.images_first import images_first
+from jaxinv.orbit.one_batch import in_one_batch
 
 KERNEL = jax.random.normal(jax.random.key(0), (3, 3, 2, 2))
 IMAGES = jax.random.normal(jax.random.key(1), (3, 5, 6, 2))
 SHIFTS = jnp.array([0.5, 1.0, 2.0, 3.0])
+SCALE = jnp.array([0.5, -2.0])[None, None, None]
 
 
 def convolved(x, kernel=KERNEL, **options):
@@ -34,11 +35,49 @@ def strongest(x):
     return jax.lax.conv_general_dilated(x, KERNEL, (1, 1), "SAME", dimension_numbers=numbers).max(3)
 
 
+def pooled(x, window=(1, 2, 3, 1), combine=jax.lax.max, first=-jnp.inf, **options):
+    strides, padding = (1, 2, 1, 1), ((0, 0), (1, 0), (0, 2), (0, 0))
+    return jax.lax.reduce_window(x, first, combine, window, strides, padding, **options)
+
+
+def scaled(x, scale):
+    """Each operation from both sides."""
+    y = jnp.minimum(jnp.maximum((scale - (x + scale) * scale) / scale, -scale), x) - scale
+    return scale / (scale + jnp.tanh(y))
+
+
 with_own_derivative = jax.custom_jvp(strongest)
 with_own_derivative.defjvp(lambda x, dot: jax.jvp(strongest, x, dot))
 with_own_backward = jax.custom_vjp(strongest)
 with_own_backward.defvjp(lambda x: jax.vjp(strongest, x), lambda back, g: back(g))
 
+POOLED = {
+    "the largest": lambda t: pooled(t * IMAGES),
+    "the smallest": lambda t: pooled(t * IMAGES, combine=jax.lax.min, first=jnp.inf),
+    "the sum": lambda t: pooled(t * IMAGES, combine=jax.lax.add, first=0.0),
+    "over images": lambda t: pooled(t * IMAGES, (2, 2, 2, 1)),
+    "over all dimensions": lambda t: pooled(t * IMAGES, (2, 2, 2, 2)),
+    "over channels and positions": lambda t: pooled(t * IMAGES, (1, 2, 2, 2)),
+    "dilated": lambda t: pooled(
+        t * IMAGES, combine=jax.lax.add, first=0.0, base_dilation=(1, 2, 1, 1),
+        window_dilation=(3, 1, 2, 2),
+    ),
+    "dilated images": lambda t: pooled(t * IMAGES, base_dilation=(2, 1, 1, 1)),
+    "of no image": lambda t: pooled(t * IMAGES[:0]),
+    "beside one that no shift changes": lambda t: t * pooled(IMAGES),
+    "images last": lambda t: jnp.moveaxis(pooled((t * IMAGES).T, (3, 2, 2, 1)), 3, 0),
+    "scaled, channels": lambda t: scaled(pooled(t * IMAGES), SCALE),
+    "scaled, rows": lambda t: scaled(pooled(t * IMAGES), jnp.ones((1, 3, 1, 1)) / 3),
+    "scaled, images": lambda t: scaled(pooled(t * IMAGES), jnp.ones((3, 1, 1, 1)) / 2),
+    "scaled by what shifts change": lambda t: scaled(pooled(t * IMAGES), t * SCALE),
+    "scaled, of no shift": lambda t: t + scaled(pooled(IMAGES), SCALE),
+    "after a convolution": lambda t: pooled(jax.nn.relu(whole(t * IMAGES) + SCALE)),
+    "in a loop": lambda t: jax.lax.fori_loop(0, 2, lambda i, x: scaled(jnp.repeat(
+        pooled(x), 2, 1)[:, :5, :6], SCALE), t * IMAGES),
+    "in a branch": lambda t: jax.lax.cond(t > 1, pooled, lambda x: x[:, :3], t * IMAGES),
+    "of whole numbers": lambda t: t * pooled(
+        (9 * t * IMAGES).astype(jnp.int32), first=jnp.iinfo(jnp.int32).min),
+}  # fmt: skip
 PROGRAMS = {
     "plain": lambda t: convolved(t * IMAGES),
     "other dimension numbers": lambda t: jax.lax.conv_general_dilated(
@@ -64,10 +103,28 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def _as_on_several_devices(monkeypatch):
+    """On one device the images of a convolution stay where they are."""
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("_as_on_several_devices")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_values_and_gradients_are_those_of_vmap(name):
-    fun = PROGRAMS[name]
-    changed = images_first(fun, SHIFTS[0])
+    compare(PROGRAMS[name])
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("name", POOLED)
+def test_pools_and_what_surrounds_them(name, several, request):
+    if several:
+        request.getfixturevalue("_as_on_several_devices")
+    compare(POOLED[name])
+
+
+def compare(fun):
+    changed = in_one_batch(fun, SHIFTS[0])
     assert changed is not fun
 
     def total(shifts, one):
@@ -79,12 +136,6 @@ def test_values_and_gradients_are_those_of_vmap(name):
         for one in (changed, fun)
     )
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.fixture
-def _as_on_several_devices(monkeypatch):
-    """On one device the images stay where they are."""
-    monkeypatch.setattr(jax, "device_count", lambda: 2)
 
 
 @pytest.mark.usefixtures("_as_on_several_devices")
@@ -126,7 +177,7 @@ def test_a_program_without_convolutions_is_left_as_it_is(fun):
     def of(t):
         return fun(t * IMAGES)
 
-    assert images_first(of, SHIFTS[0]) is of
+    assert in_one_batch(of, SHIFTS[0]) is of
 
 
 @pytest.mark.parametrize("fun", OWN.values(), ids=OWN)
@@ -145,9 +196,10 @@ def test_what_reads_the_result_of_a_function_with_its_own_derivative_finds_the_s
         chex.assert_trees_all_close(found, expected(IMAGES[0]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("_as_on_several_devices")
 def test_the_images_lead():
     """The merged batch is image by image: shift k of image n stands at n * shifts + k."""
-    program = jax.make_jaxpr(jax.vmap(images_first(PROGRAMS["plain"], SHIFTS[0])))(SHIFTS)
+    program = jax.make_jaxpr(jax.vmap(in_one_batch(PROGRAMS["plain"], SHIFTS[0])))(SHIFTS)
     found = [e for e in jax.tree.leaves(program.eqns) if "conv" in e.primitive.name]
     (operand, _) = (variable for variable in found[0].invars)
     joined = next(e for e in program.eqns if operand in e.outvars)
