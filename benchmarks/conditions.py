@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.cases import Case, tiny
+from benchmarks.case import Case, tiny
 
 Line = dict[str, Any]
 

@@ -6,9 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.cases import Case, named
+from benchmarks.case import Case
+from benchmarks.cases import named
+from benchmarks.compiled import compiled
 from benchmarks.conditions import Conditions, started
-from benchmarks.measure import compiled
 from jaxinv import certify
 from jaxinv.metrics import layer_outputs
 from jaxinv.orbit import every_shift, orbit

@@ -18,7 +18,8 @@ import jax
 from rich.console import Console
 
 from benchmarks import formats, machine, page, tables
-from benchmarks.cases import CASES, Case
+from benchmarks.case import Case
+from benchmarks.cases import CASES
 from benchmarks.measure import Settings, measure
 from jaxinv.command_line import read_options, run
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.cases import Case
+from benchmarks.case import Case
 from benchmarks.timing import Contender
 from jaxinv.layers import blur_filter
 from jaxinv.layers.padding import window_padding

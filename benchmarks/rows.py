@@ -17,10 +17,12 @@ import numpy as np
 
 import jaxinv
 from benchmarks import machine, shift_by_shift
-from benchmarks.cases import CASES, Case, named
+from benchmarks.case import Case
+from benchmarks.cases import CASES, named
+from benchmarks.compiled import compiled, memory_of
 from benchmarks.conditions import Conditions, started
 from benchmarks.exactness import EXACT, exactness
-from benchmarks.measure import Settings, brute_force, compiled, difference, measure, memory_of
+from benchmarks.measure import Settings, brute_force, difference, measure
 from benchmarks.timing import Contender, best, interleave, ratio
 from jaxinv import models
 from jaxinv.orbit import orbit, orbit_cost

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import formats, machine, page, shift_by_shift_page
-from benchmarks.cases import Case, named
-from benchmarks.measure import Settings, brute_force, compiled
+from benchmarks.case import Case
+from benchmarks.cases import named
+from benchmarks.compiled import compiled
+from benchmarks.measure import Settings, brute_force
 from benchmarks.timing import Contender, best, interleave, ratio
 from jaxinv.command_line import read_options, run
 

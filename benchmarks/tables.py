@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cases import AIMS
+from benchmarks.case import AIMS
 from benchmarks.formats import mebibytes, plain, seconds
 
 if TYPE_CHECKING:

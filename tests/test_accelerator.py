@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import accelerator, exactness, formats, measure, page, rows, tables
-from benchmarks.cases import CASES, Case, tiny
+from benchmarks import accelerator, compiled, exactness, formats, page, rows, tables
+from benchmarks.case import Case, tiny
+from benchmarks.cases import CASES
 from benchmarks.conditions import Conditions
 from benchmarks.rows import ROWS, Row
 from benchmarks.timing import Contender, best, interleave
@@ -111,19 +112,19 @@ def test_a_nan_is_no_agreement():
 
 def test_chosen_chunk_is_seen():
     x = jnp.ones((1, 8, 8, 1))
-    chosen = measure.compiled(orbit(jnp.cumsum, share=False), x)
+    chosen = compiled.compiled(orbit(jnp.cumsum, share=False), x)
     assert chosen.chunk == 64
-    assert measure.compiled(orbit(jnp.cumsum, share=False, chunk=4), x).chunk is None
+    assert compiled.compiled(orbit(jnp.cumsum, share=False, chunk=4), x).chunk is None
     pooled = orbit(lambda x: jnp.tanh(x).mean((1, 2)))
-    assert measure.compiled(pooled, x).chunk is None
+    assert compiled.compiled(pooled, x).chunk is None
     assert chosen.bytes >= x.nbytes + 64 * 64 * x.itemsize
 
 
 def test_a_peak_counts_only_if_the_program_made_it(monkeypatch):
-    program = measure.compiled(jnp.sin, 1.0)
+    program = compiled.compiled(jnp.sin, 1.0)
     for peaks, expected in (((10, 30), 30), ((30, 30), None), ((None, None), None)):
-        monkeypatch.setattr(measure, "_peak_bytes", iter(peaks).__next__)
-        assert measure.memory_of(program, 1.0)["peak_bytes"] == expected
+        monkeypatch.setattr(compiled, "_peak_bytes", iter(peaks).__next__)
+        assert compiled.memory_of(program, 1.0)["peak_bytes"] == expected
 
 
 def test_a_setting_that_fails_is_left_out():

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks import limit_page, machine, orbit, page, scaling, shift_by_shift
-from benchmarks.cases import AIMS, CASES, Case
+from benchmarks.case import AIMS, Case
+from benchmarks.cases import CASES
 from benchmarks.limits import border_bound
 from benchmarks.measure import Settings, difference, judged, measure
 from benchmarks.timing import Contender, best, interleave, ratio
