@@ -78,15 +78,15 @@ def in_chunks(at_shift: Callable, rows: Any, count: int, chunk: int | None) -> A
     """
     row = jax.tree.map(lambda a: a[0], rows)
     together = chunk or choose_chunk(at_shift, row, count)
+    of_several = in_one_batch(at_shift, row)
     if together > 1:
         try:
-            of_several = in_one_batch(at_shift, row)
             if together >= count:
                 return jax.vmap(of_several)(rows)
             return jax.lax.map(of_several, rows, batch_size=together)
         except (NotImplementedError, ValueError):  # The second for ordered callbacks.
             pass
-    return jax.lax.map(at_shift, rows)
+    return jax.lax.map(of_several, rows)
 
 
 def free_bytes() -> int:

@@ -6,7 +6,8 @@ shifts and the images of the batch as one dimension its program is that of a lar
 
 Of a convolution `jax.vmap` makes that by itself, the shifts in front. Where each of several devices
 holds a part of the images, that brings all of them to every device; with the images in front each
-device keeps its own.
+device keeps its own. Those at which XLA is slow on a processor are computed in another way
+(`jaxinv.symmetry.rules.matrix_products`).
 
 So here some primitives of JAX have twins that differ in what `vmap` makes of them.
 """
@@ -21,8 +22,10 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive, primitives
 from jax.interpreters import ad, batching, mlir
 
 from jaxinv.symmetry.program import INLINED, inner_jaxprs, open_jaxpr
+from jaxinv.symmetry.rules.matrix_products import convolve, xla_is_slow
 
 _CONVOLUTION = primitives.conv_general_dilated_p
+_GROUPS = ("feature_group_count", "batch_group_count")
 _POOLS = (
     primitives.reduce_window_max_p,
     primitives.reduce_window_min_p,
@@ -42,12 +45,12 @@ _SCALINGS = (
 _WITH_OWN_DERIVATIVES = (primitives.custom_jvp_call_p, primitives.custom_vjp_call_p)
 
 
-def _twin(primitive: Primitive, batch: Callable) -> Primitive:
+def _twin(primitive: Primitive, batch: Callable, evaluate: Callable | None = None) -> Primitive:
     """A primitive that computes what another does, with a rule of its own for `vmap`."""
     new = Primitive(f"{primitive.name}_in_one_batch")
 
     def bound(params):
-        return functools.partial(primitive.bind, **params)
+        return functools.partial(evaluate or primitive.bind, **params)
 
     @new.def_impl
     def _evaluate(*operands, **params):
@@ -68,16 +71,35 @@ def _twin(primitive: Primitive, batch: Callable) -> Primitive:
     return new
 
 
-def _batch_convolution(primitive, operands, batch_dims, *, batch_group_count, **params):
+def _convolve(x, kernel, **params):
+    if not _is_slow(x.shape, kernel.shape, params):
+        return _CONVOLUTION.bind(x, kernel, **params)
+    groups = tuple(params.pop(name) for name in _GROUPS)
+    params.pop("out_sharding", None)
+    return convolve(x, kernel, groups=groups, **params)
+
+
+def _is_slow(images: Sequence[int], kernel: Sequence[int], params: dict[str, Any]) -> bool:
+    """Whether XLA is slow at a convolution."""
+    groups = tuple(params[name] for name in _GROUPS)
+    return (
+        jax.default_backend() == "cpu"
+        and xla_is_slow(images, kernel, groups=groups, **params)
+        and params.get("out_sharding") is None
+    )
+
+
+def _batch_convolution(primitive, operands, batch_dims, **params):
     (x, kernel), (at, of_kernels) = operands, batch_dims
-    convolve = functools.partial(primitive.bind, batch_group_count=batch_group_count, **params)
-    if at is None or of_kernels is not None or batch_group_count > 1:
-        return jax.vmap(convolve, in_axes=batch_dims)(x, kernel), 0
+    if at is None or of_kernels is not None or params["batch_group_count"] > 1:
+        convolution = functools.partial(primitive.bind, **params)
+        return jax.vmap(convolution, in_axes=batch_dims)(x, kernel), 0
     numbers = params["dimension_numbers"]
     images, results = numbers.lhs_spec[0], numbers.out_spec[0]
-    x = jnp.moveaxis(x, at, images + 1)  # (..., images, shifts, ...)
-    y = convolve(_merged(x, images), kernel)
-    return _split(y, results, x.shape[images:][:2]), results + 1
+    images_first = jax.device_count() > 1
+    x = jnp.moveaxis(x, at, images + images_first)  # (..., images, shifts, ...)
+    y = _convolve(_merged(x, images), kernel, **params)
+    return _split(y, results, x.shape[images:][:2]), results + images_first
 
 
 def _batch_pool(primitive, operands, batch_dims, **params):
@@ -128,15 +150,18 @@ def _split(x: jax.Array, dim: int, sizes: Sequence[int]) -> jax.Array:
 
 
 _TWINS = {
-    _CONVOLUTION: _twin(_CONVOLUTION, _batch_convolution),
+    _CONVOLUTION: _twin(_CONVOLUTION, _batch_convolution, _convolve),
     **{pool: _twin(pool, _batch_pool) for pool in _POOLS},
     **{scaling: _twin(scaling, _batch_scaling) for scaling in _SCALINGS},
 }
 
 
-def _has_twin(primitive: Primitive) -> bool:
+def _has_twin(eqn) -> bool:
+    if eqn.primitive is not _CONVOLUTION:
+        return eqn.primitive in _TWINS
     # On one device, moving the images of a convolution to the front brings nothing.
-    return primitive in _TWINS and (primitive is not _CONVOLUTION or jax.device_count() > 1)
+    x, kernel = (variable.aval.shape for variable in eqn.invars)
+    return jax.device_count() > 1 or _is_slow(x, kernel, eqn.params)
 
 
 def in_one_batch(fun: Callable, *args: Any) -> Callable:
@@ -162,7 +187,7 @@ def in_one_batch(fun: Callable, *args: Any) -> Callable:
 
 def _is_changed(jaxpr) -> bool:
     return any(
-        (eqn.primitive not in _SCALINGS and _has_twin(eqn.primitive))
+        (eqn.primitive not in _SCALINGS and _has_twin(eqn))
         or any(map(_is_changed, inner_jaxprs(eqn.params)))
         for eqn in jaxpr.eqns
         if eqn.primitive not in _WITH_OWN_DERIVATIVES
@@ -178,7 +203,7 @@ def _evaluated(closed, args) -> list[Any]:
 
     for eqn in jaxpr.eqns:
         operands = map(read, eqn.invars)
-        if _has_twin(eqn.primitive):
+        if _has_twin(eqn):
             results = [_TWINS[eqn.primitive].bind(*operands, **eqn.params)]
         elif eqn.primitive in INLINED:
             results = _evaluated(eqn.params[INLINED[eqn.primitive]], operands)

@@ -8,6 +8,7 @@ import pytest
 
 from jaxinv import orbit
 from jaxinv.orbit.one_batch import in_one_batch
+from jaxinv.symmetry.rules import matrix_products
 
 KERNEL = jax.random.normal(jax.random.key(0), (3, 3, 2, 2))
 IMAGES = jax.random.normal(jax.random.key(1), (3, 5, 6, 2))
@@ -121,6 +122,40 @@ def test_pools_and_what_surrounds_them(name, several, request):
     if several:
         request.getfixturevalue("_as_on_several_devices")
     compare(POOLED[name])
+
+
+def depthwise(x):
+    return convolved(x, KERNEL[:, :, :1], feature_group_count=2)
+
+
+SLOW = {
+    "depthwise": lambda t: depthwise(t * IMAGES),
+    "depthwise, of no shift": lambda t: t * depthwise(IMAGES),
+    "depthwise, a kernel of its own": lambda t: convolved(
+        IMAGES, t * KERNEL[:, :, :1], feature_group_count=2
+    ),
+    "a small map": lambda t: convolved((t * IMAGES)[:, :2, :3]),
+    "a small map of no shift": lambda t: t * convolved(IMAGES[:, :2, :3]),
+    "a small map, other dimension numbers": lambda t: jax.lax.conv_general_dilated(
+        (t * IMAGES).transpose(3, 1, 0, 2)[:, :2, :, :2], KERNEL.transpose(3, 0, 2, 1), (1, 1),
+        "SAME", dimension_numbers=("CHNW", "OHIW", "CHWN"),
+    ),
+    "a small map, kernels of their own": lambda t: convolved(IMAGES[:, :2, :2], t * KERNEL),
+    "a small map in a loop": lambda t: jax.lax.fori_loop(
+        0, 2, lambda i, x: jnp.tanh(whole(x)), (t * IMAGES)[:, :2, :2]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("name", SLOW)
+def test_convolutions_at_which_xla_is_slow(name, several, monkeypatch, request):
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
+    if several:
+        request.getfixturevalue("_as_on_several_devices")
+    compare(SLOW[name])
+    program = jax.make_jaxpr(jax.vmap(in_one_batch(SLOW[name], SHIFTS[0])))(SHIFTS)
+    assert ("conv_general_dilated[" in str(program)) == ("own" in name)
 
 
 def compare(fun):

@@ -203,6 +203,76 @@ def taps(monkeypatch):
     return made
 
 
+SLIDES = {
+    "stride": {"window_strides": (2, 3)},
+    "padding": {"padding": ((2, 0), (1, 3))},
+    "padding taken away": {"padding": ((-1, 1), (2, -1))},
+    "stride, padding, dilation": {
+        "window_strides": (3, 2), "padding": ((1, 2), (2, 1)), "rhs_dilation": (2, 1)
+    },
+}  # fmt: skip
+
+
+def are_those_of_lax(x, w, groups, params):
+    def theirs(x, w):
+        return lax.conv_general_dilated(x, w, feature_group_count=groups[0], **params)
+
+    def ours(x, w):
+        return convolve(x, w, groups=groups, **params)
+
+    weight = jnp.cos(jnp.arange(theirs(x, w).size))
+    np.testing.assert_allclose(ours(x, w), theirs(x, w), rtol=1e-12, atol=1e-12)
+    pairs = (
+        jax.grad(lambda x, w, f=f: (f(x, w).ravel() * weight).sum(), (0, 1))(x, w)
+        for f in (ours, theirs)
+    )
+    for mine, other in zip(*pairs, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("slides", SLIDES.values(), ids=SLIDES)
+def test_depthwise_convolutions_that_slide_otherwise(taps, slides):
+    x, w = depthwise_operands(SPECS, (3, 2))
+    are_those_of_lax(x, w, (6, 1), settings(SPECS, x, w, **slides))
+    assert taps
+
+
+# Of the width, then of the height.
+AROUND = {
+    "padding": {"padding": ((5, 5), (2, 2))},
+    "stride": {"padding": ((5, 6), (3, 2)), "window_strides": (2, 3)},
+    "dilation": {"padding": ((9, 6), (2, 3)), "rhs_dilation": (2, 1)},
+    "padding taken away": {"padding": ((7, -1), (-1, 5))},
+}
+
+
+@pytest.mark.parametrize("channels", [1, CHANNELS])
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 5)], ids=str)
+def test_kernels_larger_than_the_map(products, size, around, channels):
+    """XLA takes them for images, and the map for the kernel."""
+    specs = ("HNCW", "WOHI", "CWNH")
+    x, w = operands(specs, (3, 2), channels=channels)
+    w = jnp.concatenate([w, 2 * w, -w], 0)  # 6 wide, 3 high
+    x = x[: size[0], :, :, : size[1]]
+    are_those_of_lax(x, w, (1, 1), settings(specs, x, w, **around))
+    assert products
+
+
+def test_a_kernel_as_large_as_the_map_stays_with_lax(products):
+    x, w = operands(SPECS)
+    x = x[:, :2, :3]
+    convolve(x, w, **settings(SPECS, x, w, padding=((1, 1), (1, 1))))
+    assert not products
+
+
+def test_depthwise_kernels_of_many_places_stay_with_lax(taps, monkeypatch):
+    x, w = depthwise_operands(SPECS, (3, 2))
+    monkeypatch.setattr(matrix_products, "MOST_TAPS", 5)
+    convolve(x, w, groups=(6, 1), **settings(SPECS, x, w))
+    assert not taps
+
+
 @pytest.mark.parametrize("case", few(CASES, *QUICK))
 def test_depthwise_values_and_gradients_are_those_of_lax(taps, case):
     specs, kernel, dilation = CASES[case]
@@ -232,11 +302,10 @@ def test_depthwise_values_and_gradients_are_those_of_lax(taps, case):
     ("features", "changes"),
     [
         (12, {}),
-        (6, {"window_strides": (2, 1)}),
-        (6, {"padding": ((1, 0), (0, 0))}),
+        (6, {"lhs_dilation": (2, 1)}),
         (6, {"rhs_dilation": (4, 1)}),
     ],
-    ids=["two features a channel", "stride", "padding", "a kernel longer than the image"],
+    ids=["two features a channel", "dilated images", "a kernel longer than the image"],
 )
 def test_other_depthwise_convolutions_stay_with_lax(taps, features, changes):
     x, w = depthwise_operands(SPECS, (3, 2), features)

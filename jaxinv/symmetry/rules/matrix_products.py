@@ -1,15 +1,17 @@
-"""A convolution of stride 1: by `lax`, or on a processor by matrix products or by its taps.
+"""A convolution: by `lax`, or on a processor by matrix products or by its taps.
 
 Merged cosets make large batches of small maps, on which XLA's convolutions for processors reach
 less than half of the speed of its matrix products, and a third of it in the backward pass. Its
-depthwise convolutions take ten times as long as the sum over the taps, in both passes.
+depthwise convolutions take ten times as long as the sum over the taps, in both passes. Where the
+kernel is larger than the map, as in the last stage of a ResNet on small images and at corners cut
+from a map, it exchanges the two, and may take a hundred times as long.
 """
 
 import functools
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +25,10 @@ from jaxtyping import Array, Float
 LEAST_PRODUCTS = 64
 # Below this many multiplications neither way takes time worth a longer program.
 LEAST_WORK = 2**22
-# A depthwise convolution pays off that many times sooner.
-LEAST_DEPTHWISE = 16
+# A depthwise convolution pays off that many times sooner, and one whose kernel is the larger.
+SOONER = 16
+# A sum over more places of a kernel makes a long program.
+MOST_TAPS = 128
 # What is gathered, and what comes of it before it is added up, shall fit into the caches.
 PART_BYTES = 8 * 2**20
 # How many times as many rows of an image as there are in the result may be multiplied.
@@ -43,50 +47,104 @@ def convolve(x: Array, w: Array, *, groups: tuple[int, int] = (1, 1), **params: 
     Returns:
       The convolution. By matrix products it may differ from that of `lax` in rounding.
     """
-    lhs_spec, rhs_spec, out_spec = params["dimension_numbers"]
-    kernel_order = (*rhs_spec[2:], rhs_spec[1], rhs_spec[0])
-    product = _MatrixProduct(
-        tuple(x.shape[dim] for dim in lhs_spec[2:]),
-        tuple(w.shape[dim] for dim in kernel_order),
+    slow = xla_is_slow(x.shape, w.shape, groups=groups, **params)
+    if (
+        jax.default_backend() == "cpu"
+        and _sums_in_its_dtype(x, w, params)
+        and (slow or (groups == (1, 1) and _has_stride_one(params)))
+    ):
+        numbers = params["dimension_numbers"]
+        padded = _padded(x, params)
+        product = _product(padded.shape, w.shape, params)
+        count = x.shape[numbers.lhs_spec[0]]
+        enough = product.work(count) >= max(1, LEAST_WORK // SOONER)
+        if enough if slow else product.pays_off(count):
+            way = product.in_parts if groups == (1, 1) else product.by_taps
+            return _thinned(_channels_last(way, padded, w, numbers), params)
+    return lax.conv_general_dilated(
+        x, w, feature_group_count=groups[0], batch_group_count=groups[1], **params
+    )
+
+
+def xla_is_slow(
+    images: Sequence[int], kernel: Sequence[int], *, groups: tuple[int, int], **params: Any
+) -> bool:
+    """Whether XLA takes many times as long on a processor as it might.
+
+    Args:
+      images: the shape of the images.
+      kernel: that of the kernel.
+      groups: feature groups and batch groups.
+      **params: what `lax.conv_general_dilated` takes besides.
+
+    Returns:
+      Whether a convolution is depthwise, or dense with a kernel larger than the map.
+    """
+    lhs_spec, rhs_spec, _ = params["dimension_numbers"]
+    extent = math.prod(kernel[dim] for dim in rhs_spec[2:])
+    size = math.prod(images[dim] for dim in lhs_spec[2:])
+    channels, features = images[lhs_spec[1]], kernel[rhs_spec[0]]
+    depthwise = groups == (channels, 1) and channels == features > 1 and extent <= MOST_TAPS
+    return all(n == 1 for n in params["lhs_dilation"]) and (
+        depthwise or (groups == (1, 1) and extent > size)
+    )
+
+
+def _padded(x: Array, params: dict[str, Any]) -> Array:
+    pads = [(0, 0, 0)] * x.ndim
+    for dim, (low, high) in zip(
+        params["dimension_numbers"].lhs_spec[2:], params["padding"], strict=True
+    ):
+        pads[dim] = (low, high, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), pads)
+
+
+def _thinned(y: Array, params: dict[str, Any]) -> Array:
+    """What a stride leaves of a convolution of stride 1."""
+    steps = [1] * y.ndim
+    for dim, step in zip(
+        params["dimension_numbers"].out_spec[2:], params["window_strides"], strict=True
+    ):
+        steps[dim] = step
+    return y[tuple(slice(None, None, step) for step in steps)]
+
+
+def _product(image: Sequence[int], kernel: Sequence[int], params: dict[str, Any]):
+    lhs_spec, rhs_spec, _ = params["dimension_numbers"]
+    return _MatrixProduct(
+        tuple(image[dim] for dim in lhs_spec[2:]),
+        tuple(kernel[dim] for dim in _kernel_order(rhs_spec)),
         params["rhs_dilation"],
         params["precision"],
     )
-    count = x.shape[lhs_spec[0]]
-    depthwise = groups == (x.shape[lhs_spec[1]], 1) and w.shape[rhs_spec[0]] == groups[0] > 1
-    pays_off = (
-        product.work(count) >= max(1, LEAST_WORK // LEAST_DEPTHWISE)
-        if depthwise
-        else groups == (1, 1) and product.pays_off(count)
-    )
-    if not (jax.default_backend() == "cpu" and _is_plain(x, w, params) and pays_off):
-        return lax.conv_general_dilated(
-            x, w, feature_group_count=groups[0], batch_group_count=groups[1], **params
-        )
+
+
+def _kernel_order(rhs_spec: Sequence[int]) -> tuple[int, ...]:
+    return (*rhs_spec[2:], rhs_spec[1], rhs_spec[0])
+
+
+def _channels_last(convolve: Callable, x: Array, w: Array, numbers: Any) -> Array:
+    """A convolution of images and kernels whose channels are last, for any order."""
+    lhs_spec, rhs_spec, out_spec = numbers
     images = jnp.transpose(x, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
-    kernel = jnp.transpose(w, kernel_order)
-    together = _images_at_a_time(count, product.values_of_one * images.dtype.itemsize)
-    if depthwise:
-        y = product.by_taps(images, kernel)
-    elif together == count:
-        y = product.convolve(images, kernel)
-    else:
-        # Gathering again in the backward pass costs little; held, it would take the memory that
-        # the parts save.
-        one = jax.checkpoint(lambda image: product.convolve(image[None], kernel)[0])
-        y = lax.map(one, images, batch_size=together)
+    y = convolve(images, jnp.transpose(w, _kernel_order(rhs_spec)))
     order = (out_spec[0], *out_spec[2:], out_spec[1])
     return jnp.transpose(y, sorted(range(len(order)), key=order.__getitem__))
 
 
-def _is_plain(x: Array, w: Array, params: dict[str, Any]) -> bool:
-    """Whether it has a stride of 1, no padding, and sums in the type of its operands."""
+def _sums_in_its_dtype(x: Array, w: Array, params: dict[str, Any]) -> bool:
+    # In half precision partial sums would be rounded on their way.
     return (
         x.dtype == w.dtype
-        # In half precision partial sums would be rounded on their way.
         and x.dtype in (jnp.float32, jnp.float64)
         and params["preferred_element_type"] in (None, x.dtype)
-        and all(n == 1 for n in (*params["window_strides"], *params["lhs_dilation"]))
-        and all(tuple(pads) == (0, 0) for pads in params["padding"])
+    )
+
+
+def _has_stride_one(params: dict[str, Any]) -> bool:
+    """Whether it has a stride of 1 and no padding."""
+    return all(n == 1 for n in (*params["window_strides"], *params["lhs_dilation"])) and all(
+        tuple(pads) == (0, 0) for pads in params["padding"]
     )
 
 
@@ -154,10 +212,23 @@ class _MatrixProduct:
             gathered + products
         )
 
+    def in_parts(
+        self, images: Float[Array, "n *sizes c"], kernel: Float[Array, "*extents c k"]
+    ) -> Float[Array, "n *counts k"]:
+        """The convolution of stride 1 without padding, of as many images as the caches hold."""
+        count = images.shape[0]
+        together = _images_at_a_time(count, self.values_of_one * images.dtype.itemsize)
+        if together == count:
+            return self.convolve(images, kernel)
+        # Gathering again in the backward pass costs little; held, it would take the memory that
+        # the parts save.
+        one = jax.checkpoint(lambda image: self.convolve(image[None], kernel)[0])
+        return lax.map(one, images, batch_size=together)
+
     def convolve(
         self, images: Float[Array, "n *sizes c"], kernel: Float[Array, "*extents c k"]
     ) -> Float[Array, "n *counts k"]:
-        """The convolution of stride 1 without padding."""
+        """The same of all images."""
         *extents, _, features = self.kernel_shape
         near = [
             self._moved(images, at, range(self.added, len(extents)))
