@@ -11,8 +11,10 @@ Both evaluate as many images: the network at the batch, and the orbit at the chu
 quickest, of 1, 4, 16 and 48 shifts at once (the orbit also at its own choice, auto). Times are of
 one shift, on the clock. *Throughput* is that of the orbit over that of the network; *by processor
 time* it is that of the two that take least of the processor, which other programs change less.
-*PyTorch* is the time of its quickest batch over the orbit's, where it was measured. Repeat it with
-`python -m benchmarks.shift_by_shift --write-docs`.
+*PyTorch* is the time of its quickest batch over the orbit's, where it was measured. The orbit can
+be quicker than the network: on a processor it computes depthwise convolutions, and those whose
+kernel is larger than the map, in another way than XLA, which needs up to a hundred times as long
+for them. Repeat it with `python -m benchmarks.shift_by_shift --write-docs`.
 """
 HEADING = (
     "network",
