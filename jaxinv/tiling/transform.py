@@ -55,8 +55,9 @@ def tiled(
         or pytrees of arrays with the same sizes along `axes`.
       axes: the spatial dimensions of the arrays that are cut; one, two or three, in any place.
       tile: positions of a tile along each axis, with its halo: a multiple of the grid, one number
-        or one per axis, or the size of the image. Where the grid does not divide the image, a tile
-        is larger by the remainder. None takes the largest whose values fit into a quarter of the
+        or one per axis, or the size of the image. Where the grid, or up to eight times the grid for
+        a network that pads its image to multiples of that, does not divide the image, a tile is
+        larger by the remainder. None takes the largest whose values fit into a quarter of the
         free memory of the device: those of a gradient for arrays of JAX, for others those that are
         held at a time.
       halo: positions that are lost at the first and the last end of a tile: one number, one per
