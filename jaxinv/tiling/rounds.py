@@ -1,10 +1,12 @@
-"""Scans over layers, round after round.
+"""A program with the rounds of its loops over layers and the steps of its filters one by one.
 
-What a border spreads grows with each round of a loop, and a tile is compared with its image equation
-by equation: so the program is read as if each round stood there by itself.
+What a border spreads grows with each round of a loop, and a tile is compared with its image
+equation by equation: so each round stands there by itself. A Fourier filter, which is read as one
+where images are circular, has no tiles along what it transforms.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,19 +22,17 @@ _MOST_ROUNDS = 64
 
 
 def with_rounds(program: Program, moved: set[int]) -> Program:
-    """A program in which the rounds of a scan over layers stand one after the other.
+    """A program in which the rounds of a scan over layers and the steps of filters stand in order.
 
     Args:
       program: the program.
       moved: the inputs that are cut. A scan along what depends on them stays.
     """
-    if all(equation.primitive is not primitives.scan_p for equation in program.equations):
-        return program
     touched = set(moved)
     avals, constants = dict(program.avals), dict(program.constants)
     equations: list[Equation] = []
     stands_for: dict[int, int] = {}
-    for equation in program.equations:
+    for equation in _step_by_step(program.equations):
         rounds = _rounds(equation, touched)
         if not touched.isdisjoint(equation.ins):
             touched.update(equation.outs)
@@ -52,6 +52,13 @@ def with_rounds(program: Program, moved: set[int]) -> Program:
     return dataclasses.replace(
         program, equations=equations, outputs=outputs, avals=avals, constants=constants
     )
+
+
+def _step_by_step(equations: Sequence[Equation]) -> list[Equation]:
+    """The equations with the steps of each filter in its place."""
+    steps = itertools.chain(*(e.whole.path if e.whole else [e] for e in equations))
+    # Of two filters of one spectrum both have its steps.
+    return list({step.outs: step for step in steps}.values())
 
 
 def _rounds(equation: Equation, touched: set[int]) -> Program | None:

@@ -10,7 +10,7 @@ from jax import lax
 
 import jaxinv
 from tests.sweeps import few
-from tests.tiling.networks import conv, normal, resized
+from tests.tiling.networks import conv, layers_in_a_scan, normal, resized
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -46,15 +46,6 @@ def median(x):
 def chosen(x):
     which = (x[..., :1] > 0).astype(int)
     return jnp.take_along_axis(x, which, axis=-1)
-
-
-def layers_in_a_scan(x):
-    def layer(y, weight):
-        grown = jnp.tanh(conv(y, 0, 2) * weight) + y
-        return grown, conv(y, 1, 2)
-
-    y, before = lax.scan(layer, x, normal(2, 3, 2))
-    return y + before[1]
 
 
 def layers_in_a_loop(x):
