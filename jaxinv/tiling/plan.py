@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxinv.arguments import per_axis
 from jaxinv.symmetry.program import Program
@@ -106,7 +107,28 @@ def tiles_of(
     part = _part(call, image, whole, asked, exact=exact)
     sizes = part.traced.sizes
     cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
-    return Tiles(asked, halos, cuts, maps_at(sizes, whole), shapes, tree, part.traced.program)
+    maps = maps_at(sizes, whole)
+    _check_kept(call, cuts, maps, halos, whole)
+    return Tiles(asked, halos, cuts, maps, shapes, tree, part.traced.program)
+
+
+def _check_kept(
+    call: Call,
+    cuts: Sequence[Cut],
+    maps: Sequence[Sequence[Map]],
+    halos: Sequence[Halo],
+    proven: Geometry,
+) -> None:
+    """Raises ValueError if of some tile more is to be kept than it makes."""
+    for row in maps:
+        for axis, cut, along, halo, needed in zip(
+            call.axes, cuts, row, halos, proven.halo, strict=True
+        ):
+            if any(stop > along.size for _, stop in cut.kept(along.scale, along.size)):
+                raise ValueError(
+                    f"halo {halo} along axis {axis} is smaller than what the function crops of a "
+                    f"tile of {cut.size} positions; the proven {needed} suffices"
+                )
 
 
 def _part(
@@ -202,6 +224,7 @@ def halos_given(halo: Any, count: int) -> tuple[Halo, ...]:
       >>> halos_given(2, 2), halos_given([(3, 0)], 1)
       (((2, 2), (2, 2)), ((3, 0),))
     """
+    halo = halo.tolist() if isinstance(halo, np.ndarray) else halo
     several = isinstance(halo, Sequence) and not isinstance(halo, str)
     pairs = several and all(isinstance(ends, Sequence) for ends in halo)
     if not pairs:
