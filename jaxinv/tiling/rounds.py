@@ -1,4 +1,4 @@
-"""A program with the rounds of its loops over layers and the steps of its filters one by one.
+"""A program with the rounds of its loops, the branches of its choices and the steps of its filters.
 
 What a border spreads grows with each round of a loop, and a tile is compared with its image
 equation by equation: so each round stands there by itself. A Fourier filter, which is read as one
@@ -7,7 +7,7 @@ where images are circular, has no tiles along what it transforms.
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ _MOST_ROUNDS = 64
 
 
 def with_rounds(program: Program, moved: set[int]) -> Program:
-    """A program in which the rounds of a scan over layers and the steps of filters stand in order.
+    """A program in which loops over layers, known choices and filters stand equation by equation.
 
     Args:
       program: the program.
@@ -33,7 +33,7 @@ def with_rounds(program: Program, moved: set[int]) -> Program:
     equations: list[Equation] = []
     stands_for: dict[int, int] = {}
     for equation in _step_by_step(program.equations):
-        rounds = _rounds(equation, touched)
+        rounds = _body_of(equation, program, touched)
         if not touched.isdisjoint(equation.ins):
             touched.update(equation.outs)
         ins = tuple(stands_for.get(number, number) for number in equation.ins)
@@ -61,9 +61,39 @@ def _step_by_step(equations: Sequence[Equation]) -> list[Equation]:
     return list({step.outs: step for step in steps}.values())
 
 
-def _rounds(equation: Equation, touched: set[int]) -> Program | None:
-    """The rounds of a scan over layers as a program of its operands, if an equation is one."""
-    if equation.primitive is not primitives.scan_p or touched.isdisjoint(equation.ins):
+def _body_of(equation: Equation, program: Program, touched: set[int]) -> Program | None:
+    """What a loop or a choice does, as a program of its operands; None if that is not known.
+
+    Args:
+      equation: the equation.
+      program: the program that it is of.
+      touched: the values that depend on what is cut.
+    """
+    if touched.isdisjoint(equation.ins):
+        return None
+    body = _chosen(equation, program) or _rounds(equation, touched)
+    if body is None:
+        return None
+    closed = jax.make_jaxpr(body)(*equation.in_avals)
+    inside = flatten(closed, enter=lambda primitive: True)
+    cut = zip(inside.inputs, equation.ins, strict=True)
+    return with_rounds(inside, {number for number, given in cut if given in touched})
+
+
+def _chosen(equation: Equation, program: Program) -> Callable | None:
+    """The branch that a choice takes, if that is known."""
+    if equation.primitive is not primitives.cond_p:
+        return None
+    branches, index = equation.params["branches"], program.known_value(equation.ins[0])
+    if index is None:
+        return None
+    taken = jaxpr_as_fun(branches[min(max(int(index), 0), len(branches) - 1)])
+    return lambda index, *operands: taken(*operands)
+
+
+def _rounds(equation: Equation, touched: set[int]) -> Callable | None:
+    """The rounds of a scan over layers, if an equation is one."""
+    if equation.primitive is not primitives.scan_p:
         return None
     length, reverse = equation.params["length"], equation.params["reverse"]
     consts, carried = scan_counts(equation)
@@ -81,10 +111,7 @@ def _rounds(equation: Equation, touched: set[int]) -> Program | None:
             carry, rows[at] = list(made[:carried]), made[carried:]
         return [*carry, *map(jnp.stack, zip(*rows, strict=True))]
 
-    closed = jax.make_jaxpr(unrolled)(*equation.in_avals)
-    inside = flatten(closed, enter=lambda primitive: True)
-    cut = zip(inside.inputs, equation.ins, strict=True)
-    return with_rounds(inside, {number for number, given in cut if given in touched})
+    return unrolled
 
 
 def _renumbered(equation: Equation, numbers: dict[int, int], loop: Source) -> Equation:

@@ -56,6 +56,13 @@ def layers_in_a_loop(x):
     return lax.fori_loop(1, 3, layer, x)
 
 
+def chosen_layers(x):
+    y = lax.switch(1, [jnp.tanh, lambda y: conv(y, 0, 2)], x)
+    return lax.fori_loop(
+        0, 2, lambda i, y: lax.cond(True, lambda z: conv(z, 1, 2), jnp.sin, jnp.tanh(y)), y
+    )
+
+
 # Each with the halo along both axes and the grid.
 FUNCTIONS = {
     "one class of several": (lambda x: conv(x, 0, 3)[..., 1], (1, 1), 1),
@@ -83,6 +90,7 @@ FUNCTIONS = {
     "doubled": (lambda x: resized(x, 2, "cubic"), (2, 2), 1),
     "three halves": (three_halves, (2, 2), 2),
     "layers in a scan": (layers_in_a_scan, (3, 3), 1),
+    "layers that are chosen": (chosen_layers, (3, 3), 1),
     "layers in a loop": (layers_in_a_loop, (4, 4), 1),
 }
 WIDE, TALL = (2, 26, 38, 2), (2, 38, 26, 2)
@@ -165,6 +173,10 @@ UNLIKE = {
     "updates of a row in its middle": lambda x: x.at[:, x.shape[1] // 2].set(1.0),
     "a loop with more rounds for more positions": lambda x: lax.fori_loop(
         0, 2 + x.shape[1] // 20, lambda i, y: conv(y, 0, 2), x
+    ),
+    "a choice by the image": lambda x: lax.cond(x.sum() > 0, lambda y: conv(y, 0, 2), jnp.sin, x),
+    "a choice by its size": lambda x: lax.switch(
+        jnp.asarray(x.shape[1] // 20), [jnp.tanh, lambda y: conv(y, 0, 2)], x
     ),
     "a slice from its middle": lambda x: lax.dynamic_slice_in_dim(x, x.shape[1] // 2, 3, 1),
 }
