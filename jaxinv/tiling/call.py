@@ -16,6 +16,7 @@ from jaxinv.symmetry.tracing import trace
 from jaxinv.symmetry.walk import line_of, walk
 from jaxinv.tiling.matrix_order import in_one_order
 from jaxinv.tiling.reading import Sized
+from jaxinv.tiling.rounds import with_rounds
 
 
 def in_words(sizes: Sequence[int]) -> str:
@@ -151,5 +152,6 @@ class Call:
             )
         cut = zip(traced.program.inputs, traced.dims, strict=True)
         moved = {number for number, dims in cut if dims is not None}
-        traced = dataclasses.replace(traced, program=in_one_order(traced.program, moved))
+        program = in_one_order(with_rounds(traced.program, moved), moved)
+        traced = dataclasses.replace(traced, program=program)
         return Sized(traced, walk(traced, line_of(traced.sizes)))

@@ -62,11 +62,34 @@ def _resize(matrix: Band) -> Operation:
 
 
 def _look_up(wanted: Wanted) -> Any:
-    """A gather at places that stay."""
-    try:
-        return rewriting.OPERATIONS[primitives.gather_p](wanted)
-    except NotABox:
-        return _gather(wanted)
+    """A gather at places that the image does not choose."""
+    for make in (rewriting.OPERATIONS[primitives.gather_p], _at_known_places):
+        try:
+            return make(wanted)
+        except NotABox:
+            continue
+    return _gather(wanted)
+
+
+def _at_known_places(wanted: Wanted) -> Any:
+    """Slices at known places, the frames of a signal, say: of the operand what these hold."""
+    operand, _ = wanted.operands
+    numbers, ranges = wanted.params["dimension_numbers"], wanted.ranges()
+    places = wanted.program.known_value(wanted.equation.ins[1])
+    if places is None or numbers.operand_batching_dims:
+        raise NotABox
+    chosen = [slice(*r) for d, r in enumerate(ranges) if d not in numbers.offset_dims]
+    box, sizes = _whole_slices(wanted)
+    starts = places[(*chosen, slice(None))].astype(int)
+    for at, d in enumerate(numbers.start_index_map):
+        first, last = int(starts[..., at].min()), int(starts[..., at].max())
+        if first < 0 or last + sizes[d] > operand.shape[d]:
+            raise NotABox
+        box[d] = first, last + sizes[d]
+        starts[..., at] -= first
+    from_there = starts.astype(places.dtype)
+    result = wanted.bind(operand.read(operand.shape, box), from_there, slice_sizes=tuple(sizes))
+    return reshaped(result, wanted.shape)
 
 
 def _gather(wanted: Wanted) -> Any:
@@ -77,6 +100,20 @@ def _gather(wanted: Wanted) -> Any:
     """
     operand, places = wanted.operands
     numbers, ranges = wanted.params["dimension_numbers"], wanted.ranges()
+    box, sizes = _whole_slices(wanted)
+    chosen = [r for d, r in enumerate(ranges) if d not in numbers.offset_dims]
+    batches = zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True)
+    for of_operand, of_places in batches:
+        box[of_operand] = chosen[of_places]
+    found = places.read(places.shape, [*chosen, (0, places.shape[-1])])
+    result = wanted.bind(operand.read(operand.shape, box), found, slice_sizes=tuple(sizes))
+    return reshaped(result, wanted.shape)
+
+
+def _whole_slices(wanted: Wanted) -> tuple[list[Range], list[int]]:
+    """What slices of a gather may reach, but for where they start, and their sizes."""
+    operand, numbers = wanted.operands[0], wanted.params["dimension_numbers"]
+    ranges = wanted.ranges()
     box: list[Range] = [(0, n) for n in operand.shape]
     sizes = list(wanted.params["slice_sizes"])
     gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
@@ -86,13 +123,7 @@ def _gather(wanted: Wanted) -> Any:
             box[d], sizes[d] = ranges[out], ranges[out][1] - ranges[out][0]
         elif not _is_whole(wanted, [out]):
             raise NotABox
-    chosen = [r for d, r in enumerate(ranges) if d not in numbers.offset_dims]
-    batches = zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True)
-    for of_operand, of_places in batches:
-        box[of_operand] = chosen[of_places]
-    found = places.read(places.shape, [*chosen, (0, places.shape[-1])])
-    result = wanted.bind(operand.read(operand.shape, box), found, slice_sizes=tuple(sizes))
-    return reshaped(result, wanted.shape)
+    return box, sizes
 
 
 def _stack(wanted: Wanted) -> Any:
@@ -113,6 +144,12 @@ def _dynamic_slice(wanted: Wanted) -> Any:
         min(max(int(start), 0), n - size) for start, (n, size) in zip(known, lengths, strict=True)
     ]
     return strided(wanted, starts, [1] * len(starts))
+
+
+def _fourier(wanted: Wanted) -> Any:
+    rank = len(wanted.layout.shape)
+    transformed = len(wanted.params["fft_lengths"])
+    return _whole_along(wanted, range(rank - transformed, rank))
 
 
 def _top_k(wanted: Wanted) -> Any:
@@ -169,6 +206,7 @@ def _is_whole(wanted: Wanted, dims: Sequence[int]) -> bool:
 # Not all of them are public.
 _BY_NAME: dict[str, Operation] = {
     "dynamic_slice": _dynamic_slice,
+    "fft": _fourier,
     "scatter": _scatter,
     "scatter-add": _scatter,
     "scatter-max": _scatter,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxinv.arguments import per_axis
 from jaxinv.symmetry.program import Program
@@ -26,8 +27,11 @@ from jaxinv.tiling.reading import Sized
 
 # One position has no shifts, of which the certificate could speak.
 _LEAST = 2
-# Of the grid, where a network needs more than its halo: a map of two positions, say.
-_MORE = (0, 1, 3, 7)
+# Of the grid. A network may pad its image to multiples of more than its strides, as to those of a
+# window: what a tile has beyond the image is made a multiple of these.
+_TIMES = (1, 2, 4, 8)
+# Likewise, with how much more than its halo a network may need: a map of two positions, say.
+_SMALLEST = ((0, 1), (0, 2), (1, 1), (0, 4), (3, 1), (0, 8), (7, 1))
 
 
 @dataclass(frozen=True)
@@ -100,15 +104,59 @@ def tiles_of(
     halos = _halos(halo, whole, call, exact=exact)
     asked = _largest(image, whole, halos, room) if tile is None else asked
     _check_tile(asked, call, whole, halos)
-    sizes = tile_sizes(asked, call.sizes, whole.grid)
+    part = _part(call, image, whole, asked, exact=exact)
+    sizes = part.traced.sizes
     cuts = tuple(cut_into(*row) for row in zip(call.sizes, sizes, whole.grid, halos, strict=True))
-    if sizes != call.sizes:
-        part = call.at(sizes)
-        require_sizes(part, image, whole)
-        if exact:
-            require_alike(call, part, image)
-        program = part.traced.program
-    return Tiles(asked, halos, cuts, maps_at(sizes, whole), shapes, tree, program)
+    maps = maps_at(sizes, whole)
+    _check_kept(call, cuts, maps, halos, whole)
+    return Tiles(asked, halos, cuts, maps, shapes, tree, part.traced.program)
+
+
+def _check_kept(
+    call: Call,
+    cuts: Sequence[Cut],
+    maps: Sequence[Sequence[Map]],
+    halos: Sequence[Halo],
+    proven: Geometry,
+) -> None:
+    """Raises ValueError if of some tile more is to be kept than it makes."""
+    for row in maps:
+        for axis, cut, along, halo, needed in zip(
+            call.axes, cuts, row, halos, proven.halo, strict=True
+        ):
+            if any(stop > along.size for _, stop in cut.kept(along.scale, along.size)):
+                raise ValueError(
+                    f"halo {halo} along axis {axis} is smaller than what the function crops of a "
+                    f"tile of {cut.size} positions; the proven {needed} suffices"
+                )
+
+
+def _part(
+    call: Call, image: Sized, whole: Geometry, asked: tuple[int, ...], *, exact: bool
+) -> Sized:
+    """The function of a tile of about the size that is asked for.
+
+    Raises:
+      ValueError: if no tile up to the largest remainder is made like a part of the image.
+    """
+    refused = None
+    for times in _TIMES:
+        sizes = tile_sizes(asked, call.sizes, [times * g for g in whole.grid])
+        if sizes == call.sizes:
+            if refused is None:
+                return image
+            break
+        try:
+            part = call.at(sizes)
+            require_sizes(part, image, whole)
+            if exact:
+                require_alike(call, part, image)
+        except ValueError as error:
+            refused = refused or error
+        else:
+            return part
+    assert refused is not None
+    raise refused
 
 
 def smallest_tiles(geometry: Geometry, halos: Sequence[Halo]) -> tuple[int, ...]:
@@ -128,11 +176,14 @@ def proven_smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, 
       ValueError: if none of those is that are tried.
     """
     least = smallest_tiles(geometry, geometry.halo)
-    for more in _MORE:
-        asked = tuple(n + more * grid for n, grid in zip(least, geometry.grid, strict=True))
-        tile = tile_sizes(asked, call.sizes, geometry.grid)
-        rows = zip(tile, call.sizes, geometry.grid, strict=True)
-        larger = tuple(size + grid * (n == size) for n, size, grid in rows)
+    for more, times in _SMALLEST:
+        rows = list(zip(least, call.sizes, geometry.grid, strict=True))
+        wanted = [_with_remainder(n + more * g, size, times * g) for n, size, g in rows]
+        tile = tuple(map(min, wanted, call.sizes))
+        steps = [times * g for g in geometry.grid]
+        larger = tuple(
+            n + step * (n == t) for t, n, step in zip(tile, call.sizes, steps, strict=True)
+        )
         try:
             require_alike(
                 call,
@@ -140,10 +191,11 @@ def proven_smallest(call: Call, geometry: Geometry, image: Sized) -> tuple[int, 
                 image if larger == call.sizes else call.at(larger),
             )
             break
-        except ValueError:
-            if more == _MORE[-1] or tile == call.sizes:
-                raise
-    return asked
+        except ValueError as error:
+            refused = error
+    else:
+        raise refused
+    return tuple(n - size % g for n, (_, size, g) in zip(wanted, rows, strict=True))
 
 
 def _halos(halo: Any, proven: Geometry, call: Call, *, exact: bool) -> tuple[Halo, ...]:
@@ -172,6 +224,7 @@ def halos_given(halo: Any, count: int) -> tuple[Halo, ...]:
       >>> halos_given(2, 2), halos_given([(3, 0)], 1)
       (((2, 2), (2, 2)), ((3, 0),))
     """
+    halo = halo.tolist() if isinstance(halo, np.ndarray) else halo
     several = isinstance(halo, Sequence) and not isinstance(halo, str)
     pairs = several and all(isinstance(ends, Sequence) for ends in halo)
     if not pairs:
@@ -192,7 +245,12 @@ def tile_sizes(asked: Sequence[int], sizes: Sequence[int], grid: Sequence[int]) 
       (67, 60)
     """
     rows = zip(asked, sizes, grid, strict=True)
-    return tuple(size if wish >= size else min(wish + size % g, size) for wish, size, g in rows)
+    return tuple(min(_with_remainder(wish, size, g), size) for wish, size, g in rows)
+
+
+def _with_remainder(wish: int, size: int, grid: int) -> int:
+    """The next size of a tile that lacks a multiple of the grid to the size of the image."""
+    return wish + (size - wish) % grid
 
 
 def _largest(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxinv.arguments import per_axis, split_arguments
+from jaxinv.shift_options import whole_axes
 from jaxinv.tiling.call import Call
 from jaxinv.tiling.geometry import geometry_of
 from jaxinv.tiling.plan import halos_given, proven_smallest, smallest_tiles
@@ -35,7 +36,8 @@ def seam_error(
       axes: their spatial dimensions.
 
     Returns:
-      For each overlap the largest absolute difference over all outputs, in their units.
+      For each overlap the largest absolute difference over all outputs, in their units; 1 where
+      they are booleans that differ.
 
     Raises:
       ValueError: as `jaxinv.tiled` does, or if an argument is a shape and no array.
@@ -50,7 +52,9 @@ def seam_error(
       >>> [bool(error > 1e-3) for error in errors]
       [True, True, False]
     """
-    call = Call(fun, args, {}, argnums, tuple(axes))
+    if not isinstance(overlaps, Sequence | np.ndarray) or isinstance(overlaps, str):
+        raise ValueError(f"overlaps is {overlaps!r}; allowed is a sequence of them")
+    call = Call(fun, args, {}, argnums, whole_axes(axes))
     return np.array([error_of(call, overlap, tile=tile) for overlap in overlaps])
 
 
@@ -69,7 +73,15 @@ def error_of(call: Call, overlap: int | Sequence[int], *, tile: Any) -> float:
     )(*given)
     whole = jax.jit(call.fun)(*given)
     pairs = zip(jax.tree.leaves(by_tile), jax.tree.leaves(whole), strict=True)
-    return max(float(jnp.abs(a - b).max()) for a, b in pairs)
+    return max(_largest_difference(np.asarray(a), np.asarray(b)) for a, b in pairs)
+
+
+def _largest_difference(one: np.ndarray, two: np.ndarray) -> float:
+    """The largest absolute difference; none between the same infinities, or NaN and NaN."""
+    wide = np.complex128 if np.iscomplexobj(one) else np.float64
+    one, two = one.astype(wide), two.astype(wide)
+    differs = ~((one == two) | (np.isnan(one) & np.isnan(two)))
+    return float(np.abs(one[differs] - two[differs]).max(initial=0.0))
 
 
 def _smallest(call: Call, overlap: int | Sequence[int]) -> tuple[int, ...]:

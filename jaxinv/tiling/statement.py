@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from jaxinv.certificate.wording import columns
+from jaxinv.shift_options import whole_axes
 from jaxinv.symmetry.state import axes_in_words
 from jaxinv.tiling.call import Call, in_words
 from jaxinv.tiling.contributions import Contribution, contributions
@@ -125,7 +126,7 @@ def tiling(
       Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks" (2019),
       https://distill.pub/2019/computing-receptive-fields, for the arithmetic of single layers.
     """
-    call = Call(fun, args, {}, argnums, tuple(axes))
+    call = Call(fun, args, {}, argnums, whole_axes(axes))
     image = call.at(call.sizes)
     geometry = geometry_of(image, call.axes)
     smallest = proven_smallest(call, geometry, image)

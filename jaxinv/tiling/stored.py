@@ -38,12 +38,16 @@ def evaluated(
       progress: whether to show a bar.
 
     Raises:
-      ValueError: if `out` does not fit the outputs, what is cut changes its size, or the file of
-        finished tiles is that of another run.
+      ValueError: if `out` does not fit the outputs or shares memory with what is cut, that changes
+        its size, or the file of finished tiles is that of another run.
     """
     from jaxinv.progress import counting, progress_bar  # rich is not needed by what has no bar
 
     outputs = _Outputs(_written_to(out, tiles, readable=resume is not None), tiles)
+    if any(_share_memory(target, leaf) for target in outputs.arrays for leaf in call.leaves):
+        raise ValueError(
+            "out shares memory or a file with the image, which is read while out is written"
+        )
     every = parts(tiles.cuts)
     args = call.with_sizes([cut.size for cut in tiles.cuts])
     bar = progress_bar() if progress else None
@@ -99,6 +103,14 @@ class _Outputs:
                 target.flush()
 
 
+def _share_memory(one: Any, two: Any) -> bool:
+    """Whether two arrays are one, or parts of one, or maps of the same file."""
+    if not (isinstance(one, np.ndarray) and isinstance(two, np.ndarray)):
+        return one is two
+    file, other = getattr(one, "filename", None), getattr(two, "filename", None)
+    return np.shares_memory(one, two) or (file is not None and file == other)
+
+
 def _written_to(out: Any, tiles: Tiles, *, readable: bool) -> list[Any]:
     """What each output is written to."""
     if out is None:
@@ -116,7 +128,9 @@ def _written_to(out: Any, tiles: Tiles, *, readable: bool) -> list[Any]:
             )
         if tuple(np.shape(leaf)) != wanted.shape:
             raise ValueError(f"out has shape {np.shape(leaf)}; the output has {wanted.shape}")
-        if jnp.issubdtype(wanted.dtype, np.inexact) and dtype_in_jax(leaf.dtype).kind in "biu":
+        lossy = "biu" if jnp.issubdtype(wanted.dtype, np.inexact) else ""
+        lossy += "f" if jnp.issubdtype(wanted.dtype, np.complexfloating) else ""
+        if dtype_in_jax(leaf.dtype).kind in lossy:
             raise ValueError(f"out holds {leaf.dtype}, and the output is {wanted.dtype}; cast it")
     return leaves
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.arguments import check_callable, split_arguments
+from jaxinv.shift_options import whole_axes
 from jaxinv.tiling import arrays, journal, stored
 from jaxinv.tiling.call import Call
 from jaxinv.tiling.memory import bytes_for_a_tile
@@ -55,15 +56,16 @@ def tiled(
         or pytrees of arrays with the same sizes along `axes`.
       axes: the spatial dimensions of the arrays that are cut; one, two or three, in any place.
       tile: positions of a tile along each axis, with its halo: a multiple of the grid, one number
-        or one per axis, or the size of the image. Where the grid does not divide the image, a tile
-        is larger by the remainder. None takes the largest whose values fit into a quarter of the
+        or one per axis, or the size of the image. Where the grid, or up to eight times the grid for
+        a network that pads its image to multiples of that, does not divide the image, a tile is
+        larger by the remainder. None takes the largest whose values fit into a quarter of the
         free memory of the device: those of a gradient for arrays of JAX, for others those that are
         held at a time.
       halo: positions that are lost at the first and the last end of a tile: one number, one per
         axis, or one pair per axis. None takes those that are proved to suffice.
       exact: False allows a smaller halo and leaves the proof out.
       out: what the outputs are written to, in their structure: anything of their shape that can be
-        assigned to. None makes new arrays.
+        assigned to, but the image itself. None makes new arrays.
       resume: a file that notes which tiles are finished, beside an `out` that lasts. A run that
         finds it there goes on where the last one was interrupted: tiles that still stand in `out`
         as they were written are not evaluated again. The image has to be the same.
@@ -92,6 +94,7 @@ def tiled(
       segmentation" (2015), https://arxiv.org/abs/1505.04597, for overlapping tiles.
     """
     check_callable(fun)
+    axes = whole_axes(axes)
     if resume is not None and not isinstance(resume, str | os.PathLike):
         raise ValueError(f"resume is {resume!r}; allowed is the path of a file")
     if resume is not None and out is None:

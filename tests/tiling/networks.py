@@ -144,6 +144,33 @@ def window_attention(x):
     return conv(mixed.reshape(n, h, w, c), 0, 2)
 
 
+FRAME, HOP = 8, 4
+WINDOW = np.hanning(FRAME + 2)[1:-1]
+
+
+def spectrogram(x):
+    frames = lax.conv_general_dilated_patches(x[:, None], (FRAME,), (HOP,), "VALID")
+    return jnp.abs(jnp.fft.rfft(frames.swapaxes(1, 2) * WINDOW.astype(x.dtype)))
+
+
+def filtered_frames(x):
+    halves = x.reshape(x.shape[0], -1, HOP)
+    frames = jnp.concatenate([halves[:, :-1], halves[:, 1:]], -1)
+    response = normal(3, FRAME // 2 + 1).astype(x.dtype)
+    found = jnp.fft.irfft(jnp.fft.rfft(frames * WINDOW.astype(x.dtype)) * response, FRAME)
+    late = jnp.pad(found[..., :HOP], ((0, 0), (0, 1), (0, 0)))
+    return (late + jnp.pad(found[..., HOP:], ((0, 0), (1, 0), (0, 0)))).reshape(x.shape)
+
+
+def layers_in_a_scan(x):
+    def layer(y, weight):
+        grown = jnp.tanh(conv(y, 0, 2) * weight) + y
+        return grown, conv(y, 1, 2)
+
+    y, before = lax.scan(layer, x, normal(2, 3, 2).astype(x.dtype))
+    return y + before[1]
+
+
 def unet(**options):
     net = UNet((2, 3), num_classes=2, **options)
     variables = generic_variables(net, jnp.zeros((1, 32, 32, 2)))
@@ -180,5 +207,8 @@ NETWORKS = {
     "mirrored borders": (lambda: mirrored_borders, (IMAGES, 16, 15, 2), (1, 2)),
     "unpadded": (lambda: unpadded, (IMAGES, 26, 24, 2), (1, 2)),
     "channels first": (lambda: channels_first, (IMAGES, 2, 16, 15), (2, 3)),
+    "layers in a scan": (lambda: layers_in_a_scan, (IMAGES, 24, 22, 2), (1, 2)),
+    "spectrogram": (lambda: spectrogram, (IMAGES, 96), (1,)),
+    "filtered frames": (lambda: filtered_frames, (IMAGES, 96), (1,)),
     "window attention": (lambda: window_attention, (IMAGES, 28, 24, 2), (1, 2)),
 }

@@ -17,7 +17,7 @@ from tests.sweeps import few
 from tests.tiling.networks import NETWORKS, conv
 from tests.tiling.test_transform import Sliced
 
-LARGE = {1: (90_000,), 2: (600, 520), 3: (80, 72, 64)}
+LARGE = {1: (180_000,), 2: (600, 520), 3: (80, 72, 64)}
 ROOM = 3 * 2**20
 
 

@@ -10,7 +10,7 @@ from jax import lax
 
 import jaxinv
 from tests.sweeps import few
-from tests.tiling.networks import conv, normal, resized
+from tests.tiling.networks import conv, layers_in_a_scan, normal, resized
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -48,6 +48,21 @@ def chosen(x):
     return jnp.take_along_axis(x, which, axis=-1)
 
 
+def layers_in_a_loop(x):
+    def layer(i, y):
+        inner = jax.checkpoint(lambda z: jnp.tanh(conv(z, 0, 2)))
+        return lax.scan(lambda z, _: (inner(z), None), y, None, length=2)[0] + i * x
+
+    return lax.fori_loop(1, 3, layer, x)
+
+
+def chosen_layers(x):
+    y = lax.switch(1, [jnp.tanh, lambda y: conv(y, 0, 2)], x)
+    return lax.fori_loop(
+        0, 2, lambda i, y: lax.cond(True, lambda z: conv(z, 1, 2), jnp.sin, jnp.tanh(y)), y
+    )
+
+
 # Each with the halo along both axes and the grid.
 FUNCTIONS = {
     "one class of several": (lambda x: conv(x, 0, 3)[..., 1], (1, 1), 1),
@@ -74,6 +89,9 @@ FUNCTIONS = {
     "halved, every second": (lambda x: halved(x, method="linear", antialias=False), (0, 0), 2),
     "doubled": (lambda x: resized(x, 2, "cubic"), (2, 2), 1),
     "three halves": (three_halves, (2, 2), 2),
+    "layers in a scan": (layers_in_a_scan, (3, 3), 1),
+    "layers that are chosen": (chosen_layers, (3, 3), 1),
+    "layers in a loop": (layers_in_a_loop, (4, 4), 1),
 }
 WIDE, TALL = (2, 26, 38, 2), (2, 38, 26, 2)
 
@@ -116,12 +134,50 @@ def beside_infinity(x):
     return x + added[:, None, None]
 
 
+def padded_to_fours(mode, *, before):
+    def fun(x):
+        lacking = [-n % 4 for n in x.shape[1:3]]
+        ends = [(n // 2 if before else 0, n - n // 2 if before else n) for n in lacking]
+        y = jnp.tanh(conv(jnp.pad(x, ((0, 0), *ends, (0, 0)), mode=mode), 0, 2))
+        y = conv(y + resized(y[:, ::2, ::2], 2, "nearest"), 1, 2)
+        (top, _), (left, _) = ends
+        return y[:, top : top + x.shape[1], left : left + x.shape[2]]
+
+    return fun
+
+
+@pytest.mark.parametrize("height", few((36, 37, 38, 39), 37))
+@pytest.mark.parametrize(("mode", "before"), [("constant", True), ("reflect", False)])
+def test_padding_to_multiples_of_more_than_the_grid(mode, before, height):
+    shape = (1, height, height + 2, 2)
+    fun = padded_to_fours(mode, before=before)
+    x = normal(3, *shape)
+    tiling = jaxinv.tiling(fun, jax.ShapeDtypeStruct(shape, float))
+    assert tiling.grid == (2, 2)
+    for tile in (tiling.smallest, 18, 20, None):
+        made = jaxinv.tiled(fun, tile=tile)(x)
+        np.testing.assert_allclose(made, jax.jit(fun)(x), rtol=0, atol=1e-12)
+
+
+def test_the_rounds_of_a_scan_are_layers():
+    tiling = jaxinv.tiling(layers_in_a_loop, jax.ShapeDtypeStruct(WIDE, float))
+    assert [layer.halo[0] for layer in tiling.layers] == [(n, n) for n in (1, 2, 3, 4)]
+    assert {layer.where for layer in tiling.layers} == {tiling.layers[0].where}
+
+
 UNLIKE = {
     "constants beside an infinite one": beside_infinity,
     "a table of its places": lambda x: (
         x * jnp.take(TABLE[:, 0], jnp.arange(x.shape[1]) // 5)[:, None, None]
     ),
     "updates of a row in its middle": lambda x: x.at[:, x.shape[1] // 2].set(1.0),
+    "a loop with more rounds for more positions": lambda x: lax.fori_loop(
+        0, 2 + x.shape[1] // 20, lambda i, y: conv(y, 0, 2), x
+    ),
+    "a choice by the image": lambda x: lax.cond(x.sum() > 0, lambda y: conv(y, 0, 2), jnp.sin, x),
+    "a choice by its size": lambda x: lax.switch(
+        jnp.asarray(x.shape[1] // 20), [jnp.tanh, lambda y: conv(y, 0, 2)], x
+    ),
     "a slice from its middle": lambda x: lax.dynamic_slice_in_dim(x, x.shape[1] // 2, 3, 1),
 }
 

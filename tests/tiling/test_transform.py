@@ -145,6 +145,20 @@ def test_outputs_are_written_to_their_own_places(x):
     same(out, pyramid(x), atol=1e-6)
 
 
+def test_what_is_read_is_not_written(x, tmp_path):
+    image = np.asarray(x).copy()
+    one = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", image.dtype, image.shape)
+    other = np.lib.format.open_memmap(tmp_path / "x.npy", "r+")
+    for given, out in ((image, image), (image, image[:, ::-1]), (one, other)):
+        with pytest.raises(ValueError, match="out shares memory or a file with the image"):
+            jaxinv.tiled(lambda x: conv(x, 0, 2), tile=8, out=out)(given)
+
+
+def test_the_imaginary_part_is_not_left_out(x):
+    with pytest.raises(ValueError, match="out holds float64, and the output is complex128"):
+        jaxinv.tiled(lambda x: 1j * x, tile=8, out=np.zeros(x.shape))(np.asarray(x))
+
+
 def test_one_program_is_compiled(x):
     traces = []
 
@@ -173,6 +187,40 @@ def test_a_smaller_halo_only_if_it_need_not_be_exact(x):
     assert apart.max() > 1e-3
     assert apart[:, :6, :6].max() < 1e-12  # The corner tile has the border of the image.
     same(jaxinv.tiled(fun, tile=12, halo=((2, 3), (4, 2)))(x), fun(x))
+
+
+@pytest.mark.parametrize("of", [np.asarray, jnp.asarray])
+def test_a_halo_within_what_is_cropped_is_refused(of, x):
+    def fun(x):
+        return conv(conv(x, 0, 2, padding="VALID"), 1, 2, padding="VALID")
+
+    with pytest.raises(ValueError, match=r"halo \(0, 2\) along axis 1 .* proven \(0, 4\) suffices"):
+        jaxinv.tiled(fun, tile=8, halo=[(0, 2), (0, 4)], exact=False)(of(x))
+    same(jaxinv.tiled(fun, tile=8, halo=np.array([(0, 4), (0, 4)]))(of(x)), fun(x))
+
+
+def test_errors_of_whole_numbers_are_differences():
+    x = jnp.asarray(normal(3, 1, 20, 18, 2))
+    least = jaxinv.seam_error(lambda x: conv(x, 0, 2), x, overlaps=[0], tile=8)[0]
+
+    def rounded(x):
+        return jnp.round(conv(x, 0, 2) * 8 + 128).astype(jnp.uint8)
+
+    (most,) = jaxinv.seam_error(rounded, x, overlaps=[0], tile=8)
+    assert 0 < abs(most - 8 * least) <= 1
+    signs = jaxinv.seam_error(lambda x: conv(x, 0, 2) > 0, x, overlaps=[0, 1], tile=8)
+    unknown = jaxinv.seam_error(lambda x: 0 * conv(x, 0, 2) / 0, x, overlaps=[1], tile=8)
+    np.testing.assert_array_equal([*signs, *unknown], [1, 0, 0])
+
+
+@pytest.mark.parametrize("axes", [1, "12", (1.0, 2.0)])
+def test_axes_are_whole_numbers(axes, x):
+    with pytest.raises(ValueError, match="allowed is a sequence of whole numbers"):
+        jaxinv.tiled(jnp.sin, axes=axes)
+    with pytest.raises(ValueError, match="allowed is a sequence of whole numbers"):
+        jaxinv.tiling(jnp.sin, x, axes=axes)
+    with pytest.raises(ValueError, match="overlaps is 3; allowed is a sequence"):
+        jaxinv.seam_error(jnp.sin, x, overlaps=3)
 
 
 def test_the_error_of_smaller_overlaps(x):
