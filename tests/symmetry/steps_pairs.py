@@ -24,6 +24,7 @@ def table_of_distances(d, value, layout):
         "around": numbers[distances],
         "of sums": numbers[-distances[:, ::-1] % n],
         "not around": d.weights(n, scale=1.0)[np.abs(apart)],
+        "parity": np.where(apart % 2 == 0, 1, -0.5).astype(value.dtype),
         "in turn": numbers[distances] * (1 + np.arange(n) % 2),
     }
     kind, back = d.one_of(sorted(kinds)), d.chance(30)

@@ -14,6 +14,12 @@ SELF = np.eye(4)
 # A number for each distance, around the torus and not.
 AROUND = np.array([0.5, -1.0, 2.0, 0.25])[(np.arange(4) - np.arange(4)[:, None]) % 4]
 ALONG = np.arange(7.0)[np.arange(4) - np.arange(4)[:, None] + 3]
+# Whether two tokens are an odd number of places apart.
+ODD = np.abs(np.arange(4) - np.arange(4)[:, None]) % 2.0
+ROWS_AROUND = np.array([0.5, -1.0, 2.0, 0.25, 3.0, -2.0])[
+    (np.arange(6) - np.arange(6)[:, None]) % 6
+]
+BOTH = ROWS_AROUND[:, None, :, None] * AROUND[None, :, None, :]
 EVERY = "1,1 | P2 W6 W4 P3"
 
 
@@ -57,6 +63,13 @@ def test_tables_of_distances():
         "that repeats itself at every second": (
             lambda x: scores(x) + np.where(np.arange(4) % 2, 1.0, 2.0)[:, None] * AROUND,
             "1,2 | P2 W6 W4/2 W4/2",
+        ),
+        "masked by parity": (lambda x: scores(x) * (1 + ODD), pairs),
+        "masked by the parity of sums": (lambda x: scores(x) * (1 + ODD[:, ::-1]), pairs),
+        "of keys in turn": (lambda x: scores(x) + ODD[0], "1,2 | P2 W6 W4/2 W4/2"),
+        "along both axes": (
+            lambda x: jnp.einsum("nhwc,ngvc->nhwgv", x, x) + BOTH,
+            "1,1 | P2 W6 W4 W6 W4",
         ),
         "not around": (lambda x: scores(x) + ALONG, "1,4 | P2 W6 P4 P4"),
         "of sums": (lambda x: scores(x) + AROUND[:, ::-1], "1,2 | P2 W6 W4/2 W4/2"),

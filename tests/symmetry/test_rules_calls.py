@@ -123,6 +123,10 @@ def test_loops(x):
             scanned(lambda x, c, k: (c + circular(x, k), None), jnp.zeros_like),
             EVERY,
         ),
+        "a carry that starts at zero and is convolved": (
+            scanned(lambda x, c, k: (jnp.tanh(x + circular(c, k)), None), jnp.zeros_like),
+            EVERY,
+        ),
         "a period that grows": (
             scanned(lambda _, c, k: (upsampled(c) * 2, None)),
             "2,1 | P2 W3*P2 W4 P3",

@@ -35,7 +35,10 @@ def followed(
     for i, constant in enumerate(operands):
         if not constant.is_constant or len(constant.dims) != rank:
             continue
-        for dim, row in enumerate(constant.dims):
+        if but is None:
+            # First: a table of both dimensions may repeat itself along one of them as well.
+            following[i] = _following_jointly(ctx, equation, i, operands)
+        for dim, row in enumerate(following[i].dims):
             if dim == but or len(row) != 1 or not isinstance(row[0], Plain):
                 continue
             moving = next((v for v in operands if _moves_with(v, dim, rank, row[0].size)), None)
@@ -45,8 +48,6 @@ def followed(
             pattern = _repeated(ctx, np.moveaxis(table, dim, 0))
             if pattern is not None:
                 following[i] = _following(ctx, following[i], dim, pattern, moving)
-        if following[i] is constant and but is None:
-            following[i] = _following_jointly(ctx, equation, i, operands)
     return following
 
 
@@ -58,12 +59,13 @@ def _following_jointly(
     It follows where both dimensions move with one axis: `table[j + r, k + s] = table[j, k]`.
     """
     value = operands[i]
-    still = [d for d, row in enumerate(value.dims) if len(row) == 1 and isinstance(row[0], Plain)]
     for moving in operands:
         windows = {
             dim: w
-            for dim in still
-            if _moves_with(moving, dim, len(value.dims), value.shape[dim])
+            for dim, row in enumerate(value.dims)
+            if len(row) == 1
+            and isinstance(row[0], Plain)
+            and _moves_with(moving, dim, len(value.dims), value.shape[dim])
             and (w := window_of(moving, dim)) is not None
         }
         for axis in {w.axis for w in windows.values()}:
@@ -76,7 +78,8 @@ def _following_jointly(
             for count in (c for c in counts if ctx.torus.lengths[axis] % (period * c) == 0):
                 steps = {dim: int(w.rate) * count for dim, w in along.items()}
                 if _is_alike(ctx, table, steps):
-                    return _moving_jointly(ctx, value, axis, steps, period, count)
+                    value = _moving_jointly(ctx, value, axis, steps, period, count)
+                    break
     return value
 
 
