@@ -61,8 +61,11 @@ def _following_jointly(
     """
     value = operands[i]
     table = labels(ctx.program, equation.ins[i])
-    for moving in operands if table is not None else ():
-        apart, windows = value, {}
+    if table is None:
+        return value
+    for moving in operands:
+        apart = value
+        windows: dict[int, tuple[int, Window]] = {}
         for dim, row in enumerate(value.dims):
             met = len(moving.dims) == len(value.dims) and moving.shape[dim] == value.shape[dim]
             if len(row) == 1 and isinstance(row[0], Plain) and met:
