@@ -117,9 +117,9 @@ def followed_in_product(
         moves = any(isinstance(f, Window) for _, dim in pairs for f in moving.dims[dim])
         if not (moves and matrix.is_constant) or ctx.torus.endless:
             continue
-        table = labels(ctx.program, equation.ins[side])
-        # What stands at the first place stands nowhere else.
-        if table is None or np.count_nonzero(table == table.flat[0]) < 2:
+        table = _numbers_or_labels(ctx, equation.ins[side])
+        # If what stands at the first place stands nowhere else, nothing repeats itself.
+        if table is None or np.count_nonzero(table == table.ravel()[:1]) < 2:
             continue
         for dim, other in pairs:
             sizes = [f.size for f in moving.dims[other]]
@@ -137,6 +137,12 @@ def followed_in_product(
                     found = _convolving(ctx, found, place, outs, moving, window, table)
         following[side] = found if found is not matrix else operands[side]
     return following
+
+
+def _numbers_or_labels(ctx: Context, number: int) -> np.ndarray | None:
+    """The numbers of a matrix, which take no sorting, or labels where they are not known."""
+    known = ctx.program.known_value(number)
+    return labels(ctx.program, number) if known is None else known
 
 
 def _convolving(
