@@ -31,6 +31,8 @@ def labels(program: Program, number: int) -> np.ndarray | None:
     known = program.known_value(number)
     if known is not None:
         return _numbered([known], aval.shape)
+    if number in program.outside:
+        return labels(*program.outside[number])
     equation = program.producers.get(number)
     own = None if equation is None else _of_result(program, equation)
     return np.arange(aval.size).reshape(aval.shape) if own is None else own

@@ -118,7 +118,10 @@ def _holds_custom_vjp(primitive, params: dict[str, Any]) -> bool:
 
 @dataclass
 class Program:
-    """A flat program: `constants` and `inputs` are known first, `equations` follow in order."""
+    """A flat program: `constants` and `inputs` are known first, `equations` follow in order.
+
+    `outside` says of inputs of a body, a loop's say, which value of what program they always are.
+    """
 
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
@@ -126,6 +129,7 @@ class Program:
     equations: list[Equation] = field(default_factory=list)
     avals: dict[int, Any] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
+    outside: dict[int, tuple["Program", int]] = field(default_factory=dict)
 
     @functools.cached_property
     def producers(self) -> dict[int, Equation]:
@@ -200,7 +204,7 @@ class Program:
 
     @functools.cached_property
     def _of_constants(self) -> frozenset[int]:
-        found = set(self.constants)
+        found = {*self.constants, *self.outside}
         for equation in self.equations:
             if found.issuperset(equation.ins):
                 found.update(equation.outs)
@@ -208,13 +212,16 @@ class Program:
 
     def _expression(self, number: int) -> Equation | None:
         """The equation by which a value that depends on constants alone can be evaluated."""
-        if number in self.constants or number not in self._of_constants:
+        if number not in self._of_constants or number not in self.producers:
             return None
         equation = self.producers[number]
         small = all(aval.size <= _LARGEST_COMPUTED for aval in equation.out_avals)
         return equation if small else None
 
     def _evaluated(self, number: int) -> Any:
+        if number in self.outside:
+            program, same = self.outside[number]
+            return program.known_value(same)
         if number in self.constants:
             value, aval = self.constants[number], self.avals[number]
             if isinstance(value, jax.core.Tracer) or getattr(aval, "size", 0) > _LARGEST_KNOWN:
@@ -257,6 +264,7 @@ def flatten(
     enter: Callable[[Any], bool],
     constant_names: dict[int, str] | None = None,
     translated: Sequence[bool] | None = None,
+    outside: Sequence[tuple[Program, int]] = (),
 ) -> Program:
     """Flattens a jaxpr.
 
@@ -267,6 +275,7 @@ def flatten(
       constant_names: the paths of known arrays, keyed by `id`.
       translated: which inputs are translated; of the body of a call None, for any may depend on one
         that is.
+      outside: of a body, the values that its first inputs always are.
 
     Returns:
       The program. A value that is captured from outside is one of its constants.
@@ -326,6 +335,7 @@ def flatten(
 
     body, _ = open_jaxpr(jaxpr)
     program.inputs = [number_of(var.aval) for var in body.invars]
+    program.outside = dict(zip(program.inputs, outside, strict=False))
     program.outputs = inline(jaxpr, program.inputs, None)
     program.equations = with_filters(program.equations)
     program = dataclasses.replace(program, equations=with_batched_lookups(program))

@@ -273,6 +273,10 @@ def control_flow(d, value, layout, *, depth, material):
     def loop(v):
         return lax.fori_loop(0, 2, lambda i, u: jnp.tanh(u + 0.3 * jnp.roll(u, 1, dim)), v)
 
+    def from_zeros(v):
+        start = jnp.zeros_like(v)
+        return lax.fori_loop(0, 3, lambda i, u: jnp.tanh(v + 0.5 * jnp.roll(u, 1, dim)), start)
+
     def until(v):
         def goes_on(u):  # and does not for ever, of an infinity
             return (jnp.max(jnp.abs(u)) > 0.5) & (jnp.max(jnp.abs(u)) < 1e6)
@@ -293,7 +297,7 @@ def control_flow(d, value, layout, *, depth, material):
         _, out = lax.scan(lambda c, u: (0.5 * c + u, jnp.tanh(c + u)), moved[0] * 0, moved)
         return jnp.moveaxis(out, 0, dim)
 
-    kinds = {f.__name__: f for f in (loop, until, branch, corner, mapped, recurrent)}
+    kinds = {f.__name__: f for f in (loop, from_zeros, until, branch, corner, mapped, recurrent)}
     kind = d.one_of(sorted(kinds))
     if kind in ("until", "branch", "corner") and np.asarray(value).dtype.kind != "f":
         return None

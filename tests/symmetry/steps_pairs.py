@@ -24,6 +24,7 @@ def table_of_distances(d, value, layout):
         "around": numbers[distances],
         "of sums": numbers[-distances[:, ::-1] % n],
         "not around": d.weights(n, scale=1.0)[np.abs(apart)],
+        "parity": np.where(apart % 2 == 0, 1, -0.5).astype(value.dtype),
         "in turn": numbers[distances] * (1 + np.arange(n) % 2),
     }
     kind, back = d.one_of(sorted(kinds)), d.chance(30)
@@ -39,6 +40,69 @@ def table_of_distances(d, value, layout):
 
     words = f"{kind}{', backwards' * back}{', as a mask' * masked}"
     return Step(f"every {step} of {layout[dim]} by a table of distances {words}", fun, layout)
+
+
+@family(2)
+def tokens_of_a_map(d, value, layout):
+    """Positions along two dimensions as tokens: with a table of their distances, or a pattern."""
+    if "C" not in layout or len(positions(layout)) != 2 or value.size > 200:
+        return None
+    dims, channels = positions(layout), layout.index("C")
+    sizes = [value.shape[dim] for dim in dims]
+    apart = [np.arange(n) - np.arange(n)[:, None] for n in sizes]
+    rows, columns = (
+        d.weights(n, scale=1.0)[a % n if d.chance(80) else np.abs(a)]
+        for a, n in zip(apart, sizes, strict=True)
+    )
+    # (h, w, h, w) -> (h w, h w)
+    table = (rows[:, None, :, None] + columns[None, :, None, :]).reshape([sizes[0] * sizes[1]] * 2)
+    kind = d.one_of(("bias", "mask", "product", "pattern"))
+    pattern = np.add.outer(*(np.arange(n) % d.one_of((1, 2)) for n in sizes)).reshape(-1, 1)
+
+    def fun(v):
+        moved = jnp.moveaxis(v, (*dims, channels), (-3, -2, -1))
+        tokens = moved.reshape(*moved.shape[:-3], -1, moved.shape[-1])
+        if kind == "product":
+            mixed = table @ tokens
+        elif kind == "pattern":
+            mixed = tokens * (1 + pattern.astype(v.dtype))
+        else:
+            scores = tokens @ jnp.swapaxes(tokens, -1, -2)
+            scores = scores + table if kind == "bias" else jnp.where(table > 0, scores, -2)
+            mixed = scores @ tokens
+        return jnp.moveaxis(mixed.reshape(moved.shape), (-3, -2, -1), (*dims, channels))
+
+    return Step(f"{kind} of tokens along {' and '.join(layout[i] for i in dims)}", fun, layout)
+
+
+@family(2)
+def product_with_a_table(d, value, layout):
+    """A matrix along a dimension whose entries depend on distances, most of them around it."""
+    dims = positions(layout)
+    if not dims:
+        return None
+    dim = d.one_of(dims)
+    n = value.shape[dim]
+    step, times = d.one_of((1, 1, 2)), d.one_of((1, 1, 2))
+    apart = np.arange(n) - np.repeat(np.arange(0, n, step), times)[:, None]
+    kind = d.one_of(("around", "around", "in turn", "the other way", "not around", "one else"))
+    numbers = d.weights(n)
+    table = numbers[apart % n]
+    if kind == "in turn":
+        table = numbers[np.arange(n) % 2] + 0 * table
+    elif kind == "the other way":
+        table = table[::-1]
+    elif kind == "not around":
+        table = numbers[np.abs(apart)]
+    elif kind == "one else":
+        table[-1, 0] += 1
+
+    def fun(v):
+        return jnp.moveaxis(table @ jnp.moveaxis(v, dim, -2), -2, dim)
+
+    if len(layout) < 2 or dim == len(layout) - 1:
+        return None
+    return Step(f"product along {layout[dim]} with a table {kind}, {step}, {times}", fun, layout)
 
 
 @family(2)

@@ -47,7 +47,7 @@ POINTWISE = {
     "zeta": lambda v: lax.zeta(2 + jnp.tanh(v), 1 + jnp.abs(jnp.tanh(v))),
     "igamma": lambda v: lax.igamma(1 + jnp.abs(v), 0.5 + 0.1 * jnp.abs(v)),
     "igammac": lambda v: lax.igammac(1 + jnp.abs(v), 0.5 + 0.1 * jnp.abs(v)),
-    "igamma_grad_a": lambda v: lax.igamma_grad_a(1 + jnp.abs(v), jnp.full_like(v, 0.5)),
+    "igamma_grad_a": lambda v: lax.igamma_grad_a(1 + 1 / (1 + jnp.abs(v)), jnp.full_like(v, 0.5)),
     "betainc": lambda v: lax.betainc(1 + jnp.abs(v), jnp.full_like(v, 2), jnp.full_like(v, 0.3)),
     "bessel_i0e": lax.bessel_i0e,
     "bessel_i1e": lax.bessel_i1e,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxinv
-from tests.symmetry.shifted import assert_states, drawn
+from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -14,6 +14,12 @@ SELF = np.eye(4)
 # A number for each distance, around the torus and not.
 AROUND = np.array([0.5, -1.0, 2.0, 0.25])[(np.arange(4) - np.arange(4)[:, None]) % 4]
 ALONG = np.arange(7.0)[np.arange(4) - np.arange(4)[:, None] + 3]
+# Whether two tokens are an odd number of places apart.
+ODD = np.abs(np.arange(4) - np.arange(4)[:, None]) % 2.0
+ROWS_AROUND = np.array([0.5, -1.0, 2.0, 0.25, 3.0, -2.0])[
+    (np.arange(6) - np.arange(6)[:, None]) % 6
+]
+BOTH = ROWS_AROUND[:, None, :, None] * AROUND[None, :, None, :]
 EVERY = "1,1 | P2 W6 W4 P3"
 
 
@@ -58,6 +64,13 @@ def test_tables_of_distances():
             lambda x: scores(x) + np.where(np.arange(4) % 2, 1.0, 2.0)[:, None] * AROUND,
             "1,2 | P2 W6 W4/2 W4/2",
         ),
+        "masked by parity": (lambda x: scores(x) * (1 + ODD), pairs),
+        "masked by the parity of sums": (lambda x: scores(x) * (1 + ODD[:, ::-1]), pairs),
+        "of keys in turn": (lambda x: scores(x) + ODD[0], "1,2 | P2 W6 W4/2 W4/2"),
+        "along both axes": (
+            lambda x: jnp.einsum("nhwc,ngvc->nhwgv", x, x) + BOTH,
+            "1,1 | P2 W6 W4 W6 W4",
+        ),
         "not around": (lambda x: scores(x) + ALONG, "1,4 | P2 W6 P4 P4"),
         "of sums": (lambda x: scores(x) + AROUND[:, ::-1], "1,2 | P2 W6 W4/2 W4/2"),
         "of a part": (
@@ -66,6 +79,81 @@ def test_tables_of_distances():
         ),
     }
     assert_states(cases, x)
+
+
+def test_tables_of_distances_between_tokens_of_a_map():
+    """Tokens are positions along both axes in one dimension."""
+    x = drawn(2, 6, 4, 3)
+    both = BOTH.reshape(24, 24)
+    place = np.arange(24)
+    rows, columns = place // 4, place % 4
+    tokens = "1,1 | P2 W6*W4 P3"
+
+    def attended(change):
+        def fun(x):
+            v = x.reshape(2, 24, 3)
+            return jax.nn.softmax(change(v @ v.swapaxes(1, 2))) @ v
+
+        return fun
+
+    def near(this, that, size):
+        apart = (this[:, None] - that) % size
+        return np.minimum(apart, size - apart) < 2
+
+    windows = near(rows, rows, 6) & near(columns, columns, 4)
+    cases = {
+        "a bias": (attended(lambda s: s + both), tokens),
+        "a window as a mask": (attended(lambda s: jnp.where(windows, s, -1e9)), tokens),
+        "not around": (
+            attended(lambda s: s + np.abs(rows[:, None] - rows)),
+            "6,1 | P2 P6*W4 P3",
+        ),
+        "of places in memory": (
+            attended(lambda s: s + np.abs(place[:, None] - place)),
+            "6,4 | P2 P6*P4 P3",
+        ),
+        "a checkerboard": (
+            lambda x: x.reshape(2, 24, 3) * ((rows + columns) % 2)[:, None],
+            "2,2 | P2 W6/2*W4/2 P3",
+        ),
+        "of columns in turn": (
+            lambda x: x.reshape(2, 24, 3) + (columns % 2)[:, None],
+            "1,2 | P2 W6*W4/2 P3",
+        ),
+    }
+    assert_states(cases, x)
+
+
+def test_products_with_matrices_that_convolve():
+    """A matrix of weights that depend on the distance alone, around the torus."""
+    x = drawn(2, 6, 4, 3)
+    every_second, twice = np.repeat(np.eye(2), 2, 1) / 2, np.repeat(np.eye(4), 2, 0)
+    rows = "1,1 | P2 W6 W4 P3"
+    mixed = "1,4 | P2 W6 P4 P3"
+
+    def columns(matrix):
+        return lambda x: matrix @ x
+
+    def tokens(matrix):
+        return lambda x: jnp.einsum("nm,bmc->bnc", matrix, x.reshape(2, 24, 3))
+
+    cases = {
+        "circulant": (columns(AROUND), rows),
+        "from the other side": (lambda x: jnp.einsum("nhwc,wv->nhvc", x, AROUND), rows),
+        "every second": (columns(AROUND[::2]), "1,2 | P2 W6 W2 P3"),
+        "the other way": (columns(AROUND[::-1]), "1,1 | P2 W6 W4/-1 P3"),
+        "means of two": (columns(every_second), "1,2 | P2 W6 W2 P3"),
+        "twice": (columns(twice), "1,1 | P2 W6 W8/2 P3"),
+        "a mean": (lambda x: jnp.einsum("nhwc,w->nhc", x, np.full(4, 0.25)), "1,1 | P2 W6 P3"),
+        "in turn": (lambda x: jnp.einsum("nhwc,w->nhc", x, ODD[0]), "1,2 | P2 W6 P3"),
+        "a graph of a grid": (tokens(BOTH.reshape(24, 24)), "1,1 | P2 W6*W4 P3"),
+        "not around": (columns(np.tril(np.ones((4, 4)))), mixed),
+        "of sums that do not end": (columns(AROUND + np.diag([0, 0, 0, 1.0])), mixed),
+        "of numbers": (columns(drawn(4, 4)), mixed),
+    }
+    assert_states(cases, x)
+    for name in ("circulant", "every second", "in turn", "a graph of a grid"):
+        assert_same_gradient(cases[name][0], x)
 
 
 def test_parameters_that_are_read_several_times():
@@ -97,6 +185,7 @@ def test_parameters_that_are_read_several_times():
             lambda p, x: attention(x, p["around"][apart] + p["heads"][apart, 1]),
             every,
         ),
+        "a matrix": (lambda p, x: p["around"][apart] @ x, every),
         "in turn": (
             lambda p, x: x + jnp.tile(p["phases"], 3)[:, None, None],
             ("equivariant", (2, 1)),

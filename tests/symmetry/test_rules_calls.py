@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 from jax.extend.core import primitives
@@ -21,6 +22,10 @@ from tests.symmetry.shifted import (
 
 pytestmark = pytest.mark.usefixtures("x64")
 
+# Captured by bodies: they are operands of a loop, which its body sees as inputs.
+AROUND = np.array([0.5, -1.0, 2.0, 0.25])[(np.arange(4) - np.arange(4)[:, None]) % 4]
+MIXED_AROUND = np.roll(np.eye(4), 1, 0)
+ROLLED, COORDINATES = np.array([2, 3, 4, 5, 0, 1]), np.arange(4.0)[:, None]
 EVERY = "1,1 | P2 W6 W4 P3"
 BROKEN = "6,4 | P2 P6 P4 P3"
 
@@ -121,6 +126,28 @@ def test_loops(x):
         "another offset": (scanned(lambda _, c, k: (jnp.roll(c, 1, 1), None)), EVERY),
         "a carry that starts at zero": (
             scanned(lambda x, c, k: (c + circular(x, k), None), jnp.zeros_like),
+            EVERY,
+        ),
+        "a carry that starts at zero and is convolved": (
+            scanned(lambda x, c, k: (jnp.tanh(x + circular(c, k)), None), jnp.zeros_like),
+            EVERY,
+        ),
+        "a table of distances from outside": (
+            scanned(lambda _, c, k: (jnp.tanh(AROUND @ c + MIXED_AROUND @ c), None)),
+            EVERY,
+        ),
+        "places that are known outside": (
+            scanned(lambda _, c, k: (jnp.tanh(c[:, ROLLED]), None)),
+            EVERY,
+        ),
+        "coordinates from outside": (
+            scanned(lambda _, c, k: (c * COORDINATES, None)),
+            "1,4 | P2 W6 P4 P3",
+        ),
+        "a while with a table from outside": (
+            lambda x: lax.while_loop(
+                lambda c: c[1] < 3, lambda c: (jnp.tanh(AROUND @ c[0]), c[1] + 1), (x, 0)
+            )[0],
             EVERY,
         ),
         "a period that grows": (

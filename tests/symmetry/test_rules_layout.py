@@ -97,6 +97,41 @@ def test_joined_pieces(x):
     assert_states(cases, x)
 
 
+def test_joined_pieces_that_are_alike(x):
+    """What is the same everywhere still is after it is rolled."""
+
+    def spread(number):
+        return jnp.broadcast_to(number, (2, 6, 4, 3))
+
+    def means(x):
+        return spread(x[:, ::2].mean((1, 2), keepdims=True))
+
+    cases = {
+        "rolled": (lambda x: jnp.roll(means(x), 1, 1), "2,1 | P2 U6 U4 P3"),
+        "rolled along both": (
+            lambda x: x + jnp.roll(spread(x.max()), (2, 1), (1, 2)),
+            EVERY,
+        ),
+        "padded": (
+            lambda x: jnp.pad(spread(x.max()), ((0, 0), (1, 2), (0, 0), (0, 0)), mode="wrap"),
+            "1,1 | U2 U9 U4 U3",
+        ),
+        "single positions": (
+            lambda x: (lambda y: jnp.concatenate([y[:, :1], y[:, 3:4], y[:, 1:3]], 1))(means(x)),
+            "2,1 | P2 U4 U4 P3",
+        ),
+        "with another": (
+            lambda x: jnp.concatenate([means(x)[:, :2], 2 * means(x)[:, 2:]], 1),
+            "2,1 | P2 P6 U4 P3",
+        ),
+        "with what moves": (
+            lambda x: jnp.concatenate([spread(x.max())[:, :2], x[:, 2:]], 1),
+            "6,1 | P2 P6 W4 P3",
+        ),
+    }
+    assert_states(cases, x)
+
+
 def test_pieces_that_are_made_alike(x):
     def joined(*pieces):
         return jnp.concatenate(pieces, 1)

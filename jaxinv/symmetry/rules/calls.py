@@ -28,10 +28,20 @@ def states_of(values: Sequence[Value]) -> list[Value]:
     return [dataclasses.replace(v, base=None) for v in values]
 
 
-def body_of(ctx: Context, jaxpr) -> Program:
-    """A body as a program of its own."""
+def body_of(ctx: Context, jaxpr, same: Sequence[int] = ()) -> Program:
+    """A body as a program of its own.
+
+    Args:
+      ctx: the context.
+      jaxpr: the body.
+      same: the values of the context's program that its first inputs are, whenever it is entered.
+    """
     # A derivative may call its own function, whose derivative calls it again: there it ends.
-    return flatten(jaxpr, enter=lambda primitive: not ctx.differentiated or ctx.order > 1)
+    return flatten(
+        jaxpr,
+        enter=lambda primitive: not ctx.differentiated or ctx.order > 1,
+        outside=[(ctx.program, number) for number in same],
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +85,7 @@ def report(ctx: Context, findings: Findings) -> None:
 def remat(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """The body, with what it stores for the backward pass as the program says."""
     params = equation.params
-    body = Body(ctx, body_of(ctx, params["jaxpr"]), operands)
+    body = Body(ctx, body_of(ctx, params["jaxpr"], equation.ins), operands)
     outs, findings = body.analysed()
     report(ctx, findings)
     if not ctx.computes:

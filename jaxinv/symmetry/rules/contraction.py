@@ -13,6 +13,7 @@ from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, expand, normal, period_of
 from jaxinv.symmetry.rules import resampling
+from jaxinv.symmetry.rules.periodic import followed_in_product
 from jaxinv.symmetry.unread import unread_pairs_along, without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
@@ -34,15 +35,15 @@ def dot_general(ctx: Context, equation: Equation, lhs: Value, rhs: Value) -> lis
     if resized is not None:
         return resized
     resizes = resampling.band(ctx, equation, values) is not None
+    apart = [
+        [d for d in range(len(value.dims)) if d not in used]
+        for value, used in zip(values, ({*lhs_c, *lhs_b}, {*rhs_c, *rhs_b}), strict=True)
+    ]
+    values = followed_in_product(ctx, equation, values, meetings[len(lhs_b) :], apart)
     while True:
         values = align(ctx, values, meetings, contracted=contracted)
         batch = [met(values, meetings[i]) for i in range(len(lhs_b))]
-        free = [
-            value.dims[d]
-            for value, used in zip(values, ({*lhs_c, *lhs_b}, {*rhs_c, *rhs_b}), strict=True)
-            for d in range(len(value.dims))
-            if d not in used
-        ]
+        free = [v.dims[d] for v, rest in zip(values, apart, strict=True) for d in rest]
         dims = (*batch, *free)
         ended = _axis_that_ends(ctx, equation, values, [meetings[i] for i in contracted], resizes)
         if ended is None:

@@ -14,7 +14,7 @@ from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, expand_windows, normal, period_of, replace_factor
-from jaxinv.symmetry.rules.layout import sliced
+from jaxinv.symmetry.rules.layout import one_of, sliced
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.rules.windowed import seen, window_of
 from jaxinv.symmetry.values import Plain, Uniform, Valid, Value, Window, positions
@@ -175,6 +175,9 @@ def concatenated(
         apart = concatenated(ctx, [_apart(v, dim) for v in values], dim, border)
         row = (*apart.dims[dim], *apart.dims[dim + 1])
         return dataclasses.replace(apart, dims=apart.dims_with(dim, row, instead=2))
+    joined = _joined_uniform(values, dim, size)
+    if joined is not None:
+        return joined
     reason = Cause.JOINED_DIFFERENTLY()
     if any(v.dims[dim] and isinstance(v.dims[dim][0], Window) for v in values):
         values = [as_single(ctx, v, dim, reason) for v in values]
@@ -194,6 +197,21 @@ def concatenated(
         place = values[0].n_axes + sum(map(len, dims[:dim]))
         base = lax.concatenate(broadcast_but([v.base for v in values], place), place)
     return normal(ctx, Value(period_of(values), dims, base, object(), decisions_of(values)))
+
+
+def _joined_uniform(values: Sequence[Value], dim: int, size: int) -> Value | None:
+    """Pieces that all hold the same, as one, if they are that."""
+    whole = next((v for v in values if v.dims[dim]), None)
+    if whole is None or not (len(whole.dims[dim]) == 1 and isinstance(whole.dims[dim][0], Uniform)):
+        return None
+    place, beside = whole.place(dim), whole.dims_with(dim, ())
+    for v in values:
+        origin = whole.origin if v.dims[dim] else one_of(whole.origin, place)
+        alike = (v.origin, v.period, v.dims_with(dim, ())) == (origin, whole.period, beside)
+        if not alike or (v.dims[dim] and not isinstance(v.dims[dim][0], Uniform)):
+            return None
+    longer = replace_factor(whole, place, Uniform(size))
+    return dataclasses.replace(longer, origin=whole.origin)
 
 
 def _apart(value: Value, dim: int) -> Value:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -150,12 +150,26 @@ def sliced(ctx: Context, value: Value, dim: int, start: int, limit: int, step: i
     if isinstance(factor, Window):
         return _sliced_window(ctx, value, dim, start, count, step)
 
+    if isinstance(factor, Uniform):
+        return _sliced_uniform(ctx, value, dim, count)
+
     def cut(base):
-        if isinstance(factor, Uniform):
-            return base
         return jax.lax.slice_in_dim(base, start, limit, step, axis=place)
 
-    return normal(ctx, replace_factor(value, place, type(factor)(count), cut))
+    return normal(ctx, replace_factor(value, place, Plain(count), cut))
+
+
+def _sliced_uniform(ctx: Context, value: Value, dim: int, count: int) -> Value:
+    """Some of equal positions: the base is untouched, so that they can be joined again."""
+    place = value.place(dim)
+    origin = value.origin if count > 1 else one_of(value.origin, place)
+    value = normal(ctx, replace_factor(value, place, Uniform(count)))
+    return dataclasses.replace(value, origin=origin)
+
+
+def one_of(origin: Hashable, place: int) -> Hashable:
+    """The origin of a base without the dimension of equal positions that it had at a place."""
+    return ("one of equal positions", origin, place)
 
 
 def _sliced_window(ctx, value, dim, start, count, step):

@@ -151,7 +151,8 @@ def scan(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     slices = [
         dataclasses.replace(x, base=None, dims=x.dims[1:], origin=("slice", x.origin)) for x in xs
     ]
-    body = Body(ctx, body_of(ctx, params["jaxpr"]), [*consts, *carry, *slices])
+    program = body_of(ctx, params["jaxpr"], equation.ins[:n_consts])
+    body = Body(ctx, program, [*consts, *carry, *slices])
     loop = _settled(ctx, body, n_consts, n_carry, params["length"])
     if loop is None:
         return at_each_coset(ctx, equation, operands, CHANGES)
@@ -192,7 +193,7 @@ def _mapped(ctx: Context, equation: Equation, n_consts: int) -> Program | None:
         axis_size=equation.params["length"],
     )
     try:
-        return body_of(ctx, jax.make_jaxpr(body)(*equation.in_avals))
+        return body_of(ctx, jax.make_jaxpr(body)(*equation.in_avals), equation.ins[:n_consts])
     except Exception:  # a callback that does not say how it is mapped
         return None
 
@@ -204,11 +205,13 @@ def while_(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
     cond_consts, body_consts = operands[:n_cond], operands[n_cond : n_cond + n_body]
     carry = operands[n_cond + n_body :]
-    body = Body(ctx, body_of(ctx, params["body_jaxpr"]), [*body_consts, *carry])
+    program = body_of(ctx, params["body_jaxpr"], equation.ins[n_cond : n_cond + n_body])
+    body = Body(ctx, program, [*body_consts, *carry])
     loop = _settled(ctx, body, n_body, len(carry))
     if loop is None:
         return at_each_coset(ctx, equation, operands, CHANGES)
-    test = Body(ctx, body_of(ctx, params["cond_jaxpr"]), [*cond_consts, *loop.carry])
+    program = body_of(ctx, params["cond_jaxpr"], equation.ins[:n_cond])
+    test = Body(ctx, program, [*cond_consts, *loop.carry])
     (verdict,), _ = test.analysed()
     if not verdict.is_constant:
         return at_each_coset(ctx, equation, operands, Cause.LOOP_EXITS())
@@ -225,7 +228,8 @@ def while_(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
 @rule("cond")
 def cond(ctx: Context, equation: Equation, index: Value, *operands: Value) -> list[Value]:
     """A choice, made once where all shifts make it alike; else all branches, and each shift's."""
-    bodies = [Body(ctx, body_of(ctx, branch), operands) for branch in equation.params["branches"]]
+    programs = [body_of(ctx, jaxpr, equation.ins[1:]) for jaxpr in equation.params["branches"]]
+    bodies = [Body(ctx, program, operands) for program in programs]
     quiet = dataclasses.replace(ctx, computes=False)
     rows = []
     for body in bodies:

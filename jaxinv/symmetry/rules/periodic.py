@@ -35,7 +35,10 @@ def followed(
     for i, constant in enumerate(operands):
         if not constant.is_constant or len(constant.dims) != rank:
             continue
-        for dim, row in enumerate(constant.dims):
+        if but is None:
+            # First: a table of both dimensions may repeat itself along one of them as well.
+            following[i] = _following_jointly(ctx, equation, i, operands)
+        for dim, row in enumerate(following[i].dims):
             if dim == but or len(row) != 1 or not isinstance(row[0], Plain):
                 continue
             moving = next((v for v in operands if _moves_with(v, dim, rank, row[0].size)), None)
@@ -45,8 +48,6 @@ def followed(
             pattern = _repeated(ctx, np.moveaxis(table, dim, 0))
             if pattern is not None:
                 following[i] = _following(ctx, following[i], dim, pattern, moving)
-        if following[i] is constant and but is None:
-            following[i] = _following_jointly(ctx, equation, i, operands)
     return following
 
 
@@ -55,41 +56,154 @@ def _following_jointly(
 ) -> Value:
     """A constant that depends on the distance of two dimensions: a bias between tokens, a mask.
 
-    It follows where both dimensions move with one axis: `table[j + r, k + s] = table[j, k]`.
+    It follows where both dimensions move with one axis: `table[j + r, k + s] = table[j, k]`. Tokens
+    of a map are positions along two axes in one dimension: the table is then one of four.
     """
     value = operands[i]
-    still = [d for d, row in enumerate(value.dims) if len(row) == 1 and isinstance(row[0], Plain)]
+    table = labels(ctx.program, equation.ins[i])
+    if table is None:
+        return value
     for moving in operands:
-        windows = {
-            dim: w
-            for dim in still
-            if _moves_with(moving, dim, len(value.dims), value.shape[dim])
-            and (w := window_of(moving, dim)) is not None
-        }
-        for axis in {w.axis for w in windows.values()}:
-            along = {dim: w for dim, w in windows.items() if w.axis == axis}
+        apart = value
+        windows: dict[int, tuple[int, Window]] = {}
+        for dim, row in enumerate(value.dims):
+            met = len(moving.dims) == len(value.dims) and moving.shape[dim] == value.shape[dim]
+            if len(row) == 1 and isinstance(row[0], Plain) and met:
+                apart = _apart_as(apart, dim, [f.size for f in moving.dims[dim]])
+                if len(apart.dims[dim]) == len(moving.dims[dim]):
+                    pairs = enumerate(moving.dims[dim], apart.place(dim) - apart.n_axes)
+                    windows |= {k: (dim, f) for k, f in pairs if isinstance(f, Window)}
+        found = apart
+        for axis in sorted({w.axis for _, w in windows.values()}):
+            along = {k: w for k, (_, w) in windows.items() if w.axis == axis}
+            # A single one is looked at by itself, as far as it goes.
+            alone = len(along) < 2 and all(len(apart.dims[windows[k][0]]) == 1 for k in along)
             whole = all(w.size == positions(ctx.torus, moving, w) for w in along.values())
-            table = labels(ctx.program, equation.ins[i])
-            if len(along) < 2 or table is None or not (whole or ctx.torus.endless):
+            if alone or not (whole or ctx.torus.endless):
                 continue
-            period, counts = moving.period[axis], range(1, LONGEST_PATTERN + 1)
-            for count in (c for c in counts if ctx.torus.lengths[axis] % (period * c) == 0):
-                steps = {dim: int(w.rate) * count for dim, w in along.items()}
-                if _is_alike(ctx, table, steps):
-                    return _moving_jointly(ctx, value, axis, steps, period, count)
+            period = moving.period[axis]
+            for count in _counts(ctx, axis, period):
+                steps = {k: int(w.rate) * count for k, w in along.items()}
+                if _is_alike(ctx, table.reshape([f.size for f in apart.factors]), steps):
+                    found = _moving_jointly(ctx, found, axis, steps, period, count)
+                    break
+        if found is not apart:
+            return found
     return value
+
+
+def followed_in_product(
+    ctx: Context,
+    equation: Equation,
+    operands: Sequence[Value],
+    contracted: Sequence[tuple[int, int]],
+    free: Sequence[Sequence[int]],
+) -> list[Value]:
+    """The operands of a product, with windows for a matrix that is the same some steps further on.
+
+    Such a matrix is a circular convolution: `table[j + r, k + s] = table[j, k]` where `j` counts
+    outputs, and `k` what is contracted. With `r = 0` its weights repeat themselves, as a mean's do.
+
+    Args:
+      ctx: the context.
+      equation: the product.
+      operands: its two operands.
+      contracted: pairs of dimensions that are contracted.
+      free: for each operand the dimensions that are not, nor belong to a batch.
+    """
+    following = list(operands)
+    for side, (matrix, moving) in enumerate((operands, operands[::-1])):
+        pairs = [(pair[side], pair[1 - side]) for pair in contracted]
+        moves = any(isinstance(f, Window) for _, dim in pairs for f in moving.dims[dim])
+        if not (moves and matrix.is_constant) or ctx.torus.endless:
+            continue
+        table = _numbers_or_labels(ctx, equation.ins[side])
+        # If what stands at the first place stands nowhere else, nothing repeats itself.
+        if table is None or np.count_nonzero(table == table.ravel()[:1]) < 2:
+            continue
+        for dim, other in pairs:
+            sizes = [f.size for f in moving.dims[other]]
+            outputs = [d for d in free[side] if matrix.shape[d] == matrix.shape[dim]]
+            for d in (dim, *outputs):
+                matrix = _apart_as(matrix, d, sizes)
+        table = table.reshape([f.size for f in matrix.factors])
+        outs = [matrix.place(d, k) for d in free[side] for k in range(len(matrix.dims[d]))]
+        found = matrix
+        for dim, other in pairs:
+            if len(matrix.dims[dim]) != len(moving.dims[other]):
+                continue
+            for place, window in enumerate(moving.dims[other], matrix.place(dim)):
+                if isinstance(window, Window):
+                    found = _convolving(ctx, found, place, outs, moving, window, table)
+        following[side] = found if found is not matrix else operands[side]
+    return following
+
+
+def _numbers_or_labels(ctx: Context, number: int) -> np.ndarray | None:
+    """The numbers of a matrix, which take no sorting, or labels where they are not known."""
+    known = ctx.program.known_value(number)
+    return labels(ctx.program, number) if known is None else known
+
+
+def _convolving(
+    ctx: Context,
+    matrix: Value,
+    place: int,
+    outs: Sequence[int],
+    moving: Value,
+    window: Window,
+    table: np.ndarray,
+) -> Value:
+    """The matrix as it moves with a window that is contracted, if it is the same further on."""
+    axis, length = window.axis, ctx.torus.lengths[window.axis]
+    period, first = moving.period[axis], matrix.n_axes
+    whole = window.size == positions(ctx.torus, moving, window) and window.valid is None
+    only = sum(1 for _ in moving.windows(axis)) == 1
+    if not (whole and only) or moving.decisions[axis] is not None or matrix.moves_along(axis):
+        return matrix
+    for count in _counts(ctx, axis, period):
+        if period * count == length:
+            break
+        step = {place - first: int(window.rate) * count}
+        ways: list[dict[int, int]] = [{}]
+        for out in outs:
+            by, left = divmod(matrix.factors[out - first].size * period * count, length)
+            if left == 0 and isinstance(matrix.factors[out - first], Plain):
+                ways += [{out - first: by}, {out - first: -by}]
+        for way in ways:
+            if _is_alike(ctx, table, step | way):
+                return _moving_jointly(ctx, matrix, axis, step | way, period, count)
+    return matrix
+
+
+def _counts(ctx: Context, axis: int, period: int) -> list[int]:
+    """After how many moves of a value a constant may repeat itself."""
+    counts = range(1, LONGEST_PATTERN + 1)
+    return [count for count in counts if ctx.torus.lengths[axis] % (period * count) == 0]
+
+
+def _apart_as(value: Value, dim: int, sizes: Sequence[int]) -> Value:
+    """A plain dimension of a constant as several, if it is that many positions."""
+    row = value.dims[dim]
+    if len(sizes) < 2 or min(sizes) < 2 or row != (Plain(math.prod(sizes)),):
+        return value
+    place = value.place(dim)
+    return value.on_base(
+        lambda base: jnp.reshape(base, (*base.shape[:place], *sizes, *base.shape[place + 1 :])),
+        dims=value.dims_with(dim, tuple(map(Plain, sizes))),
+    )
 
 
 def _moving_jointly(
     ctx: Context, value: Value, axis: int, steps: dict[int, int], period: int, count: int
 ) -> Value:
-    """The constant as windows along several dimensions; each moves by its own step."""
+    """The constant as windows in place of some factors; each moves by its own step."""
     if count > 1:
         ctx.note(axis, Cause.CONSTANT_REPEATS(count=count, period=period * count))
-    dims = tuple(
-        (Window(axis, 0, value.shape[dim], steps[dim]),) if dim in steps else row
-        for dim, row in enumerate(value.dims)
+    factors = iter(
+        Window(axis, 0, f.size, steps[k]) if k in steps else f for k, f in enumerate(value.factors)
     )
+    dims = tuple(tuple(next(factors) for _ in row) for row in value.dims)
     periods = tuple(period * count if a == axis else d for a, d in enumerate(value.period))
     return value.with_base(value.base, dims=dims, period=periods)
 
