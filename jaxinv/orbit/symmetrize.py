@@ -44,7 +44,8 @@ def symmetrize(
     map is proved to follow: one where it follows all of them already, all shifts where a border
     or a position embedding ends that. `symmetrize(fun).cost(x)` tells how much before anything
     runs, and a warning says so once where it is brute force. An average over some `shifts` alone
-    costs less, and is then neither invariant nor certified as such.
+    costs less, and is then neither invariant nor certified as such. Shifts that give the same
+    output are evaluated once, so the gradient at a tie (a sort of equal values) is that of one.
 
     Args:
       fun: as in `jaxinv.orbit`; its outputs are arrays of numbers, for the mean floating-point
