@@ -273,9 +273,12 @@ def _leave_in_order(meeting: Meeting) -> None:
         meeting.say("left")
 
 
-def _is_of_a_connection(error: BaseException) -> bool:
+def _is_of_a_connection(error: BaseException | None) -> bool:
+    if error is None:
+        return False
     said = str(error)
     if isinstance(error, jax.errors.JaxRuntimeError) and "onnection" in said:
         return True
     # Some calls raise errors of other kinds, and a checkpoint cannot be written by the rest alone.
-    return any(word in said for word in ("Gloo", "NCCL", "heartbeat", "Barrier"))
+    words = ("Gloo", "NCCL", "heartbeat", "Barrier", "coordination service")
+    return any(word in said for word in words) or _is_of_a_connection(error.__cause__)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxinv.hosts import runtime_log
+from jaxinv.hosts import joining, runtime_log
 from jaxinv.report import cli as evaluate
 from jaxinv.training import cli as train
 from tests.hosts.processes import NETWORKS, Together, error_lines
@@ -189,3 +189,13 @@ def folders_of_two(tmp_path: Path) -> list[Path]:
         folder.mkdir()
         (folder / "networks_of_hosts.py").write_text(NETWORKS)
     return folders
+
+
+def test_a_lost_process_is_told_from_a_full_disk():
+    """A checkpoint says in its own words why it cannot be written."""
+    lost = RuntimeError("Failed to send RPC to coordination service. The leader may have died")
+    full = OSError("No space left on device")
+    for cause, expected in ((lost, True), (full, False)):
+        error = OSError("the checkpoint of step 12 cannot be written")
+        error.__cause__ = cause
+        assert joining._is_of_a_connection(error) is expected

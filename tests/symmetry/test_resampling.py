@@ -143,7 +143,7 @@ def test_constants_that_repeat():
         "a constant written out": (lambda x: x + np.ones((6, 4, 3)), "1,1 | P2 W6 W4 P3"),
         "on a coarse map": (
             lambda x: jnp.repeat(x[:, ::3], 2, 1) * CHECKER[:4, :1],
-            "6,1 | P2 P2*P2 W4 P3",
+            "3,1 | P2 W2*P2 W4 P3",
         ),
         "a period that does not divide": (
             lambda x: x[:, :, :3] * np.array([1.0, 2.0, 1.0])[:, None],
