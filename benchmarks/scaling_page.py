@@ -89,6 +89,6 @@ a few minutes to start and compile, and the report, come on top.
 An H100 is taken to be as fast as the H200 below: {1e3 * SHARED_SECONDS:.1f} ms an image for all
 50,176 circular shifts, which is more than the {SHIFTS} need, and {1e3 * PASS_SECONDS:.3f} ms a
 pass. A v5e is taken to reach {SHARE:.0%} of its {V5E / 1e12:.0f} TFLOP/s in bfloat16, at
-{OPERATIONS / 1e9:.1f} GFLOP a pass. Reading takes half a minute: two cores decode 1,700 pictures a second
-(docs/scale.md). Shards hold {kept:.0f} MB, and {outputs:.0f} MB of outputs.
+{OPERATIONS / 1e9:.1f} GFLOP a pass. Reading takes half a minute: two cores decode 1,700 pictures a
+second (docs/scale.md). Shards hold {kept:.0f} MB, and {outputs:.0f} MB of outputs.
 """.splitlines()
