@@ -11,6 +11,7 @@ from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import Estimate, LayerRow
 from jaxinv.evaluation.subject import Subject
 from jaxinv.metrics.layers import layerwise, window_error
+from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.shifts import translate
 
 Images = Shaped[np.ndarray, "n h w c"]
@@ -157,4 +158,4 @@ def _largest_error(features, x, shifts, stride, whole):
         by = tuple(shift // np.array(stride))
         return window_error(features(translate(x, tuple(shift))), base, by, whole)
 
-    return jax.vmap(error)(shifts).max()
+    return jax.vmap(in_one_batch(error, shifts[0]))(shifts).max()
