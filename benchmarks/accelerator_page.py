@@ -36,9 +36,9 @@ repository. With PyTorch for CUDA in the same environment its columns are filled
 * A row that fails or hangs costs no other: each, or each group of quick ones, has a process of its
   own, which also makes its peak memory its own.
 * *Exactness*: every layer's output at a few shifts, by brute force, is held against what the
-  certificate claims of it, and the orbit of the network against brute force; *tolerance* is what
-  `jaxinv.tolerance` promises, relative to the output's scale. "EXCEEDED" means that it has to be
-  mended, here or there.
+  certificate claims of it, and the orbit of the network against brute force. `jaxinv.tolerance`
+  allows an entry *tolerance* times the output's scale, and as much again times its own size.
+  "EXCEEDED" means that it has to be mended, here or there.
 * TF32 is JAX's default for float32 on NVIDIA GPUs, and set for PyTorch, too; float32 is
   `jax_default_matmul_precision="highest"`; in bfloat16 weights and images are in that type, and
   PyTorch runs in it as well as by autocast. PyTorch's best of 16, 49 and 196 shifts a call counts,
@@ -47,7 +47,8 @@ repository. With PyTorch for CUDA in the same environment its columns are filled
   shifted images at its best size, and PyTorch's. *Tiles*: a U-Net on a large image, whole and by
   `jaxinv.tiled`.
 * *planned* is the memory of arguments, results and temporary values as XLA planned it, *peak* what
-  the device counted, and *predicted* `jaxinv.orbit_cost(...).peak_bytes`.
+  the device counted where running took more than compiling did (XLA tries out convolutions while it
+  compiles), and *predicted* `jaxinv.orbit_cost(...).peak_bytes`.
 
 """
 
