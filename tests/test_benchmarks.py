@@ -275,7 +275,9 @@ def test_speeds_and_the_share_of_the_bound_on_the_page():
     times = {"forward pass": {"median": 0.001}, "shared": {"median": 0.02}}
     figures = {"forward_flops": 2e9, "work_in_passes": 10.0, "ratio": 30.0, "border_bound": 40.0}
     row = {"title": "Net", "shape": [1, 8, 8, 1], "times": times, "figures": figures}
-    text = "\n".join(limit_page.section({"one core": [row]}))
+    row |= {"kind": "forward"}
+    looped = row | {"kind": "gradient", "figures": figures | {"ratio": 700.0}}  # no batches there
+    text = "\n".join(limit_page.section({"one core": [row, looped]}))
     speeds = "2 GFLOP | 20 GFLOP | 2 TFLOP | 1 TFLOP | 50% | 40 | 75% |"
     assert f"| Net | 1x8x8x1 | {speeds}" in text
     assert "| one core | 30 | every shift by itself | Net, 1x8x8x1 |" in text
