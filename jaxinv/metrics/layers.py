@@ -178,23 +178,25 @@ def layerwise(
     maps = tuple(_is_map(y, x, dims) for y in base)
     strides = _strides(base, x, dims, maps, after)
     torus = tuple(_fits(y, x, dims, stride) for y, stride in zip(base, strides, strict=True))
-    ones = (1,) * len(dims)
-    lattice = {stride for stride in strides if stride}
-    steps = dict.fromkeys((*lattice, ones, tuple(0.5 * one for one in ones)))
-    tried = dict.fromkeys(t for step in steps for t in _along_axes(step))
-    scores = jax.device_get(
-        {
-            t: [
-                _scores(y, moved, jnp.array(t, float), stride, fits, dims)
-                for y, moved, stride, fits in zip(base, after(t), strides, torus, strict=True)
-            ]
-            for t in tried
-        }
-    )
+    ones, halves = (1,) * len(dims), (0.5,) * len(dims)
+    wanted: dict[tuple[float, ...], list[tuple[Callable, int, int]]] = {}
+    for i, stride in enumerate(strides):
+        for step in dict.fromkeys((stride or ones, ones, halves)):
+            for a, t in enumerate(_along_axes(step)):
+                wanted.setdefault(t, []).append((_moved_error, i, a))
+        for a, t in enumerate(_along_axes(ones)):
+            wanted[t].append((_cosine, i, a))
+    scores = {}
+    for t, measures in wanted.items():
+        moved = after(t)
+        for measure, i, a in measures:
+            by = _positions(t, strides[i])
+            scores[measure, i, a, t[a]] = measure(base[i], moved[i], by, torus[i], dims)
+    scores = dict(zip(scores, jax.device_get(list(scores.values())), strict=True))
 
-    def mean(i, step, column):
+    def mean(measure, i, step):
         """Over the axes, of a layer's score at shifts by that axis's step."""
-        return float(np.mean([scores[t][i][column] for t in _along_axes(step)]))
+        return float(np.mean([scores[measure, i, a, t] for a, t in enumerate(step)]))
 
     aliased = []
     for i, y in enumerate(base):
@@ -206,19 +208,15 @@ def layerwise(
     aliased = jax.device_get(aliased)
     rows = []
     for i, (name, y) in enumerate(zip(names, base, strict=True)):
-        at_one = [
-            scores[t][i][_WHOLE if step == 1 else _BETWEEN]
-            for t, step in zip(_along_axes(ones), strides[i] or ones, strict=True)
-        ]
         rows.append(
             LayerSymmetry(
                 name,
                 y.shape,
                 strides[i],
-                lattice_error=mean(i, strides[i] or ones, _WHOLE),
-                integer_error=float(np.mean(at_one)),
-                half_pixel_error=mean(i, (0.5,) * len(dims), _BETWEEN),
-                cosine=mean(i, ones, _COSINE),
+                lattice_error=mean(_moved_error, i, strides[i] or ones),
+                integer_error=mean(_moved_error, i, ones),
+                half_pixel_error=mean(_moved_error, i, halves),
+                cosine=mean(_cosine, i, ones),
                 aliasing=float(aliased[i]),
             )
         )
@@ -268,35 +266,51 @@ def _move(x, shift, dims):
     return subpixel_translate(x, tuple(shift), axes=dims)
 
 
-# A program for each kind of layer, which networks share: operations dispatched one by one are
-# compiled one by one. It runs a few times, so that optimising it would take longer than it saves.
-_compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-_WHOLE, _BETWEEN, _COSINE = range(3)
+# Entries of a map from which a program that runs a few times is worth optimising.
+LARGE = 1 << 18
 
 
-@functools.partial(_compiled, static_argnums=(3, 4, 5))
-def _scores(y, moved, shift, stride, fits, dims):
-    """Of a layer: the error if its stride divides the shift, the error if not, the cosine."""
-    cosine = jnp.mean(cosine_invariance(y, moved))
-    if not stride:
-        error = relative_error(moved, y)
-        return error, error, cosine
-    by = [shift[a] / s for a, s in enumerate(stride)]
-    steps = jnp.floor(jnp.stack(by)).astype(int)
-    whole = window_error(moved, y, steps, _room(y, dims, fits), axes=dims)
-    between = jnp.array(jnp.nan)
-    if fits:
-        between = relative_error(moved, subpixel_translate(as_inexact(y), by, axes=dims))
-    return whole, between, cosine
+def _compiled(fun, **options):
+    """A program for each kind of layer, which networks share."""
+    optimised = jax.jit(fun, **options)
+    # Operations dispatched one by one would be compiled one by one.
+    quickly = jax.jit(fun, compiler_options={"xla_backend_optimization_level": 0}, **options)
+
+    @functools.wraps(fun)
+    def run(y, *args, **kwargs):
+        return (optimised if y.size >= LARGE else quickly)(y, *args, **kwargs)
+
+    return run
+
+
+@functools.partial(_compiled, static_argnums=(3, 4))
+def _moved_error(y, moved, by, fits, dims):
+    """Relative error of a layer that should have moved by so many positions; None: not moved."""
+    if by is None:
+        return relative_error(moved, y)
+    if jnp.issubdtype(by.dtype, jnp.integer):
+        return window_error(moved, y, by, _room(y, dims, fits), axes=dims)
+    if not fits:
+        return jnp.array(jnp.nan)
+    return relative_error(moved, subpixel_translate(as_inexact(y), tuple(by), axes=dims))
+
+
+@functools.partial(_compiled, static_argnums=(3, 4))
+def _cosine(y, moved, by, fits, dims):
+    del by, fits, dims  # the same for all layers
+    return jnp.mean(cosine_invariance(y, moved))
 
 
 _aliased = _compiled(energy_above_nyquist, static_argnums=1, static_argnames="axes")
 
 
-@functools.partial(_compiled, static_argnums=3)
-def _error_of_one_step(y, moved, unit, dims):
-    """Of a map: the error if the shift moved it by one position along an axis."""
-    return window_error(moved, y, unit, _room(y, dims, False), axes=dims)
+def _positions(shift, stride):
+    """By how many positions a shift moves a map: whole numbers where they are; None: no map."""
+    if not stride:
+        return None
+    whole = all(t % s == 0 for t, s in zip(shift, stride, strict=True))
+    by = np.divide(shift, stride)
+    return jnp.array(by, int) if whole else jnp.array(by, float)
 
 
 def _room(y, dims, fits):
@@ -332,7 +346,7 @@ def _strides(base, x, dims, maps, after):
         def errors(stride, unit=unit):
             moved = after(tuple(stride * step for step in unit))
             errors = [
-                _error_of_one_step(y, other, jnp.array(unit), dims) if found else np.inf
+                _moved_error(y, other, jnp.array(unit), False, dims) if found else np.inf
                 for y, other, found in zip(base, moved, maps, strict=True)
             ]
             return jax.device_get(errors)

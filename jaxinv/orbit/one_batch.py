@@ -225,7 +225,8 @@ def _evaluated(closed, args) -> list[Any]:
 def _rewritten(parameter: Any) -> Any:
     """A parameter of a call or a loop; if it is a body with a change, that one rewritten."""
     if isinstance(parameter, tuple) and any(isinstance(one, ClosedJaxpr) for one in parameter):
-        return tuple(map(_rewritten, parameter))  # the branches of a condition
+        # The branches of a condition, or the named functions of a linear solver.
+        return jax.tree.map(_rewritten, parameter, is_leaf=lambda one: one is not parameter)
     if not isinstance(parameter, ClosedJaxpr) or not _is_changed(open_jaxpr(parameter)[0]):
         return parameter
     return jax.make_jaxpr(lambda *args: _evaluated(parameter, args))(*parameter.in_avals)

@@ -52,6 +52,12 @@ with_own_derivative.defjvp(lambda x, dot: jax.jvp(strongest, x, dot))
 with_own_backward = jax.custom_vjp(strongest)
 with_own_backward.defvjp(lambda x: jax.vjp(strongest, x), lambda back, g: back(g))
 
+
+def smoothed(x):
+    sums = jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    return 4 * x + sums
+
+
 POOLED = {
     "the largest": lambda t: pooled(t * IMAGES),
     "the smallest": lambda t: pooled(t * IMAGES, combine=jax.lax.min, first=jnp.inf),
@@ -76,6 +82,10 @@ POOLED = {
     "in a loop": lambda t: jax.lax.fori_loop(0, 2, lambda i, x: scaled(jnp.repeat(
         pooled(x), 2, 1)[:, :5, :6], SCALE), t * IMAGES),
     "in a branch": lambda t: jax.lax.cond(t > 1, pooled, lambda x: x[:, :3], t * IMAGES),
+    "before a linear solver": lambda t: jax.scipy.sparse.linalg.cg(
+        lambda x: 4 * x + jnp.roll(x, 1, 1) + jnp.roll(x, -1, 1), pooled(t * IMAGES))[0],
+    "in a linear solver": lambda t: jax.lax.custom_linear_solve(
+        smoothed, t * IMAGES, lambda of, b: (b - (of(b) - 4 * b) / 8) / 4, symmetric=True),
     "of whole numbers": lambda t: t * pooled(
         (9 * t * IMAGES).astype(jnp.int32), first=jnp.iinfo(jnp.int32).min),
 }  # fmt: skip

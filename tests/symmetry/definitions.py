@@ -107,9 +107,19 @@ def _conv(lhs, rhs, *, window_strides, padding, lhs_dilation, rhs_dilation, dime
     for part, kernel in zip(lhs_groups, np.split(rhs, len(lhs_groups), 0), strict=True):
         views = _windows(part, sizes, window_strides, rhs_dilation)
         axes = list(range(2 + space, 2 + 2 * space))
-        outs.append(np.tensordot(views, kernel, axes=([1, *axes], [1, *range(2, 2 + space)])))
+        outs.append(_contracted(views, kernel, [1, *axes], [1, *range(2, 2 + space)]))
     out = np.moveaxis(np.concatenate(outs, -1), -1, 1)
     return np.transpose(out, np.argsort(dimension_numbers.out_spec))
+
+
+def _contracted(a, b, of_a, of_b):
+    if np.isfinite(a).all() and np.isfinite(b).all():
+        return np.tensordot(a, b, axes=(of_a, of_b))
+    # BLAS may leave out what a zero multiplies, an infinity too, which makes a NaN.
+    kept = [i for i in range(b.ndim) if i not in of_b]
+    names = dict(zip(of_b, of_a, strict=True)) | {i: a.ndim + i for i in kept}
+    out = [i for i in range(a.ndim) if i not in of_a] + [names[i] for i in kept]
+    return np.einsum(a, list(range(a.ndim)), b, [names[i] for i in range(b.ndim)], out)
 
 
 def _window_reduce(reduce, fill):
