@@ -8,8 +8,21 @@ and no numbers, tells beforehand.
 from typing import Any
 
 
-def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
-    """Runs a function on the meta device; says whether it writes into a memory that has views."""
+def may_copy() -> set[Any]:
+    """PyTorch's functions that copy or give a view, as the strides of the tensor have it."""
+    import torch
+
+    names = ("contiguous", "flatten", "ravel", "reshape", "reshape_as")
+    kinds = (torch, torch.Tensor)
+    return {getattr(kind, name) for kind in kinds for name in names if hasattr(kind, name)}
+
+
+def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> list[bool] | None:
+    """Runs a function on the meta device, to see whether it writes into a memory that has views.
+
+    Returns:
+      None if it does not; else of each call of a function of `may_copy` whether it copied.
+    """
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +30,8 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
 
     viewed: dict[int, Any] = {}  # the memories are held, so that none has the number of another
     found = within = False
+    copies: list[bool] = []
+    recorded = may_copy()
 
     def see(tensor):
         memory = tensor.untyped_storage()
@@ -29,6 +44,9 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
             within = func in all_torch_functions  # torchax runs it in its own way
             outputs = func(*args, **(kwargs or {}))
             within = False
+            if func in recorded:
+                memories = [t.untyped_storage()._cdata for t in (args[0], outputs)]
+                copies.append(memories[0] != memories[1])
             for tensor, version in versions:
                 # What does nothing, such as a flatten of one dimension, may be a copy in torchax.
                 if tensor is outputs and tensor._version == version:
@@ -53,7 +71,7 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> bool:
 
     with torch.no_grad(), torch.device("meta"), Functions(), Operations():
         fun(*args, **kwargs)
-    return found
+    return copies if found else None
 
 
 def _tensors(values: Any) -> list[Any]:

@@ -9,7 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+
+from jaxinv.interop.aliases import may_copy
 
 
 @functools.cache
@@ -25,6 +28,20 @@ def environment() -> Any:
     known = env._ops[interpolate]
     resize = functools.partial(_interpolate, known.func)
     env._ops[interpolate] = dataclasses.replace(known, func=resize)
+    for rank in (1, 2, 3):
+        average = getattr(torch.ops.aten, f"avg_pool{rank}d")
+        pool = functools.partial(_average_pool, rank, env._ops[average].func)
+        env._ops[average] = dataclasses.replace(env._ops[average], func=pool)
+    make = env._ops[torch.tensor].func
+    env._ops[torch.tensor] = dataclasses.replace(
+        env._ops[torch.tensor], func=functools.partial(_made, make)
+    )
+    env.override_op_definition(
+        torch.Tensor.new_tensor,
+        lambda x, data, *, dtype=None, **_: env.dispatch(
+            torch.tensor, (), (data,), {"dtype": dtype or x.dtype, "device": "jax"}
+        ),
+    )
     for function, definition in _functions().items():
         env.override_op_definition(function, definition)
     return env
@@ -50,16 +67,18 @@ def in_environment(env: Any, fun: Callable, *args: Any) -> Any:
         return fun(*args)
 
 
-def without_writes(env: Any, fun: Callable, *args: Any) -> Any:
+def without_writes(copies: list[bool], env: Any, fun: Callable, *args: Any) -> Any:
     """Runs a function by torchax after PyTorch has put other operations in the place of its writes.
 
-    PyTorch does that below its functions, so those that torchax has of its own are not run.
+    PyTorch does that below its functions, so those that torchax has of its own are not run. To it
+    all arrays of JAX are contiguous, so what copies where strides are mixed is told by `copies`.
     """
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
     functions = _functions() | {torch.nn.functional.pad: _pad}
+    recorded, copied = may_copy(), iter(copies)
 
     def made(*args, **kwargs):
         constant = env.dispatch(torch.tensor, (), args, kwargs)
@@ -77,7 +96,8 @@ def without_writes(env: Any, fun: Callable, *args: Any) -> Any:
                 return made(*args, **kwargs)
             if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
                 return func(args[0], place(args[1]), *args[2:])
-            return functions.get(func, func)(*args, **kwargs)
+            outputs = functions.get(func, func)(*args, **kwargs)
+            return outputs.clone() if func in recorded and next(copied) else outputs
 
     class Checked(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -150,10 +170,47 @@ def _fold(columns, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
 def _interpolate(interpolate: Callable, input, size=None, *args, **kwargs):
     """Of one position copies in any mode; torchax weighs it by numbers that sum to one."""
+    if kwargs.get("antialias") or (len(args) > 4 and args[4]):
+        raise NotImplementedError("antialiased interpolation")
     sizes = (size,) * (input.ndim - 2) if isinstance(size, int) else size
     if sizes is not None and all(n == 1 for n in input.shape[2:]):
         return jnp.broadcast_to(input, (*input.shape[:2], *sizes))
-    return interpolate(input, size, *args, **kwargs)
+    return interpolate(input, sizes, *args, **kwargs)
+
+
+def _average_pool(
+    rank: int,
+    pool: Callable,
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    """A window that `ceil_mode` lets reach beyond the padding counts what it sees of both."""
+    rest = ceil_mode, count_include_pad, divisor_override
+    if not ceil_mode or not count_include_pad or divisor_override is not None:
+        return pool(x, kernel_size, stride, padding, *rest)
+    spaces = [(0, 0)] * (x.ndim - rank)
+    zeros = [padding] if isinstance(padding, int) else list(padding)
+    each = zeros * (rank // len(zeros))
+    sums = pool(x, kernel_size, stride, padding, True, True, 1)
+    padded = jnp.pad(jnp.ones_like(x), spaces + [(n, n) for n in each], constant_values=1)
+    counts = pool(padded, kernel_size, stride, 0, True, True, 1)
+    return sums / counts[(..., *(slice(n) for n in sums.shape[-rank:]))]
+
+
+def _made(make: Callable, data, *, dtype=None, **options):
+    """Of numbers of several kinds the widest decides, as in PyTorch; in torchax the first."""
+    import torch
+
+    kinds = {type(number) for number in jax.tree.leaves(data)}
+    if dtype is None and kinds and kinds <= {bool, int, float, complex}:
+        kind = max(kinds, key=(bool, int, float, complex).index)
+        dtype = torch.get_default_dtype() if kind is float else kind
+    return make(data, dtype=dtype, **options)
 
 
 def _adaptive_max_pool(pool: Callable, rank: int, x, output_size, return_indices=False):

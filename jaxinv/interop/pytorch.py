@@ -4,6 +4,8 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import random
+import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -68,9 +70,17 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
             f"module is a {type(module).__name__}; allowed is a torch.nn.Module, not compiled"
         )
     _check_evaluates(module)
+    _check_holds_numbers(module)
     held = dict(module.named_parameters()) | dict(module.named_buffers())
     tensors = _tensors_beside(module) | held
-    module = _copy(module, tensors)
+    shared = {id(tensor): tensor for tensor in tensors.values()}
+    try:
+        module = _copy(module, shared)
+    except Exception as error:  # the code is the user's own
+        kind = type(module).__name__
+        raise ValueError(
+            f"{kind} cannot be copied by copy.deepcopy: {first_line(error)}"
+        ) from error
     states = env.t2j_copy(tensors)
     params = {n: v for n, v in states.items() if n in held and jnp.issubdtype(v.dtype, jnp.inexact)}
     key = jax.random.key(0)
@@ -78,29 +88,34 @@ def from_pytorch(module: Any, *, example: Any = None) -> tuple[Params, Callable[
     fixed = {name: value for name, value in states.items() if name not in params}
 
     def apply(params: Params, *inputs: Any, **options: Any) -> Any:
-        part = _copy(module, tensors)  # its code may keep what it has computed
+        part = _copy(module, shared)  # its code may keep what it has computed
         arrays = jax.tree.map(jnp.asarray, (fixed | params, inputs))
-        writes = _writes_into_views(module, tensors, arrays[1], options)
-        run = without_writes if writes else in_environment
-        with _named(part), _apart(env, key):
-            call = functools.partial(torch.func.functional_call, part, kwargs=options)
-            return _plain(run(env, call, *env.j2t_iso(arrays)), env.t2j_iso)
+        options = jax.tree.map(_as_jax, options)
+        with _seeded():
+            copies = _writes_into_views(module, tensors, arrays[1], options)
+        run = in_environment if copies is None else functools.partial(without_writes, copies)
+        with _named(part), _seeded(), _apart(env, key):
+            call = functools.partial(torch.func.functional_call, part)
+            return _plain(run(env, call, *env.j2t_iso((*arrays, options))), env.t2j_iso)
 
     if example is not None:
         inputs = jax.tree.map(np.asarray, example if isinstance(example, tuple) else (example,))
-        _check_parity(_copy(module, tensors), inputs, apply(params, *inputs))
+        _check_parity(_copy(module, shared), inputs, apply(params, *inputs))
     return params, apply
 
 
-def _writes_into_views(module: Any, tensors: dict[str, Any], inputs: Any, options: Any) -> bool:
+def _writes_into_views(
+    module: Any, tensors: dict[str, Any], inputs: Any, options: Any
+) -> list[bool] | None:
     from jaxinv.interop.aliases import writes_into_views
 
     shapes = {id(tensor): tensor.detach().to("meta") for tensor in tensors.values()}
-    part = copy.deepcopy(module, shapes)
+    part = _copy(module, shapes)
     try:
-        return writes_into_views(part, *jax.tree.map(_without_numbers, inputs), **options)
+        inputs, options = jax.tree.map(_without_numbers, (inputs, options))
+        return writes_into_views(part, *inputs, **options)
     except Exception:  # what fails there is told by JAX
-        return False
+        return None
 
 
 def _plain(outputs: Any, convert: Callable[[Any], Any]) -> Any:
@@ -132,9 +147,15 @@ def _plain(outputs: Any, convert: Callable[[Any], Any]) -> Any:
     return jax.tree.map(leaf, outputs)
 
 
-def _without_numbers(array: Array) -> Any:
+def _as_jax(value: Any) -> Any:
+    return jnp.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def _without_numbers(array: Any) -> Any:
     import torch
 
+    if not isinstance(array, jax.Array):
+        return array
     dtype = getattr(torch, str(array.dtype).removesuffix("_"))
     return torch.empty(array.shape, dtype=dtype, device="meta")
 
@@ -174,9 +195,61 @@ def _apart(env: Any, key: Any) -> Iterator[None]:
         yield
 
 
-def _copy(module: Any, tensors: dict[str, Any]) -> Any:
-    """A copy of a module which shares its tensors."""
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors.values()})
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """Random numbers of Python, NumPy and PyTorch are the same in each call, and undisturbed."""
+    import torch
+
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        try:
+            random.seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            torch.default_generator.manual_seed(0)  # the processor's alone
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+def _copy(module: Any, memo: dict[int, Any]) -> Any:
+    """A copy of a module, in which what has a number in `memo` is what that says.
+
+    Functions that it holds, such as hooks, and that refer to a part of it, refer to the copy's.
+    """
+    memo = dict(memo)
+    parts = set(map(id, module.modules()))
+    cells = []
+    for part in module.modules():
+        held = list(vars(part).values())
+        held += [hook for hooks in held if isinstance(hooks, Mapping) for hook in hooks.values()]
+        for fun in held:
+            seen = fun.__closure__ if isinstance(fun, types.FunctionType) else None
+            if id(fun) not in memo and any(id(_content(cell)) in parts for cell in seen or ()):
+                new = tuple(types.CellType() for _ in seen)
+                cells += zip(seen, new, strict=True)
+                memo[id(fun)] = _with_closure(fun, new)
+    copied = copy.deepcopy(module, memo)
+    for old, new in cells:
+        try:
+            new.cell_contents = copy.deepcopy(_content(old), memo)
+        except Exception:  # what cannot be copied, such as a file, is shared
+            new.cell_contents = _content(old)
+    return copied
+
+
+def _content(cell: Any) -> Any:
+    """What a function refers to; None where that is not there yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _with_closure(fun: Any, closure: tuple[Any, ...]) -> Any:
+    new = types.FunctionType(fun.__code__, fun.__globals__, fun.__name__, None, closure)
+    new.__defaults__, new.__kwdefaults__ = fun.__defaults__, fun.__kwdefaults__
+    return new
 
 
 def _tensors_beside(module: Any) -> dict[str, Any]:
@@ -199,6 +272,23 @@ def _check_evaluates(module: Any) -> None:
                 f"{path or 'the module'} ({type(part).__name__}) is in training mode, in which it "
                 "computes something else; call module.eval() before"
             )
+
+
+def _check_holds_numbers(module: Any) -> None:
+    """Raises unless the parts are PyTorch's own and all of their tensors hold plain numbers."""
+    import torch
+
+    for path, part in module.named_modules():
+        where = f"{path or 'the module'} ({type(part).__name__})"
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ValueError(f"{where} is compiled; allowed are modules before torch.jit")
+        if "quantized" in type(part).__module__:
+            raise ValueError(f"{where} is quantised; allowed are modules before quantisation")
+        for name, tensor in (*part._parameters.items(), *part._buffers.items()):
+            if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+                raise ValueError(f"{where}: {name} has no shape yet; call the module once before")
+            if tensor is not None and tensor.is_meta:
+                raise ValueError(f"{where}: {name} is on the meta device; load its numbers before")
 
 
 def _asks_for_training(kind: type) -> bool:
@@ -236,7 +326,27 @@ def _named(module: Any) -> Iterator[None]:
         part = running[-1][0] if running else module
         kind = type(part).__name__
         where = f"{paths[part]} ({kind})" if paths[part] else kind
-        raise ValueError(f"{where} cannot be run in JAX: {first_line(error)}") from error
+        raise ValueError(f"{where} cannot be run in JAX: {_reason(error)}") from error
     finally:
         while running:
             running.pop()[1].__exit__(None, None, None)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; of what libraries say in words of their own, what would work."""
+    if isinstance(
+        error,
+        jax.errors.ConcretizationTypeError
+        | jax.errors.NonConcreteBooleanIndexError
+        | jax.errors.TracerArrayConversionError,
+    ):
+        return (
+            "its code asks for values (a branch, a mask as index, int(x), x.item()) where they are "
+            f"traced; torch.where and shapes are no values ({first_line(error)})"
+        )
+    if isinstance(error, AssertionError) and "mixed math" in str(error):
+        return (
+            "it uses a tensor of PyTorch that no module holds, or one on another device; "
+            "register_buffer, or make it with device=x.device (mixed math)"
+        )
+    return first_line(error)

@@ -256,6 +256,13 @@ def test_adaptive_maxima():
     assert_parity(nn.AdaptiveMaxPool3d((2, 1, 3)), (2, 3, 4, 2, 6))
 
 
+def test_means_over_windows_beyond_the_border_and_constants_of_mixed_numbers():
+    for kernel, stride, padding in ((3, 2, 1), ((3, 2), (2, 3), (1, 0))):
+        assert_parity(nn.AvgPool2d(kernel, stride, padding, ceil_mode=True), (1, 2, 8, 7))
+    assert_parity(nn.AvgPool1d(3, 2, ceil_mode=True), (2, 2, 8))
+    assert_parity(Fun(lambda x: x * torch.tensor([[1], [2.5]]) + x.new_tensor([0, 0.5])), (2, 2))
+
+
 def test_all_shifts_of_a_shifted_window_cost_one_a_window():
     params, apply = jaxinv.from_pytorch(generic(Windows(masked=False)))
     x = jax.ShapeDtypeStruct((1, CHANNELS, SIZE, SIZE), "float64")

@@ -1,9 +1,9 @@
-"""`from_pytorch`: PyTorch's numbers, the user's names and lines, and what is refused."""
+"""`from_pytorch`: PyTorch's numbers, the user's names and lines, and the module left alone."""
 
 import collections
 import dataclasses
 import linecache
-import sys
+import random
 
 import jax
 import jax.numpy as jnp
@@ -216,133 +216,42 @@ def test_weights_with_norms_and_two_names():
 def test_random_numbers_are_the_same_in_each_call():
     params, apply = jaxinv.from_pytorch(RandomAlways())
     x = signal(SHAPE)
-    np.testing.assert_array_equal(jax.jit(apply)(params, x), apply(params, x))
+    before = random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[2]  # noqa: NPY002
+    np.testing.assert_allclose(jax.jit(apply)(params, x), apply(params, x), rtol=1e-12)
+    after = random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[2]  # noqa: NPY002
+    assert before == after
+
+
+class Hooked(nn.Module):
+    """Features kept by a hook, and a function, that refer to the module from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.features = nn.Conv2d(3, 4, 3), {}
+        self.conv.register_forward_hook(lambda *_: self.features.setdefault("conv", _[-1]))
+        self.scaled = lambda x: x * self.conv.bias[0]
+
+    def forward(self, x, mask=1):
+        return self.conv(self.scaled(x)) * mask + self.features.pop("conv")
+
+
+def test_functions_that_refer_to_the_module_refer_to_its_copy():
+    module = generic(Hooked())
+    params, apply = jaxinv.from_pytorch(module)
+    x, mask = signal(SHAPE), np.linspace(0, 1, 6)
+    found = jax.jit(lambda x: apply(params, x, mask=mask))(x)
+    assert module.features == {}
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x), mask=torch.from_numpy(mask))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    none = apply({name: jnp.zeros_like(value) for name, value in params.items()}, x)
+    np.testing.assert_array_equal(none, 0)
 
 
 class RandomAlways(nn.Module):
     def forward(self, x):
-        return F.dropout(x)
-
-
-class DropPath(nn.Module):
-    def forward(self, x):
-        return x * torch.rand(len(x), 1, 1, 1) if self.training else x
-
-
-class Functional(nn.Module):
-    def forward(self, x):
-        return F.dropout(x, 0.1, self.training)
-
-
-TRAINED = {
-    "dropout": (lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout()), r"1 \(Dropout\)"),
-    "statistics": (
-        lambda: nn.Sequential(nn.Sequential(nn.BatchNorm2d(3))),
-        r"0\.0 \(BatchNorm2d\)",
-    ),
-    "instance": (lambda: nn.Sequential(nn.InstanceNorm2d(3)), r"0 \(InstanceNorm2d\)"),
-    "own": (lambda: nn.Sequential(DropPath()), r"0 \(DropPath\)"),
-    "root": (Functional, r"the module \(Functional\)"),
-    "attention": (lambda: nn.Sequential(nn.MultiheadAttention(2, 1, 0.1)), r"0 \(Multihead"),
-}
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_training_mode_is_refused_where_it_means_something(name):
-    make, named = TRAINED[name]
-    with pytest.raises(ValueError, match=rf"^{named}.* is in training mode.*call module.eval"):
-        jaxinv.from_pytorch(make())
-    jaxinv.from_pytorch(make().eval())
-
-
-def test_training_mode_that_means_nothing_is_none():
-    params, apply = jaxinv.from_pytorch(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).double())
-    assert apply(params, signal(SHAPE)).shape == (2, 4, 8, 8)
-
-
-class Fails(nn.Module):
-    def __init__(self, fun):
-        super().__init__()
-        self.fun = fun
-
-    def forward(self, x):
-        return self.fun(x)
-
-
-OUTSIDE = torch.ones(8, 8)
-FAILING = {
-    "no lowering": (F.rrelu, "has no lowering"),
-    "adaptive": (lambda x: F.adaptive_max_pool2d(x, 3), r"max pooling of \(8, 8\) to \(3, 3\)"),
-    "branch": (lambda x: x if x.sum() > 0 else -x, "traced|Abstract|concrete"),
-    "own error": (lambda x: x.view(7), "reshape|size|shape"),
-    "tensors that no module holds": (lambda x: x + OUTSIDE, "mixed math"),
-}
-
-
-@pytest.mark.parametrize("name", FAILING)
-def test_what_cannot_be_run_is_named(name):
-    fun, said = FAILING[name]
-    module = nn.Sequential(nn.Identity(), nn.Sequential(Fails(fun)))
-    params, apply = jaxinv.from_pytorch(module.eval())
-    with pytest.raises(
-        ValueError, match=rf"^1\.0 \(Fails\) cannot be run in JAX: .*({said})"
-    ) as caught:
-        jax.eval_shape(apply, params, signal(SHAPE))
-    assert "\n" not in str(caught.value)
-    # The scope of the module that failed is left.
-    params, apply = jaxinv.from_pytorch(nn.Sequential(nn.ReLU()))
-    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
-    assert [step.layer for step in certificate.steps] == ["0"]
-
-
-class Catches(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.after = nn.Sequential(Fails(lambda x: x.view(7))), nn.Conv2d(3, 3, 1)
-
-    def forward(self, x):
-        try:
-            return self.inner(x)
-        except Exception:
-            return self.after(x)
-
-
-def test_names_stay_right_after_an_error_that_the_module_caught():
-    params, apply = jaxinv.from_pytorch(
-        nn.Sequential(Catches(), nn.Conv2d(3, 3, 1)).eval().double()
-    )
-    certificate = jaxinv.certify(apply, params, signal(SHAPE), argnums=1, axes=(2, 3))
-    assert [step.layer for step in certificate.steps][-1] == "1"
-
-
-WRONG = {
-    "a number": (3, "module is a int; allowed is a torch.nn.Module"),
-    "a class": (nn.ReLU, "module is a type"),
-    "a state dict": ({}, "module is a dict"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_what_is_no_module(name):
-    value, said = WRONG[name]
-    with pytest.raises(ValueError, match=said):
-        jaxinv.from_pytorch(value)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_module_is_refused():
-    scripted = torch.jit.trace(nn.ReLU(), torch.zeros(2))
-    with pytest.raises(ValueError, match=r"allowed is a torch\.nn\.Module, not compiled"):
-        jaxinv.from_pytorch(scripted)
-
-
-def test_without_torchax_one_line_says_so(monkeypatch):
-    from jaxinv.interop import operations
-
-    operations.environment.cache_clear()
-    monkeypatch.setitem(sys.modules, "torchax.tensor", None)
-    with pytest.raises(ValueError, match=r"needs torchax.*pip install 'jaxinv\[torch\]'"):
-        jaxinv.from_pytorch(nn.ReLU())
+        libraries = random.random() + np.random.random()  # noqa: NPY002
+        return F.dropout(x) * libraries * torch.rand(1, generator=torch.default_generator)[0]
 
 
 def test_an_example_tells_pytorch_and_jax_apart(monkeypatch):
@@ -352,6 +261,15 @@ def test_an_example_tells_pytorch_and_jax_apart(monkeypatch):
     module = Counts().eval()
     with pytest.raises(ValueError, match="Counts does not compute in JAX what it does in PyTorch"):
         jaxinv.from_pytorch(module, example=x)
+
+
+class Runs(nn.Module):
+    def __init__(self, fun):
+        super().__init__()
+        self.fun = fun
+
+    def forward(self, x):
+        return self.fun(x)
 
 
 Mean = collections.namedtuple("Mean", "value")
@@ -381,14 +299,8 @@ OUTPUTS = {
 def test_outputs_are_in_containers_of_jax(name):
     fun, expected = OUTPUTS[name]
     x = signal(SHAPE)
-    params, apply = jaxinv.from_pytorch(Fails(fun).eval(), example=x)
+    params, apply = jaxinv.from_pytorch(Runs(fun).eval(), example=x)
     jax.tree.map(np.testing.assert_allclose, jax.jit(apply)(params, x), expected(x))
-
-
-def test_outputs_that_are_no_arrays_are_refused():
-    params, apply = jaxinv.from_pytorch(Fails(lambda x: (x, "text")).eval())
-    with pytest.raises(ValueError, match=r"^Fails .* returns a str; allowed are tensors, numbers"):
-        apply(params, signal(SHAPE))
 
 
 class Counts(nn.Module):
