@@ -66,7 +66,7 @@ def load_weights(module: Any, path: Path, *, limit: float) -> None:
     told = [f"{what} {some_of(names)}".strip() for what, names in problems.items() if names]
     if told:
         raise ValueError(f"params {path} does not fit {type(module).__name__}: {'; '.join(told)}")
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=any(value.is_meta for value in own.values()))
 
 
 def _read(path: Path, limit: float) -> Mapping[str, Any]:

@@ -219,13 +219,13 @@ def _copy(module: Any, memo: dict[int, Any]) -> Any:
     """
     memo = dict(memo)
     parts = set(map(id, module.modules()))
-    cells = []
+    cells: list[tuple[Any, Any]] = []
     for part in module.modules():
         held = list(vars(part).values())
         held += [hook for hooks in held if isinstance(hooks, Mapping) for hook in hooks.values()]
         for fun in held:
-            seen = fun.__closure__ if isinstance(fun, types.FunctionType) else None
-            if id(fun) not in memo and any(id(_content(cell)) in parts for cell in seen or ()):
+            seen = (fun.__closure__ or ()) if isinstance(fun, types.FunctionType) else ()
+            if id(fun) not in memo and any(id(_content(cell)) in parts for cell in seen):
                 new = tuple(types.CellType() for _ in seen)
                 cells += zip(seen, new, strict=True)
                 memo[id(fun)] = _with_closure(fun, new)

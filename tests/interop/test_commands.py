@@ -117,6 +117,14 @@ def test_weights_that_do_not_fit_are_named_and_code_is_not_run(file, trained, tm
     assert capsys.readouterr().out == ""
 
 
+def test_weights_of_a_module_that_was_made_without(trained, tmp_path):
+    with torch.device("meta"):
+        module = Circular().eval()
+    load_weights(module, saved(trained.state_dict(), tmp_path / "w.pt"), limit=1)
+    images = np.ones((1, 1, 8, 8), np.float32)
+    np.testing.assert_array_equal(outputs_of(module, images), outputs_of(trained, images))
+
+
 def test_files_that_are_none(trained, tmp_path):
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(b"PK\3\4" + bytes(100))
