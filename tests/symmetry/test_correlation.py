@@ -90,6 +90,7 @@ def test_positions_that_a_dense_layer_does_not_see_stay_out_of_it(monkeypatch, s
         every = jaxinv.orbit(dense_of_part, axes=(1,))(x)
         assert jaxinv.orbit_cost(dense_of_part, x, axes=(1,)).flops_per_shift == 0
         for t in range(size):
-            expected = dense_of_part(np.roll(x, t, 1))
+            with np.errstate(invalid="ignore"):  # numpy's product of an infinity warns on some CPUs
+                expected = dense_of_part(np.roll(x, t, 1))
             assert np.isinf(expected).any() == (0 <= (1 + t) % size < seen)
             np.testing.assert_allclose(every[t], expected, rtol=0, atol=1e-12)
