@@ -71,8 +71,10 @@ class Moments:
             file, before = self._written
             after = file.stat().st_size if file.is_file() else 0
             if after > before + 1:
-                torn = self._copy(f"amid the write of {file.name}")
-                os.truncate(torn / file.relative_to(self._folder), (before + after) // 2)
+                copy = self._copy(f"amid the write of {file.name}")
+                torn = copy / file.relative_to(self._folder)
+                if torn.is_file():  # another thread may have renamed it meanwhile
+                    os.truncate(torn, (before + after) // 2)
         self._written = None
         if change in ("write", "append"):
             appended_to = change == "append" and path.is_file()
