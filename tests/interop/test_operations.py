@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from tests.interop.torch_networks import Calls
 from tests.interop.torch_or_skip import generic, nn, outputs_of, signal, torch
 from tests.sweeps import few
 from tests.symmetry import measured
@@ -19,15 +20,6 @@ from tests.symmetry import measured
 pytestmark = pytest.mark.usefixtures("x64")
 F = nn.functional
 CHANNELS, SIZE = 4, 8
-
-
-class Fun(nn.Module):
-    def __init__(self, fun):
-        super().__init__()
-        self.fun = fun
-
-    def forward(self, x):
-        return self.fun(x)
 
 
 class Squeezed(nn.Module):
@@ -87,7 +79,7 @@ def circular(*args, **options):
 
 
 def fun(function):
-    return functools.partial(Fun, function)
+    return functools.partial(Calls, function)
 
 
 NOWHERE, BROKEN = (None, None), ("broken", SIZE, (None, None))
@@ -245,8 +237,8 @@ FOLDS = list(itertools.product((2, (3, 2)), (1, (2, 3)), (0, (1, 2)), (1, (2, 1)
 )
 def test_folds(kernel, stride, padding, dilation):
     windows = (kernel, dilation, padding, stride)
-    assert_parity(Fun(lambda x: F.fold(F.unfold(x, *windows), (8, 9), *windows)), (2, 3, 8, 9))
-    assert_parity(Fun(lambda x: F.fold(F.unfold(x, 2)[0], (4, 5), 2)), (1, 3, 4, 5))
+    assert_parity(Calls(lambda x: F.fold(F.unfold(x, *windows), (8, 9), *windows)), (2, 3, 8, 9))
+    assert_parity(Calls(lambda x: F.fold(F.unfold(x, 2)[0], (4, 5), 2)), (1, 3, 4, 5))
 
 
 def test_adaptive_maxima():
@@ -260,7 +252,7 @@ def test_means_over_windows_beyond_the_border_and_constants_of_mixed_numbers():
     for kernel, stride, padding in ((3, 2, 1), ((3, 2), (2, 3), (1, 0))):
         assert_parity(nn.AvgPool2d(kernel, stride, padding, ceil_mode=True), (1, 2, 8, 7))
     assert_parity(nn.AvgPool1d(3, 2, ceil_mode=True), (2, 2, 8))
-    assert_parity(Fun(lambda x: x * torch.tensor([[1], [2.5]]) + x.new_tensor([0, 0.5])), (2, 2))
+    assert_parity(Calls(lambda x: x * torch.tensor([[1], [2.5]]) + x.new_tensor([0, 0.5])), (2, 2))
 
 
 def test_all_shifts_of_a_shifted_window_cost_one_a_window():

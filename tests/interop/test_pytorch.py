@@ -12,6 +12,7 @@ import pytest
 
 import jaxinv
 from jaxinv.interop import pytorch
+from tests.interop.torch_networks import Calls
 from tests.interop.torch_or_skip import generic, nn, outputs_of, signal, torch
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -263,15 +264,6 @@ def test_an_example_tells_pytorch_and_jax_apart(monkeypatch):
         jaxinv.from_pytorch(module, example=x)
 
 
-class Runs(nn.Module):
-    def __init__(self, fun):
-        super().__init__()
-        self.fun = fun
-
-    def forward(self, x):
-        return self.fun(x)
-
-
 Mean = collections.namedtuple("Mean", "value")
 
 
@@ -299,7 +291,7 @@ OUTPUTS = {
 def test_outputs_are_in_containers_of_jax(name):
     fun, expected = OUTPUTS[name]
     x = signal(SHAPE)
-    params, apply = jaxinv.from_pytorch(Runs(fun).eval(), example=x)
+    params, apply = jaxinv.from_pytorch(Calls(fun).eval(), example=x)
     jax.tree.map(np.testing.assert_allclose, jax.jit(apply)(params, x), expected(x))
 
 

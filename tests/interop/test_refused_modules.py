@@ -7,6 +7,7 @@ import jax
 import pytest
 
 import jaxinv
+from tests.interop.torch_networks import Calls
 from tests.interop.torch_or_skip import nn, signal, torch
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -50,15 +51,6 @@ def test_training_mode_that_means_nothing_is_none():
     assert apply(params, signal(SHAPE)).shape == (2, 4, 8, 8)
 
 
-class Fails(nn.Module):
-    def __init__(self, fun):
-        super().__init__()
-        self.fun = fun
-
-    def forward(self, x):
-        return self.fun(x)
-
-
 OUTSIDE = torch.ones(8, 8)
 FAILING = {
     "no lowering": (F.rrelu, "has no lowering"),
@@ -76,10 +68,10 @@ FAILING = {
 @pytest.mark.parametrize("name", FAILING)
 def test_what_cannot_be_run_is_named(name):
     fun, said = FAILING[name]
-    module = nn.Sequential(nn.Identity(), nn.Sequential(Fails(fun)))
+    module = nn.Sequential(nn.Identity(), nn.Sequential(Calls(fun)))
     params, apply = jaxinv.from_pytorch(module.eval())
     with pytest.raises(
-        ValueError, match=rf"^1\.0 \(Fails\) cannot be run in JAX: .*({said})"
+        ValueError, match=rf"^1\.0 \(Calls\) cannot be run in JAX: .*({said})"
     ) as caught:
         jax.eval_shape(apply, params, signal(SHAPE))
     assert "\n" not in str(caught.value)
@@ -92,7 +84,7 @@ def test_what_cannot_be_run_is_named(name):
 class Catches(nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner, self.after = nn.Sequential(Fails(lambda x: x.view(7))), nn.Conv2d(3, 3, 1)
+        self.inner, self.after = nn.Sequential(Calls(lambda x: x.view(7))), nn.Conv2d(3, 3, 1)
 
     def forward(self, x):
         try:
@@ -166,6 +158,6 @@ def test_without_torchax_one_line_says_so(monkeypatch):
 
 
 def test_outputs_that_are_no_arrays_are_refused():
-    params, apply = jaxinv.from_pytorch(Fails(lambda x: (x, "text")).eval())
-    with pytest.raises(ValueError, match=r"^Fails .* returns a str; allowed are tensors, numbers"):
+    params, apply = jaxinv.from_pytorch(Calls(lambda x: (x, "text")).eval())
+    with pytest.raises(ValueError, match=r"^Calls .* returns a str; allowed are tensors, numbers"):
         apply(params, signal(SHAPE))

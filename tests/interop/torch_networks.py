@@ -1,6 +1,17 @@
-"""PyTorch networks that the tests of the commands name."""
+"""PyTorch networks of several tests, some of which the tests of the commands name."""
 
 from tests.interop.torch_or_skip import nn
+
+
+class Calls(nn.Module):
+    """What a function computes, as a module."""
+
+    def __init__(self, fun):
+        super().__init__()
+        self.fun = fun
+
+    def forward(self, x):
+        return self.fun(x)
 
 
 class Circular(nn.Module):
