@@ -11,17 +11,20 @@ and a crash or a hang costs that row alone.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import faulthandler
 import fnmatch
 import gc
 import json
+import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +127,8 @@ def supervise(options: Options) -> Found:
         if _skipped(options, found, first):
             continue
         group = [row for row in pending if row.group == first.group] if first.group else [first]
-        status = _in_another_process(options, [row.name for row in group])
+        with _cache_of(first, options) as environment:
+            status = _in_another_process(options, [row.name for row in group], environment)
         found = _read(options)
         for row in group:
             if found["rows"].get(row.name, {}).get("status") == "started":
@@ -137,11 +141,31 @@ def supervise(options: Options) -> Found:
     return found
 
 
-def _in_another_process(options: Options, names: Sequence[str]) -> int:
+@contextlib.contextmanager
+def _cache_of(row: Row, options: Options) -> Iterator[dict[str, str]]:
+    """The environment of a row's process: with its programs compiled before, if it wants that."""
+    if not row.from_cache:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+        first = dataclasses.replace(options, out=Path(folder) / "first")
+        _in_another_process(first, [row.name], environment)
+        yield environment
+
+
+def _in_another_process(
+    options: Options, names: Sequence[str], environment: Mapping[str, str]
+) -> int:
     command = [sys.executable, "-m", "benchmarks.accelerator", "--only", *names]
     command += ["--out", str(options.out.resolve()), "--until", str(time.time() + options.left)]
+    command += ["--dry-run"] * options.dry_run
     return subprocess.run(
-        command + ["--dry-run"] * options.dry_run, cwd=ROOT, check=False
+        command, cwd=ROOT, check=False, env={**os.environ, **environment}
     ).returncode
 
 

@@ -47,8 +47,9 @@ repository. With PyTorch for CUDA in the same environment its columns are filled
   shifted images at its best size, and PyTorch's. *Tiles*: a U-Net on a large image, whole and by
   `jaxinv.tiled`.
 * *planned* is the memory of arguments, results and temporary values as XLA planned it, *peak* what
-  the device counted where running took more than compiling did (XLA tries out convolutions while it
-  compiles), and *predicted* `jaxinv.orbit_cost(...).peak_bytes`.
+  the device counted where running took more than compiling did, and *predicted*
+  `jaxinv.orbit_cost(...).peak_bytes`. XLA tries out convolutions while it compiles, so the rows of
+  *Peak memory* find their program in JAX's compilation cache, where a process before them left it.
 
 """
 

@@ -240,7 +240,7 @@ def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
         calls.append(1)
         return {"lines": []}
 
-    def in_this_process(given, names):
+    def in_this_process(given, names, environment):
         accelerator.measure_here(dataclasses.replace(given, names=tuple(names)), guarded=True)
         return 0
 
@@ -268,12 +268,32 @@ def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert again["rows"]["b"]["status"] == "done"
 
 
+def test_a_row_from_the_cache_has_a_process_before_it(tmp_path, monkeypatch):
+    """The second process alone is measured; both keep their programs in one folder."""
+    began = []
+
+    def in_this_process(given, names, environment):
+        began.append((given.out, environment.get("JAX_COMPILATION_CACHE_DIR")))
+        accelerator.measure_here(dataclasses.replace(given, names=tuple(names)), guarded=True)
+        return 0
+
+    monkeypatch.setattr(accelerator, "_in_another_process", in_this_process)
+    warm = dataclasses.replace(row("warm", lines(value=1.0)), from_cache=True)
+    monkeypatch.setattr(accelerator, "ROWS", (warm, row("cold", lines(value=2.0))))
+    found = accelerator.supervise(options(tmp_path, "warm", "cold"))
+    assert [r["status"] for r in found["rows"].values()] == ["done", "done"]
+    (elsewhere, cache), (here, same), (also_here, none) = began
+    assert here == also_here == tmp_path != elsewhere
+    assert cache == same is not None
+    assert none is None
+
+
 def test_a_row_that_takes_its_process_down_costs_no_other(tmp_path, monkeypatch):
     plan = (row("a", lines(value=1.0), group="g"), row("b", lines(value=2.0), group="g"))
     monkeypatch.setattr(accelerator, "ROWS", plan)
     given = options(tmp_path, "a", "b")
 
-    def dies_at_a(given, names):
+    def dies_at_a(given, names, environment):
         if names[0] == "a":
             found = accelerator._read(given)
             accelerator._note(given, found, plan[0], {"status": "started"})
@@ -286,7 +306,7 @@ def test_a_row_that_takes_its_process_down_costs_no_other(tmp_path, monkeypatch)
     assert found["rows"]["a"]["why"] == "it hung or crashed: its process ended with status -11"
     assert found["rows"]["b"]["status"] == "done"
     given.path.unlink()
-    monkeypatch.setattr(accelerator, "_in_another_process", lambda given, names: 1)
+    monkeypatch.setattr(accelerator, "_in_another_process", lambda given, names, environment: 1)
     with pytest.raises(ChildProcessError, match="status 1 before its first row"):
         accelerator.supervise(given)
 

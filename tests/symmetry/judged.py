@@ -156,6 +156,20 @@ def _is_lost_under_custom_jvp(fun, x, cotangents) -> bool:
     return any(eqn.primitive.name == "custom_lin" for eqn in jaxpr.jaxpr.eqns)
 
 
+def _has_gradient_under_vmap(fun, x, cotangents) -> bool:
+    """Whether JAX differentiates the function of several inputs at once.
+
+    It does not where `vmap` turns a branch inside of a `custom_jvp` into a selection: the tangents
+    then pass through a `stop_gradient`, which cannot be transposed.
+    """
+    several = [np.stack([a, a]) for a in (x, *cotangents)]
+    try:
+        jax.make_jaxpr(pulled_back(jax.vmap(fun)))(*several)
+    except NotImplementedError:
+        return False
+    return True
+
+
 def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | None:
     """Pulls random cotangents back through the orbit, and through the program at each shift.
 
@@ -163,7 +177,8 @@ def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | N
     the gradient is infinite or NaN every shift is, for zero times infinity is something.
 
     Returns:
-      What is wrong, "" if nothing is, and None where JAX has no gradient of the program itself.
+      What is wrong, "" if nothing is, and None where JAX has no gradient of the program itself,
+      or none of the program under `vmap`.
     """
     domain, x = program.domain, program.x
     shapes = jax.tree.leaves(jax.eval_shape(program.fun, x))
@@ -181,7 +196,13 @@ def wrong_gradient(program: Program, seed: int, *, cut: bool = False) -> str | N
     if _is_lost_under_custom_jvp(program.fun, x, [row[0] for row in rows]):
         return None
     given = [row.reshape(*domain.lead, *row.shape[1:]) for row in rows]
-    shared = jax.make_jaxpr(pulled_back(shared_orbit(program, cut=cut)))(domain.argument(x), *given)
+    shared_pull = pulled_back(shared_orbit(program, cut=cut))
+    try:
+        shared = jax.make_jaxpr(shared_pull)(domain.argument(x), *given)
+    except NotImplementedError:
+        if _has_gradient_under_vmap(program.fun, x, [row[0] for row in rows]):
+            raise
+        return None
     (mine,) = reference.evaluate(shared, domain.argument(x), *given)
     if not np.isfinite(mine).all():
         chosen = list(range(n))

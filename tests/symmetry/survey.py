@@ -147,24 +147,23 @@ def main(arguments: list[str]) -> int:
         lines = [json.loads(line) for line in options.results.read_text().splitlines()]
         rows = {row["seed"]: row["findings"] for row in lines if row["seed"] in seeds}
     began, done = time.monotonic(), 0
-    with jax.enable_x64(True):
-        for seed in seeds:
-            if seed in rows:
-                continue
-            rows[seed] = list(findings(seed, compiled=options.compiled, cut=options.bordered))
-            if options.results is not None:
-                with options.results.open("a") as file:
-                    file.write(json.dumps({"seed": seed, "findings": rows[seed]}) + "\n")
-            for row in rows[seed]:
-                if row["kind"] in FAULTS:
-                    print(f"seed {seed}, {row['kind']}: {row['text']}\n{row['program']}\n")
-            done += 1
-            if done % 100 == 0:
-                # Every program has functions of its own; what was compiled for them is not needed.
-                jax.clear_caches()
-                print(
-                    f"{summary(rows)}; {(time.monotonic() - began) / done:.2f} s each", flush=True
-                )
+    # Of the whole process: the threads in which callbacks run do not see a context of this one.
+    jax.config.update("jax_enable_x64", True)
+    for seed in seeds:
+        if seed in rows:
+            continue
+        rows[seed] = list(findings(seed, compiled=options.compiled, cut=options.bordered))
+        if options.results is not None:
+            with options.results.open("a") as file:
+                file.write(json.dumps({"seed": seed, "findings": rows[seed]}) + "\n")
+        for row in rows[seed]:
+            if row["kind"] in FAULTS:
+                print(f"seed {seed}, {row['kind']}: {row['text']}\n{row['program']}\n")
+        done += 1
+        if done % 100 == 0:
+            # Every program has functions of its own; what was compiled for them is not needed.
+            jax.clear_caches()
+            print(f"{summary(rows)}; {(time.monotonic() - began) / done:.2f} s each", flush=True)
     print(coarse_ones(rows))
     print(summary(rows))
     return int(any(row["kind"] in FAULTS for row in itertools.chain(*rows.values())))
