@@ -126,7 +126,15 @@ def _is_key(atom) -> bool:
     return _holds_keys(atom.aval)
 
 
+@functools.cache
+def _gamma(log_space):
+    """JAX compiles a loop at each call of its own, which takes seconds."""
+    return jax.jit(functools.partial(P.random_gamma_p.bind, log_space=log_space))
+
+
 def _bound_by_jax(primitive, *operands, **params):
+    if primitive is P.random_gamma_p:
+        return _gamma(**params)(*operands)
     bound = primitive.bind(*operands, **primitive.get_bind_params(params))
     return list(bound) if primitive.multiple_results else bound
 
