@@ -14,6 +14,7 @@ from jaxtyping import Array, Num, PyTree, Shaped
 from jaxinv.arguments import as_inexact
 from jaxinv.metrics.equivariance import cosine_invariance, relative_error
 from jaxinv.metrics.spectrum import energy_above_nyquist
+from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import subpixel_translate, translate
 
@@ -163,12 +164,13 @@ def layerwise(
         raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
     names: list[str] = []
 
-    @jax.jit
-    def capture(image):
+    def floating(image):
         outputs = layers(image)
         kept = {k: v for k, v in outputs.items() if jnp.issubdtype(v.dtype, jnp.floating)}
         names[:] = kept  # compilation would return a dictionary sorted, not in order of calls
         return tuple(kept.values())
+
+    capture = jax.jit(in_one_batch(floating, x))
 
     @functools.lru_cache(maxsize=4)  # each entry holds the outputs of all layers
     def after(shift: tuple[float, ...]):
@@ -255,6 +257,8 @@ def window_error(
         wide = translate(jnp.pad(values, widths), tuple(shift), axes=dims)
         return wide[tuple(slice(n) for n in base.shape)]
 
+    if all(low == high == 0 for low, high in widths):
+        return relative_error(actual, moved(base))
     seen = moved(jnp.ones(base.shape))
     return relative_error(actual * seen, moved(base))
 
@@ -342,24 +346,29 @@ def _strides(base, x, dims, maps, after):
     for a, dim in enumerate(dims):
         unit = _along_axes((1,) * len(dims))[a]
 
-        @functools.cache
-        def errors(stride, unit=unit):
-            moved = after(tuple(stride * step for step in unit))
-            errors = [
-                _moved_error(y, other, jnp.array(unit), False, dims) if found else np.inf
-                for y, other, found in zip(base, moved, maps, strict=True)
-            ]
-            return jax.device_get(errors)
+        def errors(tried: dict[int, int], unit=unit):
+            """Of some layers, each at a stride; the layers of one stride after one another."""
+            found = {}
+            for i, stride in sorted(tried.items(), key=lambda pair: pair[1]):
+                moved = after(tuple(stride * step for step in unit))
+                found[i] = _moved_error(base[i], moved[i], jnp.array(unit), False, dims)
+            return jax.device_get(found)
 
-        for i, y in enumerate(base):
-            if not maps[i]:
-                continue
-            ratio = strides[i][a]
-            # VALID convolutions shorten a map, so that its ratio of sizes is at least the stride.
-            others = [s for s in USUAL_STRIDES if s < ratio]
-            if others and (x.shape[dim] % y.shape[dim] or errors(ratio)[i] > EXPLAINED):
-                tried = {s: float(errors(s)[i]) for s in (*others, ratio)}
-                nearest = min(tried, key=tried.__getitem__)
-                if tried[nearest] < 0.5 * tried[ratio]:
-                    strides[i][a] = nearest
+        ratios = {i: strides[i][a] for i, found in enumerate(maps) if found}
+        # VALID convolutions shorten a map, so that its ratio of sizes is at least the stride.
+        finer = {i: [s for s in USUAL_STRIDES if s < ratio] for i, ratio in ratios.items()}
+        at_ratio = errors({i: ratio for i, ratio in ratios.items() if finer[i]})
+        tried: dict[int, dict[int, float]] = {
+            i: {}
+            for i, error in at_ratio.items()
+            if x.shape[dim] % base[i].shape[dim] or error > EXPLAINED
+        }
+        for stride in USUAL_STRIDES:
+            some = {i: stride for i in tried if stride in finer[i]}
+            for i, error in errors(some).items():
+                tried[i][stride] = error
+        for i, found in tried.items():
+            nearest = min(found, key=found.__getitem__)
+            if found[nearest] < 0.5 * at_ratio[i]:
+                strides[i][a] = nearest
     return tuple(map(tuple, strides))
