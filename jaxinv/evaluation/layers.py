@@ -11,6 +11,7 @@ from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import Estimate, LayerRow
 from jaxinv.evaluation.subject import Subject
 from jaxinv.metrics.layers import layerwise, window_error
+from jaxinv.orbit.memory import choose_chunk
 from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.shifts import translate
 
@@ -18,7 +19,6 @@ Images = Shaped[np.ndarray, "n h w c"]
 
 # The numbers of a row, as `jaxinv.metrics.LayerSymmetry` defines and names them.
 MEASURED = ("lattice_error", "integer_error", "half_pixel_error", "cosine", "aliasing")
-SHIFTS_AT_ONCE = 16
 
 
 def layer_rows(
@@ -138,24 +138,29 @@ def feature_error(
     features, stride = layers[place]
     x = spread(images.astype(np.float32), data_mesh(len(images)))
     whole = tuple(p // s for p, s in zip(x.shape[1:-1], stride, strict=True))
-    rows = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
-    shifts = np.stack(np.meshgrid(*rows, indexing="ij"), -1).reshape(-1, len(rows))
+    steps = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
+    shifts = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, len(steps))
+
+    def moved(shift):
+        return features(translate(x, tuple(shift)))
+
+    together = choose_chunk(moved, shifts[0], len(shifts))
+    several = jax.jit(jax.vmap(in_one_batch(moved, shifts[0])))
     # A loop in Python: on the processor XLA runs convolutions inside its own loops several times
     # slower than outside. The first shifts come again where the last are fewer.
-    errors = []
-    for start in range(0, len(shifts), SHIFTS_AT_ONCE):
-        some = shifts[np.arange(start, start + SHIFTS_AT_ONCE) % len(shifts)]
-        errors.append(_largest_error(features, x, some, stride, whole))
+    rows = [np.arange(k, k + together) % len(shifts) for k in range(0, len(shifts), together)]
+    errors, base = [], None
+    for row in rows:
+        maps = several(shifts[row])
+        base = maps[0] if base is None else base  # the first shift is none
+        errors.append(_largest_error(maps, base, shifts[row] // np.array(stride), whole))
     worst = float(np.max(jax.device_get(errors)))  # NaN, where one of them is
     return Estimate(worst, None, None, len(images), "relative"), stride
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
-def _largest_error(features, x, shifts, stride, whole):
-    base = features(x)
+@functools.partial(jax.jit, static_argnums=3)
+def _largest_error(maps, base, positions, whole):
+    def error(actual, by):
+        return window_error(actual, base, by, whole)
 
-    def error(shift):
-        by = tuple(shift // np.array(stride))
-        return window_error(features(translate(x, tuple(shift))), base, by, whole)
-
-    return jax.vmap(in_one_batch(error, shifts[0]))(shifts).max()
+    return jax.vmap(error)(maps, positions).max()
