@@ -57,6 +57,18 @@ def norm(
     return lengths if keepdims else jnp.squeeze(lengths, tuple(axes))
 
 
+def directions(values: Num[Array, "n features"]) -> Num[Array, "n features"]:
+    """Each row divided by its norm, which itself may overflow; rows of zeros stay.
+
+    Example:
+      >>> print(directions(jnp.array([[3e38, 3e38], [0, 0]])).round(3))
+      [[0.707 0.707]
+       [0.    0.   ]]
+    """
+    parts = values / magnitude(values, (-1,))
+    return divided(parts, norm(parts, axis=-1, keepdims=True))
+
+
 def quotient(distance: Float[Array, "..."], scale: Float[Array, "..."]) -> Float[Array, "..."]:
     """A distance in units of a scale, or as it is where the scale is zero; NaN if not finite."""
     ratio = divided(distance, scale)

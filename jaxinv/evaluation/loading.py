@@ -18,7 +18,7 @@ from jaxinv.data.pictures import Interpolation
 from jaxinv.evaluation.audit import seen_of
 from jaxinv.evaluation.parameters import LIMIT
 from jaxinv.evaluation.preprocessing import Preset, preprocessing_of
-from jaxinv.evaluation.subject import Subject, of_function, of_module, of_pytorch
+from jaxinv.evaluation.subject import Subject, distinct, of_function, of_module, of_pytorch
 from jaxinv.evaluation.sweep import MEMORY, SweepOptions
 from jaxinv.orbit import shift_set
 from jaxinv.training import TrainConfig, load_checkpoint
@@ -127,9 +127,7 @@ def subjects_of(
         subjects.append(of_function(config.apply, config.params, **how))
     if config.torch is not None:
         subjects.append(of_pytorch(config.torch, config.params, **how))
-    names = [subject.name for subject in subjects]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"two networks are called {twice.pop()}; allowed is one name for each")
+    distinct(subjects)
     framing = {
         "size": seen.size,
         "crop": seen.crop,
@@ -274,11 +272,13 @@ def check_fits(
         needed = [(2,), (2, *shape[1:3])]
     if values:
         _check_values(subject, dataset, shape, got, labelled=labelled)
-    elif got is None or got[:-1] not in needed or got[-1] < dataset.num_classes:
+    elif got is None or got[:-1] not in needed or got[-1] < max(2, dataset.num_classes):
+        # Which output is the largest says nothing of a single one.
+        forms = "(n, H, W, classes)" if maps else "(n, classes)"
+        forms += "" if labelled else " or (n, H, W, classes)"
         raise ValueError(
             f"{subject.name} returns {'no array' if got is None else got} for {shape}; needed are "
-            f"outputs {'(n, H, W, classes)' if maps else '(n, classes)'} with at least "
-            f"{dataset.num_classes} classes"
+            f"outputs {forms} with at least {max(2, dataset.num_classes)} classes"
         )
     if not (jnp.issubdtype(out.dtype, jnp.floating) or jnp.issubdtype(out.dtype, jnp.integer)):
         raise ValueError(f"{subject.name} returns {out.dtype}; needed are real numbers")

@@ -17,7 +17,7 @@ from jaxinv.evaluation.aligned import AlignedSweep, Arrays, common_places, over_
 from jaxinv.evaluation.results import Estimate, NetworkResult
 from jaxinv.evaluation.shards import Shard
 from jaxinv.evaluation.subject import Subject
-from jaxinv.evaluation.sweep import Interrupted, SweepOptions
+from jaxinv.evaluation.sweep import Interrupted, SweepOptions, class_dtype
 from jaxinv.metrics import maps as metrics
 from jaxinv.metrics.maps.labels import overlaps
 from jaxinv.training.label_maps import mean_iou
@@ -154,7 +154,7 @@ def map_sweep(
             "either": either,
             "kept": jnp.stack(kept, axis=1),
             "finite": (said >= 0).all(axis=(-2, -1)),
-            "first": said.astype(jnp.int16),
+            "first": said.astype(class_dtype(classes)),
         }
 
     def added(arrays: Arrays, origin: tuple[int, ...]) -> Arrays:

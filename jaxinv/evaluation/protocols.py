@@ -25,6 +25,7 @@ from jaxinv.evaluation.layers import spatial_layers
 from jaxinv.evaluation.results import Estimate
 from jaxinv.evaluation.subject import Subject
 from jaxinv.metrics import protocols
+from jaxinv.metrics.protocols.stylegan3 import LARGEST
 from jaxinv.orbit import orbit
 
 # Pixels of black around the images for protocols on crops: Zhang's 32 of 256 are 4 of 32.
@@ -164,8 +165,8 @@ def _engstrom(task: Task) -> Figures:
     rows = jnp.asarray(protocols.transformation_grid())
     return {
         "natural": Total(grid.natural),
-        "grid_average": jnp.mean(grid.correct, axis=0),
-        "grid_worst": jnp.all(grid.correct, axis=0),
+        "grid_average": _unless_nan(jnp.mean(grid.correct, axis=0), grid.average),
+        "grid_worst": _unless_nan(jnp.all(grid.correct, axis=0), grid.worst),
         "worst_of_10_of_the_grid_exact": Total(protocols.expected_worst_of(grid.correct, tries=10)),
         "worst_of_10_of_the_grid_sampled": attack(grid=rows),
         "worst_of_10_as_published": attack(),
@@ -176,8 +177,14 @@ def _adversarial(task: Task) -> Figures:
     found = protocols.search_shifts(task.apply, task.images, task.labels, radius=RADIUS)
     # An image that is wrong as it is has an adversarial shift of length 0.
     return {
-        f"right_within_{radius}_pixels": found.distance > radius for radius in range(RADIUS + 1)
+        f"right_within_{radius}_pixels": _unless_nan(found.distance > radius, found.distance)
+        for radius in range(RADIUS + 1)
     }
+
+
+def _unless_nan(right: Array, figure: Array) -> Array:
+    """What is right of each image, NaN where a figure of it is."""
+    return jnp.where(jnp.isnan(figure), jnp.nan, right)
 
 
 def _gruver(task: Task) -> Figures:
@@ -202,13 +209,13 @@ def _stylegan3(task: Task) -> Figures:
     base = features(task.images)
     steps: dict[str, Any] = {"stride": stride[0], "peak": jnp.max(base) - jnp.min(base)}
     shifts = protocols.Sample(task.key, SHIFTS)
-    sampled = protocols.eq_t(features, task.images, sample=shifts, **steps)
+    found = {}
+    if 2 * LARGEST * max(task.size) > stride[0]:  # else no whole shift reaches a stride
+        sampled = protocols.eq_t(features, task.images, sample=shifts, **steps)
+        found["eq_t_exact"] = Total(protocols.eq_t(features, task.images, **steps), "dB")
+        found["eq_t_sampled"] = Total(sampled, "dB")
     fractional, _ = protocols.eq_t_frac(features, task.images, sample=shifts, **steps)
-    return {
-        "eq_t_exact": Total(protocols.eq_t(features, task.images, **steps), "dB"),
-        "eq_t_sampled": Total(sampled, "dB"),
-        "eq_t_frac_sampled": Total(fractional, "dB"),
-    }
+    return found | {"eq_t_frac_sampled": Total(fractional, "dB")}
 
 
 def _biscione(task: Task) -> Figures:
@@ -271,6 +278,13 @@ def applicable(
                 f"{subject.name} are maps; allowed are {', '.join(OF_LAYERS)} and all"
             )
         wanted = tuple(name for name in wanted if name in OF_LAYERS)
+    if min(shape[:2]) <= FRAME and "azulay2019" in wanted:
+        if "all" not in names:
+            raise ValueError(
+                f"protocol azulay2019 makes images smaller by {FRAME} pixels, and they have "
+                f"{shape[0]} x {shape[1]}; allowed are larger ones"
+            )
+        wanted = tuple(name for name in wanted if name != "azulay2019")
     if "stylegan3" not in wanted or spatial_layers(subject, np.zeros((1, *shape), np.float32)):
         return wanted
     if "all" not in names:

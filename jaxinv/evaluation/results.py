@@ -51,7 +51,9 @@ class Estimate:
 
     @property
     def number(self) -> str:
-        """The value with its unit."""
+        """The value with its unit, in words where there is none."""
+        if math.isnan(self.value):
+            return "undefined"
         if self.unit == "share":
             return f"{100 * self.value:.1f}%"
         bare = self.unit in ("relative", "value")
@@ -65,16 +67,16 @@ class Estimate:
 
 
 def short_number(value: float) -> str:
-    """A number with two or three digits that matter, however small it is.
+    """A number with two or three digits that matter, however small or large it is.
 
     Example:
-      >>> " ".join(map(short_number, (0.0, 2.34e-7, 0.1234, 12.34, 1234.5)))
-      '0 2.3e-07 0.123 12.3 1234'
+      >>> " ".join(map(short_number, (0.0, 2.34e-7, 0.1234, 12.34, 1234.5, 1.7e30)))
+      '0 2.3e-07 0.123 12.3 1234 1.7e+30'
     """
     size = abs(value)
     if size == 0 or not math.isfinite(value):
         return f"{value:.0f}"
-    if size < 1e-3:
+    if size < 1e-3 or size >= 1e6:
         return f"{value:.1e}"
     return f"{value:.3f}" if size < 1 else f"{value:.1f}" if size < 1000 else f"{value:.0f}"
 

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,17 @@ class Subject:
             yield
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
+
+
+def distinct(subjects: Iterable[Subject]) -> list[Subject]:
+    """The networks in a list; raises ValueError unless each has a name of its own."""
+    listed = list(subjects)
+    names = [subject.name for subject in listed]
+    for name in names:
+        if not name.strip() or names.count(name) > 1:
+            what = f"two networks are called {name}" if name.strip() else "a network has no name"
+            raise ValueError(f"{what}; allowed is one name for each")
+    return listed
 
 
 def of_module(

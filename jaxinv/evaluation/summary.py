@@ -75,7 +75,7 @@ def figures_of(found: Sweep) -> dict[str, Estimate]:
         "worst": share(images.worst),
         "consistency": mean(images.consistency),
         "invariance_error": Estimate(
-            float(change.max() / size) if size else 0.0, None, None, found.count, "relative"
+            float(change.max() / (size or 1)), None, None, found.count, "relative"
         ),
     }
 

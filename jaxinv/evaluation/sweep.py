@@ -30,6 +30,7 @@ from jaxinv.evaluation.shards import (
 from jaxinv.evaluation.totals import ByImage, ByShift, totals
 from jaxinv.hosts import agreement as hosts
 from jaxinv.lazy import WhenAsked
+from jaxinv.magnitudes import norm
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 
 Apply = Callable[[Array], Float[Array, "n classes"]]
@@ -270,8 +271,9 @@ def _evaluator(
     """
 
     def figures(images, labels):
-        outputs = outputs_at(images, division.part).astype(jnp.float32)
-        return _figures(outputs, division.at(outputs, *unshifted), labels)
+        outputs = outputs_at(images, division.part)
+        centred = division.at(outputs, *unshifted).astype(jnp.float32)
+        return _figures(outputs, centred, labels)
 
     dims = {name: dim for name, dim in IMAGES.items() if name != "labels"} | {"finite": 2}
     compute = on_devices(figures, division, dims, length=length, rows=shifts.shape[0])
@@ -300,15 +302,27 @@ def check_finite(finite: np.ndarray, shifts: Int[np.ndarray, "count 2"], *, star
 
 def _figures(outputs: Array, centred: Array, labels: Array) -> dict[str, Array]:
     """The arrays of a shard from an orbit's outputs (*shifts, n, classes), and the unshifted."""
-    distance = jnp.linalg.norm(outputs - centred, axis=-1)
+    predictions = jnp.argmax(outputs, axis=-1).astype(class_dtype(outputs.shape[-1]))
+    outputs = outputs.astype(jnp.float32)
+    distance = norm(outputs - centred, axis=-1)
     truth = jnp.broadcast_to(labels.astype(jnp.int32)[:, None], (*outputs.shape[:-1], 1))
     return {
-        "predictions": jnp.argmax(outputs, axis=-1).astype(jnp.int16),
+        "predictions": predictions,
         "confidence": jnp.take_along_axis(jax.nn.softmax(outputs), truth, axis=-1)[..., 0],
         "distance": distance,
         "finite": jnp.isfinite(outputs).all(axis=-1) & jnp.isfinite(distance),
         "outputs": centred,
     }
+
+
+def class_dtype(classes: int) -> Any:
+    """The type that predictions are kept in: the smaller one that holds all classes.
+
+    Example:
+      >>> [class_dtype(count).__name__ for count in (2**15, 2**15 + 1)]
+      ['int16', 'int32']
+    """
+    return jnp.int16 if classes - 1 <= jnp.iinfo(jnp.int16).max else jnp.int32
 
 
 def _join(

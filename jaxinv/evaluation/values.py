@@ -1,6 +1,7 @@
 """A network with real-valued maps as outputs, at every shift, each map moved back."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,8 @@ from jaxinv.evaluation.results import Estimate, NetworkResult
 from jaxinv.evaluation.shards import Shard
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Interrupted, SweepOptions
+from jaxinv.magnitudes import norm
+from jaxinv.metrics.maps import deviation
 
 # What is measured at each shift of each image: against the unshifted output, and the target.
 CHANGES = ("change", "squared_change")
@@ -89,7 +92,7 @@ def decibels(squares: Any, peak: float) -> Any:
       array([20., inf])
     """
     with np.errstate(divide="ignore"):
-        return -10 * np.log10(np.asarray(squares) / peak**2)
+        return 20 * np.log10(peak) - 10 * np.log10(squares)
 
 
 def value_sweep(
@@ -124,13 +127,14 @@ def value_sweep(
         made = {}
         for names, truth in ((CHANGES, said[origin]), (ERRORS, targets)):
             if names[0] in measured:
-                difference = jnp.abs(said - truth)
-                for name, power in zip(names, (1, 2), strict=True):
-                    made[name] = jnp.mean(difference**power, axis=(-3, -2, -1))
+                difference, over = jnp.abs(said - truth), (-3, -2, -1)
+                # Of squares the root, which float32 holds whatever their size.
+                root = norm(difference, axis=over) / math.prod(said.shape[-3:]) ** 0.5
+                made |= dict(zip(names, (jnp.mean(difference, axis=over), root), strict=True))
         change = made["change"]
         worst = change.reshape(-1, change.shape[-1]).argmax(axis=0)
         flat = said.reshape(-1, *said.shape[2:])
-        shown = (said[origin], flat[worst, jnp.arange(len(worst))], jnp.std(flat, axis=0))
+        shown = (said[origin], flat[worst, jnp.arange(len(worst))], deviation(said))
         return made | {
             "finite": jnp.isfinite(said).all(axis=(-3, -2, -1)),
             "worst": jnp.stack(jnp.unravel_index(worst, said.shape[:2]), axis=-1),
@@ -140,7 +144,7 @@ def value_sweep(
     def added(arrays: Arrays, origin: tuple[int, ...]) -> Arrays:
         made = {"first": arrays["first"], "worst": arrays["worst"][: len(arrays["first"])]}
         for name in measured:
-            each = arrays[name].astype(np.float64)
+            each = arrays[name].astype(np.float64) ** (2 if "squared" in name else 1)
             made[name] = each.sum(axis=-1)
             if name in of_images:
                 made[of_images[name]] = each.mean(axis=(0, 1))

@@ -102,7 +102,7 @@ def top1_change(
       outputs: an orbit's logits `(*shifts, n, classes)` or predictions `(*shifts, n)`, on the
         full grid of shifts.
       step: `e`, one whole number per axis of shifts, such as `(1, 1)` for the diagonal. None
-        averages over the unit steps along each axis.
+        averages over the unit steps along each axis of several shifts.
       periodic: the shifts are all those of a torus, whose last is followed by its first. False
         counts only the pairs inside the grid: right for an orbit with `max_shift`.
       per_image: return each image's share.
@@ -131,7 +131,8 @@ def top1_change(
         raise ValueError("there is no axis of shifts; outputs must be those of an orbit")
     if step is not None and not any(per_axis(step, axes, "step")):
         raise ValueError(f"step is {step}; allowed are {axes} whole numbers, not all zero")
-    units = [tuple(int(a == b) for b in range(axes)) for a in range(axes)]
+    several = [a for a in range(axes) if predictions.shape[a] > 1] or range(axes)
+    units = [tuple(int(a == b) for b in range(axes)) for a in several]
     steps = units if step is None else [per_axis(step, axes, "step")]
     changes = [flatten_shifts(_changed(predictions, e, periodic)) for e in steps]
     shares = jnp.mean(jnp.stack([jnp.mean(c, axis=0, dtype=float) for c in changes]), axis=0)
@@ -153,7 +154,7 @@ def _changed(predictions, step, periodic):
     if periodic:
         return changed
     inside = tuple(
-        slice(max(0, -e), size - max(0, e))
+        slice(max(0, -e), max(0, size - max(0, e)))
         for e, size in zip(step, predictions.shape[:-1], strict=True)
     )
     changed = changed[inside]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, per_axis
-from jaxinv.magnitudes import divided, norm, quotient
+from jaxinv.magnitudes import directions, norm, quotient
 from jaxinv.metrics.numbers import index_of, two_alike
 from jaxinv.shifts import subpixel_translate, translate
 
@@ -234,8 +234,7 @@ def cosine_invariance(
         raise ValueError(
             f"activations have dtypes {a.dtype} and {b.dtype}; allowed are real numbers"
         )
-    units = [divided(v, norm(v, axis=-1, keepdims=True)) for v in (a, b)]
-    cosines = jnp.clip(jnp.sum(units[0] * units[1], axis=-1), -1, 1)
+    cosines = jnp.clip(jnp.sum(directions(a) * directions(b), axis=-1), -1, 1)
     both_zero = ~jnp.any(a, axis=-1) & ~jnp.any(b, axis=-1)
     finite = jnp.all(jnp.isfinite(a) & jnp.isfinite(b), axis=-1)
     return jnp.where(finite, jnp.where(both_zero, 1, cosines), jnp.nan)

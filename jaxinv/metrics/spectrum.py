@@ -57,9 +57,12 @@ def energy_above_nyquist(
     coarse = per_axis(positions, len(dims), "positions", least=1)
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}; there is nothing to measure")
-    # A share does not depend on the scale, squares of very large and small numbers would.
+    # A share does not depend on the scale, squares of very large and small numbers would. Nor does
+    # it on the constant, but its rounding errors would be all there is of a constant map.
     largest = jnp.max(jnp.abs(x))
-    spectrum = jnp.fft.fftn(divided(x, largest), axes=dims)
+    scaled = divided(x, largest)
+    varying = scaled - scaled[tuple(slice(1) if d in dims else slice(None) for d in range(x.ndim))]
+    spectrum = jnp.fft.fftn(divided(varying, jnp.max(jnp.abs(varying))), axes=dims)
     energy = jnp.abs(spectrum) ** 2
     above, constant = np.zeros((1,) * x.ndim, bool), np.ones((1,) * x.ndim, bool)
     for dim, p in zip(dims, coarse, strict=True):

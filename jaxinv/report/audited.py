@@ -9,14 +9,14 @@ import numpy as np
 
 from jaxinv.data import Dataset, Source
 from jaxinv.data.source import marked_void
-from jaxinv.evaluation.subject import Subject, of_network
+from jaxinv.evaluation.subject import Subject, distinct, of_network
 
 
 def subjects_of(networks: Any) -> list[Subject]:
     """The networks, under the names given or that of the function.
 
     Raises:
-      ValueError: if there are none, or one is no network.
+      ValueError: if there are none, one is no network, or two have one name.
     """
     if not isinstance(networks, Mapping):
         name = getattr(networks, "__name__", None) or type(networks).__name__
@@ -24,10 +24,10 @@ def subjects_of(networks: Any) -> list[Subject]:
         networks = {name if name.isidentifier() and name != "partial" else "network": networks}
     if not networks:
         raise ValueError("networks is empty; at least one network is audited")
-    return [
+    return distinct(
         network if isinstance(network, Subject) else of_network(network, name=name)
         for name, network in networks.items()
-    ]
+    )
 
 
 def source_of(images: Any, labels: Any, targets: Any, void: int | None) -> Source:

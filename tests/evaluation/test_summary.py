@@ -138,4 +138,5 @@ def test_a_mean_of_one_image_has_no_interval():
 def test_an_estimate_says_its_interval():
     assert str(Estimate(0.9756, 0.96, 0.98, 100)) == "97.6% (96.0–98.0)"
     assert str(Estimate(31.4, None, None, 5, "dB")) == "31.4 dB"
+    assert str(Estimate(float("nan"), None, None, 5, "dB")) == "undefined"
     assert str(Estimate(0.0, None, None, 5, "relative")) == "0"

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.data import Dataset
+from jaxinv.evaluation.summary import figures_of
 from jaxinv.evaluation.sweep import BYTES, Interrupted, SweepOptions, few_shifts, sweep
 
 
@@ -176,3 +178,25 @@ def test_a_few_shifts_hold_the_arrays_of_some_images_at_a_time(make_subject, dat
 def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, dataset):
     with pytest.raises(ValueError, match="proved invariant"):
         few_shifts(peak_subject.apply, dataset)
+
+
+def test_outputs_of_any_type_size_and_number():
+    """Classes beyond 16 bits, whole numbers beyond float32's, tiny outputs, unshifted ones of 0."""
+    images = np.zeros((1, 2, 2, 1), np.float32)
+    images[0, 1, 1] = 1
+    source = Dataset(images, np.zeros(1, np.int32), num_classes=2, name="dot", split="test")
+
+    def swept(fun):
+        return sweep(lambda x: fun(x[:, 0, 0, :]), source)
+
+    many = swept(lambda x: jnp.zeros((len(x), 40_000)).at[:, -1].set(1))
+    assert (many.predictions == 39_999).all()
+    close = swept(lambda x: jnp.int32(2**24) + jnp.concatenate([0 * x, x], -1).astype(jnp.int32))
+    assert close.predictions.sum() == 1
+    for unit in (1e-30, 1e30):
+        found = swept(lambda x, unit=unit: unit * jnp.concatenate([0 * x, 1 + x], -1))
+        np.testing.assert_allclose(found.distance.ravel() / unit, [0, 0, 0, 1], rtol=1e-5)
+        np.testing.assert_allclose(figures_of(found)["invariance_error"].value, 1, rtol=1e-5)
+    silent = swept(lambda x: jnp.concatenate([0 * x, 3 * x], -1))
+    # The distance itself: there is nothing to divide it by.
+    assert figures_of(silent)["invariance_error"].value == 3

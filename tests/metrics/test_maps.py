@@ -108,6 +108,12 @@ def test_real_valued_maps_by_definition():
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     assert got[origin] == np.inf
     np.testing.assert_allclose(maps.deviation(values), values.std((0, 1)), rtol=1e-5)
+    for unit in (1e-30, 1e30):  # of which float32 holds no squares
+        found = maps.psnr(np.float32(unit) * values, peak=255 * unit, origin=origin)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        found = maps.deviation(np.float32(unit) * values) / np.float32(unit)
+        np.testing.assert_allclose(found, values.std((0, 1)), rtol=1e-4)
+    assert not maps.deviation(np.full((7, 1, 1, 1, 1), 0.1)).any()
 
 
 def test_one_position_is_a_class_vector():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxinv
+from jaxinv.evaluation.subject import Subject
 
 IMAGES = np.zeros((2, 4, 4, 1))
 
@@ -36,6 +37,17 @@ REFUSED = {
         "Dense is a Flax module without variables; give module.bind(variables)",
     ),
     "no classes": (call(network=lambda x: x.mean((1, 2, 3))), "needed are outputs (n, classes)"),
+    "one output": (call(network=lambda x: two(x)[:, :1]), "with at least 2 classes"),
+    "maps of one class": (call(network=lambda x: x), "(n, H, W, classes) with at least 2 classes"),
+    "two networks of one name": (
+        call(network={"a": Subject("net", "", two), "b": Subject("net", "", two)}),
+        "two networks are called net; allowed is one name for each",
+    ),
+    "a network without a name": (call(network={" ": two}), "a network has no name"),
+    "an image smaller by its own size": (
+        call(protocols="azulay2019"),
+        "makes images smaller by 4 pixels, and they have 4 x 4; allowed are larger ones",
+    ),
     "another size": (call(network=lambda x: x.reshape(-1, 9)), "does not take images of shape"),
     "infinite outputs": (call(network=lambda x: two(x) / 0.0), "outputs are NaN, infinite"),
     "an unknown mode": (call(mode="circular"), "mode"),

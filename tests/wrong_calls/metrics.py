@@ -257,6 +257,10 @@ _CLASSES = {
         lambda: metrics.top1_change(LOGITS, step=(0,)),
         "not all zero",
     ),
+    "top1_change far beyond the grid": (
+        lambda: metrics.top1_change(LOGITS, step=(3,), periodic=False),
+        "leaves no pair in a grid of (2,) shifts",
+    ),
     "top1_change beyond the grid": (
         lambda: metrics.top1_change(LOGITS, step=(2,), periodic=False),
         "leaves no pair",
@@ -297,6 +301,30 @@ ANSWERED = {
     "cosine_invariance near the largest of float32": (
         lambda: metrics.cosine_invariance(np.float32([[2e38, 1e38]]), np.float32([[2e38, 1e38]])),
         [1.0],
+    ),
+    "cosine_invariance whose norm float32 does not hold": (
+        lambda: metrics.cosine_invariance(np.float32([[3e38, 3e38]]), np.float32([[3e38, 3e38]])),
+        [1.0],
+    ),
+    "energy_above_nyquist of channels that are constant": (
+        lambda: metrics.energy_above_nyquist(np.ones((1, 7, 7, 1)) * np.array([1, 0.3, 0.7]), 3),
+        0.0,
+    ),
+    "top1_change along the only axis of several shifts": (
+        lambda: metrics.top1_change(np.array([[[0], [0], [1], [1]]])),
+        0.5,
+    ),
+    "class_consistency in uint8": (
+        lambda: metrics.maps.class_consistency(
+            np.array([[[0, 1]], [[0, 2]]], "uint8"), classes=3, spatial=1
+        ),
+        [1.0, 0.5, 0.5],
+    ),
+    "iou in uint8 with void": (
+        lambda: metrics.maps.iou(
+            np.array([[[0, 1, 1]]], "uint8"), np.array([[0, 255, 0]], "uint8"), classes=2, void=255
+        ),
+        [0.25],
     ),
     "consistency of NaN": (lambda: metrics.consistency(LOGITS * NAN), NAN),
     "mean_accuracy of NaN where labels are 0": (

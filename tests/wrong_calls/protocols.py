@@ -170,6 +170,10 @@ REFUSED = {
         lambda: protocols.eq_t(same, IMAGES, stride=2),
         "for stride 2",
     ),
+    "eq_t of which the zero shift alone is a multiple of the stride": (
+        lambda: protocols.eq_t(lambda x: x[:, ::2, ::2], IMAGES, stride=2),
+        "largest is 0.125: no shift of images of [8, 8] rounds to a multiple of the stride 2 but 0",
+    ),
     "eq_t of no shifts": (
         lambda: protocols.eq_t(same, IMAGES, sample=Sample(KEY, 0)),
         "draws is 0; allowed are whole numbers from 1",
@@ -204,6 +208,10 @@ REFUSED = {
 }
 
 ANSWERED = {
+    "cosine_profile of a layer without activations": (
+        lambda: protocols.cosine_profile(lambda x: 0 * x, IMAGES, [(0, 1)])[""].baseline,
+        1.0,
+    ),
     "decibels without error": (lambda: protocols.decibels(0.0), float("inf")),
     "translation_generator of uint8": (
         lambda: protocols.translation_generator(

@@ -295,7 +295,7 @@ def _label_maps(outputs, spatial: int) -> Int[Array, "..."]:
             f"outputs have shape {jnp.shape(outputs)}; allowed are label maps (*shifts, n, "
             f"*positions) with {spatial} axes of positions, or logits with classes behind"
         )
-    return maps
+    return maps.astype(jnp.promote_types(maps.dtype, jnp.int32))  # to hold the -1 of no class
 
 
 def shifts_joined(values, trailing: int):

@@ -1,11 +1,13 @@
 """Real-valued maps at shifts: by how much they change, and where."""
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, real_number
+from jaxinv.magnitudes import magnitude, norm
 from jaxinv.metrics.maps.labels import shifts_joined
 from jaxinv.metrics.numbers import index_of
 
@@ -84,8 +86,8 @@ def psnr(
     if not top > 0:
         raise ValueError(f"peak is {peak}; allowed are numbers above 0")
     change, shifts = _change(outputs, spatial, origin)
-    error = jnp.mean((change / top).reshape(*shifts, -1) ** 2, axis=-1)
-    return -10 * jnp.log10(error)
+    root = norm(change.reshape(*shifts, -1), axis=-1) * (math.prod(shifts) / change.size) ** 0.5
+    return 20 * (math.log10(top) - jnp.log10(root))
 
 
 def deviation(
@@ -117,7 +119,10 @@ def deviation(
       https://arxiv.org/abs/2106.12423: EQ-T, here position by position.
     """
     values = as_inexact(outputs, "outputs")
-    return jnp.std(shifts_joined(values, spatial + 1), axis=0)
+    flat = shifts_joined(values, spatial + 1)
+    change = flat - flat[0]  # what no shift changes has no deviation, without rounding
+    unit = magnitude(change, (0,))
+    return unit[0] * jnp.std(change / unit, axis=0)
 
 
 def _change(outputs, spatial: int, origin: Sequence[int] | None):

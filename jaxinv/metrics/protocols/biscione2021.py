@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
-from jaxinv.magnitudes import divided, norm
+from jaxinv.magnitudes import directions
 from jaxinv.metrics.equivariance import cosine_invariance
 from jaxinv.orbit import OrbitMode, orbit
 
@@ -85,8 +85,11 @@ def cosine_profile(
 
 def _baseline(activations):
     flat = as_inexact(activations).reshape(activations.shape[0], -1)
-    unit = divided(flat, norm(flat, axis=-1, keepdims=True))
+    unit = directions(flat)
     count = flat.shape[0]
+    # Two images without activations are alike: zeros get a direction of their own.
+    zero = ~jnp.any(flat, axis=-1, keepdims=True)
+    unit = jnp.concatenate([unit, zero.astype(unit.dtype)], axis=-1)
     # The sum over all pairs is that of the mean direction with itself, less the n equal pairs.
     total = jnp.sum(jnp.sum(unit, axis=0) ** 2) - jnp.sum(unit**2)
     return total / (count * (count - 1))

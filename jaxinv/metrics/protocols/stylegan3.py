@@ -12,12 +12,16 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, check_key, number_or_nan, per_axis, whole_number
+from jaxinv.magnitudes import magnitude
 from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import subpixel_translate, translate
 
 Operator = Literal["fourier", "lanczos"]
+
+# The largest shift as a share of the image, as published.
+LARGEST = 0.125
 
 
 def decibels(squared_error: Float[Array, "..."], *, peak: float = 2.0) -> Float[Array, "..."]:
@@ -118,7 +122,7 @@ def eq_t(
     fun: Callable,
     images: Num[Array, "n h w c"],
     *,
-    largest: float = 0.125,
+    largest: float = LARGEST,
     stride: int = 1,
     peak: float = 2.0,
     axes: Sequence[int] = (1, 2),
@@ -149,7 +153,8 @@ def eq_t(
       Decibels; infinite for an exactly equivariant function.
 
     Raises:
-      ValueError: if an axis is out of range, or sizes, stride and output do not fit.
+      ValueError: if an axis is out of range, or sizes, stride and output do not fit, or no shift
+        within `largest` rounds to another multiple of the stride than 0.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -173,16 +178,22 @@ def eq_t(
         drawn = _drawn(sample, largest, sizes)
         shifts = stride * jnp.round(drawn / stride).astype(jnp.int32)
         chance = np.ones(len(drawn))
-    base = _output(fun, images, stride, axes)
+    base, unit = _output(fun, images, stride, axes)
+    if 2 * largest * max(sizes) <= stride:
+        raise ValueError(
+            f"largest is {largest}: no shift of images of {sizes} rounds to a multiple of the "
+            f"stride {stride} but 0; allowed are numbers above {stride / 2 / max(sizes):.3g}"
+        )
 
     def error(shift):
         moved = fun(translate(images, shift, axes=axes))
         expected = translate(base, shift // stride, axes=axes, mode="constant")
         mask = translate(jnp.ones(base.shape), shift // stride, axes=axes, mode="constant")
-        return _squared_error(moved, expected, mask)
+        return _squared_error(moved, expected, mask, unit)
 
     errors, counts = jax.lax.map(error, jnp.asarray(shifts))
-    return decibels(jnp.sum(chance * errors) / jnp.sum(chance * counts), peak=peak)
+    level = decibels(jnp.sum(chance * errors) / jnp.sum(chance * counts), peak=peak)
+    return level - 20 * jnp.log10(unit)
 
 
 def eq_t_frac(
@@ -190,7 +201,7 @@ def eq_t_frac(
     images: Num[Array, "n h w c"],
     *,
     sample: Sample,
-    largest: float = 0.125,
+    largest: float = LARGEST,
     stride: int = 1,
     peak: float = 2.0,
     operator: Operator = "fourier",
@@ -236,7 +247,7 @@ def eq_t_frac(
     if operator not in ("fourier", "lanczos"):
         raise ValueError(f"operator is {operator!r}; allowed are 'fourier', 'lanczos'")
     sizes = _sizes(images, axes, stride, largest)
-    base = _output(fun, images, stride, axes)
+    base, unit = _output(fun, images, stride, axes)
 
     def move(output, shift):
         if operator == "lanczos":
@@ -245,16 +256,16 @@ def eq_t_frac(
 
     def error(shift):
         moved = fun(subpixel_translate(images, shift, axes=axes))
-        return _squared_error(moved, *move(base, shift / stride))
+        return _squared_error(moved, *move(base, shift / stride), unit)
 
     errors, counts = jax.lax.map(error, _drawn(sample, largest, sizes))
-    level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak)
-    return level, mean_of_samples(errors / jnp.mean(counts))
+    level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak) - 20 * jnp.log10(unit)
+    return level, mean_of_samples(errors / jnp.mean(counts) * unit * unit)
 
 
-def _squared_error(moved, expected, mask):
-    """Sum of squares over the pixels that count, and their number."""
-    return jnp.sum(mask * jnp.abs(as_inexact(moved) - expected) ** 2), jnp.sum(mask)
+def _squared_error(moved, expected, mask, unit):
+    """Sum of squares over the pixels that count, in squares of a unit, and their number."""
+    return jnp.sum(mask * jnp.abs((as_inexact(moved) - expected) / unit) ** 2), jnp.sum(mask)
 
 
 def _drawn(sample, largest, sizes):
@@ -265,6 +276,7 @@ def _drawn(sample, largest, sizes):
 
 
 def _output(fun, images, stride, axes):
+    """The unshifted output, and a unit for its size."""
     base = as_inexact(fun(images), "the output")
     if jnp.size(images) == 0:
         raise ValueError(f"there are no images in an array of shape {jnp.shape(images)}")
@@ -274,7 +286,7 @@ def _output(fun, images, stride, axes):
                 f"the output has shape {base.shape}; for stride {stride} and images of shape "
                 f"{jnp.shape(images)} it must be an image of 1 / stride the size"
             )
-    return base
+    return base, magnitude(base, range(base.ndim)).reshape(())
 
 
 def _sizes(images, axes, stride, largest):
@@ -287,7 +299,7 @@ def _sizes(images, axes, stride, largest):
 
 def _rounded(most, stride):
     """Multiples of the stride that a uniform number within `most` rounds to, and how often."""
-    last = int(np.floor(most / stride + 0.5))
+    last = int(np.ceil(most / stride - 0.5))
     steps = np.arange(-last, last + 1)
     ends = np.clip(np.stack([steps - 0.5, steps + 0.5]) * stride, -most, most)
     return steps * stride, (ends[1] - ends[0]) / (2 * most)

@@ -34,6 +34,9 @@ def test_eq_t_in_closed_form():
         pixels += chance * (16 - abs(t))
     expected = 10 * np.log10(4 / (squares / pixels))
     np.testing.assert_allclose(protocols.eq_t(glued, IMAGES), expected, rtol=1e-4)
+    for unit in (1e-30, 1e30):  # of which float32 holds no squares
+        found = protocols.eq_t(lambda x, unit=unit: unit * glued(x), IMAGES, peak=2 * unit)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_eq_t_by_definition_with_a_stride():
