@@ -1,5 +1,6 @@
 """Assertions in chex's manner: a function moves with its input, or stays put."""
 
+import math
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, Literal
@@ -192,7 +193,8 @@ def _shifts(sizes: Sequence[int], shifts: Any, strides: Sequence[int]) -> ShiftS
             for shift in chosen.listed or ()
         ]
         return shift_set(sizes, shifts=listed)
-    counts = [size // s for size, s in zip(sizes, strides, strict=True)]
+    # On the torus the multiples of a stride that does not divide it go around several times.
+    counts = [size // math.gcd(size, s) for size, s in zip(sizes, strides, strict=True)]
     total = int(np.prod(counts))
     if total <= MOST_SHIFTS:
         steps = list(np.ndindex(*counts))

@@ -88,6 +88,13 @@ def test_a_stride_commutes_with_its_multiples_and_nothing_else(stride):
         assert matches == all(a % s == 0 for a, s in zip(t, per_axis, strict=True))
 
 
+def test_all_multiples_of_a_stride_that_does_not_divide_the_torus():
+    # Shifts by 0 and 3 read the same value, by 6 another one.
+    x = jnp.zeros(8).at[2].set(1)
+    with pytest.raises(AssertionError, match=r"at shift \(6,\) by 1"):
+        assert_translation_invariant(lambda x: x[0], x, axes=(0,), stride=3)
+
+
 def test_pooling_with_a_stride_too():
     fun = functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
     assert_translation_equivariant(fun, IMAGES, stride=2)
