@@ -124,7 +124,7 @@ def value_sweep(
 
     def figures(said: Array, targets: Array, origin: tuple[int, ...]) -> dict[str, Array]:
         said = said.astype(jnp.float32)
-        made = {}
+        made: dict[str, Array] = {}
         for names, truth in ((CHANGES, said[origin]), (ERRORS, targets)):
             if names[0] in measured:
                 difference, over = jnp.abs(said - truth), (-3, -2, -1)

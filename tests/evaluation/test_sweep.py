@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 import jaxinv
-from jaxinv.data import Dataset
 from jaxinv.evaluation.summary import figures_of
-from jaxinv.evaluation.sweep import BYTES, Interrupted, SweepOptions, few_shifts, sweep
+from jaxinv.evaluation.sweep import (
+    BYTES,
+    Interrupted,
+    Sweep,
+    SweepOptions,
+    _figures,
+    few_shifts,
+    sweep,
+)
+from jaxinv.orbit import shift_set
 
 
 def brute_force(subject, dataset, shifts):
@@ -114,7 +122,7 @@ def test_what_calls_back_into_python_is_computed_anew(dataset, tmp_path):
     assert list(tmp_path.rglob("*.npz")) == []
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_outputs_that_are_not_finite_are_refused_with_their_number(dataset, tmp_path, value):
     images = np.zeros_like(dataset.images)
     lit = dataclasses.replace(dataset, images=images)
@@ -122,7 +130,7 @@ def test_outputs_that_are_not_finite_are_refused_with_their_number(dataset, tmp_
 
     def apply(x):
         watched = (x[:, 3, 2, 0] > 0)[:, None]
-        return jnp.where(watched, jnp.array([0.0, value, 1.0]), jnp.array([1.0, 0.0, 0.0]))
+        return jnp.where(watched, jnp.array([-value, value, 1.0]), jnp.array([1.0, 0.0, 0.0]))
 
     words = r"on 2 of the images 0 to 5, first at shift \(0, -1\)"
     options = SweepOptions(max_shift=2)
@@ -182,21 +190,20 @@ def test_a_network_that_moves_is_not_known_from_a_few_shifts(peak_subject, datas
 
 def test_outputs_of_any_type_size_and_number():
     """Classes beyond 16 bits, whole numbers beyond float32's, tiny outputs, unshifted ones of 0."""
-    images = np.zeros((1, 2, 2, 1), np.float32)
-    images[0, 1, 1] = 1
-    source = Dataset(images, np.zeros(1, np.int32), num_classes=2, name="dot", split="test")
 
-    def swept(fun):
-        return sweep(lambda x: fun(x[:, 0, 0, :]), source)
+    def figures(*outputs):  # by shift, image and class
+        at_shifts = np.stack(outputs)[:, None]
+        centred, labels = at_shifts[0, 0].astype(np.float32), np.zeros(at_shifts.shape[2], int)
+        return jax.device_get(jax.jit(_figures)(at_shifts, centred, labels))
 
-    many = swept(lambda x: jnp.zeros((len(x), 40_000)).at[:, -1].set(1))
-    assert (many.predictions == 39_999).all()
-    close = swept(lambda x: jnp.int32(2**24) + jnp.concatenate([0 * x, x], -1).astype(jnp.int32))
-    assert close.predictions.sum() == 1
-    for unit in (1e-30, 1e30):
-        found = swept(lambda x, unit=unit: unit * jnp.concatenate([0 * x, 1 + x], -1))
-        np.testing.assert_allclose(found.distance.ravel() / unit, [0, 0, 0, 1], rtol=1e-5)
-        np.testing.assert_allclose(figures_of(found)["invariance_error"].value, 1, rtol=1e-5)
-    silent = swept(lambda x: jnp.concatenate([0 * x, 3 * x], -1))
+    many = figures(*2 * [np.arange(40_000.0)[None]])
+    assert (many["predictions"] == 39_999).all()
+    close = figures(np.full((1, 2), 2**24), np.array([[2**24, 2**24 + 1]]))
+    assert close["predictions"].ravel().tolist() == [0, 1]
+    units = np.float32([[1e-30], [1e30], [0]])
+    found = figures(units * [1, 0], units * [1, 2])
+    np.testing.assert_allclose(found["distance"][1, 0] / [1e-30, 1e30, 1], [2, 2, 0], rtol=1e-5)
+    assert found.pop("finite").all()
+    silent = Sweep(shift_set((2, 1)), labels=np.zeros(3, int), **found | {"outputs": units * 0})
     # The distance itself: there is nothing to divide it by.
-    assert figures_of(silent)["invariance_error"].value == 3
+    np.testing.assert_allclose(figures_of(silent)["invariance_error"].value, 2e30, rtol=1e-5)

@@ -256,7 +256,8 @@ def eq_t_frac(
 
     def error(shift):
         moved = fun(subpixel_translate(images, shift, axes=axes))
-        return _squared_error(moved, *move(base, shift / stride), unit)
+        expected, mask = move(base, shift / stride)
+        return _squared_error(moved, expected, mask, unit)
 
     errors, counts = jax.lax.map(error, _drawn(sample, largest, sizes))
     level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak) - 20 * jnp.log10(unit)
