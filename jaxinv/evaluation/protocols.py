@@ -204,18 +204,28 @@ def _gruver(task: Task) -> Figures:
 
 
 def _stylegan3(task: Task) -> Figures:
-    layers = spatial_layers(task.subject, task.images)
-    (features, stride) = list(layers.values())[-1]
+    features, stride = _maps_on_the_torus(task.subject, task.images)[-1]
     base = features(task.images)
-    steps: dict[str, Any] = {"stride": stride[0], "peak": jnp.max(base) - jnp.min(base)}
+    steps: dict[str, Any] = {"stride": stride, "peak": jnp.max(base) - jnp.min(base)}
     shifts = protocols.Sample(task.key, SHIFTS)
     found = {}
-    if 2 * LARGEST * max(task.size) > stride[0]:  # else no whole shift reaches a stride
+    if 2 * LARGEST * max(task.size) > stride:  # else no whole shift reaches a stride
         sampled = protocols.eq_t(features, task.images, sample=shifts, **steps)
         found["eq_t_exact"] = Total(protocols.eq_t(features, task.images, **steps), "dB")
         found["eq_t_sampled"] = Total(sampled, "dB")
     fractional, _ = protocols.eq_t_frac(features, task.images, sample=shifts, **steps)
     return found | {"eq_t_frac_sampled": Total(fractional, "dB")}
+
+
+def _maps_on_the_torus(subject: Subject, images: Any) -> list[tuple[Callable, int]]:
+    """The feature maps of 1 / stride the size of the images, and the stride."""
+    found = []
+    for features, (stride, *others) in spatial_layers(subject, images).values():
+        seen = jax.eval_shape(features, jax.ShapeDtypeStruct(images.shape, np.float32)).shape
+        fits = all(n * stride == size for n, size in zip(seen[1:3], images.shape[1:3], strict=True))
+        if fits and set(others) <= {stride}:
+            found.append((features, stride))
+    return found
 
 
 def _biscione(task: Task) -> Figures:
@@ -285,12 +295,14 @@ def applicable(
                 f"{shape[0]} x {shape[1]}; allowed are larger ones"
             )
         wanted = tuple(name for name in wanted if name != "azulay2019")
-    if "stylegan3" not in wanted or spatial_layers(subject, np.zeros((1, *shape), np.float32)):
+    seen = np.zeros((1, *shape), np.float32)
+    if "stylegan3" not in wanted or _maps_on_the_torus(subject, seen):
         return wanted
     if "all" not in names:
         raise ValueError(
-            f"protocol stylegan3 needs a feature map, and {subject.name} shows none; allowed are "
-            "Flax modules and checkpoints with convolutions"
+            f"protocol stylegan3 needs a feature map of 1 / stride the size of the images, and "
+            f"{subject.name} shows none; allowed are Flax modules and checkpoints with padded "
+            "convolutions"
         )
     return tuple(name for name in wanted if name != "stylegan3")
 

@@ -80,7 +80,7 @@ def sensitivity_map(
     # Image by image: all pairs at once would take n * n * features numbers.
     between = jax.lax.map(lambda one: jnp.sum(norm(base - one, axis=-1)), base)
     scale = jnp.sum(between) / (images * (images - 1))
-    return jnp.where(scale == 0, distances / scale, divided(distances, scale))
+    return jnp.where(scale == 0, jnp.nan, divided(distances, scale))
 
 
 def radial_profile(

@@ -10,6 +10,7 @@ import pytest
 from jaxinv.data import Dataset
 from jaxinv.evaluation import protocols
 from jaxinv.evaluation.protocols import PROTOCOLS, run_protocol
+from jaxinv.evaluation.subject import Subject
 from jaxinv.metrics.protocols import SampleMean
 
 
@@ -138,3 +139,35 @@ def test_an_unknown_protocol_is_refused(peak_subject, dataset):
         run_protocol("zhang", peak_subject, dataset)
     with pytest.raises(ValueError, match="protocol is 'all'; allowed is one of"):
         run_protocol("all", peak_subject, dataset)
+
+
+def test_eq_t_is_measured_where_maps_and_shifts_allow_it():
+    def showing(layers):
+        return Subject("net", "net", lambda x: x.mean((1, 2)), layers)
+
+    def figures(subject):
+        def of(images, key):
+            task = protocols.Task(subject, images, np.zeros(1, int), key)
+            return dict(PROTOCOLS["stylegan3"](task))
+
+        image = jax.ShapeDtypeStruct((1, 8, 8, 1), np.float32)
+        return list(jax.eval_shape(of, image, jax.random.key(0)))
+
+    # Of a stride of 2 an eighth of 8 pixels holds no multiple but 0.
+    assert figures(showing(lambda x: {"halved": x[:, ::2, ::2]})) == ["eq_t_frac_sampled"]
+    assert len(figures(showing(lambda x: {"whole": x, "shorter": x[:, 1:], "one": x[:, ::2]}))) == 3
+    shorter = showing(lambda x: {"shorter": x[:, 1:-1, 1:-1], "one": x[:, ::2]})
+    assert "stylegan3" not in protocols.applicable(["all"], shorter, (8, 8, 1))
+    with pytest.raises(ValueError, match="a feature map of 1 / stride the size of the images"):
+        protocols.applicable(["stylegan3"], shorter, (8, 8, 1))
+
+
+def test_what_is_not_finite_is_not_counted_as_wrong():
+    def apply(x):
+        return x[:, 0, :2, 0] / x[:, :1, :1, 0].any((1, 2))[:, None]
+
+    images = np.ones((2, 2, 2, 1), np.uint8)
+    named = {"name": "ones", "split": "test", "mean": (0.0,), "std": (1.0,)}
+    dataset = Dataset(images, np.zeros(2, np.int32), num_classes=2, **named)
+    with pytest.raises(ValueError, match="adversarial finds NaN for right_within_0_pixels"):
+        run_protocol("adversarial", Subject("net", "net", apply), dataset)

@@ -294,6 +294,10 @@ ANSWERED = {
         lambda: metrics.invariance_error_map(np.float32([[[1e38]], [[2e38]]])),
         [0.0, 1.0],
     ),
+    "sensitivity_map of images with one output": (
+        lambda: metrics.sensitivity_map(np.float32([[[0], [0]], [[1], [1]]])),
+        [NAN, NAN],
+    ),
     "sensitivity_map near the largest of float32": (
         lambda: metrics.sensitivity_map(np.float32([[[0], [1e38]], [[1e38], [1e38]]])),
         [0.0, 0.5],

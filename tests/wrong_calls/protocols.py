@@ -5,6 +5,7 @@ import numpy as np
 
 from jaxinv.metrics import protocols
 from jaxinv.metrics.protocols import Sample
+from jaxinv.metrics.protocols.biscione2021 import _baseline
 from jaxinv.orbit import shift_set
 from tests.wrong_calls.given import IMAGES, KEY, NAN, NO_KEYS, TWO, net, same
 
@@ -208,8 +209,8 @@ REFUSED = {
 }
 
 ANSWERED = {
-    "cosine_profile of a layer without activations": (
-        lambda: protocols.cosine_profile(lambda x: 0 * x, IMAGES, [(0, 1)])[""].baseline,
+    "cosine_profile's baseline of a layer without activations": (
+        lambda: _baseline(np.zeros((2, 3), np.float32)),
         1.0,
     ),
     "decibels without error": (lambda: protocols.decibels(0.0), float("inf")),
