@@ -226,7 +226,7 @@ def _ended(program: Callable[[], None], name: str) -> int:
     try:
         program()
     except KeyboardInterrupt as stop:
-        print(f"{name}: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"{name}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         raise

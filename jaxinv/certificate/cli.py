@@ -1,5 +1,6 @@
 """The command line of `jaxinv certify`: the certificate of a network, without data or weights."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -138,7 +139,7 @@ def _analysed(
     try:
         fun, args, argnums = called(network, image, options)
         jax.eval_shape(fun, *args)
-    except Exception as error:  # the network is the user's own
+    except (Exception, SystemExit) as error:  # the network is the user's own
         raise ValueError(
             f"{arguments.network} cannot be applied to an image of shape {image.shape}: "
             f"{said(error)}"
@@ -164,7 +165,8 @@ def main(argv: Sequence[str] | None = None, *, name: str = "jaxinv certify") -> 
         words = [*network, *words_of(Arguments, settings), *words]
         arguments = read_options(Arguments, words, prog=name)
         expected = expectation(arguments.expect) if arguments.expect is not None else None
-        certificate, tiles = _analysed(arguments, keywords(arguments.call))
+        with contextlib.redirect_stdout(sys.stderr):  # what the network's own code prints
+            certificate, tiles = _analysed(arguments, keywords(arguments.call))
         if arguments.all_equations:
             certificate = dataclasses.replace(certificate, layers=certificate.equations)
         holds = expected is None or expected.holds(certificate)

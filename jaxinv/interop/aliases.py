@@ -17,8 +17,10 @@ def may_copy() -> set[Any]:
     return {getattr(kind, name) for kind in kinds for name in names if hasattr(kind, name)}
 
 
-def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> list[bool] | None:
-    """Runs a function on the meta device, to see whether it writes into a memory that has views.
+def writes_into_views(
+    fun: Any, *args: Any, device: str = "meta", **kwargs: Any
+) -> list[bool] | None:
+    """Runs a function of PyTorch, to see whether it writes into a memory that has views.
 
     Returns:
       None if it does not; else of each call of a function of `may_copy` whether it copied.
@@ -69,7 +71,7 @@ def writes_into_views(fun: Any, *args: Any, **kwargs: Any) -> list[bool] | None:
                         see(tensor)
             return outputs
 
-    with torch.no_grad(), torch.device("meta"), Functions(), Operations():
+    with torch.no_grad(), torch.device(device), Functions(), Operations():
         fun(*args, **kwargs)
     return copies if found else None
 

@@ -30,7 +30,7 @@ def module_named(path: str) -> Any:
     if callable(value) and not isinstance(value, torch.nn.Module):
         try:
             value = value()
-        except Exception as error:  # the code is the user's own
+        except (Exception, SystemExit) as error:  # the code is the user's own
             raise ValueError(f"{path} cannot be called without arguments: {said(error)}") from error
     if not isinstance(value, torch.nn.Module):
         kind = type(value).__name__

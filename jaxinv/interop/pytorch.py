@@ -109,13 +109,15 @@ def _writes_into_views(
 ) -> list[bool] | None:
     from jaxinv.interop.aliases import writes_into_views
 
-    shapes = {id(tensor): tensor.detach().to("meta") for tensor in tensors.values()}
-    part = _copy(module, shapes)
-    try:
-        inputs, options = jax.tree.map(_without_numbers, (inputs, options))
-        return writes_into_views(part, *inputs, **options)
-    except Exception:  # what fails there is told by JAX
-        return None
+    # Not all code runs without numbers; where they are traced, it does not depend on them.
+    for device, convert in (("meta", _without_numbers), ("cpu", _with_numbers)):
+        known = {id(tensor): tensor.detach().to(device, copy=True) for tensor in tensors.values()}
+        try:
+            args, kwargs = jax.tree.map(convert, (inputs, options))
+            return writes_into_views(_copy(module, known), *args, device=device, **kwargs)
+        except (Exception, SystemExit):  # what fails there is told by JAX
+            continue
+    return None
 
 
 def _plain(outputs: Any, convert: Callable[[Any], Any]) -> Any:
@@ -158,6 +160,15 @@ def _without_numbers(array: Any) -> Any:
         return array
     dtype = getattr(torch, str(array.dtype).removesuffix("_"))
     return torch.empty(array.shape, dtype=dtype, device="meta")
+
+
+def _with_numbers(array: Any) -> Any:
+    import torch
+    from torchax.ops.mappings import j2t
+
+    if isinstance(array, jax.core.Tracer):
+        return torch.zeros_like(_without_numbers(array), device="cpu")
+    return j2t(array).clone() if isinstance(array, jax.Array) else array
 
 
 def _check_parity(module: Any, inputs: tuple[Any, ...], outputs: Any) -> None:
@@ -322,7 +333,7 @@ def _named(module: Any) -> Iterator[None]:
         part.register_forward_hook(leave)
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         part = running[-1][0] if running else module
         kind = type(part).__name__
         where = f"{paths[part]} ({kind})" if paths[part] else kind
@@ -332,7 +343,7 @@ def _named(module: Any) -> Iterator[None]:
             running.pop()[1].__exit__(None, None, None)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What went wrong; of what libraries say in words of their own, what would work."""
     if isinstance(
         error,
