@@ -44,6 +44,15 @@ def environment() -> Any:
     functional, aten = torch.nn.functional, torch.ops.aten
     override(functional.interpolate, _interpolate)
     override(torch.tensor, _made)
+    override(aten.linalg_vector_norm, _norm)
+    env.override_op_definition(aten.std.correction, lambda x, *a, **k: _root(x.var(*a, **k)))
+    env.override_op_definition(
+        aten.std_mean.correction,
+        lambda x, dim=None, *, correction=None, keepdim=False: (
+            _root(x.var(dim, correction=correction, keepdim=keepdim)),
+            x.mean(dim, keepdim=keepdim),
+        ),
+    )
     override(functional.max_pool2d, _max_pool, 2)
     for rank in (1, 2, 3):
         override(getattr(aten, f"avg_pool{rank}d"), _average_pool, rank)
@@ -240,6 +249,17 @@ def _cubic(far):
     """The kernel of Keys with PyTorch's parameter."""
     near = (1.25 * far - 2.25) * far**2 + 1
     return np.where(far <= 1, near, ((-0.75 * far + 3.75) * far - 6) * far + 3)
+
+
+def _norm(known: Callable, x, ord=2, *args, **kwargs):
+    if ord != 2 or jnp.iscomplexobj(x):
+        return known(x, ord, *args, **kwargs)
+    return _root(known(x * x, 1, *args, **kwargs))
+
+
+def _root(squares):
+    """A root with no derivative at zero, as norms and deviations of PyTorch have it."""
+    return (squares + (squares == 0)) ** 0.5 * (squares != 0)
 
 
 def _each(value, rank):

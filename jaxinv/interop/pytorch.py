@@ -168,7 +168,8 @@ def _with_numbers(array: Any) -> Any:
 
     if isinstance(array, jax.core.Tracer):
         return torch.zeros_like(_without_numbers(array), device="cpu")
-    return j2t(array).clone() if isinstance(array, jax.Array) else array
+    with warnings.catch_warnings(action="ignore"):  # of a memory that is not to be written
+        return j2t(array).clone() if isinstance(array, jax.Array) else array
 
 
 def _check_parity(module: Any, inputs: tuple[Any, ...], outputs: Any) -> None:

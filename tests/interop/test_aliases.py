@@ -148,7 +148,17 @@ def _what_may_be_a_copy(x):
     return x + copied.view(len(x), 8, 8, 3).permute(0, 3, 1, 2)
 
 
+def _the_same_tensor(x):
+    torch.as_tensor(x).mul_(2)
+    torch.asarray(x, dtype=x.dtype)[0].add_(1)
+    x.to(x.dtype)[:, 0] = 1
+    x.float().double().mul_(3)
+    torch.asarray(x, copy=True).mul_(5)
+    return x.contiguous().mul_(2) + x + torch.as_tensor([1.0, 2.5] * 4)
+
+
 WRITES = [
+    _the_same_tensor,
     _what_may_be_a_copy,
     _before_functions_that_write,
     _rows_of_a_view,
@@ -195,12 +205,24 @@ def _without_views(x):
     return F.relu(x, inplace=True).add_(1).mul_(2)
 
 
-@pytest.mark.parametrize("write", [_view_alone, _without_views, _padded])
+def _copies(x):
+    other, places = x.transpose(2, 3), torch.arange(8)
+    x.to(x.dtype, copy=True).mul_(2)
+    other.contiguous().mul_(2)
+    scale = places.type_as(x).mul_(2)
+    return {"x": x * scale, "other": other, "places": places}
+
+
+@pytest.mark.parametrize("write", [_view_alone, _without_views, _padded, _copies])
 def test_other_writes_are_torchax_own(write):
     module = Writes(write).eval()
     assert writes_into_views(module, torch.empty(SHAPE, device="meta")) is None
     params, apply = jaxinv.from_pytorch(module, example=signal(SHAPE))
-    np.testing.assert_array_equal(apply(params, signal(SHAPE)), outputs_of(module, signal(SHAPE)))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        apply(params, signal(SHAPE)),
+        outputs_of(module, signal(SHAPE)),
+    )
 
 
 class Zeroed(nn.Module):
@@ -237,6 +259,27 @@ def test_gradients_names_and_certificates_of_writes_into_views():
     assert certificate.steps[0].layer == "conv"
     moved = apply(params, np.roll(x, (2, 4), (2, 3)))
     np.testing.assert_allclose(moved["map"], np.roll(apply(params, x)["map"], (1, 2), (2, 3)))
+
+
+class Writer(nn.Module):
+    """Writes into its inputs and its buffers, after a look at their values."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.arange(4, dtype=torch.float64))
+
+    def forward(self, x):
+        if x.sum() > 1e9:
+            return x
+        self.seen[1:].add_(1)
+        x.view(-1)[3:].mul_(2)
+        return x * self.seen[2]
+
+
+def test_writes_into_inputs_and_buffers_by_code_that_asks_for_values():
+    x = signal(SHAPE)
+    params, apply = jaxinv.from_pytorch(Writer().eval())
+    np.testing.assert_allclose(apply(params, x), outputs_of(Writer().eval(), x))
 
 
 def test_a_write_that_cannot_be_replaced_is_refused():

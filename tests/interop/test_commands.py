@@ -37,8 +37,16 @@ def test_a_module_is_recognised_without_the_option(capsys):
     assert "multiples of (2, 2)" in capsys.readouterr().out
 
 
+def test_what_a_network_prints_is_no_output(capsys):
+    assert certify(["--torch", f"{HERE}:prints", "--shape", "1,1,8,8", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["shape"] == [1, 1, 8, 8]
+    assert told.err == "made\n"
+
+
 WRONG = {
     ("needs_one",): "cannot be called without arguments: TypeError",
+    ("ends",): "cannot be called without arguments: SystemExit: 3 (torch_networks.py, line",
     ("number",): "gives a int; needed is a torch.nn.Module or what makes one",
     ("nothing",): f"{HERE} has no nothing",
     ("rgb",): "conv (Conv2d) cannot be run in JAX",

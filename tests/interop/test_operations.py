@@ -8,6 +8,7 @@ import itertools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -253,6 +254,55 @@ def test_means_over_windows_beyond_the_border_and_constants_of_mixed_numbers():
         assert_parity(nn.AvgPool2d(kernel, stride, padding, ceil_mode=True), (1, 2, 8, 7))
     assert_parity(nn.AvgPool1d(3, 2, ceil_mode=True), (2, 2, 8))
     assert_parity(Calls(lambda x: x * torch.tensor([[1], [2.5]]) + x.new_tensor([0, 0.5])), (2, 2))
+
+
+def test_constants_are_of_the_kind_that_pytorch_says():
+    for data in (np.arange(3), [np.float32(1), np.float32(2)], [[1], [2.5]]):
+        module = Calls(lambda x, data=data: (torch.tensor(data), torch.as_tensor(data)))
+        params, apply = jaxinv.from_pytorch(module)
+        kinds = [str(constant.dtype) for constant in module(None)]
+        assert [f"torch.{constant.dtype}" for constant in apply(params, signal((1,)))] == kinds
+
+
+RESIZED = [
+    ((2, 1), "bilinear", False, (SIZE, 1)),
+    ((1, 0.5), "bilinear", False, (1, 2)),
+    ((1, 1.3), "bicubic", False, (1, SIZE)),
+    ((1.5, 1), "bicubic", True, (SIZE, 1)),
+]
+
+
+@pytest.mark.parametrize(("scale", "mode", "corners", "period"), RESIZED)
+def test_an_axis_that_keeps_its_size_keeps_its_symmetry(scale, mode, corners, period):
+    options = {"scale_factor": scale, "mode": mode, "align_corners": corners}
+    module = Calls(lambda x: F.interpolate(x, **options))
+    assert_parity(module, (1, 2, SIZE, SIZE))
+    params, apply = jaxinv.from_pytorch(module)
+    x = signal((1, 2, SIZE, SIZE))
+    assert jaxinv.certify(apply, params, x, argnums=1, axes=(2, 3)).period == period
+
+
+def assert_gradient(fun, x):
+    module = Calls(fun).eval()
+    params, apply = jaxinv.from_pytorch(module)
+    theirs = torch.from_numpy(x.copy()).requires_grad_()
+    module(theirs).sum().backward()
+    mine = jax.jit(jax.grad(lambda x: apply(params, x).sum()))(x)
+    np.testing.assert_allclose(mine, theirs.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_derivatives_of_dilated_maxima_and_where_deviations_are_zero():
+    x = np.round(signal((1, 2, 9, 8)))  # of equal numbers the first
+    x[:, :, 3] = 0
+    assert_gradient(lambda x: F.max_pool2d(x, (3, 2), 2, 1, (2, 3), ceil_mode=True), x)
+    assert_gradient(lambda x: F.normalize(x, dim=3) + x.std(3, True) + torch.std_mean(x)[0], x)
+    params, apply = jaxinv.from_pytorch(nn.MaxPool2d(2, 1, dilation=(1, 2)))
+    orbit = jaxinv.orbit(functools.partial(apply, params), axes=(2, 3))
+    x = signal((1, 1, 3, 4))
+    rolled = [(s, jnp.roll(x, s, (2, 3))) for s in np.ndindex(3, 4)]
+    each = jax.jit(jax.grad(lambda x: apply(params, x).sum()))
+    expected = sum(jnp.roll(each(y), [-n for n in s], (2, 3)) for s, y in rolled)
+    np.testing.assert_allclose(jax.jit(jax.grad(lambda x: orbit(x).sum()))(x), expected, rtol=1e-9)
 
 
 def test_all_shifts_of_a_shifted_window_cost_one_a_window():

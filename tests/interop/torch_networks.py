@@ -46,6 +46,17 @@ def number():
     return 3
 
 
+def ends():
+    """Ends the program."""
+    raise SystemExit(3)
+
+
+def prints():
+    """Makes a network, and says so."""
+    print("made")
+    return Circular()
+
+
 class Edges(nn.Module):
     """Counts edges of several directions and colours; five classes."""
 

@@ -35,4 +35,5 @@ def signal(shape, seed=1):
 def outputs_of(module, images):
     """What PyTorch computes."""
     with torch.no_grad():
-        return module(torch.from_numpy(images.copy())).numpy()
+        outputs = module(torch.from_numpy(images.copy()))
+    return torch.utils._pytree.tree_map(lambda tensor: tensor.numpy(), outputs)
