@@ -28,9 +28,10 @@ def environment() -> Any:
     env = Environment()
     env.override_op_definition(torch.ops.aten.detach.default, Tensor.detach)
     env.override_op_definition(torch.ops.aten.mT.default, lambda x: x.transpose(-2, -1))
-    # torchax converts the tensor itself, and gives a copy that may be written to.
+    # torchax converts the tensor itself, and gives a copy, in which what is written is lost.
+    copied = Tensor.numpy
     Tensor.type_as = lambda self, other: self.to(other.dtype)
-    Tensor.numpy = lambda self: np.asarray(self.jax())
+    Tensor.numpy = lambda self: np.asarray(self.jax()) if self._env is env else copied(self)
     # What PyTorch copies is another tensor; what it does not copy, `aliases.py` sees.
     convert = env._torch_Tensor_to
     env._torch_Tensor_to = lambda args, kwargs: _another(convert(args, kwargs))
