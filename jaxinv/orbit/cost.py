@@ -29,7 +29,8 @@ class OrbitCost:
       forward_flops: operations of one forward pass.
       shared_flops: operations that all shifts share, in all.
       flops_per_shift: operations that each shift needs besides.
-      forward_passes: all operations, in forward passes.
+      forward_passes: all operations, in forward passes; of a function without any, how often it
+        is evaluated.
       ratio: operations of brute force over those of the orbit.
       peak_bytes: about the memory needed: the outputs and the largest value held.
       dominant_layer: the layer with the most operations over all shifts.
@@ -141,9 +142,9 @@ def orbit_cost(
         shared_flops=plan.shared_cost,
         flops_per_shift=plan.deferred_cost,
         forward_passes=work.passes,
-        ratio=count * plan.single_cost / max(1, total),
+        ratio=count * plan.single_cost / max(1, total) if plan.single_cost else count / work.passes,
         peak_bytes=count * plan.traced.output_bytes + plan.held_bytes,
-        dominant_layer=max(layers, key=lambda name: layers[name], default=""),
+        dominant_layer=max(layers, key=lambda name: layers[name]) if work.share else "",
         dominant_part=work.largest,
         dominant_share=work.share,
     )
@@ -185,7 +186,10 @@ def _work(plan: Plan, names: Mapping[Source, str]) -> Work:
     if kind:
         count = len(pieces[layer, kind])
         largest = f"{count} {kind}s of {layer}" if count > 1 else f"{kind} of {layer}"
-    return Work(total / max(1, plan.single_cost), largest, most / max(1, total))
+    # A program without arithmetic costs what it takes to move its numbers.
+    moved = plan.shifts.count if plan.deferred else 1
+    passes = total / plan.single_cost if plan.single_cost else float(moved)
+    return Work(passes, largest if most else "", most / max(1, total))
 
 
 # A piece by the number of axes along which it is at the border.

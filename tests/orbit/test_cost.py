@@ -48,6 +48,12 @@ def test_it_reads_as_a_sentence():
     assert text.startswith("48 shifts: about 4 forward passes' work instead of 48, ")
 
 
+def test_a_function_without_arithmetic():
+    cost = jaxinv.orbit_cost(lambda x: x[:, ::2], jnp.zeros((1, 6, 5, 2)))
+    assert (cost.forward_passes, cost.ratio, cost.dominant_layer) == (1, 30, "")
+    assert "% of it" not in str(cost)
+
+
 def test_wrong_use():
     with pytest.raises(ValueError, match="side effects"):
         jaxinv.orbit_cost(lambda x: jax.debug.print("{}", x[0, 0, 0, 0]) or x, IMAGE)
