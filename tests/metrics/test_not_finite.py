@@ -149,7 +149,7 @@ def test_the_distance_of_a_shift_that_fools_is_that_of_each_image():
 
 
 def test_signals_to_noise():
-    images = jnp.ones((1, 4, 4, 1))
+    images = jnp.ones((1, 16, 16, 1))
     nowhere = lambda x: x * jnp.nan  # noqa: E731
     assert np.isnan(protocols.eq_t(nowhere, images))
     assert np.isnan(protocols.eq_t(nowhere, images, sample=SAMPLE))
