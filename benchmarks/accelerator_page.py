@@ -37,8 +37,9 @@ repository. With PyTorch for CUDA in the same environment its columns are filled
   own, which also makes its peak memory its own.
 * *Exactness*: every layer's output at a few shifts, by brute force, is held against what the
   certificate claims of it, and the orbit of the network against brute force. `jaxinv.tolerance`
-  allows an entry *tolerance* times the output's scale, and as much again times its own size.
-  "EXCEEDED" means that it has to be mended, here or there.
+  allows an entry *tolerance* times the output's scale, and as much again times its own size, so
+  that the difference of a large entry may exceed *tolerance*; *of what is allowed* is the largest
+  share of that, in newer rows. "EXCEEDED" means that it has to be mended, here or there.
 * TF32 is JAX's default for float32 on NVIDIA GPUs, and set for PyTorch, too; float32 is
   `jax_default_matmul_precision="highest"`; in bfloat16 weights and images are in that type, and
   PyTorch runs in it as well as by autocast. PyTorch's best of 16, 49 and 196 shifts a call counts,

@@ -71,6 +71,7 @@ def exactness(case: Case, precision: str, conditions: Conditions) -> dict[str, A
                 "difference of claims": worst,
                 "difference of orbit": relative,
                 "tolerance": tolerance(dtype)[1],
+                "of what is allowed": max(used, used_by_claims),
                 "verdict": "within" if max(used, used_by_claims) <= 1 else "EXCEEDED",
             }
         ]
