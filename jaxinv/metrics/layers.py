@@ -346,10 +346,10 @@ def _strides(base, x, dims, maps, after):
     for a, dim in enumerate(dims):
         unit = _along_axes((1,) * len(dims))[a]
 
-        def errors(tried: dict[int, int], unit=unit):
+        def errors(asked: dict[int, int], unit=unit):
             """Of some layers, each at a stride; the layers of one stride after one another."""
             found = {}
-            for i, stride in sorted(tried.items(), key=lambda pair: pair[1]):
+            for i, stride in sorted(asked.items(), key=lambda pair: pair[1]):
                 moved = after(tuple(stride * step for step in unit))
                 found[i] = _moved_error(base[i], moved[i], jnp.array(unit), False, dims)
             return jax.device_get(found)
