@@ -42,7 +42,7 @@ def gradient_of(fun):
     return jax.grad(loss)
 
 
-QUICK = ["aspp", "unpadded"]
+QUICK = ["unpadded"]
 SWEPT = [name for name in NETWORKS if name not in ("one axis of a volume", "unet, odd sizes")]
 
 
