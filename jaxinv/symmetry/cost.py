@@ -9,6 +9,7 @@ from jax.extend.core import primitives
 from jaxinv.symmetry.correlation import DIRECT, TOGETHER
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.registry import REGISTERED
+from jaxinv.symmetry.rules.windowed import adds_up, geometries_of_convolution, on_torus
 from jaxinv.symmetry.values import Torus, Value, Window, is_broken, positions, stored_shape
 
 
@@ -99,7 +100,21 @@ def shared_flops(torus: Torus, equation: Equation, operands: Sequence[Value], re
             if windows:
                 return _correlation_flops(torus, equation, value, dims, windows)
     size = max(1, math.prod(equation.out_avals[0].shape))
-    return int(flops(equation) * elements(torus, result) / size)
+    once: float = flops(equation)
+    if equation.primitive is primitives.conv_general_dilated_p:
+        once *= _taps_left(torus, equation, operands[0])
+    return int(once * elements(torus, result) / size)
+
+
+def _taps_left(torus: Torus, equation: Equation, image: Value) -> float:
+    """The part of a kernel's taps that read positions of their own."""
+    params, kernel = equation.params, equation.in_avals[1]
+    if not adds_up(kernel.dtype, params):
+        return 1.0
+    geometries = geometries_of_convolution(params, kernel.shape)
+    once = on_torus(torus, image, params, geometries)
+    taps, left = (math.prod(geometry.extent for geometry in row) for row in (geometries, once))
+    return left / max(1, taps)
 
 
 def _correlation_flops(

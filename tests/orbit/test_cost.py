@@ -31,6 +31,19 @@ def test_a_strided_convolution_is_computed_at_stride_one():
     assert cost.dominant_layer == "conv_general_dilated"
 
 
+def test_taps_that_read_one_position_are_one():
+    def around(x):
+        rows = jnp.pad(x[:, ::4], ((0, 0), (2, 2), (0, 0), (0, 0)), mode="wrap")
+        kernel = np.ones((5, 1, 3, 4), np.float32)
+        return jax.lax.conv_general_dilated(
+            rows, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    cost = jaxinv.orbit_cost(around, IMAGE)
+    assert cost.forward_flops == 2 * 2 * 2 * 6 * 4 * 5 * 3
+    assert cost.shared_flops == 2 * 2 * 4 * 2 * 6 * 4 * 2 * 3
+
+
 def test_what_shares_nothing_costs_every_shift():
     cost = jaxinv.orbit_cost(
         lambda x: jnp.tanh(x + np.arange(48, dtype=np.float32).reshape(8, 6, 1)), IMAGE

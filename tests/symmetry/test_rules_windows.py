@@ -91,6 +91,50 @@ CONVOLUTIONS = {
     ),
 }
 
+# Taps that read one position of the torus of 6 x 8 are one.
+LONG = {
+    "once and a half around": (
+        lambda x: convolve(wrapped(x, 4, 4), drawn(9, 11, 2, 3)),
+        "1,1 | P2 W6 W6 P3",
+    ),
+    "by every second position": (
+        lambda x: convolve(wrapped(x, 7, 7), drawn(5, 6, 2, 3), rhs_dilation=(2, 2)),
+        "1,1 | P2 W12 W12 P3",
+    ),
+    "by steps that divide the torus in part": (
+        lambda x: convolve(wrapped(x, 12, 12), drawn(4, 3, 2, 3), rhs_dilation=(4, 6)),
+        "1,1 | P2 W18 W20 P3",
+    ),
+    "by steps that do not divide it": (
+        lambda x: convolve(wrapped(x, 20, 20), drawn(7, 9, 2, 3), rhs_dilation=(5, 3)),
+        "1,1 | P2 W16 W24 P3",
+    ),
+    "all at one position": (
+        lambda x: convolve(wrapped(x, 6, 6), drawn(3, 2, 2, 3), (2, 1), rhs_dilation=(6, 8)),
+        "2,1 | P2 W3 W12 P3",
+    ),
+    "groups and channels first": (
+        lambda x: convolve(
+            jnp.moveaxis(wrapped(x, 3, 3), 3, 1),
+            drawn(4, 9, 8, 1),
+            (1, 2),
+            numbers=("NCHW", "OHWI", "NCHW"),
+            feature_group_count=2,
+        ),
+        "1,2 | P2 P4 W4 W4",
+    ),
+    "transposed": (
+        lambda x: convolve(
+            wrapped(x, 5, 5), drawn(13, 3, 2, 3), padding=[(0, 0)] * 2, lhs_dilation=(2, 1)
+        ),
+        "1,1 | P2 W19/2 W16 P3",
+    ),
+    "by a kernel made of the input": (
+        lambda x: convolve(wrapped(x, 4, 4), drawn(7, 9, 2, 3) * x[:, ::2].mean()),
+        "2,1 | P2 W8/2 W8 P3",
+    ),
+}
+
 TRANSPOSED = {
     "transposed": (
         lambda x: lax.conv_transpose(x, drawn(2, 2, 2, 3), (2, 2), "VALID"),
@@ -164,7 +208,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("least", [1, LEAST_PRODUCTS], ids=["by matrix products", "by lax"])
-@pytest.mark.parametrize("cases", [CONVOLUTIONS, TRANSPOSED, PADDED, OTHERS])
+@pytest.mark.parametrize("cases", [CONVOLUTIONS, LONG, TRANSPOSED, PADDED, OTHERS])
 def test_convolutions(cases, least, monkeypatch):
     monkeypatch.setattr(matrix_products, "LEAST_PRODUCTS", least)
     monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
@@ -304,6 +348,15 @@ def test_dtypes(dtype, rtol):
     result = walked(fun, x)
     assert_same_at_every_shift(result, rtol=rtol)
     assert result.states == ["2,2 | 1 W2 W3 P2", "1,1 | 1 W4 W6 P2"]
+
+
+def test_taps_are_not_added_in_a_type_that_is_too_narrow():
+    def fun(x):
+        kernel = np.full((5, 1, 2, 1), 100, np.int8)
+        return convolve(wrapped(x, 2, 2), kernel, preferred_element_type=np.int32)
+
+    x = jnp.round(4 * drawn(1, 2, 3, 2)).astype(np.int8)
+    assert_same_at_every_shift(walked(fun, x), rtol=0)
 
 
 def test_precision_and_accumulation_type_are_kept():

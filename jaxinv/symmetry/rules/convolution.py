@@ -18,9 +18,11 @@ from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import (
     Geometry,
+    adds_up,
     admitted,
     geometries_of_convolution,
     lengthened,
+    on_torus,
     slid,
     window_of,
 )
@@ -97,19 +99,24 @@ def _stays_uniform(image: Value, dim: int, geometry: Geometry) -> bool:
 def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, layout):
     """At stride 1 along windows; along plain dimensions as the program does."""
     numbers, n_axes = params["dimension_numbers"], image.n_axes
+    # (*cosets, *kernel)
+    filters = jnp.reshape(kernel.base, kernel.base.shape[:n_axes] + kernel.shape)
+    if adds_up(filters.dtype, params):
+        once = on_torus(ctx.torus, image, params, geometries)
+        for dim, before, after in zip(numbers.rhs_spec[2:], geometries, once, strict=True):
+            filters = _folded(filters, n_axes + dim, before, after)
+        geometries = once
     base, settings = _lengthened(ctx, params, image, geometries)
     grouped = params["batch_group_count"] > 1
     apply: Callable[..., Array] = functools.partial(
         convolve,
         groups=(params["feature_group_count"], params["batch_group_count"]),
-        rhs_dilation=params["rhs_dilation"],
+        rhs_dilation=[geometry.dilation for geometry in geometries],
         dimension_numbers=numbers,
         precision=params["precision"],
         preferred_element_type=params["preferred_element_type"],
         **settings,
     )
-    # (*cosets, *kernel)
-    filters = jnp.reshape(kernel.base, kernel.base.shape[:n_axes] + kernel.shape)
     # Where all cosets have one kernel they are more images: conv(x[r], k) for all r in one call.
     together = all(n == 1 for n in kernel.base.shape[:n_axes]) and not grouped
     x, batch = _as_images(base, image, numbers.lhs_spec, together=together)
@@ -131,6 +138,18 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
         y = jnp.moveaxis(y, range(first, first + n_axes), range(n_axes))
     assert y.ndim == n_axes + sum(map(len, layout))
     return y
+
+
+def _folded(filters: Array, dim: int, geometry: Geometry, once: Geometry) -> Array:
+    """The kernel on a circle: taps that read one position are added up."""
+    if once == geometry:
+        return filters
+    # Tap j reads position j * dilation = place * step of the circle.
+    rows: list[list[Array]] = [[] for _ in range(once.extent)]
+    for j in range(geometry.extent):
+        place = j * geometry.dilation // once.dilation % once.extent
+        rows[place].append(jax.lax.index_in_dim(filters, j, dim))
+    return jnp.concatenate([functools.reduce(jax.lax.add, row) for row in rows], dim)
 
 
 def _lengthened(ctx: Context, params, image: Value, geometries: list[Geometry]):

@@ -17,7 +17,7 @@ from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context, periodic_slice
-from jaxinv.symmetry.values import Valid, Value, Window, positions
+from jaxinv.symmetry.values import Torus, Valid, Value, Window, positions
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,41 @@ class Geometry:
         dilated = (size - 1) * self.base_dilation + 1
         return max(0, (dilated + self.low + self.high - self.span) // self.stride + 1)
 
+    def on_circle(self, size: int) -> "Geometry":
+        """The same on a circle of `size` dilated positions, each of which one output reads once.
+
+        Tap j reads position `j * dilation` modulo `size`, a multiple of their common divisor.
+        """
+        step = math.gcd(self.dilation, size)
+        if self.extent <= size // step:
+            return self
+        return dataclasses.replace(self, extent=size // step, dilation=step)
+
 
 def geometries_of_convolution(params: Mapping[str, Any], kernel: Sequence[int]) -> list[Geometry]:
     """How a kernel of some shape moves along each spatial dimension of a convolution."""
     extents = [kernel[dim] for dim in params["dimension_numbers"].rhs_spec[2:]]
     return _geometries(params, extents, "window_strides", "rhs_dilation", "lhs_dilation")
+
+
+def adds_up(dtype: Any, params: Mapping[str, Any]) -> bool:
+    """Whether taps of a kernel may be added before they are multiplied; narrow sums are rounded."""
+    wide = dtype in (jnp.float32, jnp.float64, jnp.complex64, jnp.complex128)
+    return wide and params["preferred_element_type"] in (None, dtype)
+
+
+def on_torus(
+    torus: Torus, image: Value, params: Mapping[str, Any], geometries: Sequence[Geometry]
+) -> list[Geometry]:
+    """How a kernel moves whose taps that read one position of the torus are one."""
+    dims = params["dimension_numbers"].lhs_spec[2:]
+    windows = [window_of(image, dim) for dim in dims]
+    return [
+        geometry.on_circle(positions(torus, image, window) * geometry.base_dilation)
+        if window is not None
+        else geometry
+        for geometry, window in zip(geometries, windows, strict=True)
+    ]
 
 
 def geometries_of_pool(params: Mapping[str, Any]) -> list[Geometry]:
