@@ -15,14 +15,10 @@ from jax import lax
 from jax.extend.core import primitives
 
 from jaxinv.borders.pieces import Layout, NotABox, Pieces, Range, as_factors, reshaped
+from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution, geometries_of_pool
 from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.registry import REGISTERED, rule_of
 from jaxinv.symmetry.rules.pointwise import pointwise
-from jaxinv.symmetry.rules.windowed import (
-    Geometry,
-    geometries_of_convolution,
-    geometries_of_pool,
-)
 
 
 @dataclass(frozen=True)
@@ -191,8 +187,7 @@ def _reach(outputs: Range, size: int, geometry: Geometry) -> tuple[Range, Range]
     Where they read nothing but padding, one position stands for the map, and the padding takes it
     off again: it is negative.
     """
-    start = outputs[0] * geometry.stride - geometry.low
-    stop = (outputs[1] - 1) * geometry.stride - geometry.low + geometry.span
+    start, stop = geometry.read(outputs)
     step = geometry.base_dilation
     first = min(max(-(-start // step), 0), size - 1)
     last = max(min((stop - 1) // step, size - 1), first)

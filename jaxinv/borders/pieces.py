@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jaxinv.symmetry.kernels import Range
 from jaxinv.symmetry.values import Factor, Value, Window
-
-# First position and one past the last.
-Range = tuple[int, int]
 
 
 class NotABox(Exception):

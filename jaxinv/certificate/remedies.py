@@ -17,13 +17,9 @@ from jax.extend.core import primitives
 
 from jaxinv.borders.rewriting import literal, of_original
 from jaxinv.layers.adaptive import adaptive_polyphase_sample
+from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution, geometries_of_pool
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.relayout import periodic_slice
-from jaxinv.symmetry.rules.windowed import (
-    Geometry,
-    geometries_of_convolution,
-    geometries_of_pool,
-)
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import Value, Window
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.correlation import DIRECT, TOGETHER
+from jaxinv.symmetry.kernels import geometries_of_convolution
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.registry import REGISTERED
-from jaxinv.symmetry.rules.windowed import adds_up, geometries_of_convolution, on_torus
+from jaxinv.symmetry.rules.windowed import adds_up, on_torus
 from jaxinv.symmetry.values import Torus, Value, Window, is_broken, positions, stored_shape
 
 

@@ -5,8 +5,12 @@ from typing import Any
 
 from jax.extend.core import primitives
 
-# First position and one past the last.
-Range = tuple[int, int]
+from jaxinv.symmetry.kernels import (
+    Geometry,
+    Range,
+    geometries_of_convolution,
+    geometries_of_pool,
+)
 
 
 def ranges_read(equations: Sequence[Any], outputs: Sequence[int]) -> dict[int, list[Range]]:
@@ -109,37 +113,27 @@ def _pad(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
     return [inside, None]
 
 
-def _window(outputs: Range, size: int, extent, stride, padding, dilation, base_dilation) -> Range:
-    if base_dilation != 1:
+def _within(outputs: Range, size: int, geometry: Geometry) -> Range:
+    """The positions of a map that some outputs read of it."""
+    if geometry.base_dilation != 1:
         return 0, size
-    start = outputs[0] * stride - padding[0]
-    stop = (outputs[1] - 1) * stride - padding[0] + (extent - 1) * dilation + 1
+    start, stop = geometry.read(outputs)
     return min(max(start, 0), size), min(max(stop, 0), size)
 
 
 def _pool(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
-    names = ("window_dimensions", "window_strides", "padding", "window_dilation", "base_dilation")
-    rows = zip(
-        ranges,
-        equation.in_avals[0].shape,
-        *(equation.params[name] for name in names),
-        strict=True,
-    )
-    return [[_window(*row) for row in rows], *[None] * (len(equation.ins) - 1)]
+    sizes, geometries = equation.in_avals[0].shape, geometries_of_pool(equation.params)
+    rows = zip(ranges, sizes, geometries, strict=True)
+    return [[_within(*row) for row in rows], *[None] * (len(equation.ins) - 1)]
 
 
 def _convolution(equation, ranges: Sequence[Range]) -> list[list[Range] | None]:
     params, (image, kernel) = equation.params, equation.in_avals
     numbers = params["dimension_numbers"]
     read = [(0, n) for n in image.shape]
-    names = ("window_strides", "padding", "rhs_dilation", "lhs_dilation")
-    rows = zip(*(params[name] for name in names), strict=True)
-    for i, (stride, padding, dilation, base_dilation) in enumerate(rows, 2):
-        dim, extent = numbers.lhs_spec[i], kernel.shape[numbers.rhs_spec[i]]
-        outputs = ranges[numbers.out_spec[i]]
-        read[dim] = _window(
-            outputs, image.shape[dim], extent, stride, padding, dilation, base_dilation
-        )
+    for i, geometry in enumerate(geometries_of_convolution(params, kernel.shape), 2):
+        dim = numbers.lhs_spec[i]
+        read[dim] = _within(ranges[numbers.out_spec[i]], image.shape[dim], geometry)
     return [read, None]
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import jax
 from jax.extend.core import primitives
 
+from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution, geometries_of_pool
+
 _SUMS = {primitives.add_p, primitives.add_jaxvals_p}
 _SCALED = {primitives.mul_p, primitives.div_p}
 
@@ -29,17 +31,6 @@ class Piece:
     start: int
     stop: int
     at: int
-
-
-@dataclass(frozen=True)
-class Slide:
-    """How a kernel of stride 1 slides along one dimension of its operand, by its parameters."""
-
-    operand_dim: int
-    span: int
-    low: int
-    high: int
-    dilation: int
 
 
 def with_folds(program, moving: Iterable[int]) -> list[Any]:
@@ -190,35 +181,31 @@ class _Folder:
             if term is None:
                 return None
             return self._new(producer, (term, producer.ins[1]), shape, where)
-        slide = self._slide(producer, dim)
+        at, slide = self._slide(producer, dim)
         if slide is None or not self.moving.isdisjoint(producer.ins[1:]):
             return None
         source = producer.ins[0]
         padding: Any = self.producers.get(source)
-        inner = None
-        if slide.dilation == 1 and padding is not None and padding.primitive is primitives.pad_p:
-            inner = self._slide(padding, slide.operand_dim)
+        apart = slide.base_dilation
+        inner = self._padded(padding, at) if apart == 1 else None
         if inner is not None:
             # The pad belongs to it: what slides over zeros is padded with them.
             low, high = slide.low + inner.low, slide.high + inner.high
-            source = padding.ins[0]
-            slide = dataclasses.replace(slide, low=low, high=high, dilation=inner.dilation)
-        count = self._shape(source)[slide.operand_dim]
-        if size != count * slide.dilation or min(slide.low, slide.high) < slide.span - 1:
+            slide = dataclasses.replace(slide, low=low, high=high)
+            source, apart = padding.ins[0], inner.base_dilation
+        if size != self._shape(source)[at] * apart or min(slide.low, slide.high) < slide.span - 1:
             return None
         # Output 0 of the sum reads from here on, on a torus of `size` dilated positions.
         start = -(shift + slide.low)
-        first, skipped = start // slide.dilation, start % slide.dilation
-        last = (start + size + slide.span - 2) // slide.dilation
-        value = self._wrapped(source, slide.operand_dim, first, last - first + 1, where)
-        reach = (last - first) * slide.dilation + 1
+        first, skipped = start // apart, start % apart
+        last = (start + size + slide.span - 2) // apart
+        value = self._wrapped(source, at, first, last - first + 1, where)
+        reach = (last - first) * apart + 1
         ends = (-skipped, skipped + size + slide.span - 1 - reach)
         if inner is not None:
-            padded = dataclasses.replace(
-                padding, params=_with_ends(padding, slide.operand_dim, ends)
-            )
+            padded = dataclasses.replace(padding, params=_with_ends(padding, at, ends))
             wide = list(self._shape(producer.ins[0]))
-            wide[slide.operand_dim] = size + slide.span - 1
+            wide[at] = size + slide.span - 1
             value, ends = self._new(padded, (value, padding.ins[1]), wide, where), (0, 0)
         like = dataclasses.replace(producer, params=_with_ends(producer, dim, ends))
         return self._new(like, (value, *producer.ins[1:]), shape, where)
@@ -226,15 +213,33 @@ class _Folder:
     def _shape(self, number: int) -> tuple[int, ...]:
         return tuple(self.program.avals[number].shape)
 
-    def _slide(self, made, dim: int) -> Slide | None:
-        """How an equation slides along a dimension of its result, if it is linear and does."""
-        if made.primitive is primitives.pad_p:
-            fill = self.program.known_value(made.ins[1])
-            low, high, interior = map(int, made.params["padding_config"][dim])
-            if fill is None or fill != 0 or min(low, high) < 0:
-                return None
-            return Slide(dim, 1, low, high, interior + 1)
-        return _slide_of_kernel(made, dim)
+    def _slide(self, made, dim: int) -> tuple[int, Geometry | None]:
+        """How an equation slides for a dimension of its result, and along which of its operand.
+
+        None if it is not linear, has a stride or slides along none.
+        """
+        params, padded = made.params, self._padded(made, dim)
+        at, slide = dim, None
+        if padded is not None:
+            return dim, padded
+        if made.primitive is primitives.reduce_window_sum_p:
+            slide = geometries_of_pool(params)[dim]
+        if made.primitive is primitives.conv_general_dilated_p:
+            numbers = params["dimension_numbers"]
+            if dim in numbers.out_spec[2:]:
+                i = numbers.out_spec.index(dim) - 2
+                at = numbers.lhs_spec[2 + i]
+                slide = geometries_of_convolution(params, made.in_avals[1].shape)[i]
+        return at, slide if slide is not None and slide.stride == 1 else None
+
+    def _padded(self, made, dim: int) -> Geometry | None:
+        """How padding by zeros slides along a dimension: a kernel of one position."""
+        if made is None or made.primitive is not primitives.pad_p:
+            return None
+        fill = self.program.known_value(made.ins[1])
+        low, high, interior = map(int, made.params["padding_config"][dim])
+        zeros = fill is not None and fill == 0 and min(low, high) >= 0
+        return Geometry(1, 1, low, high, 1, interior + 1) if zeros else None
 
     def _wrapped(self, number: int, dim: int, first: int, count: int, where) -> int:
         """Positions `first .. first + count - 1` of a value around its torus."""
@@ -319,32 +324,6 @@ def _shift(pieces: Sequence[Piece], size: int, avals) -> int | None:
     inside = all(p.at + p.stop - p.start <= size for p in pieces)
     partition = [start for start, _ in rows] == bounds[:-1] and bounds[-1] == length
     return shifts.pop() if inside and partition and len(shifts) == 1 else None
-
-
-def _slide_of_kernel(made, dim: int) -> Slide | None:
-    """How a convolution or a sum of windows slides along a dimension of its result."""
-    params = made.params
-    if made.primitive is primitives.conv_general_dilated_p:
-        numbers = params["dimension_numbers"]
-        if dim not in numbers.out_spec[2:]:
-            return None
-        i = numbers.out_spec.index(dim) - 2
-        extent = made.in_avals[1].shape[numbers.rhs_spec[2 + i]]
-        row = (params["window_strides"][i], params["rhs_dilation"][i], params["lhs_dilation"][i])
-        low, high = params["padding"][i]
-        operand_dim = numbers.lhs_spec[2 + i]
-    elif made.primitive is primitives.reduce_window_sum_p:
-        extent = params["window_dimensions"][dim]
-        row = tuple(
-            params[name][dim] for name in ("window_strides", "window_dilation", "base_dilation")
-        )
-        low, high = params["padding"][dim]
-        operand_dim = dim
-    else:
-        return None
-    stride, kernel_dilation, dilation = map(int, row)
-    span = (int(extent) - 1) * kernel_dilation + 1
-    return Slide(operand_dim, span, int(low), int(high), dilation) if stride == 1 else None
 
 
 def _with_ends(made, dim: int, ends: tuple[int, int]) -> dict[str, Any]:

@@ -10,22 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxinv.symmetry.factoring import as_plain, as_single
+from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.rules.layout import strided
 from jaxinv.symmetry.rules.matrix_products import convolve
-from jaxinv.symmetry.rules.windowed import (
-    Geometry,
-    adds_up,
-    admitted,
-    geometries_of_convolution,
-    lengthened,
-    on_torus,
-    slid,
-    window_of,
-)
+from jaxinv.symmetry.rules.windowed import adds_up, admitted, lengthened, on_torus, slid, window_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
 

@@ -13,20 +13,14 @@ from jax import lax
 from jax.extend.core import primitives
 
 from jaxinv.symmetry.factoring import as_plain, as_single
+from jaxinv.symmetry.kernels import Geometry, geometries_of_pool
 from jaxinv.symmetry.program import Equation, open_jaxpr
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, normal, replace_factor
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.layout import strided
-from jaxinv.symmetry.rules.windowed import (
-    Geometry,
-    admitted,
-    geometries_of_pool,
-    lengthened,
-    slid,
-    window_of,
-)
+from jaxinv.symmetry.rules.windowed import admitted, lengthened, slid, window_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 

@@ -7,70 +7,17 @@ stride does (`layout.strided`).
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
 from jaxinv.symmetry.factoring import as_plain, as_single
+from jaxinv.symmetry.kernels import Geometry
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context, periodic_slice
 from jaxinv.symmetry.values import Torus, Valid, Value, Window, positions
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How a kernel moves along one dimension."""
-
-    extent: int
-    stride: int
-    low: int
-    high: int
-    dilation: int
-    base_dilation: int = 1
-
-    @property
-    def span(self) -> int:
-        """Positions from the first to the last that one output reads."""
-        return (self.extent - 1) * self.dilation + 1
-
-    @property
-    def slack(self) -> int:
-        """How many positions of padding stand between dilated positions anyway."""
-        return self.base_dilation - 1
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether each output reads the position it stands at, and no other."""
-        return (self.span, self.stride, self.low, self.high, self.base_dilation) == (1, 1, 0, 0, 1)
-
-    @property
-    def reads_inside(self) -> bool:
-        """Whether no padding is read, at the ends or in between."""
-        return max(self.low, self.high) <= 0 and self.base_dilation == 1
-
-    def count(self, size: int) -> int:
-        """The number of outputs for an input of `size` positions."""
-        dilated = (size - 1) * self.base_dilation + 1
-        return max(0, (dilated + self.low + self.high - self.span) // self.stride + 1)
-
-    def on_circle(self, size: int) -> "Geometry":
-        """The same on a circle of `size` dilated positions, each of which one output reads once.
-
-        Tap j reads position `j * dilation` modulo `size`, a multiple of their common divisor.
-        """
-        step = math.gcd(self.dilation, size)
-        if self.extent <= size // step:
-            return self
-        return dataclasses.replace(self, extent=size // step, dilation=step)
-
-
-def geometries_of_convolution(params: Mapping[str, Any], kernel: Sequence[int]) -> list[Geometry]:
-    """How a kernel of some shape moves along each spatial dimension of a convolution."""
-    extents = [kernel[dim] for dim in params["dimension_numbers"].rhs_spec[2:]]
-    return _geometries(params, extents, "window_strides", "rhs_dilation", "lhs_dilation")
 
 
 def adds_up(dtype: Any, params: Mapping[str, Any]) -> bool:
@@ -91,19 +38,6 @@ def on_torus(
         else geometry
         for geometry, window in zip(geometries, windows, strict=True)
     ]
-
-
-def geometries_of_pool(params: Mapping[str, Any]) -> list[Geometry]:
-    """How the window of a pool moves along each dimension."""
-    extents = params["window_dimensions"]
-    return _geometries(params, extents, "window_strides", "window_dilation", "base_dilation")
-
-
-def _geometries(params, extents, strides: str, dilation: str, base: str) -> list[Geometry]:
-    rows = zip(
-        extents, params[strides], params["padding"], params[dilation], params[base], strict=True
-    )
-    return [Geometry(*map(int, (k, s, low, high, d, b))) for k, s, (low, high), d, b in rows]
 
 
 def window_of(value: Value, dim: int) -> Window | None:
