@@ -62,7 +62,7 @@ def declared_margin(fun: Callable[..., Any]) -> Callable[..., Float[Array, ""]]:
             given, named = static.restore(leaves)
             return jax.tree.leaves(fun(*given, **named))
 
-        program = flatten(jax.make_jaxpr(flat)(*arrays), enter=lambda primitive: True)
+        program = flatten(jax.make_jaxpr(flat)(*arrays))
         _, margin = _run(program, arrays)
         return margin
 
@@ -101,7 +101,7 @@ def _declares(params: dict[str, Any]) -> bool:
 
 def _scan(equation, operands) -> tuple[list[Any], Array]:
     params = equation.params
-    body = flatten(params["jaxpr"], enter=lambda primitive: True)
+    body = flatten(params["jaxpr"])
     consts, carried = scan_counts(equation)
 
     def step(carry, slices):

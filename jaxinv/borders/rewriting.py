@@ -90,7 +90,7 @@ def on_pieces(
 
     closed = jax.make_jaxpr(rewritten)(*(program.avals[i] for i in program.inputs))
     translated = [dims is not None for dims in traced.dims]
-    cut = flatten(closed, enter=lambda primitive: not differentiated, translated=translated)
+    cut = flatten(closed, enter=not differentiated, translated=translated)
     cut.equations = [of_original(e, program.equations) for e in cut.equations]
     return dataclasses.replace(traced, program=cut)
 
@@ -214,7 +214,7 @@ def _body_in_place(
     Raises:
       NotABox: if some of it does not go in pieces.
     """
-    body = flatten(jaxpr, enter=lambda primitive: not differentiated)
+    body = flatten(jaxpr, enter=not differentiated)
     inside, results = cuts.of_body(body, states)
     outs = _rewritten(body, inside, operands, end=None, differentiated=differentiated)
     return outs, results

@@ -255,7 +255,7 @@ def certify(
       https://arxiv.org/abs/1602.07576, for the notion; the method is described in docs/method.md.
     """
     check_mode(mode, OrbitMode)
-    traced = trace(fun, args, argnums=argnums, axes=axes, enter=lambda primitive: True)
+    traced = trace(fun, args, argnums=argnums, axes=axes)
     if traced.effects:
         raise ValueError(
             f"the function has side effects ({traced.effects}); certify needs a pure function"

@@ -65,13 +65,13 @@ def layers_of(
     @functools.lru_cache(maxsize=8)
     def found(shape, dtype) -> tuple[_Layer, ...]:
         images = jnp.zeros(shape, dtype)
-        return tuple(_layers(trace(fun, (images,), argnums=0, axes=axes, enter=_always), axes))
+        return tuple(_layers(trace(fun, (images,), argnums=0, axes=axes), axes))
 
     def layers(images: Array) -> dict[str, Array]:
         images = jnp.asarray(images)
         rows = found(images.shape, images.dtype)
         # Traced again: what the function closes over may be traced itself.
-        traced = trace(fun, (images,), argnums=0, axes=axes, enter=_always)
+        traced = trace(fun, (images,), argnums=0, axes=axes)
         values = _values(traced.program, images)
         return {
             row.name: _as_map(values[row.number], row, tuple(a % images.ndim for a in axes))
@@ -79,10 +79,6 @@ def layers_of(
         }
 
     return layers
-
-
-def _always(primitive: Any) -> bool:
-    return True
 
 
 def _values(program: Program, images: Array) -> dict[int, Array]:

@@ -60,7 +60,7 @@ def remedied(traced: Traced, line: dict[int, Value], *, adaptive: bool) -> Remed
     program = traced.program
     rewriting = _Rewriting(program, line, adaptive)
     closed = jax.make_jaxpr(rewriting.outputs)(*(program.avals[i] for i in program.inputs))
-    changed = flatten(closed, enter=lambda primitive: True)
+    changed = flatten(closed)
     changed.equations = [of_original(e, program.equations) for e in changed.equations]
     return Remedied(
         dataclasses.replace(traced, program=changed),

@@ -136,14 +136,7 @@ def _traced(
         args[i] = jax.tree.map(
             lambda leaf: _enlarged(leaf, options["axes"], times) if times > 1 else leaf, args[i]
         )
-    return trace(
-        fun,
-        tuple(args),
-        kwargs,
-        argnums=options["argnums"],
-        axes=options["axes"],
-        enter=lambda primitive: True,
-    )
+    return trace(fun, tuple(args), kwargs, argnums=options["argnums"], axes=options["axes"])
 
 
 def _enlarged(leaf: Any, axes: Sequence[int], times: int) -> jax.ShapeDtypeStruct:

@@ -48,14 +48,7 @@ def plan_call(
     )
     if min(chosen.sizes) < 2 or (differentiated and not chosen.is_grid):
         return None
-    traced = trace(
-        fun,
-        seen,
-        kwargs,
-        argnums=argnums,
-        axes=axes,
-        enter=lambda primitive: not differentiated,
-    )
+    traced = trace(fun, seen, kwargs, argnums=argnums, axes=axes, enter=not differentiated)
     if traced.effects:
         return None
     refuse_if_too_large(chosen.count * traced.output_bytes, chosen.count)

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,7 +261,7 @@ def inner_jaxprs(params: dict[str, Any]) -> list[Any]:
 def flatten(
     jaxpr,
     *,
-    enter: Callable[[Any], bool],
+    enter: bool = True,
     constant_names: dict[int, str] | None = None,
     translated: Sequence[bool] | None = None,
     outside: Sequence[tuple[Program, int]] = (),
@@ -270,8 +270,7 @@ def flatten(
 
     Args:
       jaxpr: what `jax.make_jaxpr` returned.
-      enter: says of a call primitive that means more than its body (`MEANINGFUL_CALLS`) whether
-        the body takes its place.
+      enter: whether the bodies of calls that mean more (`MEANINGFUL_CALLS`) take their place.
       constant_names: the paths of known arrays, keyed by `id`.
       translated: which inputs are translated; of the body of a call None, for any may depend on one
         that is.
@@ -283,6 +282,7 @@ def flatten(
     program = Program()
     numbers = itertools.count()
     constant_names = constant_names or {}
+    entered = INLINED | (MEANINGFUL_CALLS if enter else {})
     called_from = calling_line()
 
     def number_of(aval) -> int:
@@ -311,9 +311,7 @@ def flatten(
 
         for eqn in body.eqns:
             ins = [read(atom) for atom in eqn.invars]
-            call = INLINED.get(eqn.primitive)
-            if call is None and eqn.primitive in MEANINGFUL_CALLS and enter(eqn.primitive):
-                call = MEANINGFUL_CALLS[eqn.primitive]
+            call = entered.get(eqn.primitive)
             here = _source(eqn, source, call is not None, called_from)
             if call is not None:
                 outs = inline(eqn.params[call], ins, here)

@@ -53,9 +53,9 @@ def trace(
     *,
     argnums: int | Sequence[int],
     axes: Sequence[int],
-    enter: Callable[[Any], bool],
+    enter: bool = True,
 ) -> Traced:
-    """Traces a function on the shapes of its arguments.
+    """Traces a function on the shapes of its arguments; `enter` is as in `flatten`.
 
     Raises:
       ValueError: if `fun` is no function, or an argument has no such axes, none that can be

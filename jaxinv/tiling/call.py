@@ -125,14 +125,7 @@ class Call:
         """
         args = self.with_sizes(sizes)
         try:
-            traced = trace(
-                self.fun,
-                args,
-                self.kwargs,
-                argnums=self.moved,
-                axes=self.axes,
-                enter=lambda primitive: True,
-            )
+            traced = trace(self.fun, args, self.kwargs, argnums=self.moved, axes=self.axes)
         except Exception as error:
             if type(error).__name__ in _OF_TRAINING:
                 raise ValueError(

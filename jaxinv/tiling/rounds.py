@@ -75,7 +75,7 @@ def _body_of(equation: Equation, program: Program, touched: set[int]) -> Program
     if body is None:
         return None
     closed = jax.make_jaxpr(body)(*equation.in_avals)
-    inside = flatten(closed, enter=lambda primitive: True)
+    inside = flatten(closed)
     cut = zip(inside.inputs, equation.ins, strict=True)
     return with_rounds(inside, {number for number, given in cut if given in touched})
 

@@ -9,7 +9,7 @@ from jaxinv.symmetry.walk import line_of, walk
 
 
 def in_pieces(fun, x, *, axes=(1,), end=10**9, differentiated=False) -> Traced:
-    traced = trace(fun, (x,), argnums=0, axes=axes, enter=lambda primitive: not differentiated)
+    traced = trace(fun, (x,), argnums=0, axes=axes, enter=not differentiated)
     line = walk(traced, line_of(traced.sizes)).values
     return on_pieces(traced, Borders(line), end=end, differentiated=differentiated)
 

@@ -22,7 +22,7 @@ def rewritten(program, differentiated):
         (program.x,),
         argnums=0,
         axes=program.axes,
-        enter=lambda primitive: not differentiated,
+        enter=not differentiated,
     )
     line = walk(traced, line_of(traced.sizes)).values
     cut = on_pieces(traced, Borders(line), end=10**9, differentiated=differentiated)

@@ -90,7 +90,7 @@ def is_cut(fun, x, differentiated=False, **options) -> bool:
     """Whether the plan is one of a program in pieces."""
     plan = plan_call(fun, (x,), {}, differentiated=differentiated, **OPTIONS | options)
     axes = (OPTIONS | options)["axes"]
-    whole = trace(fun, (x,), argnums=0, axes=axes, enter=lambda _: not differentiated)
+    whole = trace(fun, (x,), argnums=0, axes=axes, enter=not differentiated)
     return len(plan.traced.program.equations) > len(whole.program.equations)
 
 
@@ -277,7 +277,7 @@ def test_nothing_is_cut_where_nothing_is_padded_or_little_is_saved():
 
 
 def ends(fun, x, count):
-    traced = trace(fun, (x,), argnums=0, axes=(1, 2), enter=lambda _: True)
+    traced = trace(fun, (x,), argnums=0, axes=(1, 2))
     torus = Torus(traced.sizes, (None, None))
     end = work.pays_until(traced, walk(traced, line_of(traced.sizes)), torus, count)
     return [str(e.primitive) for e in traced.program.equations][:end]

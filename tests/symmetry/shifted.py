@@ -74,7 +74,7 @@ def walked(fun, x, *, axes=(1, 2), shifts=None) -> Walk:
     sizes = tuple(x.shape[a] for a in axes)
     rows = [range(n) for n in sizes] if shifts is None else shifts
     torus = torus_of(sizes) if shifts is None else Torus(sizes, tuple(shifts))
-    program = flatten(jax.make_jaxpr(fun)(x), enter=lambda primitive: False)
+    program = flatten(jax.make_jaxpr(fun)(x), enter=False)
     findings = Findings()
 
     def outputs_of(array):
@@ -138,7 +138,7 @@ def states_when_right(fun, x, **options) -> list[str]:
 def assert_same_gradient(fun, x, *, axes=(1, 2), rtol=1e-12):
     """The gradient of a loss over all shifts: through what the walk holds, and of each shift."""
     sizes = tuple(x.shape[a] for a in axes)
-    program = flatten(jax.make_jaxpr(fun)(x), enter=lambda primitive: False)
+    program = flatten(jax.make_jaxpr(fun)(x), enter=False)
     table = np.stack(np.meshgrid(*map(range, sizes), indexing="ij"), -1).reshape(-1, len(axes))
     torus = torus_of(sizes)
 

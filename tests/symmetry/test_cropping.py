@@ -82,7 +82,7 @@ def test_ranges_read():
         y = jnp.pad(x, ((1, 2),))
         return y[2:6:2], jnp.concatenate([y, y])[9:14]
 
-    program = flatten(jax.make_jaxpr(fun)(jnp.zeros(5)), enter=lambda _: True)
+    program = flatten(jax.make_jaxpr(fun)(jnp.zeros(5)))
     (pad,) = (e for e in program.equations if e.primitive.name == "pad")
     assert program.positions_read(pad.outs[0], 0) == (1, 6)
     assert program.positions_read(pad.ins[0], 0) == (0, 5)
@@ -92,7 +92,7 @@ def test_a_value_of_which_nothing_is_read():
     def fun(x):
         return jnp.concatenate([jnp.sin(x), jnp.cos(x)])[6:]
 
-    program = flatten(jax.make_jaxpr(fun)(jnp.zeros(5)), enter=lambda _: True)
+    program = flatten(jax.make_jaxpr(fun)(jnp.zeros(5)))
     made = {e.primitive.name: e.outs[0] for e in program.equations}
     assert not program.is_needed(made["sin"])
     assert program.positions_read(made["cos"], 0) == (1, 5)

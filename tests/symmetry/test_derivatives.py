@@ -187,7 +187,7 @@ def test_sums_of_nothing_are_left_as_they_are():
 def test_what_is_written_anew_is_the_same_program(name):
     x = np.asarray(drawn(1, 8, 4, 2))
     closed = jax.make_jaxpr(saliency(NETS[name][0]))(x)
-    program = flatten(closed, enter=lambda primitive: False)
+    program = flatten(closed, enter=False)
     values = {n: np.asarray(v) for n, v in program.constants.items()} | {program.inputs[0]: x}
     for equation in program.equations:
         outs = equation.bind(*(values[i] for i in equation.ins))

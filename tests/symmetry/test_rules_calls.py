@@ -367,7 +367,7 @@ def test_what_is_stored_for_the_backward_pass_stays_as_the_program_says(x):
     def fun(x):
         return jax.checkpoint(jnp.sin, policy=jax.checkpoint_policies.nothing_saveable)(x)
 
-    program = flatten(jax.make_jaxpr(fun)(x), enter=lambda primitive: False)
+    program = flatten(jax.make_jaxpr(fun)(x), enter=False)
     torus = torus_of((6, 4))
     ctx = Context(torus, program, computes=True)
 

@@ -39,7 +39,7 @@ def body_of(ctx: Context, jaxpr, same: Sequence[int] = ()) -> Program:
     # A derivative may call its own function, whose derivative calls it again: there it ends.
     return flatten(
         jaxpr,
-        enter=lambda primitive: not ctx.differentiated or ctx.order > 1,
+        enter=not ctx.differentiated or ctx.order > 1,
         outside=[(ctx.program, number) for number in same],
     )
 
