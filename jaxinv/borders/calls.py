@@ -13,6 +13,7 @@ from jaxinv.borders.operations import Operation, Wanted, at_same_positions
 from jaxinv.borders.pieces import NotABox
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.registry import rule_of
+from jaxinv.symmetry.rules.calls import pushing_jaxpr
 from jaxinv.symmetry.rules.pointwise import pointwise
 
 
@@ -47,18 +48,10 @@ def _traced(equation: Equation, shape: tuple[int, ...]) -> tuple[Program, Progra
     """The function, and the function with its derivative, if both go position by position."""
     if not all(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in equation.in_avals):
         return None
-    n = len(equation.in_avals)
-
-    def push(*operands):
-        outs, dots = jax.jvp(equation.bind, operands[:n], operands[n:])
-        return [*outs, *dots]
-
-    try:
-        jaxpr = jax.make_jaxpr(push)(*equation.in_avals, *equation.in_avals)
-    except Exception:  # The caller's own rule; who differentiates is to hear of it.
+    pushing = pushing_jaxpr(equation)
+    if pushing is None:
         return None
-    both = equation.params["call_jaxpr"], jaxpr
-    value, tangent = (flatten(body) for body in both)
+    value, tangent = flatten(equation.params["call_jaxpr"]), flatten(pushing)
     alike = _is_pointwise(value, shape) and _is_pointwise(tangent, shape)
     return (value, tangent) if alike else None
 

@@ -9,6 +9,7 @@ clipping does), so a `custom_vjp` function is run at each shift.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -103,11 +104,11 @@ def custom_jvp(ctx: Context, equation: Equation, *operands: Value) -> list[Value
     if findings.expanded or not smooth:
         return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_MIXES())
     up = dataclasses.replace(ctx, order=ctx.order + 1)
-    tangent = _tangent_program(ctx, equation)
-    if tangent is None:
+    pushing = pushing_jaxpr(equation)
+    if pushing is None:
         return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_UNTRACEABLE())
     dots = [dataclasses.replace(v, origin=("tangent", v.origin)) for v in operands]
-    pushed = Body(up, tangent, [*operands, *dots])
+    pushed = Body(up, body_of(ctx, pushing), [*operands, *dots])
     both, findings_of_both = pushed.analysed()
     if findings_of_both.expanded or not same_states(outs, both[: len(outs)], both[len(outs) :]):
         return at_each_coset(ctx, equation, operands, Cause.DERIVATIVE_MOVES())
@@ -141,8 +142,8 @@ def same_states(*rows: Sequence[Value]) -> bool:
     )
 
 
-def _tangent_program(ctx: Context, equation: Equation) -> Program | None:
-    """The function together with its custom derivative, as a plain program on doubled operands.
+def pushing_jaxpr(equation: Equation) -> Any:
+    """The function together with its custom derivative, as a jaxpr of doubled operands.
 
     None if the caller's rule raises: that is for whoever differentiates to hear.
     """
@@ -153,7 +154,6 @@ def _tangent_program(ctx: Context, equation: Equation) -> Program | None:
         return [*outs, *dots]
 
     try:
-        jaxpr = jax.make_jaxpr(push)(*equation.in_avals, *equation.in_avals)
+        return jax.make_jaxpr(push)(*equation.in_avals, *equation.in_avals)
     except Exception:
         return None
-    return body_of(ctx, jaxpr)
