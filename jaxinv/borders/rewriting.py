@@ -22,7 +22,7 @@ from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.loops import scan_counts
 from jaxinv.symmetry.tracing import Traced
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Value
 from jaxinv.symmetry.walk import interpret, line_of
 
 OPERATIONS = operations.OPERATIONS | sums.OPERATIONS | calls.OPERATIONS
@@ -60,7 +60,7 @@ class Borders:
         Raises:
           NotABox: if positions move along it.
         """
-        if any(isinstance(factor, Window) for factor in state.dims[0]):
+        if state.moves_in(0):
             raise NotABox
         return dataclasses.replace(state, dims=state.dims[1:])
 

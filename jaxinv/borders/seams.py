@@ -19,7 +19,7 @@ from jaxinv.borders.sums import REDUCTIONS
 from jaxinv.symmetry.program import Equation, Program
 from jaxinv.symmetry.registry import REGISTERED, rule_of
 from jaxinv.symmetry.rules.pointwise import pointwise
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Value
 
 # The positions at which the pieces of a dimension begin and, last, its size.
 Bounds = tuple[int, ...]
@@ -65,17 +65,13 @@ def seams_of(program: Program, values: Mapping[int, Value]) -> Seams | None:
       values: the states of those of its values that all shifts share. A concatenation is a seam if
         some of its operands move along its dimension, others do not, and the result no longer does.
     """
-
-    def moves(number: int, dim: int) -> bool:
-        return any(isinstance(factor, Window) for factor in values[number].dims[dim])
-
     joining = set()
     for equation in program.equations:
         if equation.primitive is not primitives.concatenate_p:
             continue
         dim, (out,) = equation.params["dimension"], equation.outs
-        ends = out not in values or not moves(out, dim)
-        if ends and len({moves(i, dim) for i in equation.ins if i in values}) == 2:
+        ends = out not in values or not values[out].moves_in(dim)
+        if ends and len({values[i].moves_in(dim) for i in equation.ins if i in values}) == 2:
             joining.add(equation)
     return Seams(frozenset(joining)) if joining else None
 

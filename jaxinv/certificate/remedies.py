@@ -21,7 +21,7 @@ from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution, geometr
 from jaxinv.symmetry.program import Equation, Program, flatten
 from jaxinv.symmetry.relayout import periodic_slice
 from jaxinv.symmetry.tracing import Traced
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Value
 
 CIRCULAR, ADAPTIVE = "circular padding", "adaptive sampling"
 _POOLS = (
@@ -241,12 +241,9 @@ class _Rewriting:
         """Whether a dimension of an image is padded: what moves, or what a kernel slides over."""
         (out,) = equation.outs
         readers = [e for e in self._program.equations if out in e.ins]
-        return self._moves(equation.ins[0], dim) or (
+        return self._line[equation.ins[0]].moves_in(dim) or (
             bool(readers) and all(_slides(reader, dim) for reader in readers)
         )
-
-    def _moves(self, number: int, dim: int) -> bool:
-        return any(isinstance(factor, Window) for factor in self._line[number].dims[dim])
 
     def _slice(self, equation: Equation, operands: Sequence[Any], depth: int):
         (x,) = operands
@@ -254,7 +251,7 @@ class _Rewriting:
         steps = params["strides"] or (1,) * x.ndim
         dims = [dim for dim, step in enumerate(steps) if step > 1]
         fits = all(
-            self._moves(equation.ins[0], dim)
+            self._line[equation.ins[0]].moves_in(dim)
             and params["start_indices"][dim] < steps[dim]
             and equation.out_avals[0].shape[dim] * steps[dim] == x.shape[dim]
             for dim in dims

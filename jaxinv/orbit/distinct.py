@@ -156,8 +156,7 @@ def _outputs(fun, args, kwargs, *, argnums, axes):
         if value is None:
             outputs.append((plan.shifts.sizes, False))
         else:
-            moves = any(True for _ in value.windows())
-            outputs.append((_period_of_output(plan.embedding.torus, value), moves))
+            outputs.append((_period_of_output(plan.embedding.torus, value), value.moves))
     return outputs, plan.traced.out_tree
 
 

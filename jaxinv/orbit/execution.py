@@ -32,7 +32,7 @@ def evaluate(plan: Plan, arrays: Sequence[jax.Array], chunk: int | None) -> list
     still = [
         number
         for number in dict.fromkeys(program.outputs)
-        if number not in deferred and not any(True for _ in values[number].windows())
+        if number not in deferred and not values[number].moves
     ]
     results = {number: _by_coset(ctx, values[number], residues) for number in still}
     rest = [number for number in dict.fromkeys(program.outputs) if number not in results]
@@ -77,9 +77,9 @@ def _context(plan: Plan) -> Context:
 def _one_for_each_shift(ctx: Context, value: Value) -> bool:
     """Whether nothing of a value serves two shifts, so that it is handed on row by row."""
     axes = range(value.n_axes)
-    return all(
+    return not value.moves and all(
         is_broken(ctx.torus, value, axis) and value.base.shape[axis] > 1 for axis in axes
-    ) and not any(True for _ in value.windows())
+    )
 
 
 def _tied(operand, shift):

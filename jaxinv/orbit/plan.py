@@ -169,7 +169,7 @@ def _runs_at_each_shift(torus, operands: Sequence[Value], results, findings: Fin
     if not alone:
         return False
     # A correlation or a box filter finds the values of all shifts at once.
-    common = any(any(True for _ in v.windows()) for v in operands)
+    common = any(v.moves for v in operands)
     return findings.expanded or not common
 
 

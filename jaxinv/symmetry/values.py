@@ -177,10 +177,19 @@ class Value:
         """Whether some dimension follows the shift along this axis."""
         return any(True for _ in self.windows(axis))
 
+    def moves_in(self, dim: int) -> bool:
+        """Whether positions of this dimension follow the shift along some axis."""
+        return any(isinstance(factor, Window) for factor in self.dims[dim])
+
+    @property
+    def moves(self) -> bool:
+        """Whether some dimension follows the shift along some axis."""
+        return any(True for _ in self.windows())
+
     @property
     def is_constant(self) -> bool:
         """Whether the value is the same at every shift."""
-        return all(d == 1 for d in self.period) and not any(True for _ in self.windows())
+        return all(d == 1 for d in self.period) and not self.moves
 
     def with_base(self, base, *, origin: Hashable = None, **changes) -> "Value":
         """This value on another array: of its own origin unless one is given."""

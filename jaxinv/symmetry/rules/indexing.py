@@ -21,7 +21,7 @@ from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, tak
 from jaxinv.symmetry.rules.layout import sliced, squeezed, transposed
 from jaxinv.symmetry.rules.pointwise import combined, stretched
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Dimension, Value, Window
+from jaxinv.symmetry.values import Dimension, Value
 
 UNKNOWN = Cause.UNKNOWN_POSITIONS()
 REPLACED = Cause.REPLACED()
@@ -32,16 +32,12 @@ def gather(ctx: Context, equation: Equation, operand: Value, indices: Value) -> 
     """Known places along what moves are slices and repeats; all else is read place by place."""
     index = ctx.program.known_value(equation.ins[1])
     cut = per_position.dimensions_cut(ctx, equation)
-    if index is None or not any(_moves(operand, dim) for dim in cut):
+    if index is None or not any(operand.moves_in(dim) for dim in cut):
         return per_position.gathered(ctx, equation, operand, indices, UNKNOWN)
     value = gathered_from(ctx, equation, operand, index)
     if value is not None:
         return [value]
     return per_position.gathered(ctx, equation, operand, indices, ANOTHER_ORDER)
-
-
-def _moves(value: Value, dim: int) -> bool:
-    return any(isinstance(f, Window) for f in value.dims[dim])
 
 
 @rule("dynamic_slice")
@@ -54,7 +50,7 @@ def dynamic_slice(ctx: Context, equation: Equation, operand: Value, *starts: Val
     sizes = equation.params["slice_sizes"]
     places = _clamped(ctx, equation.ins[1 : 1 + len(sizes)], operand.shape, sizes)
     for dim, (place, size) in enumerate(zip(places, sizes, strict=True)):
-        if place is None and _moves(operand, dim) and not any(True for _ in starts[dim].windows()):
+        if place is None and operand.moves_in(dim) and not starts[dim].moves:
             operand, is_rolled = _rolled_back(ctx, operand, dim, starts[dim], size)
             place = 0 if is_rolled else None
             places[dim] = place
@@ -147,7 +143,7 @@ def scatter(
     moving = [
         c
         for c in components
-        if _moves(operand, c.dim) or (c.updates is not None and _moves(updates, c.updates))
+        if operand.moves_in(c.dim) or (c.updates is not None and updates.moves_in(c.updates))
     ]
     # A single position of a dimension that moves is a place and no component.
     if moving and all(len(c.row) > 1 or c.step == 1 for c in moving):

@@ -29,7 +29,7 @@ from jaxinv.symmetry.rules.calls import (
 )
 from jaxinv.symmetry.rules.fallback import at_each_coset
 from jaxinv.symmetry.rules.pointwise import combined
-from jaxinv.symmetry.values import Plain, Value, Window, stored_shape
+from jaxinv.symmetry.values import Plain, Value, stored_shape
 from jaxinv.symmetry.walk import evaluate
 
 # Readings of a body after which what it carries counts as never the same.
@@ -141,7 +141,7 @@ def scan(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """
     params = equation.params
     n_consts, n_carry = scan_counts(equation)
-    if n_carry == 0 and any(isinstance(f, Window) for x in operands[n_consts:] for f in x.dims[0]):
+    if n_carry == 0 and any(x.moves_in(0) for x in operands[n_consts:]):
         program = _mapped(ctx, equation, n_consts)
         if program is not None:
             return evaluate(ctx, program, operands)

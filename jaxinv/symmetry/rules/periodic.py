@@ -114,7 +114,7 @@ def followed_in_product(
     following = list(operands)
     for side, (matrix, moving) in enumerate((operands, operands[::-1])):
         pairs = [(pair[side], pair[1 - side]) for pair in contracted]
-        moves = any(isinstance(f, Window) for _, dim in pairs for f in moving.dims[dim])
+        moves = any(moving.moves_in(dim) for _, dim in pairs)
         if not (moves and matrix.is_constant) or ctx.torus.endless:
             continue
         table = _numbers_or_labels(ctx, equation.ins[side])

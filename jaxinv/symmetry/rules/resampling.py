@@ -154,7 +154,7 @@ def band(ctx: Context, equation: Equation, operands: Sequence[Value]) -> Band | 
         return None
     for side in (0, 1):
         moving, matrix = operands[side], operands[1 - side]
-        moves = any(isinstance(f, Window) for f in moving.dims[contracted[side][0]])
+        moves = moving.moves_in(contracted[side][0])
         if not moves or len(matrix.dims) != 2 or not matrix.is_constant:
             continue
         table = ctx.program.known_value(equation.ins[1 - side])
