@@ -15,7 +15,7 @@ from jaxinv.symmetry.cost import Work
 from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.state import AxisState, Interior, State
 from jaxinv.symmetry.tracing import Traced, trace
-from jaxinv.symmetry.walk import Walked, line_of, torus_of, walk
+from jaxinv.symmetry.walk import both_walks
 
 
 @dataclass(frozen=True)
@@ -261,14 +261,14 @@ def certify(
             f"the function has side effects ({traced.effects}); certify needs a pure function"
         )
     _warn_of_channels_first(traced)
-    circular, line = walks = _walks(traced)
+    circular, line = walks = both_walks(traced)
     original = circular if mode == "wrap" else line
     names = layer_names(traced.program, original.records)
     program, main = traced.program, original
     as_traced = traced
     apart = apart_at_seams(traced, circular.values, differentiated=False)
     if apart is not None:
-        found = _walks(apart)
+        found = both_walks(apart)
         in_pieces = found[walks.index(original)]
         if is_finer(apart, in_pieces, traced, original):
             traced, main, (_, line) = apart, in_pieces, found
@@ -308,11 +308,6 @@ def _warn_of_channels_first(traced: Traced) -> None:
                 "where channels come first, axes=(2, 3)",
                 stacklevel=3,
             )
-
-
-def _walks(traced: Traced) -> tuple[Walked, Walked]:
-    """The walk with circular shifts, and the one on the line."""
-    return walk(traced, torus_of(traced.sizes)), walk(traced, line_of(traced.sizes))
 
 
 def _verdicts(traced: Traced, states: States):

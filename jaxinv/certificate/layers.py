@@ -14,7 +14,7 @@ from jaxinv.symmetry.layer_names import layer_names
 from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.state import State
 from jaxinv.symmetry.tracing import Traced, trace
-from jaxinv.symmetry.walk import line_of, torus_of, walk
+from jaxinv.symmetry.walk import both_walks
 
 
 class _Layer(NamedTuple):
@@ -93,7 +93,7 @@ def _values(program: Program, images: Array) -> dict[int, Array]:
 def _layers(traced: Traced, axes: Sequence[int]) -> Iterator[_Layer]:
     """The layers with floating-point output, in order."""
     program = traced.program
-    circular, line = walk(traced, torus_of(traced.sizes)), walk(traced, line_of(traced.sizes))
+    circular, line = both_walks(traced)
     names = layer_names(program, circular.records)
     rows = rows_of(circular, names, circular)
     states = States(traced, circular, line, tuple(axes)), States(traced, line, line, tuple(axes))

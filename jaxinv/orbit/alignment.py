@@ -15,7 +15,7 @@ from jaxinv.orbit.shift_set import ShiftSet
 from jaxinv.orbit.translated import Seen, seen_arguments
 from jaxinv.symmetry.state import BROKEN, EQUIVARIANT, INVARIANT, AxisState, describe
 from jaxinv.symmetry.tracing import Traced, trace
-from jaxinv.symmetry.walk import line_of, torus_of, walk
+from jaxinv.symmetry.walk import both_walks
 
 Align = bool | Literal["interior"]
 
@@ -148,15 +148,15 @@ def _enlarged(leaf: Any, axes: Sequence[int], times: int) -> jax.ShapeDtypeStruc
 
 def _states(traced: Traced) -> list[tuple[tuple[AxisState, ...], tuple[AxisState, ...]]]:
     """For each output how it moves on the circle, and on the line."""
-    circle, line = torus_of(traced.sizes), line_of(traced.sizes)
-    on_circle, on_line = walk(traced, circle).values, walk(traced, line).values
-    names = [(axis, axis) for axis in range(len(traced.sizes))]
+    circle, line = both_walks(traced)
+    sizes = traced.sizes
+    names = [(axis, axis) for axis in range(len(sizes))]
     return [
         (
-            describe(circle, traced.sizes, names, on_circle[number], None).per_axis,
-            describe(line, traced.sizes, names, on_line[number], on_line[number]).per_axis,
+            describe(circle.torus, sizes, names, circle.values[n], None).per_axis,
+            describe(line.torus, sizes, names, line.values[n], line.values[n]).per_axis,
         )
-        for number in traced.program.outputs
+        for n in traced.program.outputs
     ]
 
 

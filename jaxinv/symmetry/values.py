@@ -118,10 +118,6 @@ class Torus:
             self._residue_rows[key] = tuple(sorted({t % period for t in shifts}))
         return self._residue_rows[key]
 
-    def copies(self, period: Sequence[int]) -> int:
-        """The number of distinct copies of a value with these periods."""
-        return math.prod(len(self.residues(axis, d)) for axis, d in enumerate(period))
-
 
 # On the line nothing wraps; a length that every stride divides stands for it.
 LINE_LENGTH = math.lcm(*range(1, 65)) ** 2

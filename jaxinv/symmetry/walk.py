@@ -122,7 +122,6 @@ class Record:
     results: tuple[Value, ...]
     notes: dict[int, list[Reason]]
     borders: dict[int, list[Reason]]
-    expanded: bool
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def torus_of(sizes: Sequence[int]) -> Torus:
     return Torus(tuple(sizes), (None,) * len(sizes))
 
 
-def walk(traced: Traced, torus: Torus, *, offsets: Sequence[int] | None = None) -> Walked:
+def walk(traced: Traced, torus: Torus) -> Walked:
     """The state of every value of the program on a domain, and what each rule reported."""
     records: list[Record] = []
     assumptions: dict[str, None] = {}
@@ -155,22 +154,20 @@ def walk(traced: Traced, torus: Torus, *, offsets: Sequence[int] | None = None) 
         findings = Findings()
         results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
         records.append(
-            Record(
-                equation,
-                tuple(operands),
-                tuple(results),
-                findings.notes,
-                findings.borders,
-                findings.expanded,
-            )
+            Record(equation, tuple(operands), tuple(results), findings.notes, findings.borders)
         )
         if _is_believed(records[-1]) and equation.params["assumption"]:
             assumptions[equation.params["assumption"]] = None
         return results
 
     ctx = Context(torus, traced.program, believes=True)
-    values = interpret(ctx, traced.program, inputs_of(traced, torus, offsets), recorded)
+    values = interpret(ctx, traced.program, inputs_of(traced, torus), recorded)
     return Walked(torus, values, tuple(_live(traced.program, records)), tuple(assumptions))
+
+
+def both_walks(traced: Traced) -> tuple[Walked, Walked]:
+    """The walk with circular shifts, and the one on the line."""
+    return walk(traced, torus_of(traced.sizes)), walk(traced, line_of(traced.sizes))
 
 
 def _is_believed(record: Record) -> bool:
