@@ -24,6 +24,13 @@ def as_plain(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
     return _merged(value, dim, Plain(value.shape[dim]))
 
 
+def all_plain(ctx: Context, value: Value, reason: Reason) -> Value:
+    """The value with `as_plain` dimensions only."""
+    for dim in range(len(value.dims)):
+        value = as_plain(ctx, value, dim, reason)
+    return value
+
+
 def as_single(ctx: Context, value: Value, dim: int, reason: Reason) -> Value:
     """The value with at most one factor along a dimension, no more plain than it has to be."""
     factors = value.dims[dim]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxinv.symmetry.factoring import as_plain, as_single
+from jaxinv.symmetry.factoring import all_plain, as_plain, as_single
 from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
@@ -37,7 +37,7 @@ def conv_general_dilated(
     numbers = params["dimension_numbers"]
     lhs_spec, out_spec = numbers.lhs_spec, numbers.out_spec
     grouped = params["batch_group_count"] > 1
-    kernel = _still(ctx, kernel)
+    kernel = all_plain(ctx, kernel, Cause.KERNEL_MOVES())
     image = as_plain(ctx, image, lhs_spec[1], Cause.CHANNELS_MIXED())
     if grouped:
         image = as_plain(ctx, image, lhs_spec[0], Cause.BATCH_GROUPS_MIXED())
@@ -46,7 +46,7 @@ def conv_general_dilated(
         dims = (lhs_spec[2 + i], out_spec[2 + i])
         image = admitted(ctx, equation, image, dims, geometry, Cause.ZERO_PADDING)
     image, kernel = common_period(ctx, [image, kernel])
-    kernel = _still(ctx, kernel)
+    kernel = all_plain(ctx, kernel, Cause.KERNEL_MOVES())
     if ctx.differentiated:
         image = without_unread(ctx, image)
     for i, geometry in enumerate(geometries):
@@ -74,12 +74,6 @@ def conv_general_dilated(
         if row and isinstance(row[0], Window):
             value = strided(ctx, value, out_spec[2 + i], geometry.stride)
     return [normal(ctx, value)]
-
-
-def _still(ctx: Context, kernel: Value) -> Value:
-    for dim in range(len(kernel.dims)):
-        kernel = as_plain(ctx, kernel, dim, Cause.KERNEL_MOVES())
-    return kernel
 
 
 def _stays_uniform(image: Value, dim: int, geometry: Geometry) -> bool:

@@ -1,7 +1,7 @@
 """Filters and power spectra: the way from a signal through its Fourier transform, as a whole."""
 
 from jaxinv.symmetry.align import align
-from jaxinv.symmetry.factoring import as_plain, as_single
+from jaxinv.symmetry.factoring import all_plain, as_plain, as_single
 from jaxinv.symmetry.fourier import Filter
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
@@ -15,7 +15,7 @@ def filtered(
     ctx: Context, equation: Equation, whole: Filter, signal: Value, *others: Value
 ) -> list[Value]:
     """A filter commutes with every shift of a whole torus; no shift changes a power spectrum."""
-    others = tuple(_still(ctx, v) for v in others)
+    others = tuple(all_plain(ctx, v, Cause.FOURIER()) for v in others)
     if whole.is_power:
         for dim in whole.along:
             signal = in_any_order(ctx, signal, dim)
@@ -41,9 +41,3 @@ def _is_whole(ctx: Context, value: Value, dim: int) -> bool:
         and window.valid is None
         and window.size == positions(ctx.torus, value, window)
     )
-
-
-def _still(ctx: Context, value: Value) -> Value:
-    for dim in range(len(value.dims)):
-        value = as_plain(ctx, value, dim, Cause.FOURIER())
-    return value
