@@ -40,6 +40,11 @@ class StaticArguments:
             self.tree, [next(rest) if s is None else s[0] for s in self.leaves]
         )
 
+    def call(self, fun: Callable, arrays: Sequence[jax.Array]) -> Any:
+        """What a function makes of the arguments, with the arrays put back."""
+        args, kwargs = self.restore(arrays)
+        return fun(*args, **kwargs)
+
 
 def split_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[list[Any], StaticArguments]:
     """Separates the arrays of a call from the rest of it.
@@ -185,6 +190,11 @@ def as_inexact(values: Any, what: str = "values") -> Inexact[Array, "..."]:
     if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
         return array.astype(float)
     raise ValueError(f"{what} has dtype {array.dtype}; allowed are numbers and booleans")
+
+
+def is_known(*values: Any) -> bool:
+    """Whether values can be looked at: not while JAX traces a function of them."""
+    return not any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 def of_shape(array: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:

@@ -59,8 +59,7 @@ def declared_margin(fun: Callable[..., Any]) -> Callable[..., Float[Array, ""]]:
         arrays, static = split_arguments(args, kwargs)
 
         def flat(*leaves):
-            given, named = static.restore(leaves)
-            return jax.tree.leaves(fun(*given, **named))
+            return jax.tree.leaves(static.call(fun, leaves))
 
         program = flatten(jax.make_jaxpr(flat)(*arrays))
         _, margin = _run(program, arrays)

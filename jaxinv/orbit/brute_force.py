@@ -108,9 +108,5 @@ def every_shift(
 def _output_bytes(fun: Callable, args: tuple, kwargs: dict[str, Any]) -> int:
     """Bytes of a function's outputs, from the shapes of its arguments."""
     shapes, static = split_arguments(args, kwargs)
-
-    def of_arrays(arrays):
-        given, named = static.restore(arrays)
-        return fun(*given, **named)
-
-    return sum(map(bytes_of, jax.tree.leaves(jax.eval_shape(of_arrays, shapes))))
+    outputs = jax.eval_shape(functools.partial(static.call, fun), shapes)
+    return sum(map(bytes_of, jax.tree.leaves(outputs)))

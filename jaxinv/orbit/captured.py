@@ -43,8 +43,7 @@ def hoisted(fun: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Callabl
 
     def flat(*leaves):
         nonlocal out_tree
-        given, named = static.restore(leaves)
-        outs, out_tree = jax.tree.flatten(fun(*given, **named))
+        outs, out_tree = jax.tree.flatten(static.call(fun, leaves))
         return outs
 
     program, consts = open_jaxpr(jax.make_jaxpr(flat)(*arrays))

@@ -12,8 +12,7 @@ from typing import Any
 _FRAMEWORKS = (
     *("jax", "jaxlib", "flax", "equinox", "haiku", "keras", "jaxtyping", "beartype", "torch"),
     *("torchax", "jaxinv.layers", "jaxinv.symmetry", "jaxinv.orbit", "jaxinv.interop"),
-    "jaxinv.declarations",
-    "jaxinv.evaluation",
+    *("jaxinv.arguments", "jaxinv.declarations", "jaxinv.evaluation"),
 )
 # Packages of other people: their functions are shown by the line that calls them. Their networks
 # are a model, and so are those of this package, installed or not.

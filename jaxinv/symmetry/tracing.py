@@ -68,8 +68,7 @@ def trace(
 
     def flat(*leaves):
         nonlocal out_tree
-        given, named = static.restore(leaves)
-        outs, out_tree = jax.tree.flatten(fun(*given, **named))
+        outs, out_tree = jax.tree.flatten(static.call(fun, leaves))
         return outs
 
     names = closure_names(fun) | array_names(args)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -129,12 +130,7 @@ def run_of(call: Call, tiles: Tiles, args: tuple) -> dict[str, Any]:
       ValueError: if the function calls something whose content cannot be seen.
     """
     leaves, static = split_arguments(args, call.kwargs)
-
-    def function(*leaves):
-        given, named = static.restore(leaves)
-        return call.fun(*given, **named)
-
-    program = program_digest(function, *leaves)
+    program = program_digest(functools.partial(static.call, call.fun), leaves)
     if program is None:
         raise ValueError(
             "resume needs a function whose content can be seen: one without calls back into Python"

@@ -30,8 +30,7 @@ def for_several(fun: Callable) -> Callable[..., list[jax.Array]]:
         mesh: Mesh | None, static: StaticArguments, cut: tuple[bool, ...], arrays: Sequence[Any]
     ) -> list[jax.Array]:
         def of_one(*given):
-            args, kwargs = static.restore(given)
-            return jax.tree.leaves(fun(*args, **kwargs))
+            return jax.tree.leaves(static.call(fun, given))
 
         if mesh is None:
             return of_one(*arrays)
