@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree, Shaped
 
-from jaxinv.arguments import per_axis
-from jaxinv.metrics.numbers import is_known
+from jaxinv.arguments import is_known, per_axis
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shift_options import check_axes, common_sizes

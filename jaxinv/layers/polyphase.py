@@ -10,13 +10,12 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Num, Shaped
 
-from jaxinv.arguments import as_inexact
+from jaxinv.arguments import as_inexact, is_known
 from jaxinv.declarations import declare_equivariance
 from jaxinv.layers.blur import blur_pool, smoothed
 from jaxinv.layers.padding import Padding
@@ -240,7 +239,7 @@ def _check_phase(phase, count, phases):
         raise ValueError(f"phase has shape {jnp.shape(phase)}; allowed is ({count},), one a signal")
     if not jnp.issubdtype(phase.dtype, jnp.integer):
         raise ValueError(f"phase has dtype {phase.dtype}; allowed are whole numbers")
-    if isinstance(phase, jax.core.Tracer):
+    if not is_known(phase):
         return
     known = np.asarray(phase)  # no operation of JAX, which would be traced inside jit
     for value in (known.min(initial=0), known.max(initial=0)):

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxinv.metrics.numbers import is_known, two_alike
+from jaxinv.arguments import is_known
+from jaxinv.metrics.numbers import two_alike
 
 # How far probabilities in half precision may exceed 1 by rounding.
 ROUNDING = 0.01

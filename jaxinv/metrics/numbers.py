@@ -1,9 +1,8 @@
-"""What the metrics ask of arrays: numbers to be compared, known values, indices in range."""
+"""What the metrics ask of arrays: numbers to be compared, indices in range."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from jaxtyping import Array
 
 from jaxinv.arguments import as_inexact, per_axis
@@ -40,8 +39,3 @@ def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     if any(not 0 <= i < size for i, size in zip(index, shape, strict=True)):
         raise ValueError(f"origin is {index}; allowed are indices of {tuple(shape)} shifts, from 0")
     return index
-
-
-def is_known(*values: Any) -> bool:
-    """Whether values can be looked at: not while JAX traces a function of them."""
-    return not any(isinstance(value, jax.core.Tracer) for value in values)

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
-from jaxinv.arguments import as_array, as_inexact, check_classes
-from jaxinv.metrics.numbers import is_known
+from jaxinv.arguments import as_array, as_inexact, check_classes, is_known
 
 
 def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from jaxinv.arguments import as_inexact, check_key, number_or_nan, whole_number
-from jaxinv.metrics.numbers import is_known
+from jaxinv.arguments import as_inexact, check_key, is_known, number_or_nan, whole_number
 
 # Numbers of the resamples that are held at a time.
 RESAMPLED_TOGETHER = 2**20

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.arguments import check_callable, split_arguments
+from jaxinv.arguments import check_callable, is_known, split_arguments
 from jaxinv.shift_options import whole_axes
 from jaxinv.tiling import arrays, journal, stored
 from jaxinv.tiling.call import Call
@@ -143,7 +143,7 @@ def _is_array(leaf: Any) -> bool:
 def _is_traced(values: Iterable[Any]) -> bool:
     """Whether a call is part of a program that is being traced."""
     # Under `jax.jit` all that is computed is traced, from constants as well.
-    return any(isinstance(value, jax.core.Tracer) for value in (*values, jnp.zeros(())))
+    return not is_known(*values, jnp.zeros(()))
 
 
 def _helped_by_devices(images: Sequence[jax.Array]) -> bool:

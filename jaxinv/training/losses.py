@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxinv.arguments import as_inexact, number_or_nan
+from jaxinv.arguments import as_inexact, is_known, number_or_nan
 from jaxinv.data.source import VOID
-from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.predictions import check_labels
 from jaxinv.orbit import OrbitMode, orbit, shift_set
 from jaxinv.shifts import crop_translate, translate

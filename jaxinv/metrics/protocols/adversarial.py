@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
-from jaxinv.arguments import as_inexact, whole_number
-from jaxinv.metrics.numbers import is_known
+from jaxinv.arguments import as_inexact, is_known, whole_number
 from jaxinv.metrics.predictions import (
     check_labels,
     flatten_shifts,

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxinv.arguments import as_inexact, check_key, number_or_nan, per_axis, whole_number
+from jaxinv.arguments import as_inexact, check_key, is_known, number_or_nan, per_axis, whole_number
 from jaxinv.magnitudes import magnitude
-from jaxinv.metrics.numbers import is_known
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import subpixel_translate, translate
