@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Inexact, Shaped
 
 # Beyond it a number is infinite in float32.
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -344,7 +344,7 @@ def _finite(value):
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if abs(number) <= _LARGEST else None
+    return number if abs(number) <= LARGEST_FLOAT else None
 
 
 def _whole(value):

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree, Shaped
 
-from jaxinv.arguments import is_known, per_axis
+from jaxinv.arguments import check_callable, is_known, per_axis
 from jaxinv.orbit.brute_force import every_shift
 from jaxinv.orbit.shift_set import ShiftSet, shift_set
 from jaxinv.shift_options import check_axes, common_sizes
-from jaxinv.shifts import translate
+from jaxinv.shifts import translate, within_a_turn
 from jaxinv.tolerances import LARGEST, rounding, spacing_of
 
 Method = Literal["measure", "proof", "both"]
@@ -155,8 +155,7 @@ def assert_translation_invariant(
 
 
 def _check(fun, x, axes, rtol, atol, method):
-    if not callable(fun):
-        raise ValueError(f"fun is a {type(fun).__name__}, which cannot be called; give a function")
+    check_callable(fun)
     if method not in ("measure", "proof", "both"):
         raise ValueError(f"method is {method!r}; allowed are 'measure', 'proof', 'both'")
     for name, value in (("rtol", rtol), ("atol", atol)):
@@ -187,10 +186,7 @@ def _shifts(sizes: Sequence[int], shifts: Any, strides: Sequence[int]) -> ShiftS
             if any(step % s for step, s in zip(t, strides, strict=True)):
                 raise ValueError(f"shift {t} is no multiple of the stride {tuple(strides)}")
         # On the torus; what lies far beyond it has no place in an index.
-        listed = [
-            tuple(t if abs(t) < size else t % size for t, size in zip(shift, sizes, strict=True))
-            for shift in chosen.listed or ()
-        ]
+        listed = [tuple(map(within_a_turn, shift, sizes)) for shift in chosen.listed or ()]
         return shift_set(sizes, shifts=listed)
     # On the torus the multiples of a stride that does not divide it go around several times.
     counts = [size // math.gcd(size, s) for size, s in zip(sizes, strides, strict=True)]

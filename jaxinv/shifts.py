@@ -213,7 +213,7 @@ def subpixel_translate(
         if leaf.size == 0:  # there is no spectrum of nothing
             return leaf
         for axis, step in zip(checked, steps, strict=True):
-            leaf = move_axis(leaf, _within_a_turn(step, max(leaf.shape[axis], 1)), axis)
+            leaf = move_axis(leaf, within_a_turn(step, max(leaf.shape[axis], 1)), axis)
         return leaf
 
     return jax.tree.map(move, x)
@@ -260,7 +260,7 @@ def _wide_index(step):
     return step.astype(jax.dtypes.canonicalize_dtype(jnp.int64 if wide else jnp.int32))
 
 
-def _within_a_turn(step, length):
+def within_a_turn(step, length):
     """The same step on a torus, no longer than it: far from 0 floats are coarse."""
     if isinstance(step, jax.core.Tracer):
         return jnp.fmod(step, length)
@@ -272,7 +272,7 @@ def _move_axis(x, step, axis, mode):
     # A reflected signal has period 2 (P - 1); its second half runs backwards.
     period = max(length if mode == "wrap" else 2 * (length - 1), 1)
     if mode in ("wrap", "reflect"):
-        step = _within_a_turn(step, period)
+        step = within_a_turn(step, period)
     elif isinstance(step, int):
         step = min(max(step, -length), length)
     if mode == "wrap":

@@ -10,13 +10,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from jaxinv.arguments import LARGEST_FLOAT
 from jaxinv.layers.spatial import LARGEST, naming
-
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 # Checked where the number of axes is known.
 _PER_AXIS = int | Sequence[int]
-
 # Options that may be 0: there are networks without blocks, and without downsampling.
 _FROM_ZERO = frozenset({"blocks", "depth", "downsamplings"})
 # Options of which not every number of their type has a meaning.
@@ -90,5 +88,5 @@ def _fits(value: Any, kind: Any, least: int) -> bool:
     if kind is int:
         return isinstance(value, Integral) and least <= int(value) <= LARGEST
     if kind is float:
-        return isinstance(value, Real) and abs(float(value)) <= _LARGEST_FLOAT
+        return isinstance(value, Real) and abs(float(value)) <= LARGEST_FLOAT
     return kind is types.NoneType and value is None

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from jaxinv.arguments import LARGEST_FLOAT
 from jaxinv.data.source import MEMORY, parse_bytes
 from jaxinv.shift_options import Mode, check_max_shift
 
@@ -67,8 +68,6 @@ def _hints() -> dict[str, Any]:
     return get_type_hints(TrainConfig)
 
 
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)
-
 # A field's type: what is accepted for it, and made JSON's of, and how that is called.
 _KINDS: dict[Any, tuple[Any, Callable[[Any], Any], str]] = {
     int: (numbers.Integral, int, "whole numbers"),
@@ -96,7 +95,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         value = convert(value)
     except OverflowError:
         value = math.inf
-    if kind is float and not abs(value) <= _LARGEST_FLOAT:
+    if kind is float and not abs(value) <= LARGEST_FLOAT:
         raise ValueError(f"{name} is {value}; it must be finite, in float32")
     return value
 
