@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxinv.command_line import first_line
-from jaxinv.data.files import Stored, digest_of, no_split, split_called
+from jaxinv.data.files import Stored, digest_of, split_of
 from jaxinv.data.source import Arrays, Streamed
 from jaxinv.files import array_header, write_whole
 
@@ -36,10 +36,8 @@ def archive(path: Path, split: str, *, kept: Path) -> Stored:
     """
     with _opened(path) as opened:
         pairs = {name: (images, labels) for name, images, labels in _pairs(opened.files)}
-        split = split_called(split, tuple(pairs))
-        if split not in pairs:
-            nothing = "no arrays such as train_images and train_labels, or x_train and y_train"
-            raise no_split(path, split, tuple(pairs), nothing=nothing)
+        nothing = "no arrays such as train_images and train_labels, or x_train and y_train"
+        split = split_of(path, split, pairs, nothing=nothing)
         every = {name: _labels(path, names[1], opened) for name, names in pairs.items()}
         name, labels = pairs[split][0], every[split]
         shape, dtype = _header(path, name, opened)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jaxinv.data.source import Streamed
@@ -36,7 +36,7 @@ def is_path(name: str) -> bool:
     return name.endswith(".npz") or name.startswith((".", "/", "~"))
 
 
-def split_called(name: str, splits: Sequence[str]) -> str:
+def split_called(name: str, splits: Collection[str]) -> str:
     """The split that `"test"` means: with no such split, the only one besides `"train"`.
 
     Example:
@@ -47,10 +47,17 @@ def split_called(name: str, splits: Sequence[str]) -> str:
     return others[0] if name == "test" and len(others) == 1 else name
 
 
-def no_split(path: Path, split: str, splits: Sequence[str], *, nothing: str) -> ValueError:
-    """What is said of a split that is not there; `nothing` where there is none at all."""
-    what = ", ".join([*splits[:_SHOWN], *["..."] * (len(splits) > _SHOWN)])
-    return ValueError(f"data set {path} has no split {split!r}; it has {what or nothing}")
+def split_of(path: Path, name: str, splits: Collection[str], *, nothing: str) -> str:
+    """The split of a data set that a name means, see `split_called`.
+
+    Raises:
+      ValueError: if it is not there; it names those that are, or `nothing`.
+    """
+    split = split_called(name, splits)
+    if split not in splits:
+        what = ", ".join([*list(splits)[:_SHOWN], *["..."] * (len(splits) > _SHOWN)])
+        raise ValueError(f"data set {path} has no split {split!r}; it has {what or nothing}")
+    return split
 
 
 def digest_of(files: Sequence[Path]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxinv.data.files import Stored, digest_of, no_split, split_called
+from jaxinv.data.files import Stored, digest_of, split_of
 from jaxinv.data.pictures import as_array, decoded, shape_of
 from jaxinv.data.source import Arrays, Streamed, size_in_words
 
@@ -25,9 +25,7 @@ def folder(path: Path, split: str) -> Stored:
       ValueError: there is no such split, or it is not as described.
     """
     splits = _splits(path)
-    split = split_called(split, tuple(splits))
-    if split not in splits:
-        raise no_split(path, split, tuple(splits), nothing="no folders")
+    split = split_of(path, split, splits, nothing="no folders")
     # Numbered alike in all splits: by the classes that are trained on.
     listed = splits.get(_ONLY, splits[split])
     classes = {p.name: number for number, p in enumerate(subfolders(listed))}

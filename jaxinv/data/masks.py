@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxinv.command_line import first_line
-from jaxinv.data.files import Stored, digest_of, no_split, split_called
-from jaxinv.data.folders import PICTURES, folder
+from jaxinv.data.files import Stored, digest_of, split_of
+from jaxinv.data.folders import folder, pictures_among
 from jaxinv.data.source import Arrays, Streamed, marked_void, size_in_words
 
 IMAGES, MASKS, TARGETS = "images", "masks", "targets"
@@ -43,7 +43,10 @@ def folder_of_targets(path: Path, split: str) -> Stored:
             f"{splits[split]} holds {len(pictures)} pictures and {len(targets)} targets; allowed "
             "is one target for each picture"
         )
-    places = {file: number for number, file in enumerate(_files(splits[split] / TARGETS))}
+    places = {
+        file: number
+        for number, file in enumerate(pictures_among((splits[split] / TARGETS).iterdir()))
+    }
 
     def read(rows: Sequence[int]) -> Arrays:
         asked = targets.read([places[pairs[row][1]] for row in rows])[0]
@@ -119,10 +122,7 @@ def folder_of_masks(path: Path, split: str, *, void: int | None = None) -> Store
 def _split_of(path: Path, split: str, beside: str) -> tuple[dict[str, Path], str]:
     """All splits of a folder, and the name of the one that is asked for."""
     splits = _splits(path, beside)
-    split = split_called(split, tuple(splits))
-    if split not in splits:
-        raise no_split(path, split, tuple(splits), nothing="no folders")
-    return splits, split
+    return splits, split_of(path, split, splits, nothing="no folders")
 
 
 def _splits(path: Path, beside: str) -> dict[str, Path]:
@@ -136,8 +136,8 @@ def _splits(path: Path, beside: str) -> dict[str, Path]:
 
 def _pairs(split: Path, beside: str) -> list[tuple[Path, Path]]:
     """The pictures of a split, each with its label map or target."""
-    masks = {mask.stem: mask for mask in _files(split / beside)}
-    pictures = _files(split / IMAGES)
+    masks = {mask.stem: mask for mask in pictures_among((split / beside).iterdir())}
+    pictures = pictures_among((split / IMAGES).iterdir())
     if not pictures:
         raise ValueError(f"{split / IMAGES} holds no pictures")
     for picture in pictures:
@@ -145,11 +145,6 @@ def _pairs(split: Path, beside: str) -> list[tuple[Path, Path]]:
             what = "label map" if beside == MASKS else "target"
             raise ValueError(f"{picture} has no {what} {split / beside / picture.stem}.png")
     return [(picture, masks[picture.stem]) for picture in pictures]
-
-
-def _files(path: Path) -> list[Path]:
-    """The pictures in a folder, in the order in which `folder` reads them."""
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
 
 
 def _mask(path: Path, void: int | None) -> Int[np.ndarray, "h w"]:
