@@ -134,27 +134,20 @@ class Dataset(Source):
 
     def part(self, rows: range) -> "Dataset":
         """Some of the images, one after the other."""
-        return self._with(self.images[rows.start : rows.stop], self.labels[rows.start : rows.stop])
+        return self._held(self.images[rows.start : rows.stop], self.labels[rows.start : rows.stop])
 
     def map(self, fun: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
         """The images as a function of (n, H, W, C) makes them."""
-        return self._with(fun(self.images), self.labels)
+        return self._held(fun(self.images), self.labels)
 
     def labelled(self, labels: Int[np.ndarray, " n"]) -> "Dataset":
         """The images with other classes, one for each, counted from 0."""
-        made = self._with(self.images, labels.astype(np.int32))
+        made = self._held(self.images, labels.astype(np.int32))
         return dataclasses.replace(made, num_classes=1 + int(labels.max()))
 
     def load(self) -> "Dataset":
         """This data set, which is in memory."""
         return self
-
-    def _with(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
-        # The scale may cost a pass over the training images: it is not asked for here.
-        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
-        named = self.name, self.split, self.num_classes
-        others |= {"left_out": self.left_out, "class_names": self.class_names}
-        return Dataset(images, labels, *named, **others)
 
 
 def normalise(

@@ -43,10 +43,8 @@ def folder_of_targets(path: Path, split: str) -> Stored:
             f"{splits[split]} holds {len(pictures)} pictures and {len(targets)} targets; allowed "
             "is one target for each picture"
         )
-    places = {
-        file: number
-        for number, file in enumerate(pictures_among((splits[split] / TARGETS).iterdir()))
-    }
+    numbered = enumerate(pictures_among((splits[split] / TARGETS).iterdir()))
+    places = {file: number for number, file in numbered}
 
     def read(rows: Sequence[int]) -> Arrays:
         asked = targets.read([places[pairs[row][1]] for row in rows])[0]

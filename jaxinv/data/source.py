@@ -135,6 +135,15 @@ class Source(abc.ABC):
         """
         return self._streamed().load()
 
+    def _held(self, images: np.ndarray, labels: np.ndarray) -> "Dataset":
+        """These images and labels, with what else is known of the source."""
+        from jaxinv.data.dataset import Dataset
+
+        # The scale may cost a pass over the training images: it is not asked for here.
+        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
+        others |= {"left_out": self.left_out, "class_names": self.class_names}
+        return Dataset(images, labels, self.name, self.split, self.num_classes, **others)
+
     def _streamed(self) -> "Streamed":
         """The same, with nothing of what a subclass does beside `read`."""
         return Streamed(
@@ -224,8 +233,6 @@ class Streamed(Source):
 
     def load(self) -> "Dataset":
         """All images, in memory."""
-        from jaxinv.data.dataset import Dataset
-
         if self.at_once is not None:
             images, labels = self._checked(*self.at_once(self.rows))
         else:
@@ -233,12 +240,10 @@ class Streamed(Source):
             images = np.empty((len(self), *self.image_shape), np.uint8)
             dtype = np.float32 if len(self.label_shape) == 3 else np.int32
             labels = np.empty((len(self), *self.label_shape), dtype)
-            for group, batch in zip(_groups(self), self.batches(_groups(self)), strict=True):
+            groups = groups_of(self, _AT_ONCE)
+            for group, batch in zip(groups, self.batches(groups), strict=True):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
-        named = self.name, self.split, self.num_classes
-        others: Any = {"mean": lambda: self.mean, "std": lambda: self.std}
-        others |= {"left_out": self.left_out, "class_names": self.class_names}
-        return Dataset(images, labels, *named, **others)
+        return self._held(images, labels)
 
     def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
         least = VOID if self.label_shape else 0
@@ -254,11 +259,10 @@ class Streamed(Source):
         return images if self.change is None else self.change(images), labels
 
 
-def _groups(source: Source) -> list[range]:
-    return [
-        range(start, min(start + _AT_ONCE, len(source)))
-        for start in range(0, len(source), _AT_ONCE)
-    ]
+def groups_of(source: Source, size: int) -> list[range]:
+    """The numbers of all images, so many at a time; the last group may be shorter."""
+    count = len(source)
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def check_room(count: int, shape: tuple[int, int, int]) -> None:
@@ -337,7 +341,7 @@ class ChannelStatistics:
 def statistics_of(source: Source) -> Scale:
     """Mean and standard deviation of the channels of a source, read batch by batch."""
     found = ChannelStatistics(source.image_shape[-1])
-    for images, _ in source.batches(_groups(source)):
+    for images, _ in source.batches(groups_of(source, _AT_ONCE)):
         found.add(images)
     return found.scale()
 

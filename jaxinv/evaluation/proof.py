@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 
 from jaxinv.certificate import Certificate, certify
 from jaxinv.data import Source
+from jaxinv.data.source import groups_of
 from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import short_number
 from jaxinv.evaluation.subject import Subject
@@ -61,13 +62,11 @@ def with_tie_margin(
     """
     margin = None
     if certificate["assumptions"]:
-        size = len(source)
-        groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
         measure = jax.jit(declared_margin(subject.apply))
         try:
             margins = [
                 float(measure(spread(images, data_mesh(len(images)))))
-                for images, _ in source.batches(groups)
+                for images, _ in source.batches(groups_of(source, batch))
             ]
         except ValueError:  # it is declared where it cannot be measured
             margins = [np.inf]

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxinv import metrics
 from jaxinv.data import Source
+from jaxinv.data.source import groups_of
 from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation import summary
 from jaxinv.evaluation.aligned import says_maps
@@ -350,9 +351,7 @@ def run_protocol(
 
     found, counts = [], []
     batch = _fitting(len(dataset), max(1, min(batch, _PIXELS // (height * width))))
-    size = len(dataset)
-    groups = [range(start, min(start + batch, size)) for start in range(0, size, batch)]
-    for number, (pixels, classes) in enumerate(dataset.batches(groups)):
+    for number, (pixels, classes) in enumerate(dataset.batches(groups_of(dataset, batch))):
         given = pixels.astype(np.float32), classes
         images, labels = spread(given, data_mesh(len(classes)))
         key = jax.random.fold_in(jax.random.key(seed), number)

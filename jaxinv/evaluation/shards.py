@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxinv.data import Source
+from jaxinv.data.source import groups_of
 from jaxinv.digest import content_digest
 from jaxinv.files import read_arrays, write_arrays
 
@@ -40,8 +41,7 @@ def shard_sizes(source: Source, batch: int) -> tuple[int, int]:
 
 def shards_of(source: Source, batch: int, numbers: range) -> Generator[Shard, None, None]:
     """Shards of `batch` images, those of the numbers given, read one after the other."""
-    size = len(source)
-    groups = [range(n * batch, min((n + 1) * batch, size)) for n in numbers]
+    groups = groups_of(source, batch)[numbers.start : numbers.stop]
     for number, rows, read in zip(numbers, groups, source.batches(groups), strict=True):
         yield Shard(number, rows.start, *read)
 
