@@ -9,6 +9,7 @@ for bit.
 import gzip
 import hashlib
 import io
+import itertools
 import types
 import zipfile
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ _PARTS = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
+_FILES = tuple(itertools.chain(*_PARTS.values()))
 
 
 def replace_generators(builder: Any, manual_dir: Path | None) -> None:
@@ -87,7 +89,7 @@ def _from_folder(builder: Any, folder: Path) -> dict[str, bytes]:
         return _members(builder, (folder / "gzip.zip").read_bytes())
     registered = {Path(url).name: info.checksum for url, info in builder.url_infos.items()}
     sources = {}
-    for name in (name for names in _PARTS.values() for name in names):
+    for name in _FILES:
         path = folder / name
         if not path.is_file():
             raise ValueError(f"manual_dir {folder} has no {name}")
@@ -100,8 +102,7 @@ def _from_folder(builder: Any, folder: Path) -> dict[str, bytes]:
 def _downloaded(builder: Any, dl_manager: Any) -> dict[str, bytes]:
     if builder.name == "emnist":
         return _members(builder, Path(dl_manager.download(builder.URL)).read_bytes())
-    names = [name for names in _PARTS.values() for name in names]
-    paths = dl_manager.download({name: builder.URL + name for name in names})
+    paths = dl_manager.download({name: builder.URL + name for name in _FILES})
     return {name: Path(path).read_bytes() for name, path in paths.items()}
 
 
@@ -112,6 +113,5 @@ def _members(builder: Any, archive: bytes) -> dict[str, bytes]:
             name: zipped.read(
                 f"gzip/emnist-{builder.builder_config.name}-{name.replace('t10k', 'test')}"
             )
-            for names in _PARTS.values()
-            for name in names
+            for name in _FILES
         }
