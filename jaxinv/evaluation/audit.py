@@ -204,14 +204,8 @@ def partial_audit(
         kind: Any = values if isinstance(found, ValueSweep) else maps
         shown = kind.pictures_of(found, dataset, options)
         return NetworkAudit(kind.result_of(subject, found), found, (), shown)
-    result = NetworkResult(
-        name=subject.name,
-        title=subject.title,
-        origin=dict(subject.origin),
-        parameters=subject.parameters,
-        figures=summary.figures_of(found),
-        worst_shift=summary.worst_shift_of(found),
-        run=subject.run,
+    result = subject.result(
+        figures=summary.figures_of(found), worst_shift=summary.worst_shift_of(found)
     )
     if subject.repeats:
         return NetworkAudit(result, found, ())

@@ -249,16 +249,10 @@ def maps_of(found: MapSweep) -> dict[str, np.ndarray]:
 def result_of(subject: Subject, found: MapSweep) -> NetworkResult:
     """The figures that follow from a sweep alone."""
     agreement = found.agreeing / (found.count * found.positions)
-    order = np.lexsort((summary.reach_of(found).ravel(), found.iou.ravel()))
-    return NetworkResult(
-        name=subject.name,
-        title=subject.title,
-        origin=dict(subject.origin),
-        parameters=subject.parameters,
+    return subject.result(
         figures=figures_of(found),
-        worst_shift=summary.shift_at(found, np.unravel_index(order[0], found.iou.shape)),
+        worst_shift=summary.lowest(found.iou, *summary.rows_of(found)),
         curve=summary.by_reach(found, {"accuracy": found.accuracy, "consistency": agreement}),
-        run=subject.run,
     )
 
 

@@ -19,6 +19,7 @@ from jaxinv.command_line import printable
 from jaxinv.data.dataset import check_scale
 from jaxinv.evaluation.parameters import LIMIT, check_not_nan, read_parameters
 from jaxinv.evaluation.preprocessing import Preprocessing, scaled
+from jaxinv.evaluation.results import NetworkResult
 from jaxinv.interop import from_pytorch
 from jaxinv.interop.named import load_weights, module_named
 from jaxinv.metrics import layer_outputs
@@ -64,6 +65,13 @@ class Subject:
         if isinstance(weights, Mapping) and "params" in weights:
             weights = weights["params"]
         return sum(np.size(leaf) for leaf in jax.tree.leaves(weights))
+
+    def result(self, **found: Any) -> NetworkResult:
+        """What was found of the network, beside what it is."""
+        origin, parameters = dict(self.origin), self.parameters
+        return NetworkResult(
+            self.name, self.title, origin=origin, parameters=parameters, run=self.run, **found
+        )
 
     @contextlib.contextmanager
     def named_in_errors(self) -> Iterator[None]:

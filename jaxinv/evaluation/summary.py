@@ -95,7 +95,7 @@ def by_reach(
     found: Shifted, figures: Mapping[str, Float[np.ndarray, "s1 s2"]]
 ) -> dict[str, list[float]]:
     """Figures at each shift, on average over shifts of one size, which is the column `shift`."""
-    sizes = reach_of(found)
+    sizes = reach(*rows_of(found))
     rings = range(int(sizes.max()) + 1)
     columns: dict[str, list[float]] = {"shift": list(rings)}
     for name, values in figures.items():
@@ -103,10 +103,9 @@ def by_reach(
     return columns
 
 
-def reach_of(found: Shifted) -> np.ndarray:
-    """The larger component of each shift, in pixels, the shortest way round on a torus."""
-    down, right = map(np.abs, rows_of(found))
-    return np.maximum(down[:, None], right[None, :])
+def reach(down: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The larger component of each shift of a grid."""
+    return np.maximum(np.abs(down)[:, None], np.abs(right)[None, :])
 
 
 def rows_of(found: Shifted) -> list[np.ndarray]:
@@ -222,9 +221,14 @@ def _flips(found: Sweep, start: int, limit: int) -> Iterator[tuple[tuple[float, 
 
 def worst_shift_of(found: Sweep) -> tuple[int, ...]:
     """The shift with the lowest accuracy, the smallest among equals."""
-    accuracy = found.totals[0].right / found.count
-    order = np.lexsort((reach_of(found).ravel(), accuracy.ravel()))
-    return shift_at(found, np.unravel_index(order[0], accuracy.shape))
+    return lowest(found.totals[0].right / found.count, *rows_of(found))
+
+
+def lowest(values: np.ndarray, down: np.ndarray, right: np.ndarray) -> tuple[int, int]:
+    """The shift of a grid at which a figure is lowest, the smallest among equals."""
+    order = np.lexsort((reach(down, right).ravel(), values.ravel()))
+    i, j = np.unravel_index(order[0], values.shape)
+    return int(down[i]), int(right[j])
 
 
 def compare(names: tuple[str, str], first: Sweep, second: Sweep) -> list[dict[str, Any]]:

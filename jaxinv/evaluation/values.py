@@ -234,17 +234,11 @@ def maps_of(found: ValueSweep) -> dict[str, np.ndarray]:
 
 def result_of(subject: Subject, found: ValueSweep) -> NetworkResult:
     """The figures that follow from a sweep alone."""
-    order = np.lexsort((summary.reach_of(found).ravel(), -found.at["change"].ravel()))
     shown = {name: found.at[name] for name in ("change", "error") if name in found.at}
-    return NetworkResult(
-        name=subject.name,
-        title=subject.title,
-        origin=dict(subject.origin),
-        parameters=subject.parameters,
+    return subject.result(
         figures=figures_of(found),
-        worst_shift=summary.shift_at(found, np.unravel_index(order[0], found.shifts.shape)),
+        worst_shift=summary.lowest(-found.at["change"], *summary.rows_of(found)),
         curve=summary.by_reach(found, shown),
-        run=subject.run,
     )
 
 

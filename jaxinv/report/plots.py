@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jaxinv.command_line import printable
 from jaxinv.evaluation.results import Flip, NetworkResult, Results
+from jaxinv.evaluation.summary import lowest
 from jaxinv.shifts import centred_shift
 
 # Okabe and Ito (2008) without yellow, which is hard to see on white.
@@ -72,10 +73,7 @@ class ShiftMap:
     @property
     def worst(self) -> tuple[int, int]:
         """The shift with the lowest value, the smallest one among equals."""
-        reach = np.maximum(abs(self.down)[:, None], abs(self.right)[None, :])
-        order = np.lexsort((reach.ravel(), self.values.ravel()))
-        i, j = np.unravel_index(order[0], self.values.shape)
-        return int(self.down[i]), int(self.right[j])
+        return lowest(self.values, self.down, self.right)
 
 
 def shift_map(
@@ -99,14 +97,12 @@ def shift_map(
     return ShiftMap(values[np.ix_(*orders)], axes[0][orders[0]], axes[1][orders[1]])
 
 
-def heat_map(
-    axes: Axes, shown: ShiftMap, *, title: str, low: float = 0.0, high: float = 1.0
-) -> Any:
+def heat_map(axes: Axes, shown: ShiftMap, *, title: str) -> Any:
     """Draws one map with the worst shift marked, and returns the drawn image for a colour bar."""
     down, right = shown.down, shown.right
     extent = (right[0] - 0.5, right[-1] + 0.5, down[-1] + 0.5, down[0] - 0.5)
     image = axes.imshow(
-        shown.values, cmap=HEAT, vmin=low, vmax=high, extent=extent, interpolation="none"
+        shown.values, cmap=HEAT, vmin=0, vmax=1, extent=extent, interpolation="none"
     )
     if shown.differs:
         y, x = shown.worst
