@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxinv.layers.options import check_options
 from jaxinv.layers.padding import Padding, pad, window_paddings
-from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank
+from jaxinv.layers.spatial import in_one_float, naming, per_axis, spatial_rank, strided
 
 
 def patches(
@@ -37,19 +37,9 @@ def patches(
     strides = per_axis(stride, rank, "stride")
     widths = window_paddings(x.shape[1:-1], taps, strides=strides, padding=padding)
     x = pad(x, widths, padding=padding)
-    steps = (1, *strides, 1)
-    spans = [
-        ((size - k) // s) * s + 1 for size, k, s in zip(x.shape[1:-1], taps, strides, strict=True)
-    ]
-    shifted = [
-        lax.slice(
-            x,
-            (0, *offsets, 0),
-            (x.shape[0], *(o + span for o, span in zip(offsets, spans, strict=True)), x.shape[-1]),
-            steps,
-        )
-        for offsets in product(*map(range, taps))
-    ]
+    rows = zip(x.shape[1:-1], taps, strides, strict=True)
+    counts = [(size - k) // s + 1 for size, k, s in rows]
+    shifted = [strided(x, offsets, counts, strides) for offsets in product(*map(range, taps))]
     return jnp.concatenate(shifted, axis=-1)
 
 

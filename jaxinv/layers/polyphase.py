@@ -19,7 +19,7 @@ from jaxinv.arguments import as_inexact, is_known
 from jaxinv.declarations import declare_equivariance
 from jaxinv.layers.blur import blur_pool, smoothed
 from jaxinv.layers.padding import Padding
-from jaxinv.layers.spatial import per_axis, spatial_rank
+from jaxinv.layers.spatial import per_axis, spatial_rank, strided
 from jaxinv.magnitudes import magnitude
 
 CRITERIA: tuple[str, ...] = ("l1", "l2", "linf", "l2_filtered")
@@ -60,19 +60,7 @@ def polyphase_components(
             f"stride {strides} is larger than the map of {x.shape[1:-1]}; "
             "allowed are strides up to its sizes"
         )
-    return [
-        lax.slice(
-            x,
-            (0, *phase, 0),
-            (
-                x.shape[0],
-                *(p + (m - 1) * s + 1 for p, m, s in zip(phase, counts, strides, strict=True)),
-                x.shape[-1],
-            ),
-            (1, *strides, 1),
-        )
-        for phase in product(*map(range, strides))
-    ]
+    return [strided(x, phase, counts, strides) for phase in product(*map(range, strides))]
 
 
 def polyphase_norms(

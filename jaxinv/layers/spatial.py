@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Shaped
 
 from jaxinv import arguments
@@ -33,6 +34,15 @@ def spatial_rank(x: Array) -> int:
             f"input has shape {x.shape}; needed is (batch, one or more axes, channels)"
         )
     return x.ndim - 2
+
+
+def strided(
+    x: Shaped[Array, "n *s c"], starts: Sequence[int], counts: Sequence[int], strides: Sequence[int]
+) -> Shaped[Array, "n *t c"]:
+    """Positions `start + stride * i` of each spatial axis, for `i < count`."""
+    rows = zip(starts, counts, strides, strict=True)
+    stops = [start + (count - 1) * stride + 1 for start, count, stride in rows]
+    return lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *strides, 1))
 
 
 def in_one_float(*arrays: Shaped[Array, "..."]) -> list[Array]:
