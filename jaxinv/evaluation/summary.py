@@ -173,21 +173,21 @@ def _in_a_file(found: Sweep) -> np.memmap:
     return array
 
 
-def flips_of(found: Sweep, *, limit: int = FLIPS) -> tuple[Flip, ...]:
+def flips_of(found: Sweep) -> tuple[Flip, ...]:
     """Images that are right as they are and wrong after the smallest shift.
 
-    At most `limit` of them: first those with the smallest shift, then those that lose most
+    At most `FLIPS` of them: first those with the smallest shift, then those that lose most
     probability of the true class.
     """
     flips: list[tuple[tuple[float, float, int], Flip]] = []
     start = 0
     for part in found.parts():
-        flips += _flips(part, start, limit)
+        flips += _flips(part, start)
         start += part.count
-    return tuple(flip for _, flip in sorted(flips, key=lambda ranked: ranked[0])[:limit])
+    return tuple(flip for _, flip in sorted(flips, key=lambda ranked: ranked[0])[:FLIPS])
 
 
-def _flips(found: Sweep, start: int, limit: int) -> Iterator[tuple[tuple[float, float, int], Flip]]:
+def _flips(found: Sweep, start: int) -> Iterator[tuple[tuple[float, float, int], Flip]]:
     """The first flips of some images, of which the first is number `start`, with their ranks."""
     zero = found.unshifted
     down, right = rows_of(found)
@@ -200,7 +200,7 @@ def _flips(found: Sweep, start: int, limit: int) -> Iterator[tuple[tuple[float, 
     before = found.confidence[zero]
     after = found.confidence.reshape(-1, found.count)[first, np.arange(found.count)]
     order = np.lexsort((after - before, smallest))
-    for image in order[:limit]:
+    for image in order[:FLIPS]:
         if not wrong[..., image].any():
             break
         at = np.unravel_index(first[image], sizes.shape)
