@@ -91,7 +91,9 @@ def check_argnums(argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
 def check_callable(fun: Callable) -> None:
     """Raises ValueError if `fun` cannot be called, or is a linen module without variables."""
     if not callable(fun):
-        raise ValueError(f"fun is a {type(fun).__name__}, which cannot be called; give a function")
+        raise ValueError(
+            f"fun is of type {type(fun).__name__}, which cannot be called; give a function"
+        )
     linen = sys.modules.get("flax.linen")
     if linen is not None and isinstance(fun, linen.Module) and fun.scope is None:
         raise ValueError(
@@ -120,11 +122,14 @@ def hinting_at_the_image(
     except ValueError as error:
         arrays = [split_arguments((arg,), {})[0] for arg in args]
         ranks = {i: [np.ndim(a) for a in found] for i, found in enumerate(arrays)}
-        fitting = [
-            i
-            for i, found in ranks.items()
-            if found and all(-rank <= axis < rank for rank in found for axis in axes)
-        ]
+        try:
+            fitting = [
+                i
+                for i, found in ranks.items()
+                if found and all(-rank <= axis < rank for rank in found for axis in axes)
+            ]
+        except TypeError:  # axes are no whole numbers, as the error says
+            raise error from None
         if len(fitting) != 1 or fitting[0] in moved:
             raise
         raise ValueError(

@@ -50,6 +50,10 @@ def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:
     """
     import tyro  # where options are read by other means, it need not be installed
 
+    if "" in argv:
+        place = list(argv).index("")
+        word = f"the word behind {argv[place - 1]}" if place else "the first word"
+        raise ValueError(f"{word} is empty, as of a variable that is not set")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -85,8 +89,9 @@ def printable(text: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or the name of its kind."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """The first line of what an error says, cut if it is long, or the name of its kind."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"{line[:200].rpartition(' ')[0] or line[:200]} ..."
 
 
 def some_of(names: Sequence[str]) -> str:

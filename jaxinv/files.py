@@ -55,8 +55,22 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         from safetensors.numpy import load_file  # optional: only this kind of file needs it
 
         return load_file(path)
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+    with path.open("rb") as stream, opened_arrays(stream) as file:
         return {name: file[name] for name in file.files}
+
+
+def opened_arrays(stream: IO[bytes]) -> Any:
+    """The reader of an .npz file; of an .npy file its array.
+
+    Raises:
+      Exception: whatever NumPy raises for a damaged file.
+      ValueError: it is neither, for which NumPy proposes to run code in it.
+    """
+    kind = stream.read(6)
+    stream.seek(0)
+    if not kind.startswith((b"PK", b"\x93NUMPY")):
+        raise ValueError("it is no .npz file")
+    return np.load(stream, allow_pickle=False)
 
 
 class ArrayHeader(NamedTuple):

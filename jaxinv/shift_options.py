@@ -33,7 +33,10 @@ def check_axes(axes: Sequence[int], rank: int, what: str = "an array") -> tuple[
     if not whole:
         raise ValueError("axes is empty; a translation needs at least one spatial axis")
     if rank == 0:
-        raise ValueError(f"{what} is a scalar and has no spatial axes to translate")
+        raise ValueError(
+            f"{what} is a scalar and has no spatial axes to translate; give arrays, for a list "
+            "counts as its numbers"
+        )
     for axis in whole:
         if not -rank <= axis < rank:
             raise ValueError(

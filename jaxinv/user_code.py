@@ -7,7 +7,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import jaxinv
 from jaxinv.command_line import first_line
+
+# Lines of this package, and of code that is in no file, are not those of the user.
+_NOT_THEIRS = ("<", str(Path(jaxinv.__file__).parent) + os.sep)
 
 
 def imported(path: str, *, option: str = "apply") -> Any:
@@ -52,7 +56,7 @@ def said(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and not frame.filename.startswith("<")
+        if "site-packages" not in frame.filename and not frame.filename.startswith(_NOT_THEIRS)
     ]
     if isinstance(error, SyntaxError) or not frames:  # which says so itself
         return text

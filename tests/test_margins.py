@@ -135,5 +135,5 @@ def test_what_cannot_be_measured_is_refused():
 
     with pytest.raises(ValueError, match="declares its condition inside cond; allowed are"):
         jaxinv.declared_margin(sometimes)(SIGNALS)
-    with pytest.raises(ValueError, match="fun is a int, which cannot be called"):
+    with pytest.raises(ValueError, match="fun is of type int, which cannot be called"):
         jaxinv.declared_margin(3)

@@ -39,8 +39,8 @@ class Arguments:
     """
 
     network: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODULE:NAME")]
-    """A function of an image, a Flax (linen or nnx), Equinox or Keras module, or a function without
-    parameters that makes one of these; imported from the current folder or what is installed."""
+    """A function of an image, a Flax (linen or nnx), Equinox or Keras module, or a function that
+    makes one of these with its defaults; imported from the current folder or what is installed."""
     shape: Annotated[str, tyro.conf.arg(metavar="N,N,...")]
     """Shape of the image, with all its dimensions: 1,224,224,3."""
     axes: Annotated[str | None, tyro.conf.arg(metavar="N,...")] = None
@@ -135,7 +135,7 @@ def _analysed(
         network = imported(arguments.network, option="the network")
     if not callable(network) and not isinstance(network, nn.Module):
         kind = type(network).__name__
-        raise ValueError(f"{arguments.network} is a {kind}, which cannot be called with an image")
+        raise ValueError(f"{arguments.network} is of type {kind}; needed is a function or a module")
     try:
         fun, args, argnums = called(network, image, options)
         jax.eval_shape(fun, *args)

@@ -32,7 +32,7 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
 
     Args:
       network: a function of an image; a Flax (linen or nnx), Equinox, Keras or PyTorch module, in
-        training mode or not; or a class, or a function of keywords alone, that makes one of these.
+        training mode or not; or a class or function that makes one of these with its defaults.
       image: the shape and dtype of the image.
       options: keyword arguments of the call. `train=False` and its like are added where the
         network has such a parameter.
@@ -43,9 +43,14 @@ def called(network: Any, image: jax.ShapeDtypeStruct, options: Mapping[str, Any]
       >>> fun, args, argnums = called(nn.Conv(4, (3, 3)), image, {})
       >>> jax.eval_shape(fun, *args).shape, argnums
       ((1, 8, 8, 4), 1)
+
+    Raises:
+      ValueError: if what is made is no network.
     """
     if isinstance(network, type) or _makes_one(network):
         network = network()
+        if not callable(network) and not isinstance(network, nn.Module):
+            raise ValueError(f"called without arguments it gives {type(network).__name__}")
     if isinstance(network, nn.Module):
         options = evaluating(type(network).__call__) | dict(options)
         # Parameters are shapes: no array of the network is computed.
@@ -92,12 +97,12 @@ def _parameters(fun: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def _makes_one(network: Any) -> bool:
-    """Whether it is a function that no image can be given to."""
-    kinds = {parameter.kind for parameter in _parameters(network).values()}
-    return inspect.isfunction(network) and kinds <= {
-        inspect.Parameter.KEYWORD_ONLY,
-        inspect.Parameter.VAR_KEYWORD,
-    }
+    """Whether it is a function that needs no image."""
+    return inspect.isfunction(network) and all(
+        parameter.default is not parameter.empty
+        or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
+        for parameter in _parameters(network).values()
+    )
 
 
 # What frameworks and people call the argument that says whether a network is being trained.

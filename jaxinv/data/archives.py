@@ -14,7 +14,7 @@ from jaxtyping import Int
 from jaxinv.command_line import first_line
 from jaxinv.data.files import Stored, digest_of, split_of
 from jaxinv.data.source import Arrays, Streamed
-from jaxinv.files import array_header, write_whole
+from jaxinv.files import array_header, opened_arrays, write_whole
 
 # How the arrays of a split are called: by MedMNIST, and by Keras.
 NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
@@ -118,7 +118,7 @@ def _unpack(path: Path, name: str, copy: Path) -> None:
 def _opened(path: Path) -> Iterator[Any]:
     with path.open("rb") as stream:
         try:
-            archive = np.load(stream, allow_pickle=False)
+            archive = opened_arrays(stream)
         except Exception as error:  # what is no archive fails in many ways
             raise ValueError(f"data set {path} cannot be read: {first_line(error)}") from error
         if not isinstance(archive, np.lib.npyio.NpzFile):

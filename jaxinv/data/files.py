@@ -64,6 +64,6 @@ def digest_of(files: Sequence[Path]) -> str:
     """Names the content of files by their places, sizes and times."""
     digest = hashlib.sha256()
     for file in files:
-        state = file.stat()
+        state = file.stat() if file.exists() else file.lstat()  # a link to nothing
         digest.update(f"{file.resolve()} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

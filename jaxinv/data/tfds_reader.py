@@ -47,14 +47,16 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
             if builder.is_prepared():
                 return builder
             builder = tfds.builder(name, **where, file_format="array_record")
-        except tfds.core.DatasetNotFoundError:
-            raise ValueError(
-                f"unknown data set {name!r}; allowed are 'digits', the names of "
-                "https://www.tensorflow.org/datasets/catalog, such as 'mnist', 'fashion_mnist', "
-                "'cifar10', and paths of folders and .npz files, such as './pictures'"
-            ) from None
         except Exception as error:  # a wrong name or version, or damaged files: any kind of error
             first = re.sub(r'^Failed to construct dataset .*?\}": ', "", first_line(error))
+            not_found = isinstance(error, tfds.core.DatasetNotFoundError)
+            if not_found or first.startswith("Parsing builder name"):
+                raise ValueError(
+                    f"unknown data set {name!r}; allowed are 'digits', the names of "
+                    "https://www.tensorflow.org/datasets/catalog, such as 'mnist', "
+                    "'fashion_mnist', 'cifar10', and paths of folders and .npz files, such as "
+                    "'./pictures'"
+                ) from None
             folder = "TFDS's own folder" if data_dir is None else data_dir
             raise ValueError(f"data set {name!r} in {folder} cannot be opened: {first}") from None
     with quiet():

@@ -34,7 +34,7 @@ def module_named(path: str) -> Any:
             raise ValueError(f"{path} cannot be called without arguments: {said(error)}") from error
     if not isinstance(value, torch.nn.Module):
         kind = type(value).__name__
-        raise ValueError(f"{path} gives a {kind}; needed is a torch.nn.Module or what makes one")
+        raise ValueError(f"{path} gives {kind}; needed is a torch.nn.Module or what makes one")
     return value.eval()
 
 

@@ -61,3 +61,12 @@ def raises(x):
 
 
 number = 3
+
+
+def made(features=2):
+    """A function that makes a network with its defaults."""
+    return nn.Conv(features, (3, 3), padding="CIRCULAR")
+
+
+def gives_nothing():
+    """A function that makes no network."""

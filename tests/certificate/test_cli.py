@@ -29,6 +29,7 @@ VERDICTS = {
     ("rolled", "--shape", "1,8,8,3", "--call", "kind=mean"): "invariant to every shift.",
     ("rolled", "--shape", "1,3,8,8", "--axes", "2,3"): "equivariant to every shift.",
     ("rolled", "--shape", "(1,8,8,3)", "--mode", "edge"): "broken",
+    ("made", "--shape", "1,8,8,3"): "equivariant to every shift.",
 }
 
 
@@ -79,12 +80,14 @@ def test_a_row_for_each_equation(capsys):
 
 WRONG = {
     ("raises", "--shape", "1,8,8,3"): "RuntimeError: no such thing (some_networks.py, line ",
-    ("number", "--shape", "1,8,8,3"): "is a int, which cannot be called with an image",
+    ("number", "--shape", "1,8,8,3"): "is of type int; needed is a function or a module",
     ("linen", "--shape", "1,16"): "cannot be applied to an image of shape (1, 16)",
     ("linen", "--shape", "1,a"): "shape is '1,a'; it is whole numbers with commas between them",
     ("linen", "--shape", "1,0,8,3"): "each dimension has at least one position",
     ("linen", "--shape", "1,8,8,3", "--axes", "1,9"): "axis 9 of axes (1, 9) is out of range",
-    ("linen", "--shape", "1,8,8,3", "--axes", ""): "axes is ''; it is whole numbers",
+    ("linen", "--shape", "1,8,8,3", "--axes", ""): "the word behind --axes is empty",
+    ("linen", "--shape", "1,8,8,3", "--axes", "a"): "axes is 'a'; it is whole numbers",
+    ("gives_nothing", "--shape", "1,8,8,3"): "called without arguments it gives NoneType\n",
     ("linen", "--shape", "1,8,8,3", "--dtype", "floaty"): "dtype is 'floaty'; allowed are",
     ("linen", "--shape", "1,8,8,3", "--call", "train"): "call is 'train'; it has the form",
     ("linen", "--shape", "1,8,8,3", "--expect", "good"): "expect is 'good'; it has the form",

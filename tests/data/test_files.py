@@ -160,12 +160,14 @@ def test_what_is_no_archive_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "text.npz").write_text("no arrays")
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     for name, message in {
         "other.npz": "it has no arrays such as train_images",
         "damaged.npz": "cannot be read",
         "one.npz": "holds one array",
+        "text.npz": "it is no .npz file",
         "notes.txt": "is a file; allowed are folders and .npz files",
         "nowhere.npz": "does not exist",
         "nowhere": "does not exist",

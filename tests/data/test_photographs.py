@@ -161,11 +161,12 @@ def test_streamed_or_held_they_are_the_same(tmp_path):
 
 
 def damaged(tmp_path):
-    """A folder with two files that cannot be read, and a class without photographs."""
+    """A folder with three files that cannot be read, and a class without photographs."""
     root = tmp_path / "p"
     whole = write(root, SIZES)[1]
     (root / "ant" / "cut.jpg").write_bytes(whole.read_bytes()[:-200])
     Image.fromarray(np.zeros((30, 30), np.uint16)).save(root / "bee" / "deep.png")
+    (root / "bee" / "link.png").symlink_to("nowhere")
     (root / "cow").mkdir()
     return root
 
@@ -179,7 +180,8 @@ def test_what_cannot_be_read_is_named_counted_and_left_out(tmp_path, monkeypatch
     assert len(found) == 5
     assert found.left_out[0].startswith("ant/cut.jpg: cannot be read as a picture: ")
     assert "more than 8 bits" in found.left_out[1]
-    assert "2 of 7 photographs cannot be read and are left out: ant/cut.jpg" in said.getvalue()
+    assert "No such file" in found.left_out[2]
+    assert "3 of 8 photographs cannot be read and are left out: ant/cut.jpg" in said.getvalue()
     assert "has 1 class without photographs: cow" in said.getvalue()
     assert found.num_classes == 3  # a class keeps its number
     assert found.part(range(2)).left_out == found.left_out
@@ -189,7 +191,7 @@ def test_what_cannot_be_read_is_named_counted_and_left_out(tmp_path, monkeypatch
         again = data.photographs(root, memory=0, **options)
     assert again.left_out == found.left_out
     (root / "cow").rmdir()
-    with pytest.raises(ValueError, match=r"2 of 7 photographs cannot be read in .*ant/cut.jpg: "):
+    with pytest.raises(ValueError, match=r"3 of 8 photographs cannot be read in .*ant/cut.jpg: "):
         data.photographs(root, strict=True, **options)
 
 

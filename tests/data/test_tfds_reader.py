@@ -123,6 +123,7 @@ def test_files_of_another_data_set_are_refused_before_anything_is_written(tmp_pa
         ("mnist", "'mnist' is not prepared under .* does not answer; give --data-dir.*'digits'"),
         ("cifar10", "'cifar10' is not prepared under .*tfds-build.*'digits'"),
         ("no_such_set", "unknown data set 'no_such_set'; allowed are 'digits'"),
+        ("pictures.npy", "unknown data set 'pictures.npy'; allowed are 'digits'"),
         ("mnist:9.9.9", "'mnist:9.9.9' in .* cannot be opened"),
     ],
 )

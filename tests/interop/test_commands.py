@@ -47,7 +47,7 @@ def test_what_a_network_prints_is_no_output(capsys):
 WRONG = {
     ("needs_one",): "cannot be called without arguments: TypeError",
     ("ends",): "cannot be called without arguments: SystemExit: 3 (torch_networks.py, line",
-    ("number",): "gives a int; needed is a torch.nn.Module or what makes one",
+    ("number",): "gives int; needed is a torch.nn.Module or what makes one",
     ("nothing",): f"{HERE} has no nothing",
     ("rgb",): "conv (Conv2d) cannot be run in JAX",
 }

@@ -187,13 +187,14 @@ def test_data_without_a_split_to_report_on(small, tmp_path):
     assert reported.metrics["test_loss"] > 0
 
 
-IMAGES, LABELS = np.zeros((96, 8, 8, 1), np.uint8), np.zeros(96, np.int32)
+IMAGES, LABELS = np.zeros((96, 8, 8, 1), np.uint8), np.arange(96, dtype=np.int32) % 2
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ((IMAGES / 255, LABELS), r"images are float64 of shape .*; allowed is uint8 \(n, H,"),
+        ((IMAGES, LABELS * 0), "images of arrays have one class; there is nothing to"),
         ((IMAGES, LABELS[1:]), r"labels are int32 of shape \(95,\); allowed are whole numbers"),
         ((IMAGES, LABELS + 0.5), "labels are float64"),
         ((IMAGES, LABELS - 1), "label -1 is no class; allowed are from 0"),
@@ -220,6 +221,6 @@ def test_what_cannot_be_read_stops_the_run_in_one_line(small):
             raise ValueError("95.png cannot be read as a picture")
         return IMAGES[rows], LABELS[rows]
 
-    source = data.Streamed(read, range(96), (8, 8, 1), 1, scale=lambda: ((0.5,), (0.5,)))
+    source = data.Streamed(read, range(96), (8, 8, 1), 2, scale=lambda: ((0.5,), (0.5,)))
     with pytest.raises(ValueError, match=r"95\.png cannot be read"):
         training.train_and_evaluate(small(memory="0", test_split="test"), data=source, show=False)
