@@ -47,7 +47,7 @@ def splits_of(
     if not train.num_classes:
         raise ValueError(f"{train.name} holds images without classes; training needs one for each")
     if train.num_classes == 1:
-        raise ValueError(f"the images of {train.name} have one class; there is nothing to tell apart")
+        raise ValueError(f"images of {train.name} have one class; there is nothing to tell apart")
     if test is not None and test.image_shape != train.image_shape:
         raise ValueError(
             f"the images of {config.test_split} have shape {test.image_shape}, and those of "

@@ -29,6 +29,12 @@ def test_the_image_is_another_argument(door):
         door(lambda x: x, jnp.zeros((8, 8)))
 
 
+@pytest.mark.parametrize("axes", [1, "12"])
+def test_axes_that_are_no_whole_numbers(axes):
+    with pytest.raises(ValueError, match="allowed is a sequence of whole numbers"):
+        jaxinv.certify(lambda x: x, X, axes=axes)
+
+
 def test_a_linen_module_without_variables(door):
     net = nn.Conv(2, (3, 3), padding="CIRCULAR")
     with pytest.raises(ValueError, match="fun is the Flax module Conv; give its apply"):
