@@ -63,8 +63,8 @@ def evaluate_networks(
         if labelled and not values and outputs > dataset.num_classes:
             say(
                 progress,
-                f"{subject.name} has {outputs:,} outputs; the first "
-                f"{dataset.num_classes:,} are taken for the classes of {dataset.name}",
+                f"{subject.name} has {outputs:,} outputs; the classes of {dataset.name} "
+                f"({dataset.num_classes:,}) are taken for the first ones",
             )
         with subject.named_in_errors():
             applicable(plan.protocols, subject, seen_of(dataset, options).image_shape)
