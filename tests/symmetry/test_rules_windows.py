@@ -359,6 +359,25 @@ def test_taps_are_not_added_in_a_type_that_is_too_narrow():
     assert_same_at_every_shift(walked(fun, x), rtol=0)
 
 
+def test_pools_of_numbers_without_infinities():
+    """Masks, and floats of which none is infinite."""
+    small = jnp.float8_e4m3fn
+    least = np.asarray(-float(jnp.finfo(small).max), small)
+
+    def fun(x):
+        inside = wrapped(x > 0.3, 5, 4)
+        low = pooled(wrapped(x.astype(small), 5, 4), least, lax.max, (10, 10), (1, 1))
+        return (
+            pooled(inside, np.bool_(False), lax.max, (3, 3), (2, 2)),
+            pooled(inside, np.bool_(True), lax.min, (10, 10), (1, 1)),
+            low.astype(x.dtype),
+        )
+
+    result = walked(fun, drawn(1, 4, 6, 2))
+    assert_same_at_every_shift(result)
+    assert result.states == ["2,2 | 1 W6 W7 P2", "1,1 | 1 W4 W6 P2", "1,1 | 1 W4 W6 P2"]
+
+
 def test_precision_and_accumulation_type_are_kept():
     def fun(x):
         return convolve(

@@ -47,24 +47,26 @@ class Monoid:
         return np.asarray(self.identity(dtype), dtype)
 
 
-def _lowest(dtype):
-    if jnp.issubdtype(dtype, jnp.floating):
-        return -np.inf
-    return jnp.iinfo(dtype).min
+def _last(sign: int) -> Callable:
+    """Of a dtype the least number or the greatest: infinite, if it has infinities."""
 
+    def last(dtype):
+        if jnp.issubdtype(dtype, bool):
+            return sign > 0
+        if not jnp.issubdtype(dtype, jnp.floating):
+            return jnp.iinfo(dtype).max if sign > 0 else jnp.iinfo(dtype).min
+        infinite = np.asarray(sign * np.inf, dtype)
+        return infinite if np.isinf(infinite) else sign * jnp.finfo(dtype).max
 
-def _highest(dtype):
-    if jnp.issubdtype(dtype, jnp.floating):
-        return np.inf
-    return jnp.iinfo(dtype).max
+    return last
 
 
 def _itself(base, count):
     return base
 
 
-_MAX = Monoid(lax.max, _lowest, _itself, lax.ge)
-_MIN = Monoid(lax.min, _highest, _itself, lax.le)
+_MAX = Monoid(lax.max, _last(-1), _itself, lax.ge)
+_MIN = Monoid(lax.min, _last(1), _itself, lax.le)
 _SUM = Monoid(lax.add, lambda dtype: 0, lambda base, n: base * np.asarray(n, base.dtype))
 _PRODUCT = Monoid(lax.mul, lambda dtype: 1, lax.integer_pow)
 _POOLS = {
