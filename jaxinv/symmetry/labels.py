@@ -30,7 +30,9 @@ def labels(program: Program, number: int) -> np.ndarray | None:
         return None
     known = program.known_value(number)
     if known is not None:
-        return _numbered([known], aval.shape)
+        # Minus zero equals zero, but what is divided by it is another infinity.
+        parts = (known.real, known.imag) if known.dtype.kind not in "biu" else ()
+        return _numbered([known, *map(np.signbit, parts)], aval.shape)
     if number in program.outside:
         return labels(*program.outside[number])
     equation = program.producers.get(number)

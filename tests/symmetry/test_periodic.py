@@ -124,6 +124,17 @@ def test_tables_of_distances_between_tokens_of_a_map():
     assert_states(cases, x)
 
 
+def test_zeros_of_both_signs_are_two_numbers():
+    def periods(zeros):
+        table = np.asarray(zeros)[:, None, None]
+        certificate = jaxinv.certify(lambda x: jnp.arctan2(table, x), drawn(1, 6, 4, 1))
+        return tuple(certificate.outputs[0].period)
+
+    assert periods([0.0] * 6) == periods([-0.0] * 6) == (1, 1)
+    assert periods([0.0, -0.0] * 3) == (2, 1)
+    assert periods([0.0, -0.0, 0.0, 0.0, 0.0, 0.0]) == (6, 1)
+
+
 def test_products_with_matrices_that_convolve():
     """A matrix of weights that depend on the distance alone, around the torus."""
     x = drawn(2, 6, 4, 3)
