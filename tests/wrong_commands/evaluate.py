@@ -174,7 +174,7 @@ ROWS = [
     ("--checkpoint unfinished --params weights.npz", "params belongs to apply"),
     # The user's own network.
     (f"{A}mean {A}columns", "apply is given twice; allowed is one network"),
-    ("--apply ''", "it has the form package.module:name"),
+    ("--apply ''", "the word behind --apply is empty"),
     ("--apply wrong_networks", "it has the form package.module:name"),
     ("--apply wrong_networks:", "it has the form package.module:name"),
     ("--apply .wrong_networks:mean", "it has the form package.module:name"),
@@ -245,11 +245,11 @@ ROWS = [
     ("--checkpoint empty/.. --checkpoint .", "is given twice"),
     # Images, shifts and protocols.
     (f"{A}mean --dataset nothing", "nothing"),
-    (f"{A}mean --dataset ''", "''"),
+    (f"{A}mean --dataset ''", "the word behind --dataset is empty"),
     (f"{A}mean --split tset", "no split 'tset'"),
     (f"{A}mean --split test[", "split 'test['"),
     (f"{A}mean --split test[9:3]", "is empty"),
-    (f"{A}mean --split ''", "split ''"),
+    (f"{A}mean --split ''", "the word behind --split is empty"),
     (f"{A}mean --images 600", "images is 600; digits (test[:600]) has 500"),
     (f"{A}mean --split test[:5] --images 6", "images is 6; digits (test[:5]) has 5"),
     (f"{A}mean --max-shift -1", "max_shift is -1; allowed are numbers from 0"),

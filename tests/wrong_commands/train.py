@@ -179,7 +179,7 @@ ROWS = [
     ("--dataset coco", "data set 'coco' in TFDS's own folder cannot be opened"),
     ("--dataset /etc", "data set /etc has no split 'train'; it has"),
     ("--dataset nope", "unknown data set 'nope'; allowed are 'digits'"),
-    ("--dataset ''", "data set ''"),
+    ("--dataset ''", "the word behind --dataset is empty"),
     ("--dataset mnist --data-dir nowhere", "data_dir nowhere is not a folder"),
     (_tiny("damaged"), "data set 'tiny' in damaged cannot be opened"),
     (_tiny("records"), "is damaged: "),
