@@ -150,7 +150,7 @@ def test_equality_is_exact_about_what_is_no_number():
 def test_only_infinities_that_are_not_read_are_excused():
     x = np.array([np.inf, 2.0])
 
-    def excused(gradient, mine):
+    def excused(gradient, mine, x=x):
         with np.errstate(invalid="ignore"):
             return judged._is_of_unread_infinities(np.array(mine), gradient(x), gradient, x)
 
@@ -164,3 +164,14 @@ def test_only_infinities_that_are_not_read_are_excused():
     assert not excused(of_unread, [1.0, 3.0])
     assert not excused(of_unread, [0.0, 4.0])
     assert not excused(of_product, [2.0, 5.0])
+
+    def of_unread_root(x):
+        return np.array([0 * x[0] ** -0.5 + 2.0, 3.0])
+
+    def of_root(x):
+        return np.array([x[0] ** -0.5, 3.0])
+
+    negative = np.array([-1.0, 2.0])
+    assert excused(of_unread_root, [2.0, 3.0], negative)
+    assert not excused(of_unread_root, [1.0, 3.0], negative)
+    assert not excused(of_root, [0.5, 3.0], negative)
