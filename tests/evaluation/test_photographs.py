@@ -91,7 +91,7 @@ def test_shifts_read_the_photographs_beyond_the_crop(own, memory, capsys):
     (network,) = results_of(own)["networks"]
     assert network["origin"]["mean"] == list(MEAN)
     assert "1 that cannot be read left out" in " ".join(said.out.split())
-    assert "has 4 outputs and photos 2 classes" in said.err
+    assert "has 4 outputs; the classes of photos (2) are taken" in said.err
 
 
 @pytest.mark.usefixtures("settings_stay")
