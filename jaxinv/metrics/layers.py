@@ -296,12 +296,7 @@ def _moved_error(y, moved, by, fits, dims):
         return window_error(moved, y, by, _room(y, dims, fits), axes=dims)
     if not fits:
         return jnp.array(jnp.nan)
-    expected = as_inexact(y)
-    for dim, step in zip(dims, by, strict=True):
-        along = functools.partial(subpixel_translate, shift=(step,), axes=(dim,))
-        # One program for all axes, of which most shifts move one.
-        expected = jax.lax.cond(step == 0, lambda y: y, along, expected)
-    return relative_error(moved, expected)
+    return relative_error(moved, subpixel_translate(as_inexact(y), tuple(by), axes=dims))
 
 
 @functools.partial(_compiled, static_argnums=(3, 4))
