@@ -113,8 +113,8 @@ def _taps_left(torus: Torus, equation: Equation, image: Value) -> float:
     if not adds_up(kernel.dtype, params):
         return 1.0
     geometries = geometries_of_convolution(params, kernel.shape)
-    once = on_torus(torus, image, params, geometries)
-    taps, left = (math.prod(geometry.extent for geometry in row) for row in (geometries, once))
+    circular = on_torus(torus, image, params, geometries)
+    taps, left = (math.prod(geometry.extent for geometry in row) for row in (geometries, circular))
     return left / max(1, taps)
 
 

@@ -47,9 +47,10 @@ class Geometry:
         return max(0, (dilated + self.low + self.high - self.span) // self.stride + 1)
 
     def on_circle(self, size: int) -> "Geometry":
-        """The same on a circle of `size` dilated positions, each of which one output reads once.
+        """The same on a circle of `size` dilated positions, with one tap for each position read.
 
-        Tap j reads position `j * dilation` modulo `size`, a multiple of their common divisor.
+        Tap j reads position `j * dilation` modulo `size`. Those are multiples of the greatest
+        common divisor of both.
         """
         step = math.gcd(self.dilation, size)
         if self.extent <= size // step:

@@ -233,8 +233,13 @@ def _is_of_unread_infinities(mine, truth, each_shift, x) -> bool:
     the same whatever number of a finite slope stands in its place.
     """
     unread = np.isfinite(mine) & ~np.isfinite(truth)
-    kept = np.isfinite(x) & ~unread if unread.shape == x.shape else np.isfinite(x)
-    finite = [each_shift(np.where(kept, x, x.dtype.type(v))) for v in (0.375, 0.75)]
+    steep = unread if unread.shape == x.shape else np.zeros(x.shape, bool)
+
+    def replaced(infinity: float, root: float):
+        known = np.where(steep, x.dtype.type(root), x)
+        return np.where(np.isfinite(x), known, x.dtype.type(infinity))
+
+    finite = [each_shift(replaced(*numbers)) for numbers in ((0.375, 0.375), (-1.25, 0.75))]
     merged = [np.where(unread, other, truth) for other in finite]
     return bool(unread.any()) and all(close(mine, other, gradient=True) for other in merged)
 

@@ -88,10 +88,10 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
     # (*cosets, *kernel)
     filters = jnp.reshape(kernel.base, kernel.base.shape[:n_axes] + kernel.shape)
     if adds_up(filters.dtype, params):
-        once = on_torus(ctx.torus, image, params, geometries)
-        for dim, before, after in zip(numbers.rhs_spec[2:], geometries, once, strict=True):
+        circular = on_torus(ctx.torus, image, params, geometries)
+        for dim, before, after in zip(numbers.rhs_spec[2:], geometries, circular, strict=True):
             filters = _folded(filters, n_axes + dim, before, after)
-        geometries = once
+        geometries = circular
     base, settings = _lengthened(ctx, params, image, geometries)
     grouped = params["batch_group_count"] > 1
     apply: Callable[..., Array] = functools.partial(
@@ -126,14 +126,14 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
     return y
 
 
-def _folded(filters: Array, dim: int, geometry: Geometry, once: Geometry) -> Array:
-    """The kernel on a circle: taps that read one position are added up."""
-    if once == geometry:
+def _folded(filters: Array, dim: int, geometry: Geometry, circular: Geometry) -> Array:
+    """The kernel on a circle: taps that read the same position are added."""
+    if circular == geometry:
         return filters
-    # Tap j reads position j * dilation = place * step of the circle.
-    rows: list[list[Array]] = [[] for _ in range(once.extent)]
+    # w'[q] = sum of w[j] with j * dilation = q * circular.dilation, modulo the circle
+    rows: list[list[Array]] = [[] for _ in range(circular.extent)]
     for j in range(geometry.extent):
-        place = j * geometry.dilation // once.dilation % once.extent
+        place = j * geometry.dilation // circular.dilation % circular.extent
         rows[place].append(jax.lax.index_in_dim(filters, j, dim))
     return jnp.concatenate([functools.reduce(jax.lax.add, row) for row in rows], dim)
 
