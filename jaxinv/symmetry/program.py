@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Jaxpr, Literal, primitives
+from jax.extend.core import Jaxpr, Literal, Primitive, primitives
 
 from jaxinv.declarations import MODULE
 from jaxinv.symmetry.batched import with_batched_lookups
@@ -33,7 +33,8 @@ MEANINGFUL_CALLS = {
     primitives.custom_jvp_call_p: "call_jaxpr",
     primitives.custom_vjp_call_p: "call_jaxpr",
 }
-
+# What computes the same as another primitive of the same operands and parameters: that other one.
+ORIGINAL_OF: dict[Primitive, Primitive] = {}
 
 _CALL_INTO_BODY = re.compile(r"[/\\]jax[/\\]_src[/\\]pjit\.py$")
 
@@ -319,7 +320,7 @@ def flatten(
                 outs = [number_of(var.aval) for var in eqn.outvars]
                 program.equations.append(
                     Equation(
-                        primitive=eqn.primitive,
+                        primitive=ORIGINAL_OF.get(eqn.primitive, eqn.primitive),
                         params=eqn.params,
                         ins=tuple(ins),
                         outs=tuple(outs),

@@ -14,8 +14,7 @@ import numpy as np
 
 import jaxinv
 from jaxinv.orbit import choice, plan
-from jaxinv.symmetry import correlation
-from jaxinv.symmetry.rules import matrix_products
+from jaxinv.symmetry import correlation, processor_convolution
 from tests.symmetry import measured, reference
 from tests.symmetry.programs import Program
 
@@ -93,8 +92,8 @@ def shared_orbit(program: Program, *, cut: bool = False, **options):
                 # is taken.
                 stack.enter_context(mock.patch.object(correlation, "DIRECT", 10**6))
             # The programs have few channels: from 4 products on they take the way of large kernels.
-            stack.enter_context(mock.patch.object(matrix_products, "LEAST_PRODUCTS", 4))
-            stack.enter_context(mock.patch.object(matrix_products, "LEAST_WORK", 0))
+            stack.enter_context(mock.patch.object(processor_convolution, "LEAST_PRODUCTS", 4))
+            stack.enter_context(mock.patch.object(processor_convolution, "LEAST_WORK", 0))
             return fun(*args)
 
     return run

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxinv.symmetry.rules import matrix_products
-from jaxinv.symmetry.rules.matrix_products import LEAST_PRODUCTS
+from jaxinv.symmetry import processor_convolution
+from jaxinv.symmetry.processor_convolution import LEAST_PRODUCTS
 from tests.symmetry.shifted import (
     assert_same_at_every_shift,
     assert_states,
@@ -210,8 +210,8 @@ OTHERS = {
 @pytest.mark.parametrize("least", [1, LEAST_PRODUCTS], ids=["by matrix products", "by lax"])
 @pytest.mark.parametrize("cases", [CONVOLUTIONS, LONG, TRANSPOSED, PADDED, OTHERS])
 def test_convolutions(cases, least, monkeypatch):
-    monkeypatch.setattr(matrix_products, "LEAST_PRODUCTS", least)
-    monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
+    monkeypatch.setattr(processor_convolution, "LEAST_PRODUCTS", least)
+    monkeypatch.setattr(processor_convolution, "LEAST_WORK", 0)
     assert_states(cases, drawn(2, 6, 8, 2))
 
 

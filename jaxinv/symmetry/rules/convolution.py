@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +10,12 @@ from jaxtyping import Array
 
 from jaxinv.symmetry.factoring import all_plain, as_plain, as_single
 from jaxinv.symmetry.kernels import Geometry, geometries_of_convolution
+from jaxinv.symmetry.processor_convolution import convolve
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, common_period, normal, period_of, periodic_slice
 from jaxinv.symmetry.rules.layout import strided
-from jaxinv.symmetry.rules.matrix_products import convolve
 from jaxinv.symmetry.rules.windowed import adds_up, admitted, lengthened, on_torus, slid, window_of
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Dimension, Plain, Uniform, Value, Window
@@ -94,15 +93,7 @@ def _convolved(ctx: Context, params, image: Value, kernel: Value, geometries, la
         geometries = circular
     base, settings = _lengthened(ctx, params, image, geometries)
     grouped = params["batch_group_count"] > 1
-    apply: Callable[..., Array] = functools.partial(
-        convolve,
-        groups=(params["feature_group_count"], params["batch_group_count"]),
-        rhs_dilation=[geometry.dilation for geometry in geometries],
-        dimension_numbers=numbers,
-        precision=params["precision"],
-        preferred_element_type=params["preferred_element_type"],
-        **settings,
-    )
+    apply: Callable[..., Array] = functools.partial(convolve, **{**params, **settings})
     # Where all cosets have one kernel they are more images: conv(x[r], k) for all r in one call.
     together = all(n == 1 for n in kernel.base.shape[:n_axes]) and not grouped
     x, batch = _as_images(base, image, numbers.lhs_spec, together=together)
@@ -141,12 +132,10 @@ def _folded(filters: Array, dim: int, geometry: Geometry, circular: Geometry) ->
 def _lengthened(ctx: Context, params, image: Value, geometries: list[Geometry]):
     """The base with its windows continued by what the kernel reads, and how it slides there."""
     base = image.base
-    settings: dict[str, Any] = {
-        "window_strides": list(params["window_strides"]),
-        "padding": list(params["padding"]),
-        "lhs_dilation": list(params["lhs_dilation"]),
-    }
+    names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation")
+    settings = {name: list(params[name]) for name in names}
     for i, geometry in enumerate(geometries):
+        settings["rhs_dilation"][i] = geometry.dilation
         dim = params["dimension_numbers"].lhs_spec[2 + i]
         row, place = image.dims[dim], image.place(dim)
         if not row or isinstance(row[0], Plain):
@@ -159,7 +148,7 @@ def _lengthened(ctx: Context, params, image: Value, geometries: list[Geometry]):
         settings["window_strides"][i] = 1
         settings["padding"][i] = (0, 0)
         settings["lhs_dilation"][i] = 1
-    return base, settings
+    return base, {name: tuple(values) for name, values in settings.items()}
 
 
 def _as_images(

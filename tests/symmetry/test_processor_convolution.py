@@ -1,4 +1,6 @@
-"""Convolutions as matrix products are those of `lax`, and stay with `lax` where they must."""
+"""Convolutions for processors are those of `lax`, and become products where that is quicker."""
+
+import re
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +8,10 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jaxinv.symmetry import processor_convolution
+from jaxinv.symmetry.processor_convolution import LEAST_PRODUCTS, convolution_p, quick_in_loops
 from jaxinv.symmetry.rules import matrix_products
-from jaxinv.symmetry.rules.matrix_products import LEAST_PRODUCTS, PART_BYTES, convolve
+from jaxinv.symmetry.rules.matrix_products import PART_BYTES
 from tests.sweeps import few
 
 CHANNELS = LEAST_PRODUCTS  # enough for kernels of any extent
@@ -15,7 +19,7 @@ CHANNELS = LEAST_PRODUCTS  # enough for kernels of any extent
 
 @pytest.fixture(autouse=True)
 def _x64(monkeypatch):
-    monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
+    monkeypatch.setattr(processor_convolution, "LEAST_WORK", 0)
     with jax.enable_x64(True):
         yield
 
@@ -24,14 +28,20 @@ def _x64(monkeypatch):
 def products(monkeypatch):
     """The shapes of the images whose convolution became matrix products."""
     made = []
-    original = matrix_products._MatrixProduct.convolve
+    original = matrix_products.MatrixProduct.convolve
 
     def noted(self, images, kernel):
         made.append(images.shape)
         return original(self, images, kernel)
 
-    monkeypatch.setattr(matrix_products._MatrixProduct, "convolve", noted)
+    monkeypatch.setattr(matrix_products.MatrixProduct, "convolve", noted)
     return made
+
+
+def convolve(x, w, groups=(1, 1), **params):
+    names = ("feature_group_count", "batch_group_count")
+    rest = dict(zip(names, groups, strict=True), out_sharding=None)
+    return processor_convolution.convolve(x, w, **params, **rest)
 
 
 def settings(specs, x, w, **changes):
@@ -146,7 +156,7 @@ def test_large_convolutions_go_in_parts(monkeypatch):
     np.testing.assert_allclose(
         convolve(x, w, **params), lax.conv_general_dilated(x, w, **params), rtol=1e-12, atol=1e-12
     )
-    text = str(jax.make_jaxpr(lambda x, w: convolve(x, w, **params))(x, w))
+    text = str(jax.make_jaxpr(evaluated(params))(x, w))
     assert f"f64[2,48,{2 * CHANNELS}]" in text.replace(" ", "")  # two images at a time
     assert f"f64[5,48,{2 * CHANNELS}]" not in text.replace(" ", "")
 
@@ -154,10 +164,10 @@ def test_large_convolutions_go_in_parts(monkeypatch):
 def test_little_work_stays_with_lax(products, monkeypatch):
     x, w = operands(SPECS)
     # 2 images of 6 x 6 positions
-    monkeypatch.setattr(matrix_products, "LEAST_WORK", 2 * 36 * w.size + 1)
+    monkeypatch.setattr(processor_convolution, "LEAST_WORK", 2 * 36 * w.size + 1)
     convolve(x, w, **settings(SPECS, x, w))
     assert not products
-    monkeypatch.setattr(matrix_products, "LEAST_WORK", 2 * 36 * w.size)
+    monkeypatch.setattr(processor_convolution, "LEAST_WORK", 2 * 36 * w.size)
     convolve(x, w, **settings(SPECS, x, w))
     assert products
 
@@ -169,14 +179,19 @@ def test_other_devices_stay_with_lax(products, monkeypatch):
     assert not products
 
 
-@pytest.mark.parametrize("precision", [None, lax.Precision.HIGHEST, (lax.Precision.HIGH,) * 2])
+def evaluated(params):
+    """What the primitive computes."""
+    rest = {"feature_group_count": 1, "batch_group_count": 1, "out_sharding": None}
+    return lambda x, w: convolution_p.impl(x, w, **params, **rest)
+
+
+@pytest.mark.parametrize("precision", [None, (lax.Precision.HIGHEST,) * 2])
 def test_the_precision_is_handed_on(precision):
     x, w = operands(SPECS)
     params = settings(SPECS, x, w, precision=precision)
-    jaxpr = jax.make_jaxpr(lambda x, w: convolve(x, w, **params))(x, w)
+    jaxpr = jax.make_jaxpr(evaluated(params))(x, w)
     (dot,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "dot_general"]
-    wanted = (precision,) * 2 if isinstance(precision, lax.Precision) else precision
-    assert dot.params["precision"] == wanted
+    assert dot.params["precision"] == precision
 
 
 def depthwise_operands(specs, kernel, features=6):
@@ -193,13 +208,13 @@ def depthwise_operands(specs, kernel, features=6):
 def taps(monkeypatch):
     """The shapes of the images whose convolution became a sum over taps."""
     made = []
-    original = matrix_products._MatrixProduct.by_taps
+    original = matrix_products.MatrixProduct.by_taps
 
     def noted(self, images, kernel):
         made.append(images.shape)
         return original(self, images, kernel)
 
-    monkeypatch.setattr(matrix_products._MatrixProduct, "by_taps", noted)
+    monkeypatch.setattr(matrix_products.MatrixProduct, "by_taps", noted)
     return made
 
 
@@ -268,7 +283,7 @@ def test_a_kernel_as_large_as_the_map_stays_with_lax(products):
 
 def test_depthwise_kernels_of_many_places_stay_with_lax(taps, monkeypatch):
     x, w = depthwise_operands(SPECS, (3, 2))
-    monkeypatch.setattr(matrix_products, "MOST_TAPS", 5)
+    monkeypatch.setattr(processor_convolution, "MOST_TAPS", 5)
     convolve(x, w, groups=(6, 1), **settings(SPECS, x, w))
     assert not taps
 
@@ -320,9 +335,71 @@ def test_little_depthwise_work_stays_with_lax(taps, monkeypatch):
     x, w = depthwise_operands(SPECS, (3, 2))
     params = settings(SPECS, x, w)
     # 2 images of 6 x 6 positions, worth as much as dense convolutions of 16 times the work
-    monkeypatch.setattr(matrix_products, "LEAST_WORK", 16 * (2 * 36 * w.size + 1))
+    monkeypatch.setattr(processor_convolution, "LEAST_WORK", 16 * (2 * 36 * w.size + 1))
     convolve(x, w, groups=(6, 1), **params)
     assert not taps
-    monkeypatch.setattr(matrix_products, "LEAST_WORK", 16 * 2 * 36 * w.size)
+    monkeypatch.setattr(processor_convolution, "LEAST_WORK", 16 * 2 * 36 * w.size)
     convolve(x, w, groups=(6, 1), **params)
     assert taps
+
+
+IN_LOOPS = {
+    "channels last": (("NHWC", "HWIO", "NHWC"), {}),
+    "channels first": (("NCHW", "OIHW", "NCHW"), {}),
+    "stride": (("NHWC", "HWIO", "NHWC"), {"window_strides": (2, 1)}),
+    "padding": (("HNCW", "WOHI", "CWNH"), {"padding": ((1, 1), (0, 2))}),
+    "dilated images": (("NCHW", "OIHW", "NCHW"), {"lhs_dilation": (2, 1)}),
+    "dilated kernel": (("NCHW", "OIHW", "NCHW"), {"rhs_dilation": (2, 1)}),
+    "one axis": (("NCW", "OIW", "NCW"), {}),
+}
+
+
+@pytest.mark.parametrize("case", IN_LOOPS)
+@pytest.mark.parametrize("gradient", [False, True])
+def test_in_a_loop_channels_are_last(case, gradient):
+    """So XLA's library takes them, whose sizes and layouts it knows in the outermost program."""
+    specs, changes = IN_LOOPS[case]
+    x, w = operands(specs, (3, 2)[: len(specs[0]) - 2], channels=3)
+    params = settings(specs, x, w, **changes)
+
+    def total(x, w):
+        return jnp.sum(jnp.sin(lax.conv_general_dilated(x, w, **params)))
+
+    fun = jax.grad(total, (0, 1)) if gradient else total
+
+    def looped(fun):
+        return lambda x, w: lax.map(lambda x: fun(x, w), jnp.stack([x, -x, 2 * x]))
+
+    quick = quick_in_loops(total)
+    quick = jax.grad(quick, (0, 1)) if gradient else quick
+    for one in (quick, quick_in_loops(fun)):
+        found, expected = looped(one)(x, w), looped(fun)(x, w)
+        for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
+        text = jax.jit(looped(one)).lower(x, w).as_text()
+        found = re.findall(r"dim_numbers = (.+?), window", text)
+        places = ", ".join(map(str, range(x.ndim - 2)))
+        assert set(found) == {f"[b, {places}, f]x[{places}, i, o]->[b, {places}, f]"}, found
+
+
+def test_a_kernel_that_overlaps_more_than_the_map_is_not_exchanged_with_it():
+    x, w = operands(SPECS, channels=2)
+    x = x[:, :2, :2]
+    params = settings(SPECS, x, w, padding=((2, 2), (1, 1)), lhs_dilation=(2, 1))
+    are_those_of_lax(x, w, (1, 1), params)
+    text = jax.jit(lambda x, w: convolve(x, w, **params)).lower(x, w).as_text()
+    assert "optimization_barrier" in text
+
+
+def test_second_derivatives_are_those_of_lax():
+    x, w = operands(("NCHW", "OIHW", "NCHW"), channels=2)
+    params = settings(("NCHW", "OIHW", "NCHW"), x, w, padding=((1, 0), (0, 2)))
+
+    def total(of):
+        return lambda w: jnp.sum(jnp.sin(of(jnp.tanh(x), w, **params)))
+
+    found, expected = (
+        jax.jvp(jax.grad(total(of)), (w,), (jnp.cos(w),))[1]
+        for of in (convolve, lax.conv_general_dilated)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
