@@ -78,6 +78,7 @@ def on_each_coset(fun: Callable[..., Sequence], arrays: Sequence, n_axes: int) -
         if any(m == 0 for m in mapped):
             fun = _mapped(fun, mapped)
     arrays = [jax.lax.squeeze(a, [i for i in range(n_axes) if a.shape[i] == 1]) for a in arrays]
+    # (*cosets but for 1, ...) -> (*cosets, ...)
     mapped_axes = sum(n > 1 for n in cosets)
     return [jnp.reshape(r, cosets + r.shape[mapped_axes:]) for r in fun(*arrays)]
 
@@ -117,6 +118,7 @@ def plain_results(ctx: Context, equation: Equation, values, results) -> list[Val
 def _plain(period, decisions, shape, result) -> Value:
     dims = tuple((Plain(n),) if n != 1 else () for n in shape)
     if result is not None:
+        # (*cosets, *shape) -> (*cosets, *shape but for 1)
         lead = result.shape[: len(period)]
         result = jnp.reshape(result, lead + tuple(n for n in shape if n != 1))
     return Value(period, dims, result, object(), decisions)

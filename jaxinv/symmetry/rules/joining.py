@@ -75,8 +75,10 @@ def _dilated_window(
         lo, hi = seen(ctx, window)
         if interior:
             lo, hi = math.ceil(lo), math.floor(hi)
+        # Between where lo - 1 and hi come to stand: the fill beside valid positions is valid.
         valid = ((lo - 1) * c + 1 + low, hi * c + low)
     place = value.place(dim)
+    # Position i comes to stand at low + i * c.
     grown = Window(window.axis, window.offset * c - low, size, window.rate * c, valid)
     value = replace_factor(
         value, place, grown, lambda base: _filled(value, base, place, (0, interior, interior), fill)
@@ -104,6 +106,7 @@ def _filled(value: Value, base, place: int, config, fill: Value):
         return lax.pad(base, fill.base.reshape(()), widths)
     padded = lax.pad(base, jnp.zeros((), base.dtype), widths)
     inside = lax.pad(jnp.ones(base.shape, bool), False, widths)
+    # (*cosets) -> (*cosets, 1, ..., 1)
     filled = fill.base.reshape(fill.base.shape + (1,) * (base.ndim - value.n_axes))
     return jnp.where(inside, padded, filled)
 

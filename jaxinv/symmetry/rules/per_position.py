@@ -74,6 +74,7 @@ def results_of(
             if computes:
                 stored += _stored(values[i], arrays[i], dim)
         if base is not None:
+            # (*cosets, *dimensions) -> (*cosets, *stored factors)
             base = jnp.reshape(base, (*base.shape[: values[0].n_axes], *stored))
         value = Value(period_of(values), tuple(dims), base, object(), decisions_of(values))
         results.append(normal(ctx, value))
@@ -87,6 +88,7 @@ def _stored(value: Value, array, dim: int) -> list[int]:
 
 def _merged(value: Value, array):
     """The cosets, then one dimension for each of the program's."""
+    # (*cosets, *stored factors) -> (*cosets, *dimensions)
     sizes = [math.prod(_stored(value, array, dim)) for dim in range(len(value.dims))]
     return jnp.reshape(array, (*array.shape[: value.n_axes], *sizes))
 

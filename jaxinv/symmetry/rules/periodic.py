@@ -188,6 +188,7 @@ def _apart_as(value: Value, dim: int, sizes: Sequence[int]) -> Value:
     if len(sizes) < 2 or min(sizes) < 2 or row != (Plain(math.prod(sizes)),):
         return value
     place = value.place(dim)
+    # (..., their product, ...) -> (..., *sizes, ...)
     return value.on_base(
         lambda base: jnp.reshape(base, (*base.shape[:place], *sizes, *base.shape[place + 1 :])),
         dims=value.dims_with(dim, tuple(map(Plain, sizes))),
@@ -248,6 +249,7 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     window = window_of(moving, dim)
     assert window is not None
     axis, count = window.axis, pattern.count
+    # The least growth for which count divides rate * growth: each move is by whole patterns.
     growth = count // math.gcd(count, int(window.rate))
     period = moving.period[axis] * growth
     if ctx.torus.lengths[axis] % period or value.moves_along(axis):
@@ -264,6 +266,7 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     place = value.place(dim)
 
     def around(base):
+        # The table shows the first rows of a torus on which all repeat the first `count`.
         rows = jnp.arange(positions(ctx.torus, moves, same)) % count
         return jnp.take(base, rows, axis=place)
 

@@ -97,6 +97,7 @@ def _spread(value: Value, dims):
     """The base with one dimension for each factor of the result; scalars have none of their own."""
     if len(value.dims) == len(dims):
         return value.base
+    # (*cosets) -> (*cosets, 1, ..., 1)
     return jnp.reshape(value.base, value.base.shape + (1,) * sum(map(len, dims)))
 
 
