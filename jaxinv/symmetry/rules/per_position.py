@@ -20,7 +20,7 @@ from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, normal, period_of
-from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
+from jaxinv.symmetry.values import Dimension, Plain, Value, Window, is_whole
 
 # Several updates may reach a position in any order: histograms, votes, sums over segments.
 _COMMUTATIVE = {
@@ -302,9 +302,7 @@ def in_any_order(ctx: Context, value: Value, dim: int) -> Value:
     the shift, and with it the gradient: where that counts, the value stays as it is.
     """
     row = tuple(
-        Plain(f.size)
-        if isinstance(f, Window) and f.valid is None and f.size == positions(ctx.torus, value, f)
-        else f
+        Plain(f.size) if isinstance(f, Window) and is_whole(ctx.torus, value, f) else f
         for f in value.dims[dim]
     )
     if ctx.differentiated or row == value.dims[dim] or any(isinstance(f, Window) for f in row):

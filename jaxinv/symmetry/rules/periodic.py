@@ -16,7 +16,7 @@ from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.resampling import LONGEST_PATTERN, Pattern, longest_pattern
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Plain, Value, Window, positions
+from jaxinv.symmetry.values import Plain, Value, Window, is_whole, positions
 
 
 def followed(
@@ -157,9 +157,12 @@ def _convolving(
     """The matrix as it moves with a window that is contracted, if it is the same further on."""
     axis, length = window.axis, ctx.torus.lengths[window.axis]
     period, first = moving.period[axis], matrix.n_axes
-    whole = window.size == positions(ctx.torus, moving, window) and window.valid is None
     only = sum(1 for _ in moving.windows(axis)) == 1
-    if not (whole and only) or moving.decisions[axis] is not None or matrix.moves_along(axis):
+    if (
+        not (only and is_whole(ctx.torus, moving, window))
+        or moving.decisions[axis] is not None
+        or matrix.moves_along(axis)
+    ):
         return matrix
     for count in _counts(ctx, axis, period):
         if period * count == length:
