@@ -252,7 +252,7 @@ def training(case: Case, precision: str, conditions: Conditions) -> dict[str, An
     count = steps * config.batch_size
     images = jnp.asarray(generator.integers(0, 256, (count, *case.shape[1:]), np.uint8))
     labels = jnp.asarray(generator.integers(0, case.num_classes, count, np.int32))
-    order = jnp.arange(count)
+    batches = jnp.arange(count).reshape(steps, -1)
     model = models.create(config.model, num_classes=case.num_classes, **config.model_options)
     optimizer = make_optimizer(config, steps_per_epoch=steps)
     step = make_step(
@@ -270,7 +270,7 @@ def training(case: Case, precision: str, conditions: Conditions) -> dict[str, An
 
     def epoch(state):
         return jax.lax.scan(
-            lambda state, _: (step(state, order, images, labels), None), state, length=steps
+            lambda state, rows: (step(state, images[rows], labels[rows]), None), state, batches
         )[0]
 
     program = compiled(epoch, state)

@@ -122,6 +122,7 @@ def _regrouped(wanted: Wanted) -> Any:
 
 def _transpose(wanted: Wanted) -> Any:
     order = wanted.params["permutation"]
+    # Dimension i of the result is dimension order[i] of the operand, with all of its factors.
     rows = [wanted.factors(order.index(dim)) for dim in range(len(order))]
     array = wanted.operands[0].read(*map(_chained, zip(*rows, strict=True)))
     starts = np.cumsum([0, *(len(own) for own, _ in rows)])

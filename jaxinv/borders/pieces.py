@@ -201,6 +201,7 @@ def _folded(row: Sequence[tuple[int, Range]]) -> Range:
     for n, (start, stop) in row:
         if count > 1 and (start, stop) != (0, n):
             raise NotABox
+        # Row-major: position p of the factors before and s of this one are position p * n + s.
         first, count = first * n + start, count * (stop - start)
     return first, first + count
 

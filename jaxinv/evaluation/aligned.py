@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from jaxinv.data import Source
 from jaxinv.evaluation.division import Division
@@ -39,6 +39,40 @@ class AlignedSweep:
     def unshifted(self) -> tuple[int, ...]:
         """Index of the zero shift."""
         return self.shifts.index((0,) * len(self.shifts.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class MapPicture:
+    """What a network makes of an image as it is and at its worst shift, moved back.
+
+    Attributes:
+      index: number of the image.
+      image: without a shift, of the positions that are seen at every shift.
+      shift: the one at which the output changes most.
+      before: output for the unshifted image, a label map or values (h, w, channels).
+      after: that at the shift, moved back.
+      flicker: chance that a position has two classes at two random shifts; of values their standard
+        deviation over shifts, mean over channels.
+    """
+
+    index: int
+    image: Shaped[np.ndarray, "h w c"]
+    shift: tuple[int, ...]
+    before: Shaped[np.ndarray, "h2 w2 *d"]
+    after: Shaped[np.ndarray, "h2 w2 *d"]
+    flicker: Float[np.ndarray, "h2 w2"]
+
+    @property
+    def of_values(self) -> bool:
+        """Whether the output is values, and no label map."""
+        return self.before.ndim == 3
+
+    @property
+    def difference(self) -> Float[np.ndarray, "h2 w2"]:
+        """By how much values change at a position, the most of all channels; of classes 0 or 1."""
+        if self.of_values:
+            return np.abs(self.before - self.after).max(axis=-1)
+        return (self.before != self.after).astype(float)
 
 
 def says_maps(subject: Subject, shape: Sequence[int]) -> bool:

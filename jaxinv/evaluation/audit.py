@@ -13,16 +13,16 @@ from jaxtyping import Shaped
 from jaxinv.certificate import Certificate
 from jaxinv.data import Source
 from jaxinv.evaluation import maps, proof, summary, values
-from jaxinv.evaluation.aligned import AlignedSweep, says_maps
+from jaxinv.evaluation.aligned import AlignedSweep, MapPicture, says_maps
 from jaxinv.evaluation.layers import feature_error, layer_rows
-from jaxinv.evaluation.maps import MapPicture, MapSweep
+from jaxinv.evaluation.maps import MapSweep
 from jaxinv.evaluation.proof import with_tie_margin
 from jaxinv.evaluation.protocols import applicable, run_protocol
 from jaxinv.evaluation.results import NetworkResult
 from jaxinv.evaluation.seams import seams_of
 from jaxinv.evaluation.subject import Subject
 from jaxinv.evaluation.sweep import Sweep, SweepOptions, few_shifts, sweep
-from jaxinv.evaluation.values import ValuePicture, ValueSweep
+from jaxinv.evaluation.values import ValueSweep
 from jaxinv.hosts import agreement as hosts
 from jaxinv.shifts import crop_translate, translate
 
@@ -39,7 +39,7 @@ class NetworkAudit:
     result: NetworkResult
     sweep: Sweep | MapSweep | ValueSweep
     pictures: tuple[tuple[np.ndarray, np.ndarray], ...]
-    map_pictures: tuple[MapPicture, ...] | tuple[ValuePicture, ...] = ()
+    map_pictures: tuple[MapPicture, ...] = ()
     seams: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property

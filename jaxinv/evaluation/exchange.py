@@ -1,6 +1,5 @@
 """Shards that other processes of the run evaluated, found through the folder that all share."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -17,7 +16,6 @@ def of_others(
     directory: Path,
     *,
     meeting: Meeting,
-    held: Sequence[str],
     in_files: bool,
 ) -> tuple[dict[int, Finished], tuple[str, ...]]:
     """The shards of the other processes; waits until they have evaluated them.
@@ -29,7 +27,6 @@ def of_others(
       devices: those that evaluated them, by name.
       directory: where all processes keep shards.
       meeting: of the processes there.
-      held: names of arrays that stay in memory in any case.
       in_files: leave their arrays in their files.
 
     Returns:
@@ -67,5 +64,5 @@ def of_others(
                     "of their programs and weights differ"
                 )
             path = directory / place
-            found[int(number)] = Finished.of(read_arrays(path), path, held=held, in_file=in_files)
+            found[int(number)] = Finished(path, None if in_files else read_arrays(path))
     return found, tuple(names)

@@ -8,12 +8,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int
 
 from jaxinv.data import Source
 from jaxinv.data.source import VOID
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.aligned import AlignedSweep, Arrays, common_places, over_maps, seen_size
+from jaxinv.evaluation.aligned import (
+    AlignedSweep,
+    Arrays,
+    MapPicture,
+    common_places,
+    over_maps,
+    seen_size,
+)
 from jaxinv.evaluation.results import Estimate, NetworkResult
 from jaxinv.evaluation.shards import Shard
 from jaxinv.evaluation.subject import Subject
@@ -75,27 +82,6 @@ class MapSweep(AlignedSweep):
     def iou(self) -> Float[np.ndarray, "s1 s2"]:
         """Mean IoU at each shift, over all images."""
         return mean_iou(self.both, self.either)
-
-
-@dataclasses.dataclass(frozen=True)
-class MapPicture:
-    """What a network says of an image as it is and at its worst shift, moved back.
-
-    Attributes:
-      index: number of the image.
-      image: without a shift, of the positions that are seen at every shift.
-      shift: the one at which most positions change their class.
-      before: label map of the unshifted image.
-      after: that at the shift, moved back.
-      flicker: chance that a position has two classes at two random shifts.
-    """
-
-    index: int
-    image: Shaped[np.ndarray, "h w c"]
-    shift: tuple[int, ...]
-    before: Int[np.ndarray, "h w"]
-    after: Int[np.ndarray, "h w"]
-    flicker: Float[np.ndarray, "h w"]
 
 
 def map_sweep(

@@ -28,13 +28,11 @@ class Work:
       evaluate: from the shards that are evaluated at once, or fewer, to their arrays.
       names: of the arrays.
       division: how the devices divide the work.
-      held: names of arrays that stay in memory where the others are left in files.
     """
 
     evaluate: Callable[[Sequence[Shard]], Iterator[Arrays]]
     names: tuple[str, ...]
     division: Division
-    held: tuple[str, ...] = ()
 
 
 def shard_folder(
@@ -109,11 +107,11 @@ def over_shards(
                 shards, work.evaluate, work.division.shards, own.stop - 1, folder, work.names
             ):
                 path = folder and folder / shard.file
-                finished[shard.number] = Finished.of(arrays, path, held=work.held, in_file=in_files)
+                finished[shard.number] = Finished(path, None if path and in_files else arrays)
                 progress(len(shard.labels))
         if directory and meeting:
             others, devices = of_others(
-                finished, devices, directory, meeting=meeting, held=work.held, in_files=in_files
+                finished, devices, directory, meeting=meeting, in_files=in_files
             )
             finished |= others
     except KeyboardInterrupt:

@@ -103,31 +103,14 @@ def joined(shards: Sequence[dict[str, np.ndarray]], dims: Mapping[str, int]) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A finished shard.
+    """A finished shard: its file, if there is one, and its arrays, unless they are left there."""
 
-    Attributes:
-      held: those of its arrays that are in memory in any case.
-      kept: its arrays, or their file where those of all shards are too large.
-      path: its file, if there is one.
-    """
-
-    held: dict[str, np.ndarray]
-    kept: dict[str, np.ndarray] | Path
-    path: Path | None = None
-
-    @classmethod
-    def of(
-        cls,
-        arrays: dict[str, np.ndarray],
-        path: Path | None,
-        *,
-        held: Sequence[str],
-        in_file: bool,
-    ) -> "Finished":
-        """A shard with these arrays, left in its file or not."""
-        few = {name: arrays[name] for name in held}
-        return cls(few, path if path and in_file else arrays, path)
+    path: Path | None
+    held: dict[str, np.ndarray] | None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays, from the file if they are not in memory."""
-        return read_arrays(self.kept) if isinstance(self.kept, Path) else self.kept
+        if self.held is not None:
+            return self.held
+        assert self.path is not None
+        return read_arrays(self.path)

@@ -171,8 +171,9 @@ def sweep(
 
     row, column = shifts.index((0, 0))
     evaluate = _evaluator(outputs_at, shifts, (row, column), length, division)
-    work = Work(evaluate, tuple(IMAGES), division, held=("labels", "outputs"))
+    work = Work(evaluate, tuple(IMAGES), division)
     in_files = BYTES * shifts.count * len(source) > options.memory
+    at_once = max(1, options.memory // (BYTES * shifts.count * length))
     with contextlib.ExitStack() as in_the_end:
         if in_files and folder is None:
             folder = Path(tempfile.mkdtemp())
@@ -181,7 +182,7 @@ def sweep(
         some, devices, interrupted = over_shards(
             source, options.batch, work, **places, progress=progress
         )
-        found = _join(some, shifts, devices, options.memory) if some else None
+        found = _join(some, shifts, devices, at_once=at_once) if some else None
         if found is not None:
             weakref.finalize(found, in_the_end.pop_all().close)
     if interrupted or found is None:
@@ -326,16 +327,16 @@ def class_dtype(classes: int) -> Any:
 
 
 def _join(
-    finished: Sequence[Finished], shifts: ShiftSet, devices: tuple[str, ...], memory: int
+    finished: Sequence[Finished], shifts: ShiftSet, devices: tuple[str, ...], *, at_once: int
 ) -> Sweep:
+    """The sweep of finished shards; of those in files so many are read at once."""
     given: Any = {"shifts": shifts, "devices": devices}
 
     def part(some: Sequence[Finished]) -> Sweep:
         return Sweep(**given, **joined([shard.arrays() for shard in some], IMAGES))
 
-    if not isinstance(finished[0].kept, Path):
+    if finished[0].held is not None:
         return part(finished)
-    at_once = max(1, memory // (BYTES * shifts.count * len(finished[0].held["labels"])))
 
     def parts() -> Iterator[Sweep]:
         for start in range(0, len(finished), at_once):
@@ -345,6 +346,5 @@ def _join(
         return np.concatenate([getattr(part, name) for part in parts()], axis=IMAGES[name])
 
     arrays: Any = {name: functools.partial(whole, name) for name in IMAGES}
-    for name in finished[0].held:
-        arrays[name] = np.concatenate([shard.held[name] for shard in finished])
+    arrays |= {name: whole(name) for name in ("labels", "outputs")}
     return Sweep(stored=parts, **given, **arrays)

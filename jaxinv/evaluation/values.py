@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxinv.data import Source
 from jaxinv.evaluation import summary
-from jaxinv.evaluation.aligned import AlignedSweep, Arrays, common_places, over_maps
+from jaxinv.evaluation.aligned import AlignedSweep, Arrays, MapPicture, common_places, over_maps
 from jaxinv.evaluation.results import Estimate, NetworkResult
 from jaxinv.evaluation.shards import Shard
 from jaxinv.evaluation.subject import Subject
@@ -61,27 +61,6 @@ class ValueSweep(AlignedSweep):
     def psnr(self, squares: str) -> Float[np.ndarray, "s1 s2"]:
         """Peak signal-to-noise ratio at each shift, in dB; infinite where nothing differs."""
         return decibels(self.at[squares], self.peak)
-
-
-@dataclasses.dataclass(frozen=True)
-class ValuePicture:
-    """What a network makes of an image as it is and at its worst shift, moved back.
-
-    Attributes:
-      index: number of the image.
-      image: without a shift, of the positions that are seen at every shift.
-      shift: the one at which the output changes most.
-      before: output for the unshifted image.
-      after: that at the shift, moved back.
-      deviation: standard deviation over shifts, mean over channels.
-    """
-
-    index: int
-    image: Shaped[np.ndarray, "h w c"]
-    shift: tuple[int, ...]
-    before: Float[np.ndarray, "h2 w2 d"]
-    after: Float[np.ndarray, "h2 w2 d"]
-    deviation: Float[np.ndarray, "h2 w2"]
 
 
 def decibels(squares: Any, peak: float) -> Any:
@@ -242,19 +221,17 @@ def result_of(subject: Subject, found: ValueSweep) -> NetworkResult:
     )
 
 
-def pictures_of(
-    found: ValueSweep, source: Source, options: SweepOptions
-) -> tuple[ValuePicture, ...]:
+def pictures_of(found: ValueSweep, source: Source, options: SweepOptions) -> tuple[MapPicture, ...]:
     """The first images, each at the shift that changes its output most."""
     shown = common_places(source.read(range(len(found.first)))[0], options)
     return tuple(
-        ValuePicture(
+        MapPicture(
             index=index,
             image=shown[index],
             shift=summary.shift_at(found, tuple(found.worst[index])),
             before=before,
             after=after,
-            deviation=deviation.mean(axis=-1),
+            flicker=deviation.mean(axis=-1),
         )
         for index, (before, after, deviation) in enumerate(found.first)
     )

@@ -8,15 +8,14 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxinv.evaluation.maps import MapPicture
-from jaxinv.evaluation.values import ValuePicture
+from jaxinv.evaluation.aligned import MapPicture
 from jaxinv.report.plots import STYLE, drawable
 
 CLASSES = "tab20"
 ROWS = ("image", "as it is", "shifted,\nmoved back", "difference", "flicker")
 
 
-def map_plot(pictures: Sequence[MapPicture | ValuePicture]) -> Figure:
+def map_plot(pictures: Sequence[MapPicture]) -> Figure:
     """Output, shifted output moved back, their difference and the map of where it flickers.
 
     Differences and deviations of values have one scale for all pictures.
@@ -30,11 +29,7 @@ def map_plot(pictures: Sequence[MapPicture | ValuePicture]) -> Figure:
       >>> len(map_plot([shown]).axes)
       5
     """
-    changes = [
-        np.abs(shown.before - shown.after).max(initial=1e-12)
-        for shown in pictures
-        if isinstance(shown, ValuePicture)
-    ]
+    changes = [shown.difference.max(initial=1e-12) for shown in pictures if shown.of_values]
     most = float(max(changes, default=1))
     rows = (*ROWS[:-1], "deviation") if changes else ROWS
     with matplotlib.rc_context(STYLE):
@@ -46,17 +41,15 @@ def map_plot(pictures: Sequence[MapPicture | ValuePicture]) -> Figure:
             column[0].set_title(f"image {shown.index}", fontsize=8)
             column[2].set_xlabel(f"{down:+d} down, {right:+d} right".replace("+0", "0"), fontsize=8)
             _draw(column[0], drawable(shown.image), cmap="gray")
-            if isinstance(shown, ValuePicture):
+            if shown.of_values:
                 drawn = drawable(np.concatenate([shown.before, shown.after]))
                 for axes, output in zip(column[1:3], np.split(drawn, 2), strict=True):
                     _draw(axes, output, cmap="gray", vmin=0, vmax=1)
-                where = np.abs(shown.before - shown.after).max(axis=-1), shown.deviation
             else:
                 for axes, classes in zip(column[1:3], (shown.before, shown.after), strict=True):
                     _draw(axes, classes % 20, cmap=CLASSES, vmin=0, vmax=19)
-                where = (shown.before != shown.after).astype(float), shown.flicker
-            for axes, values in zip(column[3:], where, strict=True):
-                _draw(axes, values, cmap="magma", vmin=0, vmax=most)
+            for axes, where in zip(column[3:], (shown.difference, shown.flicker), strict=True):
+                _draw(axes, where, cmap="magma", vmin=0, vmax=most)
         for axes, row in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(row, fontsize=8)
     return figure

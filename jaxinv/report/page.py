@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from jaxinv.command_line import printable
-from jaxinv.evaluation.maps import MapPicture
+from jaxinv.evaluation.aligned import MapPicture
 from jaxinv.evaluation.results import (
     Estimate,
     Flip,
@@ -22,7 +22,6 @@ from jaxinv.evaluation.results import (
     shift_words,
     short_number,
 )
-from jaxinv.evaluation.values import ValuePicture
 from jaxinv.report import maps, plots, tables, words
 from jaxinv.report.plots import ShiftMap
 from jaxinv.report.svg import inline_svg
@@ -40,7 +39,7 @@ def page(
     confidence: Mapping[str, ShiftMap],
     pictures: Mapping[str, Pictures],
     iou: Mapping[str, ShiftMap] | None = None,
-    map_pictures: Mapping[str, Sequence[MapPicture | ValuePicture]] | None = None,
+    map_pictures: Mapping[str, Sequence[MapPicture]] | None = None,
     seams: Mapping[str, Mapping[str, Shaped[np.ndarray, "h w"]]] | None = None,
 ) -> str:
     """The whole report as HTML, with its style and pictures inside.
@@ -143,12 +142,11 @@ def _seam_words(errors: Mapping[str, Shaped[np.ndarray, "h w"]]) -> str:
     )
 
 
-def _map_picture_words(pictures: Sequence[MapPicture | ValuePicture]) -> str:
-    def change(shown: MapPicture | ValuePicture) -> str:
-        if isinstance(shown, ValuePicture):
-            most = short_number(float(np.abs(shown.before - shown.after).max()))
-            return f"values change by up to {most}"
-        return f"{100 * np.mean(shown.before != shown.after):.1f}% of positions change"
+def _map_picture_words(pictures: Sequence[MapPicture]) -> str:
+    def change(shown: MapPicture) -> str:
+        if shown.of_values:
+            return f"values change by up to {short_number(float(shown.difference.max()))}"
+        return f"{100 * np.mean(shown.difference):.1f}% of positions change"
 
     return "; ".join(
         f"image {shown.index}: {change(shown)} at {shown.shift[0]} down and {shown.shift[1]} right"

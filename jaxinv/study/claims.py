@@ -15,7 +15,6 @@ QUESTION = (
 )
 
 Networks = Mapping[str, NetworkResult]
-FirstLayers = Mapping[str, Estimate]
 
 
 def _exact() -> float:
@@ -23,7 +22,7 @@ def _exact() -> float:
     return tolerance("float32", depth=8)[0]
 
 
-def decide(networks: Networks, first_layers: FirstLayers) -> tuple[Claim, ...]:
+def decide(networks: Networks, first_layers: Mapping[str, Estimate]) -> tuple[Claim, ...]:
     """Decides each claim whose networks were evaluated.
 
     Args:
@@ -35,14 +34,13 @@ def decide(networks: Networks, first_layers: FirstLayers) -> tuple[Claim, ...]:
       ...             "unshared": Estimate(0.9, None, None, 4, "relative")})[0].verdict
       'true'
     """
-    claims = []
-    for needed, layers, make in _CLAIMS:
-        if all(name in networks for name in needed) and all(n in first_layers for n in layers):
-            claims.append(make(networks, first_layers))
+    claims = [make(networks) for needed, make in _CLAIMS if networks.keys() >= set(needed)]
+    if {"dense", "unshared"} <= first_layers.keys():
+        claims.insert(0, _equivariant(first_layers))
     return tuple(claims)
 
 
-def _equivariant(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _equivariant(first_layers: Mapping[str, Estimate]) -> Claim:
     shared, unshared = first_layers["dense"].value, first_layers["unshared"].value
     return Claim(
         "The neurons of a convolutional layer share weights, so the layer is equivariant.",
@@ -53,7 +51,7 @@ def _equivariant(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _invariant(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _invariant(networks: Networks) -> Claim:
     figures = networks["dense"].figures
     change = figures["invariance_error"].value
     return Claim(
@@ -65,7 +63,7 @@ def _invariant(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _pooling(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _pooling(networks: Networks) -> Claim:
     sizes = (1, 2, 4)
     pooled = [_accuracy_at(networks["dense, pooled"], size) for size in sizes]
     plain = [_accuracy_at(networks["dense"], size) for size in sizes]
@@ -82,7 +80,7 @@ def _pooling(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _dense(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _dense(networks: Networks) -> Claim:
     changes = {name: networks[name].figures["invariance_error"].value for name in ("MLP", "dense")}
     return Claim(
         "Fully connected layers are not invariant.",
@@ -93,7 +91,7 @@ def _dense(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _before_dense(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _before_dense(networks: Networks) -> Claim:
     exact = networks["global, no stride"].figures
     strided = networks["global pooling"].figures
     padded = networks["global, zero padding"].figures
@@ -114,7 +112,7 @@ def _before_dense(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _striding(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _striding(networks: Networks) -> Claim:
     adaptive = networks["global, adaptive"].figures
     change = adaptive["invariance_error"].value
     return Claim(
@@ -126,7 +124,7 @@ def _striding(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _data(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _data(networks: Networks) -> Claim:
     before = networks["dense, pooled"].figures
     after = networks["dense, shifted data"].figures
     change = after["invariance_error"].value
@@ -145,7 +143,7 @@ def _data(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-def _averaged(networks: Networks, first_layers: FirstLayers) -> Claim:
+def _averaged(networks: Networks) -> Claim:
     before = networks["dense, shifted data"].figures
     after = networks["averaged"].figures
     change = after["invariance_error"].value
@@ -163,17 +161,15 @@ def _averaged(networks: Networks, first_layers: FirstLayers) -> Claim:
     )
 
 
-_CLAIMS: tuple[
-    tuple[tuple[str, ...], tuple[str, ...], Callable[[Networks, FirstLayers], Claim]], ...
-] = (
-    ((), ("dense", "unshared"), _equivariant),
-    (("dense",), (), _invariant),
-    (("dense", "dense, pooled"), (), _pooling),
-    (("dense", "MLP"), (), _dense),
-    (("global, no stride", "global pooling", "global, zero padding"), (), _before_dense),
-    (("global, adaptive",), (), _striding),
-    (("dense, pooled", "dense, shifted data"), (), _data),
-    (("dense, shifted data", "averaged"), (), _averaged),
+# The networks that each claim is decided by.
+_CLAIMS: tuple[tuple[tuple[str, ...], Callable[[Networks], Claim]], ...] = (
+    (("dense",), _invariant),
+    (("dense", "dense, pooled"), _pooling),
+    (("dense", "MLP"), _dense),
+    (("global, no stride", "global pooling", "global, zero padding"), _before_dense),
+    (("global, adaptive",), _striding),
+    (("dense, pooled", "dense, shifted data"), _data),
+    (("dense, shifted data", "averaged"), _averaged),
 )
 
 

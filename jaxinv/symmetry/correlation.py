@@ -123,6 +123,7 @@ def _every_window_counts(moving, summed: Sequence[int], seen: Sequence[Window], 
         m = moving.shape[axis]
         # From place u = 0 backwards: the window stands at offset - u.
         padded = periodic_slice(shown, axis, window.offset - m + 1, m - 1 + window.size)
+        # The sum over padded[s : s + size] is sums[s + size] - sums[s], for s = m - 1 - u.
         sums = jnp.cumsum(jnp.insert(padded, 0, 0, axis=axis), axis=axis)
         starts = lax.slice_in_dim(sums, 0, m, axis=axis)
         shown = lax.rev(
@@ -144,12 +145,14 @@ def _one_by_one(product: Callable, moving, kernel, out: Sequence[int], seen: Seq
     shape = (*(window.size for window in seen), *extended.shape[n:])
 
     def at_place(place):
+        # The window at place u starts at offset - u, and position 0 of `extended` is offset.
         starts = [-u % m for u, m in zip(place, sizes, strict=True)]
         starts += [np.int32(0)] * (extended.ndim - n)
         shown = lax.dynamic_slice(extended, starts, shape)
         return product(shown, [*at, *moving[1]], kernel[0], [*at, *kernel[1]], out)
 
     result = lax.map(at_place, tuple(np.indices(sizes).reshape(n, -1).astype(np.int32)))
+    # (places, ...) -> (*places along each axis, ...)
     return jnp.reshape(result, (*sizes, *result.shape[1:]))
 
 
@@ -179,6 +182,7 @@ def _by_frequency(product: Callable, moving, still, out: Sequence[int], sizes: t
     def times(a, b):
         return product(a, [*bins, *moving[1]], b, [*bins, *still[1]], [*bins, *out])
 
+    # (b_real - i b_imag) (k_real + i k_imag)
     real = times(b_real, k_real) + times(b_imag, k_imag)
     imag = times(b_real, k_imag) - times(b_imag, k_real)
     return _grouped(_signal(real, imag, factors), len(groups), sizes)
@@ -209,8 +213,10 @@ def _on_torus(kernel, place: int, window: Window, m: int):
     widths[place] = (0, rounds * m - size, 0)
     kernel = lax.pad(kernel, jnp.zeros((), kernel.dtype), widths)
     if rounds > 1:
+        # (..., rounds * m, ...) -> (..., rounds, m, ...), summed over the rounds.
         shape = (*kernel.shape[:place], rounds, m, *kernel.shape[place + 1 :])
         kernel = jnp.sum(jnp.reshape(kernel, shape), axis=place)
+    # Tap i goes to offset + i.
     return periodic_slice(kernel, place, -window.offset, m)
 
 
@@ -222,6 +228,7 @@ def _waves(sizes: tuple[int, ...], half: bool) -> tuple[np.ndarray, np.ndarray]:
     counts = (*sizes[:-1], sizes[-1] // 2 + 1 if half else sizes[-1])
     turns = np.zeros((math.prod(counts), math.prod(sizes)))
     for m, u, x in zip(sizes, np.indices(counts), np.indices(sizes), strict=True):
+        # Whole turns are left out: the angle of a small number is exact to rounding.
         turns += np.outer(u, x) % m / m
     return np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)
 
@@ -244,6 +251,7 @@ def _spectrum(array, factors: Sequence[tuple[int, ...]]):
     real, imag = _apply(cos, array, last), _apply(-sin, array, last)
     for sizes in reversed(factors[:-1]):
         cos, sin = _waves(sizes, half=False)
+        # (cos - i sin) (real + i imag)
         real, imag = (
             _apply(cos, real, last) + _apply(sin, imag, last),
             _apply(cos, imag, last) - _apply(sin, real, last),
@@ -256,13 +264,15 @@ def _signal(real, imag, factors: Sequence[tuple[int, ...]]):
     last = len(factors) - 1
     for i, sizes in enumerate(factors[:-1]):
         cos, sin = (wave.T / math.prod(sizes) for wave in _waves(sizes, half=False))
+        # (cos + i sin) (real + i imag)
         real, imag = (
             _apply(cos, real, i) - _apply(sin, imag, i),
             _apply(cos, imag, i) + _apply(sin, real, i),
         )
     sizes = factors[-1]
     cos, sin = (wave.T / math.prod(sizes) for wave in _waves(sizes, half=True))
-    # What the half spectrum leaves out is conjugate to what it holds.
+    # What the half spectrum leaves out is conjugate to what it holds, which counts twice: all but
+    # the frequencies 0 and m / 2 of the last axis, of which nothing is left out.
     bins = np.arange(cos.shape[1]) % (sizes[-1] // 2 + 1)
     weight = np.where(2 * bins % sizes[-1] == 0, 1.0, 2.0)
     signal = _apply(weight * cos, real, last) - _apply(weight * sin, imag, last)
@@ -282,9 +292,11 @@ def _by_shift(ctx: Context, moving, result, axes, windows):
         window = windows[axis][2]
         # Dimension `axis` is now the place u = rate * q, `axis + 1` the coset r; t = r + d * q.
         if window.rate < 0:
+            # Place -u comes to stand at u.
             m = result.shape[axis]
             result = periodic_slice(lax.rev(result, [axis]), axis, m - 1, m)
         result = lax.slice_in_dim(result, 0, None, int(window.pace), axis=axis)
+        # (..., q, r, ...) -> (..., t, ...): if all cosets are stored, t = r + d * q is the place.
         cosets = len(ctx.torus.residues(axis, d))
         lead, rest = result.shape[:axis], result.shape[axis + 2 :]
         result = jnp.broadcast_to(result, (*lead, length // d, cosets, *rest))

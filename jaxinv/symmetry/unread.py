@@ -62,6 +62,7 @@ def _sources(
     every = np.asarray(range(torus.lengths[axis]) if shifts is None else shifts)
     rows = []
     for coset in torus.residues(axis, period):
+        # At shift coset + period * q position j shows offset + j - rate * q of the base.
         turns = np.unique(every[every % period == coset] // period)
         seen = window.offset + np.arange(min(window.size, m)) - int(window.rate) * turns[:, None]
         read = np.zeros(m, bool)

@@ -214,6 +214,11 @@ def positions(torus: Torus, value: Value, window: Window) -> int:
     return int(torus.lengths[window.axis] * window.pace // value.period[window.axis])
 
 
+def is_whole(torus: Torus, value: Value, window: Window) -> bool:
+    """Whether a window shows each position of its torus once, and none of them met a border."""
+    return window.valid is None and window.size == positions(torus, value, window)
+
+
 def is_broken(torus: Torus, value: Value, axis: int) -> bool:
     """Whether every shift along the axis has a value of its own."""
     return (

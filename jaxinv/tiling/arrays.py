@@ -45,10 +45,10 @@ def _window(array: jax.Array, dims: Sequence[int], cuts: Sequence[Cut], start: j
 
 def _joined(out: jax.Array, maps, cuts: Sequence[Cut]) -> jax.Array:
     """What is kept of the outputs of all tiles, put together."""
-    counts = [len(cut.starts) for cut in cuts]
-    out = out.reshape(*counts, *out.shape[1:])
-    if not maps:
-        return lax.index_in_dim(out, 0, 0, keepdims=False).reshape(out.shape[len(cuts) :])
+    if not maps:  # The image is one tile.
+        return lax.index_in_dim(out, 0, 0, keepdims=False)
+    # (tiles, ...) -> (*tiles along each axis, ...)
+    out = out.reshape(*(len(cut.starts) for cut in cuts), *out.shape[1:])
     for axis in reversed(range(len(cuts))):
         along, cut = maps[axis], cuts[axis]
         # The new dimensions of the axes before it come first.

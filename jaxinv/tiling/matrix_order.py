@@ -119,6 +119,7 @@ def _in_order(chain: list[_Product], end: Equation, avals: dict[int, Any]) -> li
     along: dict[int, _Product] = {}
     for product in chain:
         dim = dims.pop(product.dim)
+        # A product has the dimensions of its left operand first.
         dims = [*dims, dim] if product.side == 0 else [dim, *dims]
         if dim in along or product.options != chain[0].options:
             return []
@@ -131,6 +132,7 @@ def _in_order(chain: list[_Product], end: Equation, avals: dict[int, Any]) -> li
     number, order = chain[0].value, list(range(len(dims)))
     for dim, product in sorted(along.items()):
         at = order.index(dim)
+        # The value is the left operand now: what is made of its dimension comes last.
         order = [*order[:at], *order[at + 1 :], dim]
         ins, out = (number, product.matrix), max(avals) + 1
         shape = list(avals[number].shape)

@@ -1,8 +1,7 @@
-"""How much memory a tile takes, and the largest that fits."""
+"""How much memory a tile takes, and how much there is."""
 
-import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 from jax.extend.core import primitives
@@ -24,19 +23,6 @@ def bytes_for_a_tile(*, devices: int) -> int:
     """
     shared = devices if jax.default_backend() == "cpu" else 1
     return int(free_bytes() * SHARE_OF_MEMORY) // shared
-
-
-def largest_that_fits(tile_of: Callable[[int], Sequence[int]], most: int, *, planned, room: int):
-    """The largest of some tiles whose planned memory fits; the first if none does.
-
-    Args:
-      tile_of: the tiles, by a number from 1 to `most`, each no smaller than the one before.
-      most: how many there are.
-      planned: the memory of a tile in bytes.
-      room: what it may take.
-    """
-    fitting = bisect.bisect_right(range(1, most + 1), room, key=lambda n: planned(tile_of(n)))
-    return tile_of(max(1, fitting))
 
 
 def planned_bytes(image: Sized, tile: Sequence[int], *, differentiated: bool) -> int:

@@ -1,5 +1,6 @@
 """The tiles of a call: their size, their halo, and the proof that they make up the whole."""
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from jaxinv.tiling.geometry import (
     sees_border_everywhere,
     up,
 )
-from jaxinv.tiling.memory import largest_that_fits, planned_bytes
+from jaxinv.tiling.memory import planned_bytes
 from jaxinv.tiling.reach import Map
 from jaxinv.tiling.reading import Sized
 
@@ -58,26 +59,14 @@ class Tiles:
     program: Program
 
 
-@dataclass(frozen=True)
-class Room:
-    """The memory in which a tile is evaluated.
-
-    Attributes:
-      size: what its values may take, in bytes.
-      differentiated: whether there may be derivatives.
-    """
-
-    size: int
-    differentiated: bool
-
-
 def tiles_of(
     call: Call,
     *,
     tile: int | Sequence[int] | None,
     halo: Any,
     exact: bool,
-    room: Room,
+    room: int,
+    differentiated: bool,
 ) -> Tiles:
     """The tiles of a call, proved to make up the whole where they are to be `exact`.
 
@@ -86,7 +75,8 @@ def tiles_of(
       tile: as `jaxinv.tiled` says.
       halo: likewise.
       exact: likewise.
-      room: from which the tile is chosen if there is none.
+      room: bytes that the values of a tile may take, where none is asked for.
+      differentiated: whether there may be derivatives, which need more of them.
 
     Raises:
       ValueError: if no halo suffices, or an option is not as `jaxinv.tiled` says.
@@ -102,7 +92,8 @@ def tiles_of(
         return Tiles(asked, no_halo, uncut, ((),) * len(shapes), shapes, tree, program)
     whole = geometry_of(image, call.axes)
     halos = _halos(halo, whole, call, exact=exact)
-    asked = _largest(image, whole, halos, room) if tile is None else asked
+    if tile is None:
+        asked = _largest(image, whole, halos, room, differentiated=differentiated)
     _check_tile(asked, call, whole, halos)
     part = _part(call, image, whole, asked, exact=exact)
     sizes = part.traced.sizes
@@ -254,9 +245,12 @@ def _with_remainder(wish: int, size: int, grid: int) -> int:
 
 
 def _largest(
-    image: Sized, geometry: Geometry, halos: Sequence[Halo], room: Room
+    image: Sized, geometry: Geometry, halos: Sequence[Halo], room: int, *, differentiated: bool
 ) -> tuple[int, ...]:
-    """The largest tile that fits into the memory: the image, a square, or a square cut by it."""
+    """The largest tile that fits into the memory: the image, a square, or a square cut by it.
+
+    The smallest, if none fits.
+    """
     sizes, grid = geometry.sizes, geometry.grid
     smallest = smallest_tiles(geometry, halos)
 
@@ -264,12 +258,12 @@ def _largest(
         rows = zip(sizes, grid, smallest, strict=True)
         return tuple(min(size, max(up(n, g), least)) for size, g, least in rows)
 
-    def planned(asked: tuple[int, ...]) -> int:
-        return planned_bytes(
-            image, tile_sizes(asked, sizes, grid), differentiated=room.differentiated
-        )
+    def planned(n: int) -> int:
+        tile = tile_sizes(square(n), sizes, grid)
+        return planned_bytes(image, tile, differentiated=differentiated)
 
-    return largest_that_fits(square, max(sizes), planned=planned, room=room.size)
+    fitting = bisect.bisect_right(range(1, max(sizes) + 1), room, key=planned)
+    return square(max(1, fitting))
 
 
 def _check_tile(

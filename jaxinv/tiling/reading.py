@@ -92,6 +92,7 @@ class Sized:
         array = self.constant(number)
         if not has_numbers(self.traced.program.avals[number]):
             return np.asarray(jax.random.key_data(array))
+        # (*dimensions) -> (*factors)
         factors = np.reshape(np.asarray(array), self.layout(number).sizes)
         return factors[tuple(slice(*r) for r in box)]
 
@@ -252,6 +253,7 @@ def _around(layout: Layout, ranges: Sequence[Range]) -> Box:
     for row, (start, stop) in zip(layout.dims, ranges, strict=True):
         inner = math.prod(bounds[-1] for bounds in row)
         for bounds in row:
+            # A position of this factor is `inner` positions of the dimension.
             inner //= bounds[-1]
             first, last = start // inner, (stop - 1) // inner
             box.append((first, last + 1))

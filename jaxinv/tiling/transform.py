@@ -15,7 +15,7 @@ from jaxinv.shift_options import whole_axes
 from jaxinv.tiling import arrays, journal, stored
 from jaxinv.tiling.call import Call
 from jaxinv.tiling.memory import bytes_for_a_tile
-from jaxinv.tiling.plan import Room, tiles_of
+from jaxinv.tiling.plan import tiles_of
 from jaxinv.tiling.together import devices_used, for_several
 
 
@@ -106,8 +106,9 @@ def tiled(
     def evaluate(static, leaves):
         args, kwargs = static.restore(leaves)
         call = Call(fun, args, kwargs, argnums, axes)
-        room = Room(bytes_for_a_tile(devices=1), differentiated=True)
-        return arrays.evaluated(call, plan(call, tile=tile, room=room))
+        room = bytes_for_a_tile(devices=1)
+        tiles = plan(call, tile=tile, room=room, differentiated=True)
+        return arrays.evaluated(call, tiles)
 
     whole, several = jax.jit(fun), for_several(fun)
 
@@ -120,9 +121,9 @@ def tiled(
         of_jax = out is None and all(isinstance(leaf, jax.Array) for leaf in call.leaves)
         if of_jax and not _helped_by_devices(call.leaves):
             return evaluate(static, leaves)
-        room = Room(bytes_for_a_tile(devices=devices_used()), differentiated=False)
+        room = bytes_for_a_tile(devices=devices_used())
         asked = journal.tile_of(notes) if tile is None and notes is not None else tile
-        tiles = plan(call, tile=asked, room=room)
+        tiles = plan(call, tile=asked, room=room, differentiated=False)
         if _is_traced([*leaves, *tiles.program.constants.values()]):
             if out is not None or not all(map(_is_array, call.leaves)):
                 raise ValueError(

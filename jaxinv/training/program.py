@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv import data
-from jaxinv.data.source import parse_bytes
+from jaxinv.data.source import Groups, parse_bytes
 from jaxinv.devices import (
     everywhere,
     global_mesh,
@@ -31,13 +31,7 @@ from jaxinv.training.records import Record
 from jaxinv.training.seeds import over_seeds
 from jaxinv.training.splits import splits_of
 from jaxinv.training.state import TrainState, keys
-from jaxinv.training.step import (
-    OBJECTIVES,
-    make_batch_evaluation,
-    make_batch_step,
-    make_evaluation,
-    make_step,
-)
+from jaxinv.training.step import OBJECTIVES, make_evaluation, make_step
 from jaxinv.training.workdir import DataInfo, reason
 
 EVALUATION_BATCH = 500
@@ -141,53 +135,41 @@ class Program:
         hosts.refuse_differences({"data": str(self.info)})
 
     def _compile(self) -> None:
-        config, place = self.config, shard_batch(self.mesh)
+        config = self.config
         scale = {"mean": self.info.mean, "std": self.info.std}
-        optimizer = make_optimizer(config, steps_per_epoch=self.steps_per_epoch)
-        options: Any = {
-            "model": self.model,
-            "optimizer": optimizer,
-            "steps_per_epoch": self.steps_per_epoch,
-            "place": place,
+        step = make_step(
+            config,
+            model=self.model,
+            optimizer=make_optimizer(config, steps_per_epoch=self.steps_per_epoch),
+            steps_per_epoch=self.steps_per_epoch,
+            place=shard_batch(self.mesh),
             **scale,
-        }
-        step, batch_step = make_step(config, **options), make_batch_step(config, **options)
+        )
+        evaluation = make_evaluation(config, model=self.model, **scale)
         self._batch = padded_to_devices(EVALUATION_BATCH, self.mesh)
-        looks: Any = {"model": self.model, **scale}
-        evaluate = make_evaluation(config, batch_size=self._batch, place=place, **looks)
-        evaluate_batch = make_batch_evaluation(config, **looks)
-
         order: Callable[..., jax.Array] = functools.partial(_order_of, size=self.info.size)
         make = self._make_state
         if self._many:
             across = functools.partial(over_seeds, seeds=config.seeds)
-            step, batch_step = across(step, mapped=2), across(batch_step, mapped=3)
-            evaluate, evaluate_batch = across(evaluate, mapped=1), across(evaluate_batch, mapped=1)
+            step, evaluation = across(step, mapped=3), across(evaluation, mapped=1)
             order, make = jax.jit(across(order, mapped=1)), across(make, mapped=1)
 
         placed: Any = {"out_shardings": everywhere(self.mesh)}
 
-        @functools.partial(jax.jit, donate_argnums=0, static_argnums=4, **placed)
-        def advance(state, order, images, labels, count):
-            if count == 1:
-                return step(state, order, images, labels)
-            return jax.lax.scan(
-                lambda state, _: (step(state, order, images, labels), None),
-                state,
-                length=count,
-            )[0]
-
         @functools.partial(jax.jit, donate_argnums=0, **placed)
-        def advance_by_batches(state, images, labels):
-            if len(images) == 1:
-                return batch_step(state, images[0], labels[0])
-            return jax.lax.scan(
-                lambda state, batch: (batch_step(state, *batch), None), state, (images, labels)
-            )[0]
+        def advance(state, held, batches):
+            def one(state, batch):
+                return step(state, *_read(held, batch)), None
 
-        self._advance, self._advance_by_batches = advance, advance_by_batches
-        self._evaluate = jax.jit(evaluate, **placed)
-        self._evaluate_batch = jax.jit(evaluate_batch, **placed)
+            if len(jax.tree.leaves(batches)[0]) > 1:
+                return jax.lax.scan(one, state, batches)[0]
+            return one(state, jax.tree.map(lambda array: array[0], batches))[0]
+
+        @functools.partial(jax.jit, **placed)
+        def evaluate(variables, held, batch, there):
+            return evaluation(variables, *_read(held, batch), there)
+
+        self._advance, self._evaluate = advance, evaluate
         self._order = order
         # Run once: on the processor, optimising random initialisers takes LLVM longer than an epoch
         # of a small network.
@@ -216,19 +198,14 @@ class Program:
 
     def _trace_a_step(self, state: TrainState) -> None:
         """Lets the network and the distortions refuse their options, before anything is written."""
-        count = min(steps_per_call(), self.steps_per_epoch)
+        lead = (min(steps_per_call(), self.steps_per_epoch), *self._lead)
+        batches: Any = jax.ShapeDtypeStruct(lead, np.int32)
+        if self._train.held is None:
+            images = jax.ShapeDtypeStruct((*lead, *self.info.image_shape), np.uint8)
+            pixels = self.info.image_shape[:2] if self.info.label_maps else ()
+            batches = images, jax.ShapeDtypeStruct((*lead, *pixels), np.int32)
         try:
-            if self._train.held is not None:
-                order = jax.eval_shape(self._order, state.key, 0)
-                jax.eval_shape(
-                    lambda *args: self._advance(*args, count), state, order, *self._train.held
-                )
-            else:
-                lead = (count, *self._lead)
-                images = jax.ShapeDtypeStruct((*lead, *self.info.image_shape), np.uint8)
-                pixels = self.info.image_shape[:2] if self.info.label_maps else ()
-                labels = jax.ShapeDtypeStruct((*lead, *pixels), np.int32)
-                jax.eval_shape(self._advance_by_batches, state, images, labels)
+            jax.eval_shape(self._advance, state, self._train.held, batches)
         except (ValueError, MemoryError):
             raise
         except Exception as error:
@@ -255,33 +232,29 @@ class Program:
           epoch: number of the epoch, from 0.
           position: steps of the epoch that were taken before the first call.
         """
-        order = self._order(key, epoch)
-        if self._train.held is not None:
-            held = self._train.held
-            return lambda state, count: self._advance(state, order, *held, count)
-        batches = self._batches(np.asarray(order), position)
+        batches = self._batches(np.asarray(self._order(key, epoch)), position)
 
         def advance(state: TrainState, count: int) -> TrainState:
             some = list(itertools.islice(batches, count))
-            stacked = tuple(map(np.stack, zip(*some, strict=True)))
+            stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *some)
             # In front of the images of a batch stand the steps, and the seeds if there are several.
             on_devices = spread(stacked, self.mesh, dim=len(self._lead))
-            return self._advance_by_batches(state, *on_devices)
+            return self._advance(state, self._train.held, on_devices)
 
         return advance
 
-    def _batches(self, order: np.ndarray, position: int) -> Iterator[tuple[np.ndarray, ...]]:
-        """The batches of an epoch's order (*seeds, n), from a position on, read ahead.
+    def _batches(self, order: np.ndarray, position: int) -> Iterator[Any]:
+        """The batches of an epoch's order (*seeds, n), from a position on, see `_Split.batches`.
 
         Of each batch the rows that lie on devices of this process.
         """
         steps, batch = self.steps_per_epoch, self.config.batch_size
+        # (*seeds, n) -> (steps, *seeds, batch)
         rows = order[..., : steps * batch].reshape(-1, steps, batch).swapaxes(0, 1)
         rows = rows[..., own_rows(batch, self.mesh)]
         lead = (*self._lead[:-1], rows.shape[-1])
-        groups = rows.reshape(steps, -1)[position:]
-        for images, labels in self._train.source.batches(groups):
-            yield tuple(a.reshape(*lead, *a.shape[1:]) for a in (images, labels))
+        for read in self._train.batches(rows.reshape(steps, -1)[position:]):
+            yield jax.tree.map(lambda array: array.reshape(*lead, *array.shape[1:]), read)
 
     def scores(self, state: TrainState) -> Record:
         """Loss and accuracy on each split that is only looked at."""
@@ -302,22 +275,18 @@ class Program:
 
     def _sums(self, variables: Any, split: "_Split") -> Iterator[tuple[jax.Array, ...]]:
         """Losses and right answers summed over each batch of a split."""
-        starts = range(0, len(split.source), self._batch)
-        if split.held is not None:
-            for start in starts:
-                yield self._evaluate(variables, start, *split.held)
-            return
         size, own = len(split.source), own_rows(self._batch, self.mesh)
         count = own.stop - own.start
+        starts = range(own.start, size + own.start, self._batch)
         # In the last, shorter batch a process may have nothing left to read but the last image.
-        firsts = [min(start + own.start, size - 1) for start in starts]
+        firsts = [min(start, size - 1) for start in starts]
         groups = [range(first, min(first + count, size)) for first in firsts]
-        for start, (images, labels) in zip(starts, split.source.batches(groups), strict=True):
+        for start, rows, read in zip(starts, groups, split.batches(groups), strict=True):
             # One compiled program serves the last, shorter batch too.
-            rows = np.minimum(np.arange(count), len(labels) - 1)
-            there = start + own.start + np.arange(count) < size
-            batch = spread((images[rows], labels[rows], there), self.mesh)
-            yield self._evaluate_batch(variables, *batch)
+            again = np.minimum(np.arange(count), len(rows) - 1)
+            there = start + np.arange(count) < size
+            batch = jax.tree.map(lambda array, again=again: array[again], read)
+            yield self._evaluate(variables, split.held, *spread((batch, there), self.mesh))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,3 +295,15 @@ class _Split:
 
     source: data.Source
     held: tuple[jax.Array, jax.Array] | None
+
+    def batches(self, groups: Groups) -> Iterator[Any]:
+        """Groups of rows: their numbers alone where all are on the devices, else read ahead."""
+        return self.source.batches(groups) if self.held is None else map(np.asarray, groups)
+
+
+def _read(held: tuple[jax.Array, jax.Array] | None, batch: Any) -> tuple[jax.Array, jax.Array]:
+    """Images and labels of a batch of `_Split.batches`, on the devices."""
+    if held is None:
+        return batch
+    images, labels = held
+    return images[batch], labels[batch]

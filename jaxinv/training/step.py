@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from jaxinv import augment
 from jaxinv.data import normalise
@@ -94,34 +94,6 @@ def apply_network(
 
 
 def make_step(
-    config: TrainConfig, *, steps_per_epoch: int, place: Place = lambda batch: batch, **options: Any
-) -> Callable[[TrainState, Array, Array, Array], TrainState]:
-    """The step function `(state, order, images, labels) -> state` of one network.
-
-    `order` is the epoch's permutation of the images; the step takes the part that its position
-    says. Images (N, H, W, C) uint8 and labels (N,) are all there are.
-
-    Args:
-      config: what to do in a step.
-      steps_per_epoch: see `make_batch_step`.
-      place: see `make_batch_step`.
-      **options: see `make_batch_step`.
-    """
-    batch_step = make_batch_step(config, steps_per_epoch=steps_per_epoch, place=place, **options)
-
-    def step(
-        state: TrainState, order: Int[Array, " n"], images: Array, labels: Array
-    ) -> TrainState:
-        position = state.step % steps_per_epoch
-        rows = place(
-            jax.lax.dynamic_slice_in_dim(order, position * config.batch_size, config.batch_size)
-        )
-        return batch_step(state, images[rows], labels[rows])
-
-    return step
-
-
-def make_batch_step(
     config: TrainConfig,
     *,
     model: nn.Module,
@@ -220,32 +192,6 @@ def make_batch_step(
 
 
 def make_evaluation(
-    config: TrainConfig, *, batch_size: int, place: Place = lambda batch: batch, **options: Any
-) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, ...]]:
-    """The function `(variables, start, images, labels) -> (sum of losses, right answers, count)`.
-
-    Of label maps all are means over positions, and the sums of `overlap_sums` follow. It looks at
-    images `start .. start + batch_size`, without those beyond the end, so that one compiled program
-    serves a whole split.
-
-    Args:
-      config: of the run.
-      batch_size: the number of images.
-      place: shards a batch over the devices.
-      **options: see `make_batch_evaluation`.
-    """
-    evaluate_batch = make_batch_evaluation(config, **options)
-
-    def evaluate(variables, start, images, labels):
-        rows = place(start + jnp.arange(batch_size))
-        there = rows < len(labels)
-        rows = jnp.minimum(rows, len(labels) - 1)
-        return evaluate_batch(variables, images[rows], labels[rows], there)
-
-    return evaluate
-
-
-def make_batch_evaluation(
     config: TrainConfig, *, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Callable[[dict[str, Any], Array, Array, Array], tuple[Array, ...]]:
     """The function `(variables, images, labels, there) -> (sum of losses, right answers, count)`.

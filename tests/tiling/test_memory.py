@@ -12,7 +12,7 @@ from jaxinv.orbit.memory import SHARE_OF_MEMORY
 from jaxinv.tiling import memory
 from jaxinv.tiling.call import Call
 from jaxinv.tiling.memory import planned_bytes
-from jaxinv.tiling.plan import Room, tile_sizes, tiles_of
+from jaxinv.tiling.plan import tile_sizes, tiles_of
 from tests.sweeps import few
 from tests.tiling.networks import NETWORKS, conv
 from tests.tiling.test_transform import Sliced
@@ -52,8 +52,9 @@ def test_what_the_compiler_plans_for_it_fits(name, differentiated):
     make, _, axes = NETWORKS[name]
     fun, large = make(), LARGE[len(axes)]
     call = Call(fun, (shape_of(name, large),), {}, 0, axes)
-    room = Room(ROOM, differentiated)
-    tiles = tiles_of(call, tile=None, halo=None, exact=True, room=room)
+    tiles = tiles_of(
+        call, tile=None, halo=None, exact=True, room=ROOM, differentiated=differentiated
+    )
     sizes = [cut.size for cut in tiles.cuts]
     assert all(a < b for a, b in zip(sizes, large, strict=True))
     of_tile = gradient_of(fun) if differentiated else fun

@@ -84,7 +84,7 @@ def test_void_positions_do_not_count(accumulate):
         jax.random.key(0), model=net, optimizer=optimizer, shape=(4, 4, 1), ema=False, maps=True
     )
     step = make_step(config, model=net, optimizer=optimizer, steps_per_epoch=2, **SCALE)
-    stepped = jax.jit(step)(state, jnp.arange(12), jnp.asarray(IMAGES), jnp.asarray(labels))
+    stepped = jax.jit(step)(state, jnp.asarray(IMAGES[:6]), jnp.asarray(labels[:6]))
 
     def loss(params):
         logits = net.apply({"params": params}, data.normalise(jnp.asarray(IMAGES[:6]), **SCALE))
@@ -97,8 +97,9 @@ def test_void_positions_do_not_count(accumulate):
     sums = stepped.sums
     np.testing.assert_allclose(sums["loss"] / sums["count"], value, rtol=1e-5)
 
-    evaluate = make_evaluation(config, batch_size=12, model=net, **SCALE)
-    found = jax.jit(evaluate)(state.variables, 0, jnp.asarray(IMAGES), jnp.asarray(labels))
+    evaluate = make_evaluation(config, model=net, **SCALE)
+    there = jnp.ones(12, bool)
+    found = jax.jit(evaluate)(state.variables, jnp.asarray(IMAGES), jnp.asarray(labels), there)
     losses, correct, count, both, either = map(np.asarray, found)
     logits = net.apply(state.variables, data.normalise(jnp.asarray(IMAGES), **SCALE))
     said, counted = np.asarray(logits.argmax(-1)), labels != VOID
@@ -135,7 +136,7 @@ def test_a_step_takes_the_mean_over_positions():
         jax.random.key(0), model=NET, optimizer=optimizer, shape=(4, 4, 1), ema=False, maps=True
     )
     step = make_step(config, model=NET, optimizer=optimizer, steps_per_epoch=2, **SCALE)
-    stepped = step(state, jnp.arange(12), jnp.asarray(IMAGES), jnp.asarray(LABELS))
+    stepped = step(state, jnp.asarray(IMAGES[:6]), jnp.asarray(LABELS[:6]))
 
     def loss(params):
         logits = NET.apply({"params": params}, data.normalise(jnp.asarray(IMAGES[:6]), **SCALE))
@@ -146,9 +147,11 @@ def test_a_step_takes_the_mean_over_positions():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), stepped.params, expected)
     np.testing.assert_allclose(stepped.sums["loss"], 6 * value, rtol=1e-5)
 
-    evaluate = make_evaluation(config, batch_size=8, model=NET, **SCALE)
+    evaluate = make_evaluation(config, model=NET, **SCALE)
+    rows = np.arange(16).reshape(2, 8)
     sums = [
-        evaluate(state.variables, at, jnp.asarray(IMAGES), jnp.asarray(LABELS)) for at in (0, 8)
+        evaluate(state.variables, jnp.asarray(IMAGES[r % 12]), jnp.asarray(LABELS[r % 12]), r < 12)
+        for r in rows
     ]
     losses, correct, count, both, either = (sum(row) for row in zip(*sums, strict=True))
     assert count == 12

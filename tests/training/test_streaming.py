@@ -53,10 +53,14 @@ def test_a_stream_trains_the_network_that_memory_trains(both, changes, monkeypat
     read = []
     batches = data.Streamed.batches
     monkeypatch.setattr(
-        data.Streamed, "batches", lambda self, rows: read.append(self) or batches(self, rows)
+        data.Streamed, "batches", lambda self, rows: read.append(rows) or batches(self, rows)
     )
     held, streamed = both(**changes)
     assert len(read) >= 4  # each epoch, and each look at a split
+    seeds, batch = changes.get("seeds", 1), 32
+    for rows in (rows for rows in read if len(rows) == 3):  # of an epoch: no image comes twice
+        for order in rows.reshape(3, seeds, batch).swapaxes(0, 1).reshape(seeds, -1):
+            assert len(set(order)) == 3 * batch
     chex.assert_trees_all_equal(streamed.variables, held.variables)
     assert untimed(streamed) == untimed(held)
 

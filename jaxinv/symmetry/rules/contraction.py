@@ -15,7 +15,7 @@ from jaxinv.symmetry.relayout import Context, expand, normal, period_of
 from jaxinv.symmetry.rules import resampling
 from jaxinv.symmetry.rules.periodic import followed_in_product
 from jaxinv.symmetry.unread import unread_pairs_along, without_unread
-from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
+from jaxinv.symmetry.values import Plain, Uniform, Value, Window, is_whole
 
 
 def _flops(equation: Equation) -> int:
@@ -86,7 +86,7 @@ def _axis_that_ends(
         if not windows:
             continue
         axis = windows[0][1].axis
-        whole = all(f.size == positions(ctx.torus, v, f) and f.valid is None for v, f in windows)
+        whole = all(is_whole(ctx.torus, v, f) for v, f in windows)
         if len(windows) == 2 or any(isinstance(f, Uniform) for _, f in pair):
             if not whole:
                 return axis, Cause.PART_CONTRACTED()

@@ -1,22 +1,15 @@
 """The rule of a primitive that has none: it runs at each shift on operands written out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 
-from jaxinv.symmetry.align import decisions_of
+from jaxinv.symmetry.factoring import all_plain
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
-from jaxinv.symmetry.relayout import (
-    Context,
-    common_period,
-    expand,
-    period_of,
-    program_shaped,
-    resample,
-)
-from jaxinv.symmetry.values import Plain, Value, stored_shape
+from jaxinv.symmetry.relayout import Context, common_period, expand, resample
+from jaxinv.symmetry.rules.per_position import results_of
+from jaxinv.symmetry.values import Value, constant, stored_shape
 
 
 def at_each_shift(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
@@ -32,10 +25,10 @@ def at_every_shift(ctx: Context, equation: Equation, operands, reason: Reason) -
     is evaluated once, as under `jax.vmap`.
     """
     if not any(v.touched for v in operands):
-        return _run(ctx, equation, list(operands))
+        return _run(ctx, equation, operands, reason)
     ctx.findings.expanded = True
     values = [_one_each(ctx, v, reason) if v.touched else v for v in operands]
-    return _run(ctx, equation, values)
+    return _run(ctx, equation, values, reason)
 
 
 def _one_each(ctx: Context, value: Value, reason: Reason) -> Value:
@@ -53,70 +46,18 @@ def at_each_coset(ctx: Context, equation: Equation, operands, reason: Reason) ->
     """Runs the primitive as it is, on every distinct copy of its operands."""
     values = list(operands)
     if not values:
-        return plain_results(ctx, equation, None, None)
+        avals, n_axes = equation.out_avals, len(ctx.torus.lengths)
+        made = equation.bind() if ctx.computes else [None] * len(avals)
+        rows = zip(made, avals, strict=True)
+        return [constant(array, a.shape, n_axes, known=ctx.computes) for array, a in rows]
     if equation.has_own_backward and ctx.differentiated:
         return at_every_shift(ctx, equation, values, reason)
     for axis in range(values[0].n_axes):
         values = expand(ctx, values, axis, reason)
-    return _run(ctx, equation, common_period(ctx, values))
+    return _run(ctx, equation, common_period(ctx, values), reason)
 
 
-def _run(ctx: Context, equation: Equation, values: list[Value]) -> list[Value]:
-    """The primitive on the arrays of values that do not move."""
-    results = None
-    if all(v.base is not None for v in values):
-        arrays = [program_shaped(v) for v in values]
-        results = on_each_coset(equation.bind, arrays, values[0].n_axes)
-    return plain_results(ctx, equation, values, results)
-
-
-def on_each_coset(fun: Callable[..., Sequence], arrays: Sequence, n_axes: int) -> list:
-    """The results of a function of arrays without cosets, on arrays whose first dimensions are."""
-    cosets = jnp.broadcast_shapes(*(a.shape[:n_axes] for a in arrays))
-    for axis in reversed(range(n_axes)):
-        mapped = [0 if a.shape[axis] > 1 else None for a in arrays]
-        if any(m == 0 for m in mapped):
-            fun = _mapped(fun, mapped)
-    arrays = [jax.lax.squeeze(a, [i for i in range(n_axes) if a.shape[i] == 1]) for a in arrays]
-    mapped_axes = sum(n > 1 for n in cosets)
-    return [jnp.reshape(r, cosets + r.shape[mapped_axes:]) for r in fun(*arrays)]
-
-
-def _mapped(fun: Callable, in_axes: Sequence[int | None]) -> Callable:
-    """`jax.vmap`, or one call after the other for a primitive that it does not take."""
-
-    def mapped(*arrays):
-        try:
-            return jax.vmap(fun, in_axes=tuple(in_axes))(*arrays)
-        except NotImplementedError:
-            rows = [a for a, axis in zip(arrays, in_axes, strict=True) if axis == 0]
-
-            def one(row):
-                own = iter(row)
-                pairs = zip(arrays, in_axes, strict=True)
-                return fun(*(a if axis is None else next(own) for a, axis in pairs))
-
-            return jax.lax.map(one, rows)
-
-    return mapped
-
-
-def plain_results(ctx: Context, equation: Equation, values, results) -> list[Value]:
-    """Values of plain positions at the period of the operands, from arrays in program shape."""
-    n_axes = len(ctx.torus.lengths)
-    period = period_of(values) if values else (1,) * n_axes
-    decisions = decisions_of(values) if values else (None,) * n_axes
-    if results is None and not values and ctx.computes:
-        results = [jnp.reshape(r, (1,) * n_axes + r.shape) for r in equation.bind()]
-    return [
-        _plain(period, decisions, aval.shape, None if results is None else results[i])
-        for i, aval in enumerate(equation.out_avals)
-    ]
-
-
-def _plain(period, decisions, shape, result) -> Value:
-    dims = tuple((Plain(n),) if n != 1 else () for n in shape)
-    if result is not None:
-        lead = result.shape[: len(period)]
-        result = jnp.reshape(result, lead + tuple(n for n in shape if n != 1))
-    return Value(period, dims, result, object(), decisions)
+def _run(ctx: Context, equation: Equation, values: Sequence[Value], reason: Reason) -> list[Value]:
+    """The primitive on values that do not move."""
+    plain = [all_plain(ctx, v, reason) for v in values]
+    return results_of(ctx, plain, [], equation.bind, [a.shape for a in equation.out_avals])

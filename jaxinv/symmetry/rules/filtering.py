@@ -8,7 +8,7 @@ from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Value, positions
+from jaxinv.symmetry.values import Value, is_whole
 
 
 def filtered(
@@ -20,10 +20,11 @@ def filtered(
         for dim in whole.along:
             signal = in_any_order(ctx, signal, dim)
     for dim in (*whole.along, *whole.mixed):
+        window = None
         if dim in whole.along and not whole.is_power:
             signal = as_single(ctx, signal, dim, Cause.FOURIER())
-        moves_on = dim in whole.along and not whole.is_power and _is_whole(ctx, signal, dim)
-        if not moves_on:
+            window = window_of(signal, dim)
+        if window is None or not is_whole(ctx.torus, signal, window):
             signal = as_plain(ctx, signal, dim, Cause.FOURIER())
     values = align(ctx, [signal, *others], [])
     sizes = equation.out_avals[0].shape
@@ -32,12 +33,3 @@ def filtered(
         for out, dim in enumerate(whole.dims)
     ]
     return results_of(ctx, values, [], whole, [row])
-
-
-def _is_whole(ctx: Context, value: Value, dim: int) -> bool:
-    window = window_of(value, dim)
-    return (
-        window is not None
-        and window.valid is None
-        and window.size == positions(ctx.torus, value, window)
-    )

@@ -15,7 +15,6 @@ from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, period_of
 from jaxinv.symmetry.rules import per_position
-from jaxinv.symmetry.rules.fallback import on_each_coset
 from jaxinv.symmetry.rules.joining import concatenated
 from jaxinv.symmetry.rules.known_places import ANOTHER_ORDER, gathered_from, taken
 from jaxinv.symmetry.rules.layout import sliced, squeezed, transposed
@@ -82,7 +81,7 @@ def _rolled_back(
             by = jnp.minimum(by, min(last, jnp.iinfo(by.dtype).max)).astype(int)
             return [jnp.roll(array, -jnp.maximum(by, 0), place)]
 
-        (base,) = on_each_coset(roll, [operand.base, start.base], operand.n_axes)
+        (base,) = per_position.on_each_coset(roll, [operand.base, start.base], operand.n_axes)
     period, decisions = period_of([operand, start]), decisions_of([operand, start])
     return operand.with_base(base, period=period, decisions=decisions), True
 

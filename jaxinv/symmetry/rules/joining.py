@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import lax
 
-from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.align import align, met
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, expand_windows, normal, period_of, replace_factor
 from jaxinv.symmetry.rules.layout import one_of, sliced
+from jaxinv.symmetry.rules.per_position import results_of
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.rules.windowed import seen, window_of
 from jaxinv.symmetry.values import Plain, Uniform, Valid, Value, Window, positions
@@ -74,8 +75,10 @@ def _dilated_window(
         lo, hi = seen(ctx, window)
         if interior:
             lo, hi = math.ceil(lo), math.floor(hi)
+        # Between where lo - 1 and hi come to stand: the fill beside valid positions is valid.
         valid = ((lo - 1) * c + 1 + low, hi * c + low)
     place = value.place(dim)
+    # Position i comes to stand at low + i * c.
     grown = Window(window.axis, window.offset * c - low, size, window.rate * c, valid)
     value = replace_factor(
         value, place, grown, lambda base: _filled(value, base, place, (0, interior, interior), fill)
@@ -103,6 +106,7 @@ def _filled(value: Value, base, place: int, config, fill: Value):
         return lax.pad(base, fill.base.reshape(()), widths)
     padded = lax.pad(base, jnp.zeros((), base.dtype), widths)
     inside = lax.pad(jnp.ones(base.shape, bool), False, widths)
+    # (*cosets) -> (*cosets, 1, ..., 1)
     filled = fill.base.reshape(fill.base.shape + (1,) * (base.ndim - value.n_axes))
     return jnp.where(inside, padded, filled)
 
@@ -188,15 +192,10 @@ def concatenated(
         values = expand_windows(ctx, values, [dim] * len(values), reason_of_pieces)
     others = [[d] * len(values) for d in range(len(values[0].dims)) if d != dim]
     values = align(ctx, values, others)
-    values = [as_plain(ctx, v, dim, reason) for v in values]
-    values = [v.storing(dim) for v in align(ctx, values, others)]
-    rows = [met(values, meeting) for meeting in others]
-    dims = (*tuple(rows[:dim]), (Plain(size),), *tuple(rows[dim:]))
-    base = None
-    if all(v.base is not None for v in values):
-        place = values[0].n_axes + sum(map(len, dims[:dim]))
-        base = lax.concatenate(broadcast_but([v.base for v in values], place), place)
-    return normal(ctx, Value(period_of(values), dims, base, object(), decisions_of(values)))
+    values = align(ctx, [as_plain(ctx, v, dim, reason) for v in values], others)
+    sources = [size if d == dim else (0, d) for d in range(len(values[0].dims))]
+    (whole,) = results_of(ctx, values, others, lambda *a: [lax.concatenate(a, dim)], [sources])
+    return whole
 
 
 def _joined_uniform(values: Sequence[Value], dim: int, size: int) -> Value | None:
@@ -231,15 +230,6 @@ def _unlike(ctx: Context, values: Sequence[Value], dim: int) -> Reason:
     whole = positions(ctx.torus, values[0], moving[0])
     # All positions and some of them again are padding.
     return Cause.OTHER_PADDING() if max(w.size for w in moving) >= whole else Cause.REORDERED()
-
-
-def broadcast_but(arrays: Sequence, place: int) -> list:
-    """Arrays broadcast to one shape in all dimensions but one."""
-    around = [(*a.shape[:place], 1, *a.shape[place + 1 :]) for a in arrays]
-    shape = jnp.broadcast_shapes(*around)
-    return [
-        jnp.broadcast_to(a, (*shape[:place], a.shape[place], *shape[place + 1 :])) for a in arrays
-    ]
 
 
 def _joined(ctx: Context, values: list[Value], dim: int, size: int) -> Value | None:

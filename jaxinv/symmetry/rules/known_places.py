@@ -97,6 +97,7 @@ def taken(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value | No
         return _row(ctx, value, dim, index)
     # The longest even row is what may be a window; the others are stacked.
     along = max(range(index.ndim), key=lambda i: (_is_even(index, i), index.shape[i], -i))
+    # (..., row, ...) -> (..., row) -> (rows, row)
     rows = np.moveaxis(index, along, -1).reshape(-1, index.shape[along])
     if len(rows) > MOST_ROWS:
         return None
@@ -126,6 +127,7 @@ def _unfolded(value: Value, dim: int, sizes: Sequence[int]) -> Value:
     kept = [n for n in sizes if n != 1]
 
     def unfolded(base):
+        # (..., their product, ...) -> (..., *sizes but for 1, ...)
         return jnp.reshape(base, (*base.shape[:start], *kept, *base.shape[stop:]))
 
     return value.on_base(unfolded, dims=value.dims_with(dim, *map(still, sizes)))

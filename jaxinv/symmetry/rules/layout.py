@@ -104,15 +104,17 @@ def _regroup(value: Value, shape) -> list[Dimension] | tuple[int, int, int]:
 
 def _collapse(ctx: Context, value: Value, dim: int, shape) -> Value:
     """Merges dimensions from `dim` on that the new shape cuts where no factor can be cut."""
+    # Both shapes have a cut where so many positions lie before it: where these products agree.
     sizes = np.cumprod(value.shape)
     cuts = set(np.cumprod(shape).tolist())
-    last = next(i for i in range(dim, len(sizes)) if i > dim - 1 and int(sizes[i]) in cuts)
+    last = next(i for i in range(dim, len(sizes)) if int(sizes[i]) in cuts)
     first = next((i for i in range(dim, 0, -1) if int(sizes[i - 1]) in cuts), 0)
     for d in range(first, last + 1):
         value = as_plain(ctx, value, d, Cause.RESHAPE_CUTS())
     middle = math.prod(value.shape[first : last + 1])
     start, stop = value.place(first), value.place(last + 1)
     merged: tuple[Dimension, ...] = ((Plain(middle),), *((),) * (last - first))
+    # (..., *plain dimensions, ...) -> (..., their product, ...)
     return value.on_base(
         lambda base: jnp.reshape(base, (*base.shape[:start], middle, *base.shape[stop:])),
         dims=value.dims_with(first, *merged, instead=len(merged)),
@@ -207,6 +209,7 @@ def strided(ctx: Context, value: Value, dim: int, step: int) -> Value:
         (value,) = expand(ctx, [value], axis, reason)
         value = as_plain(ctx, value, dim, reason)
         return sliced(ctx, value, dim, 0, window.size, step)
+    # The least growth for which step divides rate * growth: each move keeps the phase.
     growth = step // math.gcd(step, int(window.rate))
     length, d = ctx.torus.lengths[axis], value.period[axis]
     if length % (d * growth):
@@ -253,6 +256,8 @@ def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
         if isinstance(factor, Window):
             lo, hi = factor.interior
             m = positions(ctx.torus, value, factor)
+            # Counted from the end, base[offset + size - 1 - j - rate * q] is at position
+            # (m - offset - size) + j + rate * q.
             factor = dataclasses.replace(
                 factor,
                 offset=m - factor.offset - factor.size,

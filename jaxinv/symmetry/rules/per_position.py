@@ -8,6 +8,7 @@ modes, functions, ties and derivatives are those of the program.
 import math
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -19,8 +20,7 @@ from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import Context, normal, period_of
-from jaxinv.symmetry.rules.fallback import on_each_coset
-from jaxinv.symmetry.values import Dimension, Plain, Value, Window, positions
+from jaxinv.symmetry.values import Dimension, Plain, Value, Window, is_whole
 
 # Several updates may reach a position in any order: histograms, votes, sums over segments.
 _COMMUTATIVE = {
@@ -74,10 +74,43 @@ def results_of(
             if computes:
                 stored += _stored(values[i], arrays[i], dim)
         if base is not None:
+            # (*cosets, *dimensions) -> (*cosets, *stored factors)
             base = jnp.reshape(base, (*base.shape[: values[0].n_axes], *stored))
         value = Value(period_of(values), tuple(dims), base, object(), decisions_of(values))
         results.append(normal(ctx, value))
     return results
+
+
+def on_each_coset(fun: Callable[..., Sequence], arrays: Sequence, n_axes: int) -> list:
+    """The results of a function of arrays without cosets, on arrays whose first dimensions are."""
+    cosets = jnp.broadcast_shapes(*(a.shape[:n_axes] for a in arrays))
+    for axis in reversed(range(n_axes)):
+        mapped = [0 if a.shape[axis] > 1 else None for a in arrays]
+        if any(m == 0 for m in mapped):
+            fun = _mapped(fun, mapped)
+    arrays = [jax.lax.squeeze(a, [i for i in range(n_axes) if a.shape[i] == 1]) for a in arrays]
+    # (*cosets but for 1, ...) -> (*cosets, ...)
+    mapped_axes = sum(n > 1 for n in cosets)
+    return [jnp.reshape(r, cosets + r.shape[mapped_axes:]) for r in fun(*arrays)]
+
+
+def _mapped(fun: Callable, in_axes: Sequence[int | None]) -> Callable:
+    """`jax.vmap`, or one call after the other for a primitive that it does not take."""
+
+    def mapped(*arrays):
+        try:
+            return jax.vmap(fun, in_axes=tuple(in_axes))(*arrays)
+        except NotImplementedError:
+            rows = [a for a, axis in zip(arrays, in_axes, strict=True) if axis == 0]
+
+            def one(row):
+                own = iter(row)
+                pairs = zip(arrays, in_axes, strict=True)
+                return fun(*(a if axis is None else next(own) for a, axis in pairs))
+
+            return jax.lax.map(one, rows)
+
+    return mapped
 
 
 def _stored(value: Value, array, dim: int) -> list[int]:
@@ -87,6 +120,7 @@ def _stored(value: Value, array, dim: int) -> list[int]:
 
 def _merged(value: Value, array):
     """The cosets, then one dimension for each of the program's."""
+    # (*cosets, *stored factors) -> (*cosets, *dimensions)
     sizes = [math.prod(_stored(value, array, dim)) for dim in range(len(value.dims))]
     return jnp.reshape(array, (*array.shape[: value.n_axes], *sizes))
 
@@ -268,9 +302,7 @@ def in_any_order(ctx: Context, value: Value, dim: int) -> Value:
     the shift, and with it the gradient: where that counts, the value stays as it is.
     """
     row = tuple(
-        Plain(f.size)
-        if isinstance(f, Window) and f.valid is None and f.size == positions(ctx.torus, value, f)
-        else f
+        Plain(f.size) if isinstance(f, Window) and is_whole(ctx.torus, value, f) else f
         for f in value.dims[dim]
     )
     if ctx.differentiated or row == value.dims[dim] or any(isinstance(f, Window) for f in row):

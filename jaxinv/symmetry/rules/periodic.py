@@ -16,7 +16,7 @@ from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context
 from jaxinv.symmetry.rules.resampling import LONGEST_PATTERN, Pattern, longest_pattern
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Plain, Value, Window, positions
+from jaxinv.symmetry.values import Plain, Value, Window, is_whole, positions
 
 
 def followed(
@@ -157,9 +157,12 @@ def _convolving(
     """The matrix as it moves with a window that is contracted, if it is the same further on."""
     axis, length = window.axis, ctx.torus.lengths[window.axis]
     period, first = moving.period[axis], matrix.n_axes
-    whole = window.size == positions(ctx.torus, moving, window) and window.valid is None
     only = sum(1 for _ in moving.windows(axis)) == 1
-    if not (whole and only) or moving.decisions[axis] is not None or matrix.moves_along(axis):
+    if (
+        not (only and is_whole(ctx.torus, moving, window))
+        or moving.decisions[axis] is not None
+        or matrix.moves_along(axis)
+    ):
         return matrix
     for count in _counts(ctx, axis, period):
         if period * count == length:
@@ -188,6 +191,7 @@ def _apart_as(value: Value, dim: int, sizes: Sequence[int]) -> Value:
     if len(sizes) < 2 or min(sizes) < 2 or row != (Plain(math.prod(sizes)),):
         return value
     place = value.place(dim)
+    # (..., their product, ...) -> (..., *sizes, ...)
     return value.on_base(
         lambda base: jnp.reshape(base, (*base.shape[:place], *sizes, *base.shape[place + 1 :])),
         dims=value.dims_with(dim, tuple(map(Plain, sizes))),
@@ -248,6 +252,7 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     window = window_of(moving, dim)
     assert window is not None
     axis, count = window.axis, pattern.count
+    # The least growth for which count divides rate * growth: each move is by whole patterns.
     growth = count // math.gcd(count, int(window.rate))
     period = moving.period[axis] * growth
     if ctx.torus.lengths[axis] % period or value.moves_along(axis):
@@ -264,6 +269,7 @@ def _following(ctx: Context, value: Value, dim: int, pattern: Pattern, moving: V
     place = value.place(dim)
 
     def around(base):
+        # The table shows the first rows of a torus on which all repeat the first `count`.
         rows = jnp.arange(positions(ctx.torus, moves, same)) % count
         return jnp.take(base, rows, axis=place)
 

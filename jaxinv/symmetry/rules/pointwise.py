@@ -57,7 +57,7 @@ def combined(
       shape: the shape of each result.
       fun: from arrays of one shape to a list of arrays of that shape.
       operands: values of that shape, or with single positions in its stead, or scalars.
-      made: equal for functions that are the same; None for one that no other is.
+      recipe: equal for functions that are the same; None for one that no other is.
     """
     rank = max(len(v.dims) for v in operands)
     # Primitives stretch dimensions of one position by themselves; only scalars have another rank.
@@ -97,6 +97,7 @@ def _spread(value: Value, dims):
     """The base with one dimension for each factor of the result; scalars have none of their own."""
     if len(value.dims) == len(dims):
         return value.base
+    # (*cosets) -> (*cosets, 1, ..., 1)
     return jnp.reshape(value.base, value.base.shape + (1,) * sum(map(len, dims)))
 
 

@@ -166,26 +166,24 @@ def _pooled_plain(ctx: Context, value: Value, dim: int, geometry: Geometry, mono
     size = geometry.count(value.shape[dim])
     value = as_plain(ctx, value, dim, Cause.WINDOW_OVER_PARTS()).storing(dim)
     place, dims = value.place(dim), value.dims_with(dim, (Plain(size),))
-    return value.on_base(lambda base: _along(base, place, geometry, monoid), dims=dims)
+    return value.on_base(lambda base: _along(base, [(place, geometry)], monoid), dims=dims)
 
 
-def _along(base, place: int, geometry: Geometry, monoid: Monoid):
-    """The pool of the program along one dimension of a base."""
-    ones = (1,) * base.ndim
+def _along(base, seen: Sequence[tuple[int, Geometry]], monoid: Monoid):
+    """The pool of the program along some dimensions of a base."""
+    by_place = [Geometry(1, 1, 0, 0, 1)] * base.ndim
+    for place, geometry in seen:
+        by_place[place] = geometry
     return lax.reduce_window(
         base,
         monoid.initial(base.dtype),
         monoid.combine,
-        _with(ones, place, geometry.extent),
-        _with(ones, place, geometry.stride),
-        _with(((0, 0),) * base.ndim, place, (geometry.low, geometry.high)),
-        base_dilation=_with(ones, place, geometry.base_dilation),
-        window_dilation=_with(ones, place, geometry.dilation),
+        [g.extent for g in by_place],
+        [g.stride for g in by_place],
+        [(g.low, g.high) for g in by_place],
+        base_dilation=[g.base_dilation for g in by_place],
+        window_dilation=[g.dilation for g in by_place],
     )
-
-
-def _with(items: Sequence, place: int, item) -> tuple:
-    return (*items[:place], item, *items[place + 1 :])
 
 
 # From this extent on, a pool is one reduction and no longer a chain of shifted slices.
@@ -195,7 +193,8 @@ _LONG_POOL = 9
 def _combined_slices(monoid: Monoid, base, place: int, geometry: Geometry, count: int):
     """The stride-1 outputs: fuses well on all backends, which dilated pools do not."""
     if geometry.extent >= _LONG_POOL and monoid is not _PRODUCT:
-        return _along(base, place, Geometry(geometry.extent, 1, 0, 0, geometry.dilation), monoid)
+        at_stride_1 = Geometry(geometry.extent, 1, 0, 0, geometry.dilation)
+        return _along(base, [(place, at_stride_1)], monoid)
     slices = [
         lax.slice_in_dim(base, k * geometry.dilation, k * geometry.dilation + count, axis=place)
         for k in range(geometry.extent)
@@ -252,19 +251,7 @@ def _extremum(base, seen: Sequence[tuple[int, Geometry]], monoid: Monoid):
     assert monoid.keeps is not None
     within = all(geometry.reads_inside for _, geometry in seen)
     if not within or math.prod(geometry.extent for _, geometry in seen) > _LONG_POOL:
-        by_place = [Geometry(1, 1, 0, 0, 1)] * base.ndim
-        for place, geometry in seen:
-            by_place[place] = geometry
-        return lax.reduce_window(
-            base,
-            monoid.initial(base.dtype),
-            monoid.combine,
-            [g.extent for g in by_place],
-            [g.stride for g in by_place],
-            [(g.low, g.high) for g in by_place],
-            base_dilation=[g.base_dilation for g in by_place],
-            window_dilation=[g.dilation for g in by_place],
-        )
+        return _along(base, seen, monoid)
     slices = []
     for offsets in itertools.product(*(range(geometry.extent) for _, geometry in seen)):
         piece = base

@@ -7,7 +7,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import primitives
 
-from jaxinv.symmetry.align import align, decisions_of, met
+from jaxinv.symmetry.align import align
 from jaxinv.symmetry.factoring import as_plain
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
@@ -15,8 +15,6 @@ from jaxinv.symmetry.registry import rule
 from jaxinv.symmetry.relayout import (
     Context,
     expand,
-    normal,
-    period_of,
     periodic_slice,
     replace_factor,
 )
@@ -157,10 +155,9 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
         stored = (1,) * (operand.n_axes + sum(map(len, rows)))
         first = zero.on_base(lambda base: jnp.reshape(base, stored), dims=rows)
         return [dataclasses.replace(first, touched=operand.touched)]
-    value = as_plain(ctx, operand, dim, Cause.EXTREMUM_POSITION()).storing(dim)
-    params = equation.params | {"axes": (value.place(dim),)}
-    dims = value.dims_with(dim)
-    return [value.on_base(lambda base: equation.primitive.bind(base, **params), dims=dims)]
+    value = as_plain(ctx, operand, dim, Cause.EXTREMUM_POSITION())
+    row = [(0, d) for d in range(len(value.dims)) if d != dim]
+    return results_of(ctx, [value], [], equation.bind, [row])
 
 
 @rule("sort")
@@ -175,22 +172,13 @@ def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
 @rule("fft")
 def fft(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
     """A Fourier transform of the last dimensions, which must not move, for each of the others."""
-    lengths = equation.params["fft_lengths"]
-    rank = len(operand.dims)
-    kept = range(rank - len(lengths), rank)
-    for dim in kept:
+    first = len(operand.dims) - len(equation.params["fft_lengths"])
+    for dim in range(first, len(operand.dims)):
         operand = as_plain(ctx, operand, dim, Cause.FOURIER())
     if ctx.differentiated:
         operand = without_unread(ctx, operand)
-    first, sizes = operand.place(kept[0]), operand.shape[kept[0] :]
-
-    def transformed(base):
-        base = jnp.reshape(base, base.shape[:first] + sizes)
-        return equation.primitive.bind(base, **equation.params)
-
-    rows = tuple((Plain(n),) for n in equation.out_avals[0].shape[kept[0] :])
-    dims = operand.dims[: kept[0]] + rows
-    return [normal(ctx, operand.on_base(transformed, dims=dims))]
+    row = [(0, d) if d < first else n for d, n in enumerate(equation.out_avals[0].shape)]
+    return results_of(ctx, [operand], [], equation.bind, [row])
 
 
 def along_dimension(name: str):
@@ -202,32 +190,8 @@ def along_dimension(name: str):
         values = align(ctx, operands, others)
         reason = Cause.RUNS_ALONG(primitive=str(equation.primitive))
         values = align(ctx, [as_plain(ctx, v, dim, reason) for v in values], others)
-        values = [v.storing(dim) for v in values]
-        results = None
-        place = values[0].place(dim)
-        if all(v.base is not None for v in values):
-            bases = [v.base for v in values]
-            shape = jnp.broadcast_shapes(*(b.shape for b in bases))
-            results = equation.primitive.bind(
-                *(jnp.broadcast_to(b, shape) for b in bases),
-                **(equation.params | {name: place}),
-            )
-            results = results if equation.primitive.multiple_results else [results]
-        rows = [met(values, meeting) for meeting in others]
-        dims = (*rows[:dim], (Plain(operands[0].shape[dim]),), *rows[dim:])
-        return [
-            normal(
-                ctx,
-                Value(
-                    period_of(values),
-                    dims,
-                    None if results is None else results[i],
-                    object(),
-                    decisions_of(values),
-                ),
-            )
-            for i in range(len(equation.out_avals))
-        ]
+        row = [n if d == dim else (0, d) for d, n in enumerate(operands[0].shape)]
+        return results_of(ctx, values, others, equation.bind, [row] * len(equation.out_avals))
 
     return rule
 

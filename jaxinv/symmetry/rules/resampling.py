@@ -93,6 +93,7 @@ def resampled(
     if valid[0] < valid[1] and value.decisions[axis] is None and fits:
         if growth > 1:
             ctx.note(axis, Cause.STRIDE(stride=pattern.step, period=value.period[axis] * growth))
+        # The input moves by rate * growth now, and the outputs by count for each step of that.
         rate = window.rate * growth * pattern.count // pattern.step
         value = resample(ctx, value, axis, growth)
         kept = None if valid == (0, size) else valid
@@ -109,6 +110,7 @@ def _fields(valid: Valid, pattern: Pattern, reads: tuple[np.ndarray, np.ndarray]
     # In parts of an input position: how far before and after its place each output reads.
     at = np.arange(len(reads[0])) * pattern.step
     before, after = ((pattern.count * read - at)[inside] for read in reads)
+    # Output o is valid if at[o] + before[o] >= first and at[o] + after[o] <= last.
     first, last = valid[0] * pattern.count, (valid[1] - 1) * pattern.count
     return (
         Fraction(first - int(before.min())) / pattern.step,

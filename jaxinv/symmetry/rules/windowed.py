@@ -98,6 +98,7 @@ def _valid_after(ctx: Context, window: Window, geometry: Geometry) -> Valid | No
     lo, hi = seen(ctx, window)
     if slack:
         lo, hi = math.ceil(lo), math.floor(hi)
+    # Output o reads the dilated positions o - low to o - low + span - 1.
     # Zeros between dilated positions belong to the interior, those after its ends as well.
     first = lo * geometry.base_dilation - slack + geometry.low
     last = (hi - 1) * geometry.base_dilation + slack + geometry.low - geometry.span + 1
