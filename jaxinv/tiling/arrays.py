@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxinv.symmetry.processor_convolution import quick_in_loops
 from jaxinv.tiling.call import Call
 from jaxinv.tiling.cuts import Cut, parts
 from jaxinv.tiling.plan import Tiles
@@ -21,6 +22,7 @@ def evaluated(call: Call, tiles: Tiles) -> Any:
     ]
 
     @jax.checkpoint
+    @quick_in_loops
     def of_tile(start):
         windows = [
             _window(leaf, dims, tiles.cuts, start)

@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from jaxinv import augment
 from jaxinv.data import normalise
 from jaxinv.data.source import VOID
+from jaxinv.symmetry.processor_convolution import quick_in_loops
 from jaxinv.training.config import TrainConfig
 from jaxinv.training.label_maps import counted, distorted, overlap_sums, per_image
 from jaxinv.training.losses import Objective, cross_entropy
@@ -136,6 +137,7 @@ def make_step(
         return losses.mean(), (losses.sum(), correct.sum(), counted(labels).sum(), model_state)
 
     gradient = jax.grad(loss, has_aux=True)
+    gradient_of_part = jax.grad(quick_in_loops(loss), has_aux=True)
 
     def accumulated(params, model_state, key, images, labels):
         """The gradient of the mean over the whole batch, part by part."""
@@ -146,7 +148,7 @@ def make_step(
         def add(carry, part):
             total, sums, model_state = carry
             index, images, labels = part
-            grads, (*more, model_state) = gradient(
+            grads, (*more, model_state) = gradient_of_part(
                 params, model_state, jax.random.fold_in(key, index), images, labels
             )
             total = jax.tree.map(lambda a, b: a + b / config.accumulate, total, grads)

@@ -17,6 +17,7 @@ from jaxinv.metrics.change import mean_absolute_change
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, at_crops, crop, mean_of_samples
 from jaxinv.shift_options import check_axes
+from jaxinv.symmetry.processor_convolution import quick_in_loops
 
 
 class OnePixel(NamedTuple):
@@ -136,7 +137,7 @@ def one_pixel_change(
         after = fun(jax.vmap(window)(images, starts + 1))
         return _change(before, after)
 
-    return OnePixel(*map(mean_of_samples, jax.lax.map(draw, sample.keys())))
+    return OnePixel(*map(mean_of_samples, jax.lax.map(quick_in_loops(draw), sample.keys())))
 
 
 def _places(images, size, axes):

@@ -17,6 +17,7 @@ from jaxinv.arguments import check_key, number_or_nan, per_axis, whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
 from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
 from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
+from jaxinv.symmetry.processor_convolution import quick_in_loops
 
 
 class SpatialRobustness(NamedTuple):
@@ -185,7 +186,7 @@ def spatial_grid(
     def predict(g):
         return predicted_classes(fun(rotate_translate(images, g[:2], g[2])))
 
-    predictions = jax.lax.map(predict, grid)
+    predictions = jax.lax.map(quick_in_loops(predict), grid)
     return SpatialRobustness(
         mean_accuracy(fun(jnp.asarray(images)), labels),
         mean_accuracy(predictions, labels),
@@ -295,5 +296,5 @@ def worst_of(
 
     check_key(key)
     keys = jax.random.split(key, (repeats, tries))
-    predictions = jax.lax.map(attempt, keys.reshape(-1)).reshape(repeats, tries, -1)
+    predictions = jax.lax.map(quick_in_loops(attempt), keys.reshape(-1)).reshape(repeats, tries, -1)
     return mean_of_samples(jax.vmap(lambda tried: worst_case_accuracy(tried, labels))(predictions))

@@ -13,6 +13,7 @@ from jaxinv.arguments import as_inexact, check_key, per_axis, whole_number
 from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
 from jaxinv.shift_options import check_axes
+from jaxinv.symmetry.processor_convolution import quick_in_loops
 
 
 class SampleMean(NamedTuple):
@@ -151,7 +152,7 @@ def sampled_consistency(
         return nan_if_undefined(jnp.mean(seen[0] == seen[1], dtype=float), seen)
 
     check_key(key)
-    return mean_of_samples(lax.map(agreement, jax.random.split(key, pairs)))
+    return mean_of_samples(lax.map(quick_in_loops(agreement), jax.random.split(key, pairs)))
 
 
 def crop(

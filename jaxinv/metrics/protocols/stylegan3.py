@@ -16,6 +16,7 @@ from jaxinv.magnitudes import magnitude
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, mean_of_samples
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import subpixel_translate, translate
+from jaxinv.symmetry.processor_convolution import quick_in_loops
 
 Operator = Literal["fourier", "lanczos"]
 
@@ -190,7 +191,7 @@ def eq_t(
         mask = translate(jnp.ones(base.shape), shift // stride, axes=axes, mode="constant")
         return _squared_error(moved, expected, mask, unit)
 
-    errors, counts = jax.lax.map(error, jnp.asarray(shifts))
+    errors, counts = jax.lax.map(quick_in_loops(error), jnp.asarray(shifts))
     level = decibels(jnp.sum(chance * errors) / jnp.sum(chance * counts), peak=peak)
     return level - 20 * jnp.log10(unit)
 
@@ -258,7 +259,7 @@ def eq_t_frac(
         expected, mask = move(base, shift / stride)
         return _squared_error(moved, expected, mask, unit)
 
-    errors, counts = jax.lax.map(error, _drawn(sample, largest, sizes))
+    errors, counts = jax.lax.map(quick_in_loops(error), _drawn(sample, largest, sizes))
     level = decibels(jnp.sum(errors) / jnp.sum(counts), peak=peak) - 20 * jnp.log10(unit)
     return level, mean_of_samples(errors / jnp.mean(counts) * unit * unit)
 
