@@ -56,7 +56,7 @@ def _batch(operands, batch_dims, *, reference_dims, value_dims, beside, **params
         *moved,
         reference_dims=tuple(d + mapped[0] for d in reference_dims),
         value_dims=tuple(d + mapped[1] for d in value_dims),
-        beside=tuple(tuple(d + at for d in row) for row, at in zip(beside, also)),
+        beside=tuple(tuple(d + at for d in row) for row, at in zip(beside, also, strict=False)),
         **params,
     )
     return out, 0 if mapped[1] else None

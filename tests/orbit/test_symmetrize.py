@@ -219,7 +219,7 @@ def test_certified_only_where_all_that_it_reads_moves_together_or_stays(kind):
 
     both = mean_of(bordered, (0, 1))
     assert is_proved(both, x, x, argnums=(0, 1))
-    assert not is_proved(both, x, x) and not is_proved(both, x, x, argnums=1)
+    assert not any(is_proved(both, x, x, argnums=i) for i in (0, 1))
     assert is_proved(lambda x: both(x, jnp.roll(x, 1, 1)), x)
     assert not is_proved(lambda x: both(x, x[:, ::-1]), x)
     assert not is_proved(lambda x: mean_of(bordered)(x, x), x)

@@ -34,7 +34,7 @@ def declared(
         return [value]
     windows = [_whole_window(ctx, reference, dim) for dim in params["reference_dims"]]
     beside = others[params["decides"] :]
-    for other, dims in zip(beside, params["beside"]):  # a margin may follow
+    for other, dims in zip(beside, params["beside"], strict=False):  # a margin may follow
         if not dims and not other.is_constant:
             return [value]
         found = [_whole_window(ctx, other, dim) for dim in dims]
