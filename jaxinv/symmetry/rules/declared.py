@@ -42,6 +42,8 @@ def declared(
             return [value]
     if not params["value_dims"]:
         return [_invariant(reference, value, windows)]
+    if params["decides"] and others[0].is_constant:
+        return [value]  # The same phase at every shift is none that follows the image.
     choice = Decision(equation.ins[2], reference.decisions) if params["decides"] else None
     dims: list[Dimension] = list(value.dims)
     period, decisions = list(value.period), list(value.decisions)
