@@ -34,11 +34,11 @@ def declared(
         return [value]
     windows = [_whole_window(ctx, reference, dim) for dim in params["reference_dims"]]
     beside = others[params["decides"] :]
-    for other, dims in zip(beside, params["beside"], strict=False):  # a margin may follow
-        if not dims and not other.is_constant:
+    for other, along in zip(beside, params["beside"], strict=False):  # a margin may follow
+        if not along and not other.is_constant:
             return [value]
-        found = [_whole_window(ctx, other, dim) for dim in dims]
-        if dims and not _move_alike(reference, other, windows, found):
+        found = [_whole_window(ctx, other, dim) for dim in along]
+        if along and not _move_alike(reference, other, windows, found):
             return [value]
     if not params["value_dims"]:
         return [_invariant(reference, value, windows)]
