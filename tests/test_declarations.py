@@ -118,6 +118,16 @@ def test_the_same_phase_at_every_shift_is_no_choice():
     assert jaxinv.certify(first, SIGNAL, axes=(1,)).period == (2,)
 
 
+@pytest.mark.parametrize(("stride", "holds"), [(2, True), (3, False)])
+def test_a_phase_used_again_on_the_mirror_image(stride, holds):
+    def mirrored(x):
+        _, phase = jaxinv.layers.adaptive_polyphase_sample(x, stride)
+        return jnp.tanh(jaxinv.layers.select_phase(x[:, ::-1], phase, stride)).sum(1)
+
+    certificate = jaxinv.certify(mirrored, jnp.zeros((1, 12, 2)), axes=(1,))
+    assert (certificate.kind == "invariant" and certificate.period == (1,)) == holds
+
+
 def test_what_is_restored_follows_the_shift_exactly():
     certificate = jaxinv.certify(restored, SIGNAL, axes=(1,))
     assert (certificate.kind, certificate.period, certificate.only.whole) == (

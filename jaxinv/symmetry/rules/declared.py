@@ -125,6 +125,10 @@ def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, c
     if params["restores"]:
         decision = reference.decisions[window.axis]
         return isinstance(decision, Decision) and decision.number == choice.number
+    if choice is not None and window.rate < 0 and stride > 2:
+        return (
+            False  # A phase chosen on a map that moves forwards names others on its mirror image.
+        )
     return positions(ctx.torus, reference, window) % stride == 0
 
 
