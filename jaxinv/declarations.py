@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from jaxinv.arguments import per_axis
 from jaxinv.shift_options import check_axes, whole_axes
@@ -45,16 +45,18 @@ def _jvp(primals, tangents, **params):
     return declare_p.bind(*primals, **params), tangents[1]
 
 
-def _batch(operands, batch_dims, *, reference_dims, value_dims, **params):
+def _batch(operands, batch_dims, *, reference_dims, value_dims, beside, **params):
     moved = [
         operand if at is None else jnp.moveaxis(operand, at, 0)
         for operand, at in zip(operands, batch_dims, strict=True)
     ]
     mapped = [at is not None for at in batch_dims]
+    also = mapped[2 + params["decides"] :]
     out = declare_p.bind(
         *moved,
         reference_dims=tuple(d + mapped[0] for d in reference_dims),
         value_dims=tuple(d + mapped[1] for d in value_dims),
+        beside=tuple(tuple(d + at for d in row) for row, at in zip(beside, also, strict=False)),
         **params,
     )
     return out, 0 if mapped[1] else None
@@ -69,10 +71,21 @@ batching.primitive_batchers[declare_p] = _batch
 mlir.register_lowering(declare_p, _lower)
 
 
+def _sources(x, also, axes: Sequence[int]) -> tuple[list, list[tuple[int, ...]]]:
+    """All arrays that something is computed from, and along which dimensions each is to move.
+
+    The first is the one that the promise is about; what is to stay has no dimensions.
+    """
+    moving, still = jax.tree.leaves(x), jax.tree.leaves(also)
+    rows = [check_axes(axes, leaf.ndim, "x") for leaf in moving]
+    return [*moving, *still], [*rows, *[()] * len(still)]
+
+
 def declare_equivariance(
-    x: Shaped[Array, "..."],
+    x: PyTree[Shaped[Array, "..."]],
     y: Shaped[Array, "..."],
     *,
+    also: PyTree[Shaped[Array, "..."]] = (),
     axes: Sequence[int] = (1, 2),
     stride: int | Sequence[int] = 1,
     decision: Shaped[Array, "..."] | None = None,
@@ -90,9 +103,11 @@ def declare_equivariance(
     with `jaxinv.assert_translation_equivariant` or by brute force.
 
     Args:
-      x: the value that `y` is computed from; any shape with the dimensions `axes`.
+      x: the value that `y` is computed from; any shape with the dimensions `axes`. Of a pytree
+        all arrays have to move together, and `y` has the rank of the first.
       y: the layer's output, the same rank as `x`; dimension `a` of `axes` has
         `x.shape[a] // stride` positions (`x.shape[a] * stride` with `restores`).
+      also: what else `y` is computed from; where a shift changes it, the promise is not believed.
       axes: the spatial dimensions, the same in `x` and `y`.
       stride: the subsampling factor, one for all axes or one each.
       decision: the array that says which phase was chosen. Values declared with the same array
@@ -126,7 +141,8 @@ def declare_equivariance(
     strides = per_axis(stride, len(axes), "stride", least=1)
     if restores and decision is None:
         raise ValueError("restores=True needs the decision whose phases are put back")
-    dims = tuple(_dimension(axis, x, y) for axis in axes)
+    dims = tuple(_dimension(axis, jax.tree.leaves(x)[0], y) for axis in axes)
+    (x, *rest), (_, *beside) = _sources(x, also, axes)
     for dim, factor in zip(dims, strides, strict=True):
         small, large = (x, y) if restores else (y, x)
         if small.shape[dim] != large.shape[dim] // factor:
@@ -134,15 +150,17 @@ def declare_equivariance(
                 f"dimension {dim} has {x.shape[dim]} positions before and {y.shape[dim]} after, "
                 f"which is no {'up-' if restores else 'sub'}sampling by {factor}"
             )
-    others = [operand for operand in (decision, margin) if operand is not None]
     return declare_p.bind(
         x,
         y,
-        *others,
+        *([] if decision is None else [decision]),
+        *rest,
+        *([] if margin is None else [margin]),
         decides=decision is not None,
         measured=margin is not None,
         reference_dims=dims,
         value_dims=dims,
+        beside=tuple(beside),
         strides=strides,
         restores=restores,
         assumption=assumption,
@@ -150,9 +168,10 @@ def declare_equivariance(
 
 
 def declare_invariance(
-    x: Shaped[Array, "..."],
+    x: PyTree[Shaped[Array, "..."]],
     y: Shaped[Array, "..."],
     *,
+    also: PyTree[Shaped[Array, "..."]] = (),
     axes: Sequence[int] = (1, 2),
     assumption: str = "",
     margin: Float[Array, "..."] | None = None,
@@ -160,8 +179,9 @@ def declare_invariance(
     """Returns `y` unchanged and promises that no shift of `x` along `axes` changes it.
 
     Args:
-      x: the value that `y` is computed from.
+      x: the value that `y` is computed from; of a pytree all arrays have to move together.
       y: any array.
+      also: as in `declare_equivariance`.
       axes: the spatial dimensions of `x`.
       assumption: the condition under which the promise holds, in plain words.
       margin: as in `declare_equivariance`.
@@ -182,14 +202,17 @@ def declare_invariance(
     Reference:
       As `declare_equivariance`, https://arxiv.org/abs/2011.14214.
     """
+    (x, *rest), (dims, *beside) = _sources(x, also, axes)
     return declare_p.bind(
         x,
         y,
+        *rest,
         *([] if margin is None else [margin]),
         decides=False,
         measured=margin is not None,
-        reference_dims=check_axes(axes, x.ndim, "x"),
+        reference_dims=dims,
         value_dims=(),
+        beside=tuple(beside),
         strides=(),
         restores=False,
         assumption=assumption,

@@ -77,6 +77,57 @@ def test_values_of_one_decision_can_meet_and_of_two_cannot():
     assert any("different decisions" in step.reason for step in certificate.breaks)
 
 
+def each_adaptive(x):
+    return jaxinv.layers.adaptive_polyphase_sample(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("then", "holds"),
+    [
+        (lambda y: y[:, :, :1] - y.mean((0, 1)), True),
+        (lambda y: y[1:3].reshape(-1, 3) @ jnp.ones((3, 2)), True),
+        (lambda y: jnp.einsum("npc,nqc->npq", y, y).sum(2), True),
+        (lambda y: y.max(0), False),
+        (lambda y: y * y[:1], False),
+        (lambda y: jnp.einsum("npc,mpc->nm", y, y), False),
+    ],
+)
+def test_images_that_are_rolled_one_by_one_follow_no_shift_together(then, holds):
+    def proved(sample):
+        certificate = jaxinv.certify(lambda x: jnp.tanh(then(sample(x))).sum(), x, axes=(1,))
+        return certificate.kind == "invariant"
+
+    # The choice of each image is its own: shifted by 1, some are rolled and others are not.
+    x = jnp.zeros((4, 8, 3))
+    assert proved(each_adaptive) == holds
+    assert proved(adaptive)  # one choice for all
+
+
+def test_rounds_of_a_loop_have_rolls_of_their_own():
+    def views(x):
+        y = jax.lax.map(lambda view: each_adaptive(view[None])[0], x)
+        return jnp.tanh(y.max(0)).sum()
+
+    assert jaxinv.certify(views, jnp.zeros((4, 8, 3)), axes=(1,)).kind == "broken"
+
+
+def test_the_same_phase_at_every_shift_is_no_choice():
+    def first(x):
+        return jaxinv.layers.select_phase(x, jnp.array([1]), 2)
+
+    assert jaxinv.certify(first, SIGNAL, axes=(1,)).period == (2,)
+
+
+@pytest.mark.parametrize(("stride", "holds"), [(2, True), (3, False)])
+def test_a_phase_used_again_on_the_mirror_image(stride, holds):
+    def mirrored(x):
+        _, phase = jaxinv.layers.adaptive_polyphase_sample(x, stride)
+        return jnp.tanh(jaxinv.layers.select_phase(x[:, ::-1], phase, stride)).sum(1)
+
+    certificate = jaxinv.certify(mirrored, jnp.zeros((1, 12, 2)), axes=(1,))
+    assert (certificate.kind == "invariant" and certificate.period == (1,)) == holds
+
+
 def test_what_is_restored_follows_the_shift_exactly():
     certificate = jaxinv.certify(restored, SIGNAL, axes=(1,))
     assert (certificate.kind, certificate.period, certificate.only.whole) == (

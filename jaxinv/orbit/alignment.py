@@ -106,7 +106,9 @@ def movements_of(
             assert isinstance(state.dims, int)
             n = shapes[output][state.dims]
             scale = _scale(state)
-            return Movement(state.dims, scale, n, n == abs(scale) * size, (0, n))
+            # Circular padding is a border where something else enters.
+            exact = (0, n) if seen.shifts.mode == "wrap" else _exact(line[axis])
+            return Movement(state.dims, scale, n, n == abs(scale) * size, exact)
         for times in LARGER:
             found = states if times == 1 else at(times)
             if found is None:
@@ -114,8 +116,7 @@ def movements_of(
             state = found[output][1][axis]
             if isinstance(state.dims, int) and state.moves is not None and state.interior:
                 n, scale = shapes[output][state.dims], _scale(state)
-                own = line[axis].interior if times == 1 else None
-                exact = (0, 0) if own is None else (own.start, own.stop)
+                exact = _exact(line[axis]) if times == 1 else (0, 0)
                 return Movement(state.dims, scale, n, n == abs(scale) * size, exact)
         name = traced.out_paths[output]
         raise ValueError(
@@ -158,6 +159,11 @@ def _states(traced: Traced) -> list[tuple[tuple[AxisState, ...], tuple[AxisState
         )
         for n in traced.program.outputs
     ]
+
+
+def _exact(line: AxisState) -> tuple[int, int]:
+    """The interior on the line, or nothing."""
+    return (0, 0) if line.interior is None else (line.interior.start, line.interior.stop)
 
 
 def _scale(state: AxisState) -> Fraction:

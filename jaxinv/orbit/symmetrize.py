@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxinv.arguments import check_argnums, split_arguments
 from jaxinv.declarations import declare_equivariance, declare_invariance
+from jaxinv.orbit.captured import hoisted
 from jaxinv.orbit.cost import OrbitCost, orbit_cost
 from jaxinv.orbit.distinct import DistinctOutputs, distinct_orbit, grid, planned, values_of_outputs
 from jaxinv.orbit.plan import Plan
@@ -180,17 +181,17 @@ def _invariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int
     n_axes = len(how["axes"])
 
     def average(*args, **kwargs):
-        reference = _translated(args, how)
+        moving, also = _sources(fun, args, kwargs, how)
         distinct, tree = jax.tree.flatten(
             compact(*args, **kwargs), is_leaf=lambda v: isinstance(v, DistinctOutputs)
         )
         # Where an output moves, the entries at one place come from all shifts.
-        moving = any(d.moves for d in distinct)
-        every = jax.tree.leaves(full(*args, **kwargs)) if moving else []
+        some_move = any(d.moves for d in distinct)
+        every = jax.tree.leaves(full(*args, **kwargs)) if some_move else []
         outs = []
         for i, output in enumerate(distinct):
             reduced = combine(every[i] if output.moves else output.values, n_axes)
-            outs.append(declare_invariance(reference, reduced, axes=how["axes"]))
+            outs.append(declare_invariance(moving, reduced, also=also, axes=how["axes"]))
         return jax.tree.unflatten(tree, outs)
 
     return average
@@ -198,7 +199,7 @@ def _invariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int
 
 def _equivariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: int | None):
     def average(*args, **kwargs):
-        reference = _translated(args, how)
+        moving, also = _sources(fun, args, kwargs, how)
         maps = _maps(fun, args, kwargs, **how)
         outs: list[Any] = [None] * len(maps)
         for needed in dict.fromkeys(one.needed for one in maps):
@@ -209,16 +210,20 @@ def _equivariant(fun: Callable, combine: Callable, how: dict[str, Any], chunk: i
             for i, (values, one) in enumerate(zip(every, maps, strict=True)):
                 if one.needed == needed:
                     reduced = combine(one.back(values, shifts, axes=how["axes"]), 1)
-                    outs[i] = one.declared(reference, reduced, axes=how["axes"])
+                    outs[i] = one.declared(moving, reduced, also=also, axes=how["axes"])
         return jax.tree.unflatten(tree, outs)
 
     return average
 
 
-def _translated(args: tuple, how: dict[str, Any]) -> Any:
-    """An array that the result moves with."""
+def _sources(fun: Callable, args: tuple, kwargs: dict[str, Any], how: dict[str, Any]):
+    """The arrays that the result moves with, and all others that it is computed from."""
     moved = check_argnums(how["argnums"], len(args))
-    return split_arguments(tuple(args[i] for i in moved), {})[0][0]
+    rest = tuple(arg for i, arg in enumerate(args) if i not in moved)
+    _, captured = hoisted(fun, args, kwargs)
+    moving, _ = split_arguments(tuple(args[i] for i in moved), {})
+    still, _ = split_arguments(rest, kwargs)
+    return moving, [*still, *captured]
 
 
 class _Map(NamedTuple):
@@ -254,12 +259,12 @@ class _Map(NamedTuple):
         scaled = np.array(shifts) * np.array(self.own) // np.array(self.sizes)
         return jax.vmap(lambda one, t: translate(one, t, axes=axes))(values, -scaled)
 
-    def declared(self, reference: jax.Array, value: jax.Array, *, axes) -> jax.Array:
+    def declared(self, moving: Sequence[jax.Array], value: jax.Array, **options) -> jax.Array:
         """The map, with what is known of it now where that can be written down."""
         coarser = all(own <= size for own, size in zip(self.own, self.sizes, strict=True))
-        if value.ndim != reference.ndim or not coarser:
+        if value.ndim != moving[0].ndim or not coarser:
             return value
-        return declare_equivariance(reference, value, axes=axes, stride=self.stride)
+        return declare_equivariance(moving, value, stride=self.stride, **options)
 
 
 def _maps(fun: Callable, args: tuple, kwargs: dict[str, Any], *, argnums, axes) -> list[_Map]:

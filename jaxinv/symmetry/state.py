@@ -317,8 +317,14 @@ def _movement(torus: Torus, value: Value, axis: int, home: int) -> str:
 
 
 def interior_of(line: Value, axis: int) -> Interior | None:
-    """The interior along an axis, from the state on the line."""
-    for _, window in line.windows(axis):
-        lo, hi = window.interior
-        return Interior(line.period[axis], lo, hi, window.size) if lo < hi else None
+    """The interior along an axis, from the state on the line.
+
+    It is that of the dimension, where all of it moves as one; else that of the part that moves.
+    """
+    for dim, index, window in _windows(line, axis):
+        rest = line.dims[dim][1:]
+        whole = index == 0 and not any(isinstance(f, Window) for f in rest)
+        inner = math.prod(f.size for f in rest) if whole else 1
+        lo, hi, size = (n * inner for n in (*window.interior, window.size))
+        return Interior(line.period[axis], lo, hi, size) if lo < hi else None
     return None

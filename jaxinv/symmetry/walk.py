@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.declarations import declare_p
+from jaxinv.symmetry.batches import Batches
 from jaxinv.symmetry.program import Equation, Program, inner_jaxprs
-from jaxinv.symmetry.reasons import Reason
+from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.registry import REGISTERED
 from jaxinv.symmetry.relayout import Context, Findings
-from jaxinv.symmetry.rules.fallback import at_each_shift
+from jaxinv.symmetry.rules.fallback import at_each_coset, at_each_shift
 from jaxinv.symmetry.rules.filtering import filtered
 from jaxinv.symmetry.tracing import Traced
 from jaxinv.symmetry.values import LINE_LENGTH, Torus, Value, constant, tracked_input
@@ -149,10 +150,14 @@ def walk(traced: Traced, torus: Torus) -> Walked:
     """The state of every value of the program on a domain, and what each rule reported."""
     records: list[Record] = []
     assumptions: dict[str, None] = {}
+    batches = Batches(apply_rule)
 
     def recorded(ctx: Context, equation: Equation, operands: Sequence[Value]) -> list[Value]:
         findings = Findings()
-        results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
+        here = dataclasses.replace(ctx, findings=findings)
+        results = apply_rule(here, equation, operands)
+        if batches.meet(here, equation, operands, results):
+            results = _ended(here, equation, operands)
         records.append(
             Record(equation, tuple(operands), tuple(results), findings.notes, findings.borders)
         )
@@ -163,6 +168,14 @@ def walk(traced: Traced, torus: Torus) -> Walked:
     ctx = Context(torus, traced.program, believes=True)
     values = interpret(ctx, traced.program, inputs_of(traced, torus), recorded)
     return Walked(torus, values, tuple(_live(traced.program, records)), tuple(assumptions))
+
+
+def _ended(ctx: Context, equation: Equation, operands: Sequence[Value]) -> list[Value]:
+    """The results where images meet that are rolled by choices of their own."""
+    if equation.primitive is declare_p:
+        return [operands[1]]
+    results = at_each_coset(ctx, equation, operands, Cause.DECISIONS_DIFFER())
+    return [dataclasses.replace(r, touched=True) for r in results]
 
 
 def both_walks(traced: Traced) -> tuple[Walked, Walked]:

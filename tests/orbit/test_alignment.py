@@ -50,16 +50,33 @@ def test_what_pads_is_moved_back_as_well(share):
         np.testing.assert_array_equal(out[t], back(plain[t], t))
 
 
+@pytest.mark.parametrize("padded", [convolve, wrapped])
 @pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "wrap", "crop"])
-def test_the_interior_is_equal_at_every_shift(mode):
+def test_the_interior_is_equal_at_every_shift(mode, padded):
     x = images(1, 12, 14, 1)
-    out = jaxinv.orbit(convolve, mode=mode, max_shift=2, align="interior")(x)
+    out = jaxinv.orbit(padded, mode=mode, max_shift=2, align="interior")(x)
     seen = np.array(x.shape[1:3]) - (4 if mode == "crop" else 0)
-    whole = convolve(x[:, 2:-2, 2:-2] if mode == "crop" else x)
-    ends = 1 + 2  # the padding, and the largest shift
+    whole = padded(x[:, 2:-2, 2:-2] if mode == "crop" else x)
+    circular = padded is wrapped and mode == "wrap"
+    ends = 0 if circular else 1 + 2  # the padding, and the largest shift
+    h, w = whole.shape[1:3]
     assert out.shape[3:5] == tuple(seen - 2 * ends)
-    inner = whole[:, ends:-ends, ends:-ends]
+    inner = whole[:, ends : h - ends, ends : w - ends]
     np.testing.assert_allclose(out, np.broadcast_to(inner, out.shape), atol=1e-5)
+
+
+def test_the_interior_of_a_map_upsampled_and_transposed():
+    x = images(1, 12, 8, 1)
+
+    def fun(x):
+        return jnp.repeat(jnp.swapaxes(convolve(x), 1, 2), 2, axis=1)
+
+    out = jaxinv.orbit(fun, mode="edge", max_shift=(2, 1), align="interior")(x)
+    # The padding and the largest shift: 1 + 1 of 8 columns, twice each, and 1 + 2 of 12 rows.
+    inner = fun(x)[:, 4:-4, 3:-3]
+    np.testing.assert_allclose(out, np.broadcast_to(inner, (5, 3, *inner.shape)), atol=1e-5)
+    interior = jaxinv.certify(fun, x, mode="edge").interior
+    assert [(i.start, i.stop, i.size) for i in interior] == [(1, 11, 12), (2, 14, 16)]
 
 
 @pytest.mark.parametrize("mode", ["constant", "crop"])

@@ -203,6 +203,40 @@ def test_the_mean_over_some_shifts_is_not_invariant_and_not_certified_so(given):
     np.testing.assert_array_equal(largest, want)
 
 
+@pytest.mark.parametrize("kind", ["invariant", "equivariant"])
+def test_certified_only_where_all_that_it_reads_moves_together_or_stays(kind):
+    x = normal(1, 4, 4, 2)
+
+    def bordered(x, y):
+        return x * jnp.pad(y, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
+
+    def mean_of(fun, argnums=0):
+        last = fun if kind == "equivariant" else lambda *args: fun(*args)[:, 0, 0]
+        return jaxinv.symmetrize(last, kind=kind, argnums=argnums)
+
+    def is_proved(fun, *args, **options):
+        certificate = jaxinv.certify(fun, *args, **options)
+        return (certificate.kind, certificate.period) == (kind, (1, 1))
+
+    both = mean_of(bordered, (0, 1))
+    assert is_proved(both, x, x, argnums=(0, 1))
+    assert not is_proved(both, x, x)
+    assert is_proved(lambda x: both(x, jnp.roll(x, 1, 1)), x)
+    assert not is_proved(lambda x: both(x, x[:, ::-1]), x)
+    assert not is_proved(lambda x: mean_of(lambda y: bordered(y, x))(x), x)
+    assert is_proved(
+        lambda x: mean_of(bordered)(x, jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape)), x
+    )
+
+
+def test_rolls_along_one_of_two_dimensions_that_move_prove_nothing():
+    def at_pairs(x):
+        fun = jaxinv.symmetrize(lambda z: z[:, 0, 0], axes=(1,))
+        return fun(x[:, :, None] * x[:, None, :])
+
+    assert jaxinv.certify(at_pairs, normal(2, 6), axes=(1,)).kind == "broken"
+
+
 def test_brute_force_in_disguise_is_said_once():
     x = normal(1, 8, 8, 2)
     weights = normal(8, 8)

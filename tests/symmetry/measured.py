@@ -209,14 +209,13 @@ def interior_violations(orbit: Orbit, outputs) -> Iterator[str]:
             if inner is None or len(claim.moving[axis]) != 1:
                 continue
             ((part, rate),) = claim.moving[axis]
-            assert claim.factors[part] == inner.size
+            each = inner.size // claim.factors[part]  # positions of the dimension for one of it
+            assert claim.factors[part] * each == inner.size
+            (first, rest), (last, more) = divmod(inner.start, each), divmod(inner.stop, each)
+            assert rest == more == 0
             for count in (1, 2, -1):
                 shift = [count * inner.period if a == axis else 0 for a in range(len(orbit.axes))]
-                now = [
-                    i
-                    for i in range(inner.start, inner.stop)
-                    if inner.start <= i - rate * count < inner.stop
-                ]
+                now = [i for i in range(first, last) if first <= i - rate * count < last]
                 before = orbit.at([0] * len(shift))[leaf].reshape(claim.factors)
                 after = orbit.at(shift)[leaf].reshape(claim.factors)
                 old = [i - rate * count for i in now]

@@ -22,7 +22,7 @@ class Decision:
 
 
 def declared(
-    ctx: Context, equation: Equation, reference: Value, value: Value, *_others: Value
+    ctx: Context, equation: Equation, reference: Value, value: Value, *others: Value
 ) -> list[Value]:
     """The state that the declaration promises, or the one found where it cannot hold.
 
@@ -33,8 +33,17 @@ def declared(
     if not ctx.believes or ctx.torus.endless:
         return [value]
     windows = [_whole_window(ctx, reference, dim) for dim in params["reference_dims"]]
+    beside = others[params["decides"] :]
+    for other, along in zip(beside, params["beside"], strict=False):  # a margin may follow
+        if not along and not other.is_constant:
+            return [value]
+        found = [_whole_window(ctx, other, dim) for dim in along]
+        if along and not _move_alike(reference, other, windows, found):
+            return [value]
     if not params["value_dims"]:
         return [_invariant(reference, value, windows)]
+    if params["decides"] and others[0].is_constant:
+        return [value]  # The same phase at every shift is none that follows the image.
     choice = Decision(equation.ins[2], reference.decisions) if params["decides"] else None
     dims: list[Dimension] = list(value.dims)
     period, decisions = list(value.period), list(value.decisions)
@@ -70,7 +79,26 @@ def _whole_window(ctx: Context, reference: Value, dim: int) -> Window | None:
     window = window_of(reference, dim)
     if window is None or window.size != positions(ctx.torus, reference, window):
         return None
-    return window
+    # Rolls along one dimension are no shift of what moves along another one as well.
+    return window if len(list(reference.windows(window.axis))) == 1 else None
+
+
+def _move_alike(
+    one: Value, two: Value, of_one: Sequence[Window | None], of_two: Sequence[Window | None]
+) -> bool:
+    """Whether two values follow each shift by the same rolls of the same dimensions.
+
+    Along the axes that move neither of them so, nothing is promised.
+    """
+    for a, b in zip(of_one, of_two, strict=True):
+        if (a and (a.axis, a.rate)) != (b and (b.axis, b.rate)):
+            return False
+        if a and (one.period[a.axis], one.decisions[a.axis]) != (
+            two.period[a.axis],
+            two.decisions[a.axis],
+        ):
+            return False
+    return True
 
 
 def _invariant(reference: Value, value: Value, windows: Sequence[Window | None]) -> Value:
@@ -97,6 +125,10 @@ def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, c
     if params["restores"]:
         decision = reference.decisions[window.axis]
         return isinstance(decision, Decision) and decision.number == choice.number
+    if choice is not None and window.rate < 0 and stride > 2:
+        return (
+            False  # A phase chosen on a map that moves forwards names others on its mirror image.
+        )
     return positions(ctx.torus, reference, window) % stride == 0
 
 
