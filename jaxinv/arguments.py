@@ -17,6 +17,9 @@ from jaxtyping import Array, Inexact, Shaped
 # Beyond it a number is infinite in float32.
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
+# Labels are held in int32.
+_MOST_CLASSES = 2**31
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StaticArguments:
@@ -160,14 +163,25 @@ def as_array(values: Any, what: str, allowed: str) -> Shaped[Array, "..."]:
     """An array of numbers, of keys or of arrays; words are refused.
 
     Raises:
-      ValueError: if it cannot be one; `what` says what it is, `allowed` what it should hold.
+      ValueError: if it cannot be one, or holds whole numbers beyond JAX's own; `what` says what it
+        is, `allowed` what it should hold.
     """
     leaves = jax.tree.leaves(values, is_leaf=lambda v: v is None)
     if all(hasattr(leaf, "dtype") or isinstance(leaf, Number) for leaf in leaves):
         try:
-            return jnp.asarray(values)
+            array = jnp.asarray(values)
+        except OverflowError as error:
+            raise ValueError(f"{what}: {error}") from None
         except (TypeError, ValueError):
             pass
+        else:
+            whole = isinstance(values, np.ndarray) and values.dtype.kind in "iu"
+            if whole and is_known(array) and (other := np.asarray(array) != values).any():
+                raise ValueError(
+                    f"{what}: {values[other].flat[0]} is held as another number in "
+                    f"{array.dtype}; allowed are up to {jnp.iinfo(array.dtype).max}"
+                )
+            return array
     raise ValueError(f"{what} is no array but a {type(values).__name__}; allowed are {allowed}")
 
 
@@ -228,15 +242,17 @@ def check_classes(
 ) -> None:
     """Refuses labels that are neither one of so many classes, None for any number, nor void.
 
+    They are held in int32, so that there are at most 2^31 classes.
+
     Raises:
       ValueError: it names a label, and those allowed.
     """
-    wrong = (labels < 0) if classes is None else (labels < 0) | (labels >= classes)
+    wrong = (labels < 0) | (labels >= (_MOST_CLASSES if classes is None else classes))
     if void is not None:
         wrong &= labels != void
     if wrong.any():
         values = labels[wrong]
-        limit = "from 0" if classes is None else f"0 to {classes - 1}"
+        limit = f"0 to {(_MOST_CLASSES if classes is None else classes) - 1}"
         also = "" if void is None else f", and {void} for no class"
         named = values.min() if values.min() < 0 else values.max()
         raise ValueError(f"label {named} is no class; allowed are {limit}{also}")

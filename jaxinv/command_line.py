@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -50,10 +51,13 @@ def read_options(kind: type[T], argv: Sequence[str], **options: Any) -> T:
     """
     import tyro  # where options are read by other means, it need not be installed
 
-    if "" in argv:
-        place = list(argv).index("")
-        word = f"the word behind {argv[place - 1]}" if place else "the first word"
-        raise ValueError(f"{word} is empty, as of a variable that is not set")
+    for place, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if equals and name.startswith("--") and not value:
+            raise ValueError(f"{name} is empty, as of a variable that is not set")
+        if not word:
+            empty = f"the word behind {argv[place - 1]}" if place else "the first word"
+            raise ValueError(f"{empty} is empty, as of a variable that is not set")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -73,7 +77,9 @@ def _one_line(boxed: str) -> str:
             words.append(text)
         elif words:
             break
-    return f"{' '.join(words)} (see --help)"
+    # Options within options are a field of the dataclass, whose name no user knows.
+    said = re.sub(r"^Error parsing \w+: ", "", " ".join(words))
+    return f"{said} (see --help)"
 
 
 def printable(text: object) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def words_of(kind: type, settings: Mapping[str, Any], *, append: bool = False) -
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         elif isinstance(value, list):
-            plain = [_plain(name, inner) for inner in value]
+            plain = [_plain(name, inner, hints[name]) for inner in value]
             if _is_text(hints[name]):
                 words.append(f"{flag}={','.join(plain)}")
             elif append:
@@ -89,7 +90,7 @@ def words_of(kind: type, settings: Mapping[str, Any], *, append: bool = False) -
             else:
                 words += [flag, *plain]
         else:
-            words.append(f"{flag}={_plain(name, value)}")
+            words.append(f"{flag}={_plain(name, value, hints[name])}")
     return words
 
 
@@ -106,7 +107,9 @@ def _is_text(hint: Any) -> bool:
     return hint is str or str in get_args(hint)
 
 
-def _plain(name: str, value: Any) -> str:
+def _plain(name: str, value: Any, hint: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"config gives {name} the value {value!r}; allowed are words and numbers")
-    return str(value)
+    # On a command line the shell does it.
+    is_path = Path in (hint, *get_args(hint))
+    return os.path.expanduser(str(value)) if is_path else str(value)

@@ -64,6 +64,7 @@ def test_certify_reads_options(written, tmp_path, monkeypatch, capsys):
 def test_train_reads_options_and_gives_a_runs_own_back(written, tmp_path):
     config = written("""
 model = "resnet20"
+augment = "translate"
 max_shift = [2, 3]
 learning_rate = 1
 nesterov = true
@@ -106,6 +107,29 @@ def test_a_preset_in_a_file_is_changed_by_the_file(written):
 def test_what_is_wrong_in_a_file_is_said(written, text, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         evaluate.parse(written(text))
+
+
+def test_home_is_found_in_a_file(written, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    file = written('workdir = "~/runs"\n')
+    assert train.parse(file).workdir == Path("/home/somebody/runs")
+    file = written('checkpoint = ["~/a", "b"]\nimages = 3\n')
+    assert evaluate.parse(file).checkpoint == (Path("/home/somebody/a"), Path("b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("max_shift = 2", "max_shift means nothing with --augment none; it needs translate"),
+        ('data_dir = "here"', "data_dir means nothing with --dataset digits"),
+        ('padding = "same"\n[model_options]\npadding = "SAME"', "'padding' is given twice"),
+        ('data_dir = ""\ndataset = "mnist"', "data_dir is empty"),
+        ('workdir = ""', "--workdir is empty"),
+    ],
+)
+def test_what_a_file_cannot_mean_is_refused(written, text, says):
+    with pytest.raises(ValueError, match=says):
+        train.parse(written(text))
 
 
 def test_wrong_use(written, tmp_path):

@@ -94,6 +94,16 @@ def test_commands_of_the_readme_name_options_that_exist():
         assert {option.replace("-", "_") for option in named} <= fields
 
 
+def test_what_stands_behind_an_option_is_its_default():
+    pages = "".join(page.read_text() for page in PAGES)
+    stated = re.findall(r"`--([\w-]+)` \(`?(\d\w*)`?\)", pages)
+    assert stated
+    for name, value in stated:
+        kinds = (Arguments, TrainConfig)
+        fields = [getattr(kind, name.replace("-", "_"), None) for kind in kinds]
+        assert value in map(str, fields), f"--{name} {value}"
+
+
 def test_a_part_without_markers_is_an_error(generate):
     with pytest.raises(ValueError, match="has no part study"):
         generate.replaced("# A readme", "study", "")

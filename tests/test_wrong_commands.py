@@ -57,6 +57,7 @@ def test_a_wrong_command_is_refused_in_one_line(program, line, words, folders, c
     assert words in said.err
     assert said.err.startswith(f"{program.NAME}: error: ")
     assert said.err.count("\n") == 1
+    assert "parsing config" not in said.err
     assert len(said.err) <= LONGEST + len(str(here))
     assert files(here) == before
 

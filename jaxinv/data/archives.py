@@ -152,4 +152,10 @@ def _labels(path: Path, name: str, archive: Any) -> Int[np.ndarray, " n"]:
             f"{name} in {path} is {labels.dtype} of shape {labels.shape}; allowed are whole "
             "numbers (n,)"
         )
-    return labels.astype(np.int32)
+    held = labels.astype(np.int32)
+    if (other := held != labels).any():
+        raise ValueError(
+            f"{name} in {path} holds {labels[other][0]}; allowed are classes from 0 to "
+            f"{np.iinfo(np.int32).max}"
+        )
+    return held

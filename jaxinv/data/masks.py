@@ -76,6 +76,8 @@ def folder_of_masks(path: Path, split: str, *, void: int | None = None) -> Store
     Raises:
       ValueError: there is no such split, or it is not as described.
     """
+    if void is not None and not 0 <= void <= 255:
+        raise ValueError(f"void is {void}; allowed are 0 to 255, the numbers of a label map")
     splits, split = _split_of(path, split, MASKS)
     pairs = _pairs(splits[split], MASKS)
     pictures = folder(splits[split] / IMAGES, "train").source

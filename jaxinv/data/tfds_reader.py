@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def prepared_builder(name: str, *, data_dir: Path | None, manual_dir: Path | Non
                 ) from None
             folder = "TFDS's own folder" if data_dir is None else data_dir
             raise ValueError(f"data set {name!r} in {folder} cannot be opened: {first}") from None
-    with quiet():
+    # TFDS says on standard output that it downloads, where a program's results go.
+    with quiet(), contextlib.redirect_stdout(sys.stderr):
         _prepare(builder, tfds, manual_dir)
     return builder
 

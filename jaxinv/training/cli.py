@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,12 +127,14 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
             f"config.json of a run. Presets: {', '.join(PRESETS)}."
         ),
     )
-    _check_needs(arguments.config, argv)
+    # A run's config.json names every setting, a file of one's own those that are meant.
+    meant = set() if chosen_settings.keys() >= NEEDS.keys() else set(chosen_settings)
+    _check_needs(arguments.config, argv, meant)
     check(arguments)
     if chosen_options := _shared_options(arguments):
         given = arguments.config.model_options
         twice = sorted(chosen_options.keys() & given.keys())
-        if twice and given != config.model_options:
+        if twice and (given != config.model_options or settings.keys() & set(twice)):
             raise ValueError(f"model option {twice[0]!r} is given twice")
         options = {**arguments.config.model_options, **chosen_options}
         config = dataclasses.replace(arguments.config, model_options=options)
@@ -145,10 +147,11 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
     return arguments
 
 
-def _check_needs(config: TrainConfig, argv: Sequence[str]) -> None:
-    """Refuses options that mean nothing beside the others."""
+def _check_needs(config: TrainConfig, argv: Sequence[str], settings: Iterable[str]) -> None:
+    """Refuses options, on the command line and in a file, that mean nothing beside the others."""
     flags = (word.split("=")[0] for word in argv if word.startswith("--"))
     given = {flag[2:].replace("-", "_").removeprefix("no_"): flag for flag in flags}
+    given = {name: name for name in settings} | given
     for name, (other, values) in NEEDS.items():
         value = getattr(config, other)
         if name in given and not set(value.split("+")) & set(values):

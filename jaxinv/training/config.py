@@ -91,6 +91,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     accepted, convert, allowed = _KINDS[kind]
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{name} is {value!r}; allowed are {allowed}")
+    if value == "" and type(None) in parts:
+        raise ValueError(f"{name} is empty; leave it out or give a name")
     try:
         value = convert(value)
     except OverflowError:

@@ -148,6 +148,7 @@ def test_wrong_folders_are_refused_in_one_line(tmp_path, how, split, message):
         ({"y_test": np.zeros(5)}, "test", r"y_test in .* is float64 of shape \(5,\)"),
         ({"x_test": np.array([None] * 5)}, "test", "x_test in .* cannot be read: Object arrays"),
         ({"y_test": np.array([-1, 0, 0, 0, 0])}, "test", "has labels from -1 to 0"),
+        ({"y_test": np.array([2**32, 0, 0, 0, 0])}, "test", "y_test in .* holds 4294967296; all"),
     ],
 )
 def test_wrong_archives_are_refused_in_one_line(tmp_path, changes, split, message):

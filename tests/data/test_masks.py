@@ -72,6 +72,14 @@ def test_void_pixels_have_no_class(tmp_path):
         data.load(str(tmp_path), **options)
 
 
+@pytest.mark.parametrize("void", [-1, 256])
+def test_void_is_a_number_of_a_label_map(void, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(ValueError, match=f"void is {void}; allowed are 0 to 255"):
+        data.load(str(tmp_path), void=void)
+
+
 def test_targets_are_values_from_0_to_1(tmp_path):
     images = R.integers(0, 256, (3, 5, 4, 1)).astype(np.uint8)
     targets = R.integers(0, 256, (3, 10, 8, 3)).astype(np.uint8)

@@ -154,6 +154,14 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
     assert time.monotonic() - began < 2
 
 
+def test_what_tfds_says_is_no_output_of_the_program(tmp_path, offline, capsys):
+    with pytest.raises(ValueError, match="has no train-images"):
+        data.load("mnist", data_dir=tmp_path, manual_dir=tmp_path)
+    said = capsys.readouterr()
+    assert "Downloading and preparing" in said.err
+    assert not said.out
+
+
 def test_idx_files():
     packed = gzip.compress(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, *range(6)]))
     np.testing.assert_array_equal(mnist_family.idx(packed), [[0, 1, 2], [3, 4, 5]])

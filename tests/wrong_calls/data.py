@@ -39,6 +39,10 @@ REFUSED = {
         )
         for split in ("test[5]", "test[::2]", "test+train", "test[:1e3]")
     },
+    "Dataset of a label that int32 does not hold": (
+        lambda: data.Dataset.of(PIXELS, np.array([2**32])),
+        "label 4294967296 is no class; allowed are 0 to 2147483647",
+    ),
     **{
         f"load on a canvas of {canvas!r}": (
             lambda canvas=canvas: data.load(split="test[:2]", canvas=canvas),

@@ -215,7 +215,11 @@ _CLASSES = {
     ),
     "mean_accuracy, label -1": (
         lambda: metrics.mean_accuracy(PREDICTIONS, np.array([0, -1, 1])),
-        "label -1 is no class; allowed are from 0",
+        "label -1 is no class; allowed are 0 to 2147483647",
+    ),
+    "mean_accuracy, a label that int32 does not hold": (
+        lambda: metrics.mean_accuracy(PREDICTIONS, np.array([0, 2**32, 1])),
+        "labels: 4294967296 is held as another number in int32; allowed are up to 2147483647",
     ),
     "mean_accuracy, words as labels": (
         lambda: metrics.mean_accuracy(LOGITS, ["a", "b", "c"]),

@@ -175,6 +175,7 @@ ROWS = [
     # The user's own network.
     (f"{A}mean {A}columns", "apply is given twice; allowed is one network"),
     ("--apply ''", "the word behind --apply is empty"),
+    ("--out=", "--out is empty, as of a variable that is not set"),
     ("--apply wrong_networks", "it has the form package.module:name"),
     ("--apply wrong_networks:", "it has the form package.module:name"),
     ("--apply .wrong_networks:mean", "it has the form package.module:name"),

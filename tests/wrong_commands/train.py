@@ -187,6 +187,7 @@ ROWS = [
     (_tiny("tfds", "--train-split dev"), "data set 'tiny' has no split 'dev'"),
     # workdirs
     ("--workdir run", "workdir run already holds a run (config.json); continue it with --resume"),
+    ("--workdir=", "--workdir is empty, as of a variable that is not set"),
     ("--workdir lost", "workdir lost holds results of a run without its config.json"),
     ("--workdir file", "workdir file cannot be written"),
     ("--workdir {here}/file/run", "cannot be written"),
