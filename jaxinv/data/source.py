@@ -99,16 +99,7 @@ class Source(abc.ABC):
 
     def batches(self, groups: Groups) -> Iterator[Arrays]:
         """Groups of rows, one after the other, each read ahead of its turn by several threads."""
-        import grain  # half a second, not paid for what is in memory
-
-        if not len(groups):
-            return
-        one = max(1, len(groups[0]) * math.prod(self.image_shape))
-        ahead = min(max(2, _AHEAD_BYTES // one), _AHEAD, len(groups))
-        options = grain.ReadOptions(num_threads=min(ahead, _THREADS), prefetch_buffer_size=ahead)
-        ordered = grain.MapDataset.source(groups).map(self.read).to_iter_dataset(options)
-        with contextlib.closing(iter(ordered)) as reader:
-            yield from reader
+        return self._streamed().batches(groups)
 
     def part(self, rows: range) -> "Source":
         """Some of the images, one after the other."""
@@ -214,7 +205,20 @@ class Streamed(Source):
 
     def read(self, rows: Sequence[int]) -> Arrays:
         """Some images and their labels, in the order asked for."""
-        return self._checked(*self.read_rows([self.rows[row] for row in rows]))
+        return self._checked(len(rows), *self.read_rows([self.rows[row] for row in rows]))
+
+    def batches(self, groups: Groups) -> Iterator[Arrays]:
+        """Groups of rows, one after the other, each read ahead of its turn by several threads."""
+        import grain  # half a second, not paid for what is in memory
+
+        if not len(groups):
+            return
+        one = max(1, len(groups[0]) * math.prod(self.image_shape))
+        ahead = min(max(2, _AHEAD_BYTES // one), _AHEAD, len(groups))
+        options = grain.ReadOptions(num_threads=min(ahead, _THREADS), prefetch_buffer_size=ahead)
+        ordered = grain.MapDataset.source(groups).map(self.read).to_iter_dataset(options)
+        with contextlib.closing(iter(ordered)) as reader:
+            yield from reader
 
     def part(self, rows: range) -> "Streamed":
         """Some of the images, one after the other."""
@@ -234,7 +238,7 @@ class Streamed(Source):
     def load(self) -> "Dataset":
         """All images, in memory."""
         if self.at_once is not None:
-            images, labels = self._checked(*self.at_once(self.rows))
+            images, labels = self._checked(len(self), *self.at_once(self.rows))
         else:
             check_room(len(self), self.image_shape)
             images = np.empty((len(self), *self.image_shape), np.uint8)
@@ -245,7 +249,15 @@ class Streamed(Source):
                 images[group.start : group.stop], labels[group.start : group.stop] = batch
         return self._held(images, labels)
 
-    def _checked(self, images: np.ndarray, labels: np.ndarray) -> Arrays:
+    def _checked(self, count: int, images: np.ndarray, labels: np.ndarray) -> Arrays:
+        """What was read, changed, if it is what the source says."""
+        images = images if self.change is None else self.change(images)
+        shape, labels_shape = (count, *self.image_shape), (count, *self.label_shape)
+        if images.dtype != np.uint8 or images.shape != shape or labels.shape != labels_shape:
+            raise ValueError(
+                f"data set {self.name!r} gives images, {images.dtype} of shape {images.shape}, and "
+                f"labels of shape {labels.shape}; needed are uint8 {shape} and {labels_shape}"
+            )
         least = VOID if self.label_shape else 0
         if (
             len(labels)
@@ -256,7 +268,7 @@ class Streamed(Source):
                 f"data set {self.name!r} has labels from {labels.min()} to {labels.max()}; with "
                 f"{self.num_classes} classes they must be in 0 to {self.num_classes - 1}"
             )
-        return images if self.change is None else self.change(images), labels
+        return images, labels
 
 
 def groups_of(source: Source, size: int) -> list[range]:

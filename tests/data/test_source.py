@@ -153,6 +153,25 @@ def test_a_source_of_ones_own():
     assert statistics_of(source) == channel_statistics(source.load().images)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda images, labels: (images / 255, labels),
+        lambda images, labels: (images[..., 0], labels),
+        lambda images, labels: (images[:-1], labels[:-1]),
+        lambda images, labels: (images, labels[:, None]),
+    ],
+)
+def test_a_source_that_is_not_what_it_says_is_refused(changed):
+    class Wrong(Numbers):
+        def read(self, rows):
+            return changed(*super().read(rows))
+
+    for read in (Wrong().load, lambda: list(Wrong().batches([range(5)]))):
+        with pytest.raises(ValueError, match=r"'numbers' gives images.*; needed are uint8 \("):
+            read()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_statistics_do_not_depend_on_the_parts(seed):
     generator = np.random.default_rng(seed)

@@ -166,7 +166,11 @@ def test_void_positions_have_no_part_in_accuracy_and_iou():
     [
         (LABELS + 7, 7, "needed are outputs .* with at least 10 classes"),
         (LABELS - 1, None, "a label is -1; classes are counted from 0"),
-        (LABELS - 1, 255, "label -1 is no class; allowed are from 0, and 255 for no class"),
+        (
+            LABELS - 1,
+            255,
+            "label -1 is no class; allowed are 0 to 2147483647, and 255 for no class",
+        ),
         (LABELS * 0 + 255, 255, "all labels are 255, which is void"),
         (LABELS[:, 0, 0], 255, "void is 255; it is for label maps"),
     ],

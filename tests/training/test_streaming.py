@@ -201,7 +201,7 @@ IMAGES, LABELS = np.zeros((96, 8, 8, 1), np.uint8), np.arange(96, dtype=np.int32
         ((IMAGES, LABELS * 0), "images of arrays have one class; there is nothing to"),
         ((IMAGES, LABELS[1:]), r"labels are int32 of shape \(95,\); allowed are whole numbers"),
         ((IMAGES, LABELS + 0.5), "labels are float64"),
-        ((IMAGES, LABELS - 1), "label -1 is no class; allowed are from 0"),
+        ((IMAGES, LABELS - 1), "label -1 is no class; allowed are 0 to 2147483647"),
         ((IMAGES[:0], LABELS[:0]), r"images are uint8 of shape \(0, 8, 8, 1\)"),
         (IMAGES, "data is a ndarray for the split 'train'; allowed are a pair"),
         ((IMAGES, LABELS, LABELS), "data is a tuple for the split 'train'; allowed are a pair"),
