@@ -1,5 +1,6 @@
 """docs/augment.png: digits, and what each distortion makes of them."""
 
+import argparse
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ def sheet(count: int = 10) -> np.ndarray:
 
 def main() -> None:
     """Draw the sheet."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options: words are refused
     picture = sheet()
     height = picture.shape[0] / len(ROWS)
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
@@ -39,7 +41,8 @@ def main() -> None:
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    figure.savefig(Path(__file__).resolve().parent.parent / "docs" / "augment.png", dpi=110)
+    place = Path(__file__).resolve().parent.parent / "docs" / "augment.png"
+    figure.savefig(place, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":
