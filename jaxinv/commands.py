@@ -1,11 +1,13 @@
 """The command `jaxinv`: what it can do, each in a module that is loaded when it is asked for."""
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import jaxinv
+from jaxinv.command_line import run
 
 # The module whose `main` runs each, and what it does.
 _COMMANDS = {
@@ -39,28 +41,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in _COMMANDS:
         module = importlib.import_module(_COMMANDS[name][0])
         return module.main(options, name=f"jaxinv {name}")
+    return run(lambda: _print(name, *options), name="jaxinv")
+
+
+def _print(name: str, *options: str) -> None:
     if name == "--completion":
-        return _print_completion(*options)
-    if name == "--version":
+        _print_completion(*options)
+    elif name == "--version":
         print(f"jaxinv {jaxinv.__version__}")
-        return 0
-    if name in ("--help", "-h"):
+    elif name in ("--help", "-h"):
         rows = (f"  {command:23}  {does}" for command, (_, does) in _COMMANDS.items())
         print(_USAGE.format(commands="\n".join(rows)), end="")
-        return 0
-    allowed = ", ".join((*_COMMANDS, "--completion", "--version", "--help"))
-    return _refused(f"there is no command {name!r}; allowed are {allowed}")
+    else:
+        allowed = ", ".join((*_COMMANDS, "--completion", "--version", "--help"))
+        raise ValueError(f"there is no command {name!r}; allowed are {allowed}")
 
 
-def _refused(says: str) -> int:
-    print(f"jaxinv: error: {says}", file=sys.stderr)
-    return 1
-
-
-def _print_completion(*given: str) -> int:
+def _print_completion(*given: str) -> None:
     """Prints the script that completes the commands and their options in a shell."""
     if len(given) != 1 or given[0] not in _SHELLS:
-        return _refused(f"completion is {' '.join(given)!r}; allowed are {', '.join(_SHELLS)}")
+        raise ValueError(f"completion is {' '.join(given)!r}; allowed are {', '.join(_SHELLS)}")
     import tyro
 
     from jaxinv.training.cli import WORDS
@@ -68,10 +68,7 @@ def _print_completion(*given: str) -> int:
     commands: dict[str, Any] = {
         name: importlib.import_module(module).Arguments for name, (module, _) in _COMMANDS.items()
     }
-    try:
+    with contextlib.suppress(SystemExit):
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="jaxinv", args=["--tyro-print-completion", given[0]], registry=WORDS
         )
-    except SystemExit as end:
-        return int(end.code or 0)
-    raise AssertionError("tyro prints a completion and ends")

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from jaxinv import commands
 from jaxinv.command_line import INTERRUPTED, PIPE_CLOSED, in_one_line, run
 from jaxinv.evaluation.results import Results
 from jaxinv.progress import progress_bar
@@ -122,6 +123,16 @@ def test_a_pipe_that_closes_ends_a_program_quietly(monkeypatch, capfd, body):
         }
         assert run(bodies[body], name="evaluate.py") == PIPE_CLOSED
         print("the interpreter's last lines go nowhere")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "--completion bash"])
+def test_a_pipe_that_closes_ends_the_command_quietly(monkeypatch, capfd, words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert commands.main(words.split()) == PIPE_CLOSED
     assert capfd.readouterr().err == ""
 
 
