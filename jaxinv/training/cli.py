@@ -104,6 +104,9 @@ def parse(argv: Sequence[str], *, name: str | None = None) -> Arguments:
         chosen, _ = early.parse_known_args(argv)
     except argparse.ArgumentError as error:
         raise ValueError(f"{error} (see --help)") from None
+    flags = [word.partition("=")[0].replace("_", "-") for word in argv]
+    if flags.count("--model-options") > 1:
+        raise ValueError("model_options is given twice; one --model-options takes all of them")
     config = TrainConfig()
     if chosen.resume:
         if chosen.preset is not None:

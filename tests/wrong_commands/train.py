@@ -139,6 +139,7 @@ ROWS = [
     ("--model nope", "model is 'nope'; allowed are mlp"),
     ("--model-options colour=1", "has no option 'colour'; allowed are"),
     ("--model-options head=gap head=flatten", "model option 'head' is given twice"),
+    ("--model-options head=gap --model_options local=True", "one --model-options takes all of"),
     ("--head gap --model-options head=flatten", "model option 'head' is given twice"),
     ("--model-options colour", "model option 'colour' is not of the form name=value"),
     ("--model-options dense=-5,", "dense is (-5,); allowed are sequences of whole numbers from 1"),
