@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def is_path(name: str) -> bool:
       (False, False, True, True)
     """
     return name.endswith(".npz") or name.startswith((".", "/", "~"))
+
+
+def from_anywhere(name: str) -> str:
+    """A data set's name, a path as it is seen from any current folder.
+
+    Example:
+      >>> from_anywhere("mnist"), from_anywhere("/data/mine.npz")
+      ('mnist', '/data/mine.npz')
+    """
+    return os.path.abspath(os.path.expanduser(name)) if is_path(name) else name
 
 
 def split_called(name: str, splits: Collection[str]) -> str:

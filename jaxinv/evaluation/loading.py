@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from jaxinv import data
 from jaxinv.command_line import first_line
+from jaxinv.data.files import from_anywhere
 from jaxinv.data.loading import ALWAYS_THERE
 from jaxinv.data.pictures import Interpolation
 from jaxinv.evaluation.audit import seen_of
@@ -164,7 +165,8 @@ def _dataset(
     config: Networks, trained: Sequence[TrainConfig], framing: Mapping[str, Any]
 ) -> data.Source:
     """The data set that the options name, or the one that the checkpoints were trained on."""
-    chosen = {config.dataset} if config.dataset is not None else {run.dataset for run in trained}
+    own = [run.dataset for run in trained] if config.dataset is None else [config.dataset]
+    chosen = set(map(from_anywhere, own))
     canvases = {run.canvas for run in trained}
     if len(chosen) > 1 or len(canvases) > 1:
         different = ", ".join(sorted({run.dataset for run in trained}))
@@ -175,16 +177,17 @@ def _dataset(
     name = next(iter(chosen), "digits")
     if name in ALWAYS_THERE and config.data_dir is not None:
         raise ValueError(f"data_dir means nothing for {name}, which comes with scikit-learn")
-    stored = (run.data_dir for run in trained if run.data_dir and run.dataset == name)
+    same = [run for run in trained if from_anywhere(run.dataset) == name]
+    stored = (run.data_dir for run in same if run.data_dir)
     split = "test" if config.split is None else config.split
-    voids = {run.void for run in trained if run.dataset == name}
+    voids = {run.void for run in same}
     if config.void is None and len(voids) > 1:
         raise ValueError("the checkpoints were trained with different void labels; name one")
     count = config.images if isinstance(config.images, int) else None
     if count is not None and "[" not in split:
         split += f"[:{count}]"  # no more is read than that
     dataset = data.open(
-        name,
+        name if config.dataset is None else config.dataset,
         split=split,
         data_dir=config.data_dir or next(stored, None),
         canvas=next(iter(canvases), None),

@@ -13,6 +13,7 @@ from typing import Any
 from jaxinv.command_line import first_line
 from jaxinv.data import Source
 from jaxinv.data.dataset import check_scale
+from jaxinv.data.files import from_anywhere
 from jaxinv.files import locked, write_whole
 from jaxinv.training.config import CHANGEABLE, TrainConfig
 
@@ -93,16 +94,21 @@ def write_run(workdir: Path, config: TrainConfig, data: DataInfo) -> None:
     Raises:
       ValueError: JSON cannot hold an option of the network.
     """
-    fields = config.to_dict()
-    for name in ("data_dir", "manual_dir"):
-        if fields[name] is not None:
-            fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
-    stored = {"config": fields, "data": dataclasses.asdict(data)}
+    stored = {"config": _seen_from_anywhere(config).to_dict(), "data": dataclasses.asdict(data)}
     try:
         text = json.dumps(stored, indent=2, allow_nan=False) + "\n"
     except TypeError as error:
         raise ValueError(f"model_options cannot be stored: {error}") from None
     write_whole(workdir / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _seen_from_anywhere(config: TrainConfig) -> TrainConfig:
+    """The configuration with absolute paths of its data."""
+    places = {"data_dir": config.data_dir, "manual_dir": config.manual_dir}
+    absolute: dict[str, Any] = {
+        name: os.path.abspath(os.path.expanduser(place)) for name, place in places.items() if place
+    }
+    return dataclasses.replace(config, dataset=from_anywhere(config.dataset), **absolute)
 
 
 def check(
@@ -127,7 +133,8 @@ def check(
         _check_startable(workdir)
         return
     stored, stored_data = read_run(workdir)
-    compared: list[tuple[Any, Any]] = [(stored, config)]
+    here: Any = (_seen_from_anywhere(stored), _seen_from_anywhere(config))
+    compared: list[tuple[Any, Any]] = [here]
     if data is not None:
         older = not stored_data.sample  # A run of a version that did not look at images.
         known = dataclasses.replace(stored_data, sample=data.sample) if older else stored_data

@@ -17,7 +17,7 @@ from jaxinv import training
 from jaxinv.training import checkpoints as storage
 from jaxinv.training.interrupts import stop_on_signals
 from jaxinv.training.records import Display
-from jaxinv.training.workdir import DataInfo
+from jaxinv.training.workdir import DataInfo, check, read_run, write_run
 
 
 def test_a_run_learns_real_digits_and_loads_again(tmp_path, small):
@@ -220,6 +220,16 @@ def test_folders_of_data_are_remembered_as_seen_from_anywhere(tmp_path, small, m
     stored = training.load_checkpoint("run").config
     assert stored.data_dir == str(tmp_path / "sets")
     assert stored.manual_dir == str(tmp_path / "files")
+    own, info = small(dataset="./mine.npz"), DataInfo(10, (0.0,), (1.0,), (8, 8, 1), 100)
+    (tmp_path / "own").mkdir()
+    write_run(tmp_path / "own", own, info)
+    check(tmp_path / "own", own, resume=True)
+    monkeypatch.chdir("/")
+    stored, _ = read_run(tmp_path / "own")
+    assert stored.dataset == str(tmp_path / "mine.npz")
+    check(tmp_path / "own", stored, resume=True, data=info)
+    with pytest.raises(ValueError, match=r"cannot be resumed with '/mine\.npz'"):
+        check(tmp_path / "own", own, resume=True)
 
 
 def test_logits_that_are_not_finite_are_no_answers(small, monkeypatch):
