@@ -121,6 +121,7 @@ def in_one_batch(fun: Callable, *args: Any) -> Callable:
       *args: its arguments, or anything of their shapes and dtypes.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> def pooled(t, x=jnp.ones((2, 4))):
       ...     return jax.lax.reduce_window(t * x, 0.0, jax.lax.add, (1, 2), (1, 2), "VALID")
       >>> shifts = jnp.arange(3.0)

@@ -41,8 +41,7 @@ def steps_per_call() -> int:
     """Steps run by one call of the compiled program.
 
     On accelerators a step may take less time than calling it, so many go into one `scan`. On the
-    processor XLA runs convolutions inside loops several times slower than outside, and a call costs
-    little beside a step.
+    processor a call costs little beside a step.
     """
     return 1 if jax.default_backend() == "cpu" else 32
 
