@@ -42,7 +42,7 @@ METHOD = """\
   16 and 49 shifts together. A chunk that takes more than 1.5 times the best one's time at first is
   not tried again.
 * For the gradient, *one pass* is that of the mean loss at one shift, and brute force a loop in
-  Python over its jitted gradient; `share=False`, a `lax.map` over shifts, is far slower on a CPU.
+  Python over its jitted gradient; `share=False` is a `lax.map` over shifts.
 * *jitted loop* is a loop in Python over a jitted function of (weights, images, shift). The PyTorch
   columns are the same network with the weights copied, eager, in inference mode, one shift or 4,
   16 or 49 shifts a call, with channels first or last in memory, whichever is quicker.

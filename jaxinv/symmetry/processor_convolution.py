@@ -55,13 +55,13 @@ def convolve(x: Array, kernel: Array, **params: Any) -> Array:
     Returns:
       The convolution. It may differ from that of `lax` in rounding, as its gradients may.
     """
-    primitive = convolution_p if _is_on_processor(params) else _CONVOLUTION
+    primitive = convolution_p if _is_rewritten(params) else _CONVOLUTION
     return primitive.bind(x, kernel, **params)
 
 
 def for_processors(equation: Any) -> Primitive | None:
     """The primitive in place of that of an equation, for `substituted`."""
-    changed = equation.primitive is _CONVOLUTION and _is_on_processor(equation.params)
+    changed = equation.primitive is _CONVOLUTION and _is_rewritten(equation.params)
     return convolution_p if changed else None
 
 
@@ -92,7 +92,8 @@ def quick_in_loops(fun: Callable) -> Callable:
     return quick
 
 
-def _is_on_processor(params: dict[str, Any]) -> bool:
+def _is_rewritten(params: dict[str, Any]) -> bool:
+    """Whether a convolution is computed in one of the ways of this module."""
     return (
         jax.default_backend() == "cpu"
         and len(params["window_strides"]) > 0
@@ -102,7 +103,7 @@ def _is_on_processor(params: dict[str, Any]) -> bool:
 
 
 def _evaluate(x: Array, kernel: Array, **params: Any) -> Array:
-    if not _is_on_processor(params):
+    if not _is_rewritten(params):
         return _CONVOLUTION.bind(x, kernel, **params)
     if way := _way_of_products(x, kernel, params):
         return way(x, kernel)
@@ -218,7 +219,7 @@ def _transpose_kernel(cotangent, x, kernel, **params):
 
 def _for_gradients(x: Any, kernel: Any, params: dict[str, Any]) -> Callable:
     """The convolution as a function that JAX transposes."""
-    way = _way_of_products(x, kernel, params) if _is_on_processor(params) else None
+    way = _way_of_products(x, kernel, params) if _is_rewritten(params) else None
     return way or functools.partial(_CONVOLUTION.bind, **params)
 
 

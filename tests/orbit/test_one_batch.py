@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv import orbit
+from jaxinv import certify, orbit
 from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.symmetry import processor_convolution
 
@@ -167,6 +167,24 @@ def test_convolutions_at_which_xla_is_slow(name, several, monkeypatch, request):
     program = jax.make_jaxpr(jax.vmap(in_one_batch(SLOW[name], SHIFTS[0])))(SHIFTS)
     assert "processor_convolution[" in str(program)
     assert "conv_general_dilated[" not in str(program)
+
+
+def test_certify_knows_what_stands_in_for_convolutions_and_pools():
+    def network(x):
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")
+        y = jax.lax.conv_general_dilated(
+            padded, KERNEL, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jax.lax.reduce_window(
+            jax.nn.relu(y + SCALE), -jnp.inf, jax.lax.max, (1, 5, 6, 1), (1, 1, 1, 1), "VALID"
+        )
+
+    def twice(x):
+        return jax.vmap(in_one_batch(network, x))(jnp.stack([x, 2 * x]))
+
+    program = str(jax.make_jaxpr(twice)(IMAGES))
+    assert "processor_convolution[" in program
+    assert certify(twice, IMAGES).kind == "invariant"
 
 
 def compare(fun):

@@ -126,9 +126,8 @@ def _fits(ctx: Context, reference: Value, window: Window, stride: int, params, c
         decision = reference.decisions[window.axis]
         return isinstance(decision, Decision) and decision.number == choice.number
     if choice is not None and window.rate < 0 and stride > 2:
-        return (
-            False  # A phase chosen on a map that moves forwards names others on its mirror image.
-        )
+        # A phase chosen on a map that moves forwards names others on its mirror image.
+        return False
     return positions(ctx.torus, reference, window) % stride == 0
 
 
