@@ -5,6 +5,9 @@ known, but those that are read from one place of the table are equal. So each nu
 where two labels are equal, so are the numbers.
 """
 
+import math
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,9 +33,7 @@ def labels(program: Program, number: int) -> np.ndarray | None:
         return None
     known = program.known_value(number)
     if known is not None:
-        # Minus zero equals zero, but what is divided by it is another infinity.
-        parts = (known.real, known.imag) if known.dtype.kind not in "biu" else ()
-        return _numbered([known, *map(np.signbit, parts)], aval.shape)
+        return _bits(known)
     if number in program.outside:
         return labels(*program.outside[number])
     equation = program.producers.get(number)
@@ -57,11 +58,20 @@ def _of_result(program: Program, equation: Equation) -> np.ndarray | None:
     return _bound(program, equation, []) if known.moves_only and len(equation.ins) == 1 else None
 
 
+def _bits(known: np.ndarray) -> np.ndarray:
+    """The bits of numbers: minus zero equals zero, but divides to another infinity."""
+    if known.dtype == np.complex128:
+        return _numbered([_bits(known.real), _bits(known.imag)], known.shape)
+    return np.ascontiguousarray(known).view(f"i{known.dtype.itemsize}").reshape(known.shape)
+
+
 def _bound(program: Program, equation: Equation, rest: list[np.ndarray]) -> np.ndarray | None:
     """What a primitive that only moves numbers makes of labels."""
     row = labels(program, equation.ins[0])
     if row is None:
         return None
+    if row.size and (row.min() < 0 or row.max() > np.iinfo(np.int32).max):
+        row = _numbered([row], row.shape)
     params = equation.params
     if "fill_value" in params:  # Beyond the ends all numbers are alike, and like none inside.
         params = params | {"fill_value": -1}
@@ -70,8 +80,11 @@ def _bound(program: Program, equation: Equation, rest: list[np.ndarray]) -> np.n
     return np.asarray(moved[0] if equation.primitive.multiple_results else moved)
 
 
-def _numbered(rows: list, shape: tuple[int, ...]) -> np.ndarray:
+def _numbered(rows: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """One number for each combination of what stands in several arrays."""
-    flat = [np.broadcast_to(row, shape).ravel() for row in rows]
-    each = [np.unique(row, return_inverse=True)[1].ravel() for row in flat]
-    return np.unique(np.stack(each), axis=1, return_inverse=True)[1].reshape(shape)
+    numbers = np.zeros(math.prod(shape), int)
+    for row in rows:
+        own = np.unique(np.broadcast_to(row, shape), return_inverse=True)[1].ravel()
+        pairs = numbers * (own.max(initial=0) + 1) + own
+        numbers = np.unique(pairs, return_inverse=True)[1].ravel()
+    return numbers.reshape(shape)
