@@ -53,8 +53,9 @@ def _of_result(program: Program, equation: Equation) -> np.ndarray | None:
     if known.rule is rule_of(primitives.add_p):
         if any(aval.shape not in ((), shape) for aval in equation.in_avals):
             return None
-        rows = [labels(program, i) for i in equation.ins]
-        return None if any(row is None for row in rows) else _numbered(rows, shape)
+        found = [labels(program, i) for i in equation.ins]
+        rows = [row for row in found if row is not None]
+        return _numbered(rows, shape) if len(rows) == len(found) else None
     return _bound(program, equation, []) if known.moves_only and len(equation.ins) == 1 else None
 
 
