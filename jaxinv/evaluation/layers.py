@@ -146,8 +146,8 @@ def feature_error(
 
     together = choose_chunk(moved, shifts[0], len(shifts))
     several = jax.jit(jax.vmap(in_one_batch(moved, shifts[0])))
-    # A loop in Python: on the processor XLA runs convolutions inside its own loops several times
-    # slower than outside. The first shifts come again where the last are fewer.
+    # One program makes all maps, so that they are rounded alike. The first shifts come again where
+    # the last are fewer.
     rows = [np.arange(k, k + together) % len(shifts) for k in range(0, len(shifts), together)]
     errors, base = [], None
     for row in rows:
