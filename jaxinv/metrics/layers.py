@@ -17,6 +17,10 @@ from jaxinv.metrics.spectrum import energy_above_nyquist
 from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import subpixel_translate, translate
+from jaxinv.symmetry.fields import field_of
+from jaxinv.symmetry.tracing import trace
+from jaxinv.symmetry.values import LINE_LENGTH
+from jaxinv.symmetry.walk import line_of, walk
 
 # Strides that networks have, tried where the ratio of sizes does not explain a map.
 USUAL_STRIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -178,7 +182,7 @@ def layerwise(
 
     base = capture(x)
     maps = tuple(_is_map(y, x, dims) for y in base)
-    strides = _strides(base, x, dims, maps, after)
+    strides = _strides(base, x, dims, maps, after, _proved_strides(floating, x, dims, maps))
     torus = tuple(_fits(y, x, dims, stride) for y, stride in zip(base, strides, strict=True))
     ones, halves = (1,) * len(dims), (0.5,) * len(dims)
     wanted: dict[tuple[float, ...], list[tuple[Callable, int, int]]] = {}
@@ -337,11 +341,36 @@ def _fits(y, x, dims, stride):
     return all(y.shape[d] * s == x.shape[d] for d, s in zip(dims, stride, strict=False))
 
 
-def _strides(base, x, dims, maps, after):
-    """Pixels per position of each map: the ratio of sizes, unless another explains it better."""
+def _proved_strides(layers, x, dims, maps):
+    """Per output and axis the pixels per position that the program states, or None."""
+    unknown = (None,) * len(dims)
+    if min(x.shape[d] for d in dims) < 2:
+        return [unknown] * len(maps)
+    traced = trace(layers, (x,), argnums=0, axes=dims)
+    values = walk(traced, line_of(traced.sizes, bordered=False)).values
+    return [
+        tuple(_stride_along(values[number], a, dim) for a, dim in enumerate(dims)) if m else unknown
+        for number, m in zip(traced.program.outputs, maps, strict=True)
+    ]
+
+
+def _stride_along(value, axis, dim):
+    """Pixels per position of a dimension; None unless it alone moves with the axis, forwards."""
+    row, windows = value.dims[dim], list(value.windows(axis))
+    if len(row) != 1 or len(windows) != 1 or row[0] is not windows[0][1] or row[0].rate < 0:
+        return None
+    field = field_of(value, axis, LINE_LENGTH)
+    return int(field.stride) if field and field.stride.denominator == 1 else None
+
+
+def _strides(base, x, dims, maps, after, proved):
+    """Pixels per position of each map.
+
+    They are proved, or the ratio of sizes, unless another stride explains the map better.
+    """
     strides = [
-        [x.shape[d] // y.shape[d] for d in dims] if m else []
-        for y, m in zip(base, maps, strict=True)
+        [s or x.shape[d] // y.shape[d] for s, d in zip(row, dims, strict=True)] if m else []
+        for y, m, row in zip(base, maps, proved, strict=True)
     ]
     for a, dim in enumerate(dims):
         unit = _along_axes((1,) * len(dims))[a]
@@ -354,7 +383,11 @@ def _strides(base, x, dims, maps, after):
                 found[i] = _moved_error(base[i], moved[i], jnp.array(unit), False, dims)
             return jax.device_get(found)
 
-        ratios = {i: strides[i][a] for i, found in enumerate(maps) if found}
+        ratios = {
+            i: strides[i][a]
+            for i, (found, row) in enumerate(zip(maps, proved, strict=True))
+            if found and row[a] is None
+        }
         # VALID convolutions shorten a map, so that its ratio of sizes is at least the stride.
         finer = {i: [s for s in USUAL_STRIDES if s < ratio] for i, ratio in ratios.items()}
         at_ratio = errors({i: ratio for i, ratio in ratios.items() if finer[i]})

@@ -147,10 +147,13 @@ def test_zero_padding_shows_at_the_first_padded_layer():
     assert rows["halved"].lattice_error > 0.01
 
 
-def test_valid_layers_are_compared_where_nothing_wrapped_around():
+@pytest.mark.parametrize("hidden", [False, True], ids=["proved", "measured"])
+def test_valid_layers_are_compared_where_nothing_wrapped_around(hidden):
     class Valid(nn.Module):
         @nn.compact
         def __call__(self, x):
+            if hidden:  # from the proof, not from the numbers
+                x = jax.pure_callback(np.asarray, x, x, vmap_method="expand_dims")
             x = nn.relu(nn.Conv(3, (3, 3), padding="VALID", name="a")(x))  # 10
             x = nn.Conv(3, (3, 3), strides=2, padding="VALID", name="b")(x)  # 4
             return nn.Conv(3, (2, 2), padding="VALID", name="c")(nn.relu(x))  # 3, stride 2
@@ -162,6 +165,28 @@ def test_valid_layers_are_compared_where_nothing_wrapped_around():
     assert rows["a"].integer_error < 1e-5
     assert np.isnan(rows["b"].integer_error)
     assert np.isnan(rows["a"].half_pixel_error)
+
+
+class Odd(nn.Module):
+    """Of 7 positions a stride of 2 leaves 4: the ratio of sizes is 1."""
+
+    hidden: bool
+
+    @nn.compact
+    def __call__(self, x):
+        if self.hidden:  # from the proof, not from the numbers
+            x = jax.pure_callback(np.asarray, x, x, vmap_method="expand_dims")
+        return nn.Conv(2, (3, 3), strides=2, padding="SAME", name="conv")(x)
+
+
+def test_strides_are_proved_where_sizes_mislead():
+    images = jax.random.normal(jax.random.key(4), (2, 7, 7, 1))
+    strides = []
+    for hidden in (False, True):
+        variables = Odd(hidden).init(jax.random.key(1), images)
+        rows = metrics.layerwise(layers_of(Odd(hidden), variables), images)
+        strides.append(next(row.stride for row in rows if row.name == "conv"))
+    assert strides == [(2, 2), (1, 1)]
 
 
 def test_signals_and_whole_number_images():
