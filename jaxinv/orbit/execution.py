@@ -23,8 +23,12 @@ def evaluate(plan: Plan, arrays: Sequence[jax.Array], chunk: int | None) -> list
       plan: the plan.
       arrays: the arguments, in the order of the program's inputs.
       chunk: how many shifts run together; None chooses.
+
+    Raises:
+      ValueError: if an argument lies on a mesh with explicit axes.
     """
     program = plan.traced.program
+    _refuse_explicit_axes(arrays)
     values = _held_values(plan, arrays)
     ctx = _context(plan)
     residues = plan.embedding.residues()
@@ -63,6 +67,22 @@ def evaluate(plan: Plan, arrays: Sequence[jax.Array], chunk: int | None) -> list
         flat = in_chunks(at_shift, rows, len(residues), chunk)
         results |= dict(zip(rest, flat, strict=True))
     return [results[number] for number in program.outputs]
+
+
+def _refuse_explicit_axes(arrays: Sequence[jax.Array]) -> None:
+    # Reshapes that merge cosets and images would each have to say how their results lie.
+    for array in arrays:
+        mesh = jax.typeof(array).sharding.mesh
+        explicit = [
+            name
+            for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True)
+            if kind == jax.sharding.AxisType.Explicit
+        ]
+        if explicit:
+            raise ValueError(
+                f"an array lies on a mesh whose axes {', '.join(map(str, explicit))} are explicit; "
+                "allowed are axes of AxisType.Auto"
+            )
 
 
 def _context(plan: Plan) -> Context:

@@ -289,3 +289,19 @@ def test_an_orbit_that_cannot_fit_is_refused():
 def test_wrong_use(options, message):
     with pytest.raises(ValueError, match=message):
         jaxinv.orbit(pooled_net, **options)(jnp.ones((1, 6, 6, 3)))
+
+
+def test_meshes_with_explicit_axes_are_refused():
+    kind = jax.sharding.AxisType.Explicit
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(kind,), devices=jax.devices()[:1])
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
+    kernel = normal(3, 3, 1, 2)
+
+    def network(x):
+        return circular(x, kernel).max((1, 2))
+
+    x = normal(2, 4, 4, 1)
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(x, place)
+        with pytest.raises(ValueError, match="axes rows are explicit; allowed are axes of"):
+            jaxinv.orbit(network)(placed)
