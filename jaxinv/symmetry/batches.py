@@ -47,21 +47,22 @@ class Batches:
             _is_rolled(r) and not known.issuperset(r.decisions) for r in results
         ):
             return True  # chosen anew in each round
-        if not several:
+        # A sum over an image is rolled no more, and may scale the image that it was taken of.
+        carried = {i: self._seen[n] for i, n in enumerate(equation.ins) if n in self._seen}
+        if not carried:
             return False
-        seen = [self._seen[equation.ins[i]] for i in several]
-        lengths = seen[0][1]
-        if any(others != lengths for _, others in seen):
+        lengths = carried[several[0] if several else min(carried)][1]
+        if any(carried[i][1] != lengths for i in several):
             return True
         values = [constant(None, v.shape, len(lengths), known=False) for v in operands]
-        for i, (value, _) in zip(several, seen, strict=True):
-            values[i] = value
+        for i, (value, others) in carried.items():
+            values[i] = value if others == lengths else values[i]
         found = self.apply_rule(Context(_line(lengths), ctx.program), equation, values)
         for number, result, batch in zip(equation.outs, results, found, strict=True):
-            if _is_rolled(result) or len(several) > 1:
-                if not _is_apart(batch, lengths):
-                    return True
+            if _is_apart(batch, lengths):
                 self._seen[number] = batch, lengths
+            elif _is_rolled(result) or len(several) > 1:
+                return True
         return False
 
     def _note(self, number: int, shape: Sequence[int], choices: Sequence[int]) -> None:
