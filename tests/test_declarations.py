@@ -87,6 +87,8 @@ def each_adaptive(x):
         (lambda y: y[:, :, :1] - y.mean((0, 1)), True),
         (lambda y: y[1:3].reshape(-1, 3) @ jnp.ones((3, 2)), True),
         (lambda y: jnp.einsum("npc,nqc->npq", y, y).sum(2), True),
+        (lambda y: y / (1 + jnp.abs(y).max((1, 2), keepdims=True)), True),
+        (lambda y: y / (1 + jnp.abs(y).max((0, 2), keepdims=True)), False),
         (lambda y: y.max(0), False),
         (lambda y: y * y[:1], False),
         (lambda y: jnp.einsum("npc,mpc->nm", y, y), False),
