@@ -14,13 +14,10 @@ from jaxtyping import Array, Num, PyTree, Shaped
 from jaxinv.arguments import as_inexact
 from jaxinv.metrics.equivariance import cosine_invariance, relative_error
 from jaxinv.metrics.spectrum import energy_above_nyquist
+from jaxinv.metrics.strides import proved_strides
 from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import subpixel_translate, translate
-from jaxinv.symmetry.fields import field_of
-from jaxinv.symmetry.tracing import trace
-from jaxinv.symmetry.values import LINE_LENGTH
-from jaxinv.symmetry.walk import line_of, walk
 
 # Strides that networks have, tried where the ratio of sizes does not explain a map.
 USUAL_STRIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -182,7 +179,7 @@ def layerwise(
 
     base = capture(x)
     maps = tuple(_is_map(y, x, dims) for y in base)
-    strides = _strides(base, x, dims, maps, after, _proved_strides(floating, x, dims, maps))
+    strides = _strides(base, x, dims, maps, after, proved_strides(floating, x, dims, maps))
     torus = tuple(_fits(y, x, dims, stride) for y, stride in zip(base, strides, strict=True))
     ones, halves = (1,) * len(dims), (0.5,) * len(dims)
     wanted: dict[tuple[float, ...], list[tuple[Callable, int, int]]] = {}
@@ -339,28 +336,6 @@ def _along_axes(steps):
 def _fits(y, x, dims, stride):
     """Whether a map's positions times its stride are those of the input: it lives on a torus."""
     return all(y.shape[d] * s == x.shape[d] for d, s in zip(dims, stride, strict=False))
-
-
-def _proved_strides(layers, x, dims, maps):
-    """Per output and axis the pixels per position that the program states, or None."""
-    unknown = (None,) * len(dims)
-    if min(x.shape[d] for d in dims) < 2:
-        return [unknown] * len(maps)
-    traced = trace(layers, (x,), argnums=0, axes=dims)
-    values = walk(traced, line_of(traced.sizes, bordered=False)).values
-    return [
-        tuple(_stride_along(values[number], a, dim) for a, dim in enumerate(dims)) if m else unknown
-        for number, m in zip(traced.program.outputs, maps, strict=True)
-    ]
-
-
-def _stride_along(value, axis, dim):
-    """Pixels per position of a dimension; None unless it alone moves with the axis, forwards."""
-    row, windows = value.dims[dim], list(value.windows(axis))
-    if len(row) != 1 or len(windows) != 1 or row[0] is not windows[0][1] or row[0].rate < 0:
-        return None
-    field = field_of(value, axis, LINE_LENGTH)
-    return int(field.stride) if field and field.stride.denominator == 1 else None
 
 
 def _strides(base, x, dims, maps, after, proved):

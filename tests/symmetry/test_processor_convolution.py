@@ -293,24 +293,8 @@ def test_depthwise_values_and_gradients_are_those_of_lax(taps, case):
     specs, kernel, dilation = CASES[case]
     x, w = depthwise_operands(specs, kernel)
     params = settings(specs, x, w, rhs_dilation=(dilation, *(1,) * (x.ndim - 3)))
-
-    def theirs(x, w):
-        return lax.conv_general_dilated(x, w, feature_group_count=6, **params)
-
-    def ours(x, w):
-        return convolve(x, w, groups=(6, 1), **params)
-
-    weight = jnp.cos(jnp.arange(theirs(x, w).size))
-    np.testing.assert_allclose(ours(x, w), theirs(x, w), rtol=1e-12, atol=1e-12)
+    are_those_of_lax(x, w, (6, 1), params)
     assert taps
-    for mine, other in zip(
-        *(
-            jax.grad(lambda x, w, f=f: (f(x, w).ravel() * weight).sum(), (0, 1))(x, w)
-            for f in (ours, theirs)
-        ),
-        strict=True,
-    ):
-        np.testing.assert_allclose(mine, other, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize(
