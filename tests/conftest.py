@@ -16,6 +16,8 @@ import pytest
 
 from tests.layers import generic
 
+COLLECTED = pytest.StashKey[set[str]]()
+
 
 def pytest_configure(config):
     """How XLA compiles, and where programs keep what they would keep in the user's cache."""
@@ -28,12 +30,19 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Marks as slow what tests/slow.txt lists, see tests/README.md."""
     slow = set((Path(__file__).parent / "slow.txt").read_text().splitlines())
+    config.stash[COLLECTED] = {item.nodeid for item in items}
     for item in items:
         if item.nodeid in slow:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def collected(request):
+    """The names of all tests that were found, those left out by their marks too."""
+    return request.config.stash[COLLECTED]
 
 
 @pytest.fixture
