@@ -149,9 +149,8 @@ class Program:
         order: Callable[..., jax.Array] = functools.partial(_order_of, size=self.info.size)
         make = self._make_state
         if self._many:
-            across = functools.partial(over_seeds, seeds=config.seeds)
-            step, evaluation = across(step, mapped=3), across(evaluation, mapped=1)
-            order, make = jax.jit(across(order, mapped=1)), across(make, mapped=1)
+            step, evaluation = over_seeds(step, mapped=3), over_seeds(evaluation, mapped=1)
+            order, make = jax.jit(over_seeds(order, mapped=1)), over_seeds(make, mapped=1)
 
         placed: Any = {"out_shardings": everywhere(self.mesh)}
 

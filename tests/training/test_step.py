@@ -171,8 +171,8 @@ def test_several_seeds_are_the_single_ones(batch, monkeypatch):
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *single)
     for backend in ("cpu", "gpu"):
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        many = over_seeds(make, seeds=2, mapped=1)(seeds)
-        got = over_seeds(step, seeds=2, mapped=3)(many, *batches).params
+        many = over_seeds(make, mapped=1)(seeds)
+        got = over_seeds(step, mapped=3)(many, *batches).params
         chex.assert_trees_all_close(got, expected, atol=1e-6)
 
 
