@@ -29,14 +29,16 @@ class Asked:
     Attributes:
       shifts: the shifts, and what enters at the border.
       differentiated: whether derivatives, too, have to be those of evaluating each shift.
+      memory: bytes that a held value may take; None for a part of what is free.
     """
 
     shifts: ShiftSet
     differentiated: bool
+    memory: float | None = None
 
     def plan(self, traced: Traced, embedding: Embedding) -> Plan:
         """The plan of a program on a torus; sharing stops where it costs more than it saves."""
-        memory = int(free_bytes() * _SHARE_OF_MEMORY)
+        memory = free_bytes() * _SHARE_OF_MEMORY if self.memory is None else self.memory
         end = None
         while True:
             plan = make_plan(

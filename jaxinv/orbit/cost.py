@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ class OrbitCost:
       dominant_part: the part of a layer with the most: where borders are cut, its interior, sides
         or corners.
       dominant_share: the share of all operations that this part takes.
+      short_of_memory: whether with more memory more would be shared.
     """
 
     shifts: int
@@ -50,6 +52,7 @@ class OrbitCost:
     dominant_layer: str
     dominant_part: str
     dominant_share: float
+    short_of_memory: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The cost as JSON can hold it."""
@@ -76,7 +79,8 @@ class OrbitCost:
         return html_table(str(self), rows, numbers=(1,))
 
     def _memory(self) -> str:
-        return f"about {max(1, self.peak_bytes / 2**20):,.0f} MiB"
+        short = "; with more memory more would be shared" if self.short_of_memory else ""
+        return f"about {max(1, self.peak_bytes / 2**20):,.0f} MiB{short}"
 
 
 def orbit_cost(
@@ -147,17 +151,18 @@ def orbit_cost(
         dominant_layer=max(layers, key=lambda name: layers[name]) if work.share else "",
         dominant_part=work.largest,
         dominant_share=work.share,
+        short_of_memory=plan.short_of_memory,
     )
 
 
 def work_of_circular_shifts(traced: Traced, names: Mapping[Source, str]) -> Work:
-    """What all circular shifts of a program cost, for its certificate.
+    """What all circular shifts of a program cost where memory suffices, for its certificate.
 
     Args:
       traced: the program.
       names: its layers by where their equations come from.
     """
-    asked = Asked(shift_set(traced.sizes), differentiated=False)
+    asked = Asked(shift_set(traced.sizes), differentiated=False, memory=math.inf)
     return _work(best_plan(traced, asked), names)
 
 

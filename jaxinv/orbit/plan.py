@@ -30,6 +30,7 @@ class Plan:
       single_cost: operations of the whole program, for one shift.
       held_bytes: bytes of the largest value that is held.
       best_end: after how many equations sharing should stop, for the least work in all.
+      short_of_memory: whether equations are evaluated at each shift for want of memory alone.
       at_seams: whether its pieces meet at seams, where tokens are joined, and not at borders.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     single_cost: int
     held_bytes: int
     best_end: int
+    short_of_memory: bool
     at_seams: bool = False
 
     @property
@@ -79,7 +81,7 @@ def make_plan(
     embedding: Embedding,
     *,
     differentiated: bool,
-    memory: int,
+    memory: float,
     end: int | None = None,
 ) -> Plan:
     """Decides for each equation.
@@ -102,9 +104,11 @@ def make_plan(
     held = [0]
     # What sharing the first k equations costs beyond running all of them at each shift.
     balance = [0]
+    short_of_memory = False
 
     def decided(ctx: Context, equation: Equation, operands: Sequence[Value] | None):
         """The states of what is shared; None for what runs at each shift."""
+        nonlocal short_of_memory
         once = flops(equation)
         late = end is not None and len(balance) > end
         results = None
@@ -112,10 +116,11 @@ def make_plan(
             findings = Findings()
             results = apply_rule(dataclasses.replace(ctx, findings=findings), equation, operands)
             size = _held_bytes(torus, equation, results)
-            if not all(v.is_constant for v in results) and (
-                late or size > memory or _runs_at_each_shift(torus, operands, results, findings)
-            ):
-                results = None
+            if not all(v.is_constant for v in results):
+                alone = late or _runs_at_each_shift(torus, operands, results, findings)
+                short_of_memory |= size > memory and not alone
+                if alone or size > memory:
+                    results = None
         if operands is None or results is None:
             deferred.append(equation)
             costs[equation] = once
@@ -143,6 +148,7 @@ def make_plan(
         single_cost=sum(map(flops, equations)),
         held_bytes=max(held),
         best_end=min(range(len(balance)), key=lambda k: (balance[k], -k)),
+        short_of_memory=short_of_memory,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.orbit import choice
 from jaxinv.symmetry.cost import Work
 
 IMAGE = jax.ShapeDtypeStruct((2, 8, 6, 3), jnp.float32)
@@ -143,6 +144,23 @@ def test_the_certificate_tells_the_same_cost(fun):
     assert certificate.cost == certificate.to_dict()["cost"] == cost.forward_passes
     assert certificate.work == (cost.forward_passes, cost.dominant_part, cost.dominant_share)
     assert pickle.loads(pickle.dumps(certificate)).work == certificate.work
+
+
+def test_little_memory_is_named_and_changes_no_certificate(monkeypatch):
+    ample, certificate = jaxinv.orbit_cost(strided, IMAGE), jaxinv.certify(strided, IMAGE)
+    # The outputs at all shifts take 48 times 768 bytes, what is shared 4 times 768 bytes.
+    monkeypatch.setattr(choice, "free_bytes", lambda: 4 * 3071)
+    scarce = jaxinv.orbit_cost(strided, IMAGE)
+    assert not ample.short_of_memory
+    assert "memory" not in str(ample)
+    assert scarce.short_of_memory
+    assert str(scarce).startswith("48 shifts: 48 forward passes' work: nothing is shared")
+    assert str(scarce).endswith("; with more memory more would be shared")
+    assert jaxinv.certify(strided, IMAGE).work == certificate.work
+    x = np.random.default_rng(0).normal(size=IMAGE.shape).astype(np.float32)
+    np.testing.assert_allclose(
+        jaxinv.orbit(strided)(x), jaxinv.orbit(strided, share=False)(x), rtol=1e-5
+    )
 
 
 def test_shown_in_one_line_and_in_a_notebook():
