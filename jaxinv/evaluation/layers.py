@@ -11,6 +11,7 @@ from jaxinv.devices import data_mesh, spread
 from jaxinv.evaluation.results import Estimate, LayerRow
 from jaxinv.evaluation.subject import Subject
 from jaxinv.metrics.layers import layerwise, window_error
+from jaxinv.metrics.strides import proved_strides
 from jaxinv.orbit.memory import choose_chunk
 from jaxinv.orbit.one_batch import in_one_batch
 from jaxinv.shifts import translate
@@ -82,8 +83,18 @@ def spatial_layers(
         # A dict comes back sorted from JAX; here the order is that of the calls.
         shapes.update({name: value.shape for name, value in layers(x).items()})
 
-    jax.eval_shape(outputs, jax.ShapeDtypeStruct(images.shape, np.float32))
-    strides = _strides_of(images.shape[1:-1], shapes)
+    seen = jax.ShapeDtypeStruct(images.shape, np.float32)
+    jax.eval_shape(outputs, seen)
+    size = images.shape[1:-1]
+    maps = [name for name, shape in shapes.items() if _has_positions(shape, size)]
+
+    def of_maps(x):
+        found = layers(x)
+        return tuple(found[name] for name in maps)
+
+    dims = range(1, 1 + len(size))
+    proved = proved_strides(of_maps, seen, dims, [True] * len(maps))
+    strides = _strides_of(size, {name: shapes[name] for name in maps}, proved)
     return {name: (functools.partial(_layer, layers, name), strides[name]) for name in strides}
 
 
@@ -91,27 +102,32 @@ def _layer(layers: Callable, name: str, images: Array) -> Array:
     return layers(images)[name]
 
 
-def _strides_of(
-    size: Sequence[int], shapes: Mapping[str, Sequence[int]]
-) -> dict[str, tuple[int, ...]]:
-    """Input pixels per position of each feature map, for the outputs that have positions.
+def _has_positions(shape: Sequence[int], size: Sequence[int]) -> bool:
+    return len(shape) == len(size) + 2 and min(shape[1:-1]) > 1
 
-    Read off the sizes from one map to the next, rounded down: a VALID convolution has a few
-    positions less than its input without skipping any.
+
+def _strides_of(
+    size: Sequence[int],
+    maps: Mapping[str, Sequence[int]],
+    proved: Sequence[Sequence[int | None]],
+) -> dict[str, tuple[int, ...]]:
+    """Input pixels per position of each feature map.
+
+    Where they are not proved they are read off the sizes from one map to the next, rounded down: a
+    VALID convolution has a few positions less than its input without skipping any.
 
     Example:
       >>> maps = {str(n): (1, n, n, 1) for n in (28, 24, 12, 8, 4)}
-      >>> [stride[0] for stride in _strides_of((28, 28), maps).values()]
+      >>> [stride[0] for stride in _strides_of((28, 28), maps, [(None, None)] * 5).values()]
       [1, 1, 2, 2, 4]
     """
     stride, before = [1] * len(size), list(size)
     strides = {}
-    for name, shape in shapes.items():
-        if len(shape) != len(size) + 2 or min(shape[1:-1]) < 2:
-            continue
+    for (name, shape), known in zip(maps.items(), proved, strict=True):
         for axis, positions in enumerate(shape[1:-1]):
             finer, coarser = positions // before[axis], before[axis] // positions
-            stride[axis] = max(1, stride[axis] * max(1, coarser) // max(1, finer))
+            by_size = max(1, stride[axis] * max(1, coarser) // max(1, finer))
+            stride[axis] = known[axis] or by_size
             before[axis] = positions
         strides[name] = tuple(stride)
     return strides

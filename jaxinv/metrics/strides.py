@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
 from jaxtyping import Array
 
 from jaxinv.symmetry.fields import field_of
@@ -11,13 +12,13 @@ from jaxinv.symmetry.walk import line_of, walk
 
 
 def proved_strides(
-    layers: Callable, x: Array, dims: Sequence[int], maps: Sequence[bool]
+    layers: Callable, x: Array | jax.ShapeDtypeStruct, dims: Sequence[int], maps: Sequence[bool]
 ) -> list[tuple[int | None, ...]]:
     """Pixels per position of outputs.
 
     Args:
       layers: a function of images with a tuple of outputs.
-      x: the images.
+      x: the images, or their shape and dtype.
       dims: their spatial dimensions, and those of the outputs that are maps.
       maps: which outputs are maps.
 

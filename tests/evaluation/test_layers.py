@@ -91,6 +91,23 @@ def test_feature_error_is_zero_at_multiples_of_the_stride_alone(make_subject, da
     assert feature_error(make_subject("flatten"), dataset.images, place=7) is None
 
 
+def test_a_map_half_as_large_for_its_kernel_is_no_coarser():
+    class Valid(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            halved = nn.avg_pool(nn.Conv(2, (3, 3), padding="VALID")(x), (2, 2), (2, 2))
+            return nn.Conv(2, (3, 3), padding="VALID", name="last")(halved)
+
+    images = jax.random.normal(jax.random.key(0), (2, 10, 10, 1))
+    subject = of_module(Valid(), Valid().init(jax.random.key(1), images), name="valid")
+    features, stride = spatial_layers(subject, images)["last"]
+    assert features(images).shape == (2, 2, 2, 2)  # of 4 x 4
+    assert stride == (2, 2)
+    error, stride = feature_error(subject, np.asarray(images))
+    assert stride == (2, 2)
+    assert error.value < 1e-5
+
+
 def test_a_layer_called_twice_is_numbered():
     class Twice(nn.Module):
         @nn.compact
