@@ -153,7 +153,11 @@ def feature_error(
         return None
     features, stride = layers[place]
     x = spread(images.astype(np.float32), data_mesh(len(images)))
-    whole = tuple(p // s for p, s in zip(x.shape[1:-1], stride, strict=True))
+    seen = jax.eval_shape(features, x).shape[1:-1]
+    # Of a stride that does not divide the image, nothing that has wrapped around can be compared.
+    whole = tuple(
+        2 * n if p % s else p // s for n, p, s in zip(seen, x.shape[1:-1], stride, strict=True)
+    )
     steps = [np.arange(0, p - s + 1, s) for p, s in zip(x.shape[1:-1], stride, strict=True)]
     shifts = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, len(steps))
 

@@ -108,6 +108,15 @@ def test_a_map_half_as_large_for_its_kernel_is_no_coarser():
     assert error.value < 1e-5
 
 
+def test_what_wraps_around_an_odd_torus_lies_between_positions():
+    net = nn.Conv(2, (3, 3), strides=(2, 2), padding="VALID")
+    images = jax.random.normal(jax.random.key(0), (2, 9, 8, 1))
+    subject = of_module(net, net.init(jax.random.key(1), images), name="odd")
+    error, stride = feature_error(subject, np.asarray(images))
+    assert stride == (2, 2)
+    assert error.value < 1e-5
+
+
 def test_a_layer_called_twice_is_numbered():
     class Twice(nn.Module):
         @nn.compact
