@@ -11,7 +11,7 @@ from jaxinv.certificate.remedies import ADAPTIVE, remedied
 from jaxinv.certificate.steps import States, Step, equation_steps, rows_of
 from jaxinv.orbit.cost import work_of_circular_shifts
 from jaxinv.symmetry.cost import Work
-from jaxinv.symmetry.fields import ReceptiveField, field_of
+from jaxinv.symmetry.fields import ReceptiveField, far_walk, field_of
 from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.state import BROKEN, State
 from jaxinv.symmetry.tracing import Traced
@@ -86,23 +86,21 @@ class Questions:
         """Per axis how far some values see, the furthest of them."""
         along = []
         for axis, size in enumerate(self.walked.sizes):
-            found = [field_of(self._far.values[number], axis, size) for number in numbers]
+            found = [field_of(self._fields_walk.values[number], axis, size) for number in numbers]
             known = [field for field in found if field is not None]
             everything = len(known) < len(found) or not known
             along.append(None if everything else max(known, key=lambda field: field.size))
         return tuple(along)
 
     @functools.cached_property
-    def _far(self) -> Walked:
-        return walk(self.walked, line_of(self.walked.sizes, bordered=False))
+    def _fields_walk(self) -> Walked:
+        return far_walk(self.walked)
 
     def remedies(self) -> tuple[Remedy, ...]:
         """What circular padding would give, and what adaptive sampling as well."""
         if all(state.is_invariant for state in self.verdicts):
             return ()
-        values = self._far.values
-        if self.walked is not self.traced:
-            values = walk(self.traced, line_of(self.traced.sizes, bordered=False)).values
+        values = walk(self.traced, line_of(self.traced.sizes, bordered=False)).values
         found: list[Remedy] = []
         for adaptive in (False, True):
             changed = remedied(self.traced, values, adaptive=adaptive)

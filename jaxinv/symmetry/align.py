@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxinv.symmetry.bounds import common
 from jaxinv.symmetry.factoring import as_plain, split
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.relayout import (
@@ -177,8 +178,8 @@ def met(values: Sequence[Value], meeting: Meeting) -> Dimension:
     for factors in zip(*rows, strict=True):
         windows = [f for f in factors if isinstance(f, Window)]
         if windows:
-            head, bounds = windows[0], [f.valid for f in windows if f.valid is not None]
-            valid = (max(lo for lo, _ in bounds), min(hi for _, hi in bounds)) if bounds else None
+            head = windows[0]
+            valid = common([f.valid for f in windows if f.valid is not None])
             dimension.append(Window(head.axis, head.offset, head.size, head.rate, valid))
         else:
             plain = any(isinstance(f, Plain) for f in factors)

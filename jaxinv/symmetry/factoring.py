@@ -102,8 +102,8 @@ def split(ctx: Context, value: Value, dim: int, index: int, inner: int) -> Value
         assert isinstance(factor, Window)
         stored = positions(ctx.torus, value, factor)
         valid = factor.valid and (
-            Fraction(factor.valid[0]) / inner,
-            Fraction(factor.valid[1]) / inner,
+            factor.valid[0] / Fraction(inner),
+            factor.valid[1] / Fraction(inner),
         )
         pair: Dimension = (
             Window(factor.axis, 0, factor.size // inner, factor.rate // inner, valid),

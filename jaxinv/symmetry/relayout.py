@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.symmetry.bounds import Valid
 from jaxinv.symmetry.program import Program
 from jaxinv.symmetry.reasons import Cause, Reason
 from jaxinv.symmetry.values import (
@@ -23,7 +24,6 @@ from jaxinv.symmetry.values import (
     Plain,
     Torus,
     Uniform,
-    Valid,
     Value,
     Window,
     coset_indices,
@@ -233,7 +233,7 @@ def _strided_valid(window: Window, step: int) -> Valid | None:
     if window.valid is None or step == 1:
         return window.valid
     lo, hi = window.valid
-    return Fraction(lo) / step, Fraction(hi - 1) / step + 1
+    return lo / Fraction(step), (hi - 1) / Fraction(step) + 1
 
 
 def _regroup_as(value: Value, factors: tuple[Factor, ...]) -> tuple[Dimension, ...]:

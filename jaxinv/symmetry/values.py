@@ -31,6 +31,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.symmetry.bounds import EachBorder, Valid
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -44,10 +46,6 @@ class Uniform:
     """Positions that all hold the same; stored once."""
 
     size: int
-
-
-# First valid position, and one past the last, before they are rounded to whole ones.
-Valid = tuple[int | Fraction, int | Fraction]
 
 
 @dataclass(frozen=True)
@@ -97,12 +95,14 @@ class Torus:
         stride divides.
       bordered: whether receptive fields end at the border of what is seen. Without, `valid` says
         of every position how far it sees.
+      places: of the input's border without one, see `EachBorder`; 1 for numbers as they are.
     """
 
     lengths: tuple[int, ...]
     shifts: tuple[tuple[int, ...] | None, ...]
     endless: bool = False
     bordered: bool = True
+    places: int = 1
 
     @functools.cached_property
     def _residue_rows(self) -> dict[tuple[int, int], tuple[int, ...]]:
@@ -266,8 +266,11 @@ def tracked_input(
     """
     dims: list[Dimension] = [(Plain(n),) if n != 1 else () for n in shape]
     for axis, (dim, offset) in enumerate(zip(axes, offsets, strict=True)):
-        valid = None if torus.bordered else (0, shape[dim])
-        dims[dim] = (Window(axis, offset, shape[dim], valid=valid),)
+        size, valid = shape[dim], None
+        if not torus.bordered:
+            lost = EachBorder(tuple(range(torus.places))) if torus.places > 1 else 0
+            valid = (lost, lost + size)
+        dims[dim] = (Window(axis, offset, size, valid=valid),)
     if array is not None:
         kept = [n for dim, n in enumerate(array.shape) if n != 1 or dim in axes]
         array = jnp.reshape(array, (1,) * len(axes) + tuple(kept))

@@ -135,10 +135,10 @@ class Walked:
     assumptions: tuple[str, ...] = ()
 
 
-def line_of(sizes: Sequence[int], *, bordered: bool = True) -> Torus:
+def line_of(sizes: Sequence[int], *, bordered: bool = True, places: int = 1) -> Torus:
     """The infinite line, on which signals have borders or, to ask how far they see, none."""
     lengths = (LINE_LENGTH,) * len(sizes)
-    return Torus(lengths, (None,) * len(sizes), endless=True, bordered=bordered)
+    return Torus(lengths, (None,) * len(sizes), endless=True, bordered=bordered, places=places)
 
 
 def torus_of(sizes: Sequence[int]) -> Torus:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from fractions import Fraction
 from functools import partial
 
 import flax.linen as nn
@@ -255,6 +256,55 @@ def test_receptive_fields_are_those_of_the_jacobian(name):
     assert found.size == expected
     if name != "circular":  # where some outputs read both ends
         assert expected == brute_force_field(fun, 60)
+
+
+def repeated(x):
+    return jnp.repeat(x, 2, axis=1)
+
+
+def enlarged(x):
+    return jax.image.resize(x, (x.shape[0], 3 * x.shape[1], x.shape[2]), "linear")
+
+
+def upconv(k, s):
+    kernel = jnp.ones((k, 1, 1))
+    return lambda x: lax.conv_transpose(
+        x, kernel, (s,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+UPSAMPLED = {
+    "repeated": (chained(repeated, slid(3)), Fraction(1, 2)),
+    "there and back": (chained(slid(4, 2), repeated, slid(3), slid(5)), 1),
+    "transposed": (chained(slid(4, 2), upconv(3, 2), slid(3, 2, dilation=2)), 2),
+    "of its own kernel": (chained(slid(2, 2), slid(3), upconv(2, 2), slid(3)), 1),
+    "enlarged": (chained(slid(3), enlarged, slid(3)), Fraction(1, 3)),
+    "thinned": (chained(enlarged, lambda x: x[:, 1::2], slid(3)), Fraction(2, 3)),
+    "skip": (lambda x: slid(3)(x) + chained(slid(2, 2), slid(5), repeated)(x), 1),
+    "reversed": (chained(slid(2, 2), repeated, lambda x: x[:, ::-1], slid(4)), 1),
+    "gaps": (chained(upconv(1, 2), slid(2)), Fraction(1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", UPSAMPLED)
+def test_receptive_fields_after_upsampling_are_those_of_the_jacobian(name):
+    fun, stride = UPSAMPLED[name]
+    certificate = jaxinv.certify(fun, jnp.ones((1, 60, 1)), axes=(1,))
+    every = dataclasses.replace(certificate, layers=certificate.equations)
+    (found,) = every.steps[-1].fields
+    assert found.size == brute_force_field(fun, 60)
+    assert found.stride == stride
+
+
+def test_halos_after_upsampling_are_the_largest_of_all_positions():
+    fun, _ = UPSAMPLED["there and back"]
+    (found,) = jaxinv.certify(fun, jnp.ones((1, 60, 1)), axes=(1,)).steps[-1].fields
+    jacobian = np.asarray(jax.jacobian(lambda x: fun(x[None, :, None]).ravel())(jnp.ones(60)))
+    reads = {j: np.flatnonzero(jacobian[j]) for j in range(20, 40)}
+    before = max(j - r[0] for j, r in reads.items())
+    after = max(r[-1] - j for j, r in reads.items())
+    assert found.halo == (before, after)
+    assert before + 1 + after > found.size  # no position reads furthest on both sides
 
 
 def test_a_field_may_be_larger_than_the_image():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxinv.symmetry.align import align, met
+from jaxinv.symmetry.bounds import Valid, common
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
@@ -18,7 +19,7 @@ from jaxinv.symmetry.rules.layout import one_of, sliced
 from jaxinv.symmetry.rules.per_position import results_of
 from jaxinv.symmetry.rules.periodic import followed
 from jaxinv.symmetry.rules.windowed import seen, window_of
-from jaxinv.symmetry.values import Plain, Uniform, Valid, Value, Window, positions
+from jaxinv.symmetry.values import Plain, Uniform, Value, Window, positions
 
 
 @rule("pad")
@@ -287,8 +288,7 @@ def _joined_fields(windows: list[Window], before: int) -> Valid | None:
     """What is valid of a run of joined pieces, as far as they go on beside it."""
     starts = itertools.accumulate((w.size for w in windows), initial=before)
     rows = [(w.valid, start) for w, start in zip(windows, starts, strict=False)]
-    bounds = [(valid[0] + at, valid[1] + at) for valid, at in rows if valid is not None]
-    return (max(lo for lo, _ in bounds), min(hi for _, hi in bounds)) if bounds else None
+    return common([(valid[0] + at, valid[1] + at) for valid, at in rows if valid is not None])
 
 
 def _joined_interior(windows: list[Window], before: int) -> tuple[int, int]:

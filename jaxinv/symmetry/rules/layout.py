@@ -254,7 +254,7 @@ def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
     for index, factor in enumerate(value.dims[dim]):
         place, same = value.place(dim, index), isinstance(factor, Uniform)
         if isinstance(factor, Window):
-            lo, hi = factor.interior
+            ends = factor.valid
             m = positions(ctx.torus, value, factor)
             # Counted from the end, base[offset + size - 1 - j - rate * q] is at position
             # (m - offset - size) + j + rate * q.
@@ -262,7 +262,7 @@ def reversed_along(ctx: Context, value: Value, dim: int) -> Value:
                 factor,
                 offset=m - factor.offset - factor.size,
                 rate=-factor.rate,
-                valid=factor.valid and (factor.size - hi, factor.size - lo),
+                valid=ends and (factor.size - ends[1], factor.size - ends[0]),
             )
         turned = None if same else functools.partial(jax.lax.rev, dimensions=[place])
         value = replace_factor(value, place, factor, turned)

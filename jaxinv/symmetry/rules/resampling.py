@@ -15,6 +15,7 @@ from fractions import Fraction
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.symmetry.bounds import EachBorder, Valid
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause, Reason
@@ -22,7 +23,7 @@ from jaxinv.symmetry.relayout import Context, replace_factor, resample
 from jaxinv.symmetry.rules.layout import transposed
 from jaxinv.symmetry.rules.per_position import still
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Valid, Value, Window
+from jaxinv.symmetry.values import Value, Window
 
 # What is upsampled repeats its pattern after this many positions at most.
 LONGEST_PATTERN = 16
@@ -81,10 +82,10 @@ def resampled(
     """
     window = window_of(value, dim)
     assert window is not None
-    lo, hi = window.interior
     at = np.arange(len(reads[0]))
     good = (at >= pattern.first) & (at < pattern.stop)
     if ctx.torus.bordered:
+        lo, hi = window.interior
         good &= (reads[0] >= lo) & (reads[1] < hi)
     valid: Valid = _longest_run(good)
     axis, size = window.axis, len(at)
@@ -107,14 +108,28 @@ def resampled(
 def _fields(valid: Valid, pattern: Pattern, reads: tuple[np.ndarray, np.ndarray]) -> Valid:
     """What is valid of an output that goes on as the pattern does."""
     inside = slice(pattern.first, pattern.stop)
+    if isinstance(valid[0], EachBorder):
+        # Of `count` outputs that differ, o + count * q reads from first[o] + step * q to
+        # last[o] + step * q. Lost are all before the last one that reads too early.
+        outputs = np.arange(len(reads[0]))[inside][: pattern.count].tolist()
+        count, step = pattern.count, pattern.step
+
+        def reading(read: np.ndarray, position: int) -> list[int]:
+            """Of the outputs that differ, the first each that reads from there on."""
+            return [o - count * ((int(read[o]) - position) // step) for o in outputs]
+
+        return (
+            math.ceil(valid[0]).each(lambda lo: max(reading(reads[0], lo)) - count + 1),
+            math.floor(valid[1]).each(lambda hi: min(reading(reads[1], hi))),
+        )
     # In parts of an input position: how far before and after its place each output reads.
     at = np.arange(len(reads[0])) * pattern.step
     before, after = ((pattern.count * read - at)[inside] for read in reads)
     # Output o is valid if at[o] + before[o] >= first and at[o] + after[o] <= last.
     first, last = valid[0] * pattern.count, (valid[1] - 1) * pattern.count
     return (
-        Fraction(first - int(before.min())) / pattern.step,
-        Fraction(last - int(after.max())) / pattern.step + 1,
+        (first - int(before.min())) / Fraction(pattern.step),
+        (last - int(after.max())) / Fraction(pattern.step) + 1,
     )
 
 

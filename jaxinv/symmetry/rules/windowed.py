@@ -12,12 +12,13 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from jaxinv.symmetry.bounds import Valid
 from jaxinv.symmetry.factoring import as_plain, as_single
 from jaxinv.symmetry.kernels import Geometry
 from jaxinv.symmetry.program import Equation
 from jaxinv.symmetry.reasons import Cause
 from jaxinv.symmetry.relayout import Context, periodic_slice
-from jaxinv.symmetry.values import Torus, Valid, Value, Window, positions
+from jaxinv.symmetry.values import Torus, Value, Window, positions
 
 
 def adds_up(dtype: Any, params: Mapping[str, Any]) -> bool:
