@@ -247,7 +247,9 @@ def _scalar(entry, whole):
     if not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"shift has dtype {dtype}; allowed are real numbers")
     if isinstance(entry, jax.core.Tracer):
-        return _wide_index(entry) if jnp.issubdtype(dtype, jnp.integer) else entry
+        if jnp.issubdtype(dtype, jnp.integer):
+            return _wide_index(entry)
+        return entry.astype(jnp.promote_types(dtype, jnp.float32))  # half has no 257
     known = int(entry) if jnp.issubdtype(dtype, jnp.integer) else float(entry)
     if isinstance(known, float) and not math.isfinite(known):
         raise ValueError(f"shift is {known}; allowed are finite numbers")
@@ -275,6 +277,8 @@ def _move_axis(x, step, axis, mode):
         step = within_a_turn(step, period)
     elif isinstance(step, int):
         step = min(max(step, -length), length)
+    else:
+        step = jnp.clip(step, -length, length)
     if mode == "wrap":
         return jnp.roll(x, step, axis)
     source = jnp.arange(length) - step
@@ -297,7 +301,9 @@ def _fourier_axis(x, step, axis):
     angles = jnp.zeros((), wide).real.dtype
     shape = [-1 if d == axis else 1 for d in range(x.ndim)]
     bins = np.arange(length // 2 + 1) if real else np.fft.fftfreq(length, 1 / length)
-    step = jnp.asarray(step, angles)
+    # Whole steps by a roll: the angles of many turns would be coarse.
+    whole, step = _whole_and_rest(step, angles, 0.5)
+    x = jnp.roll(x, whole, axis)
     phase = jnp.exp(-2j * math.pi / max(length, 1) * jnp.asarray(bins, angles) * step)
     if length % 2 == 0:
         phase = phase.at[length // 2].set(jnp.cos(math.pi * step))
@@ -310,9 +316,15 @@ def _fourier_axis(x, step, axis):
 
 def _linear_axis(x, step, axis):
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    step = jnp.asarray(step, wide.real.dtype)
-    below = jnp.floor(step)
-    # Read once more: the weights must come from the same number as the whole steps.
-    fraction = step - below
-    near = jnp.roll(wide, below.astype(jnp.int32), axis)
+    below, fraction = _whole_and_rest(step, wide.real.dtype, 0)
+    near = jnp.roll(wide, below, axis)
     return ((1 - fraction) * near + fraction * jnp.roll(near, 1, axis)).astype(x.dtype)
+
+
+def _whole_and_rest(step, dtype, from_below):
+    """A step as whole pixels, and what they lack to it, up to `from_below` of which is negative."""
+    if not isinstance(step, jax.core.Tracer):
+        whole = math.floor(step + from_below)
+        return whole, jnp.asarray(step - whole, dtype)
+    whole = jnp.floor(step + from_below)
+    return whole.astype(jnp.int32), step.astype(dtype) - whole.astype(dtype)

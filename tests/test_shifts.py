@@ -198,6 +198,18 @@ def test_subpixel_dtypes(given, returned, method):
     assert moved.shape == x.shape
 
 
+@pytest.mark.parametrize("method", ["fourier", "linear"])
+def test_far_shifts_are_as_exact_as_near_ones(method):
+    x = np.random.default_rng(0).normal(size=4097).astype(np.float32)
+    move = lambda t: subpixel_translate(x, (t,), axes=(0,), method=method)  # noqa: E731
+    near = np.asarray(move(-0.25))
+    np.testing.assert_allclose(move(4096.75), near, atol=1e-5)
+    np.testing.assert_allclose(move(2000.3), np.roll(move(0.3), 2000), atol=1e-5)
+    np.testing.assert_allclose(jax.jit(move)(np.float32(4096.75)), near, atol=1e-5)
+    # 4,097 is no number of bfloat16.
+    np.testing.assert_allclose(jax.jit(move)(jnp.bfloat16(4608)), np.roll(x, 511), atol=1e-5)
+
+
 FAR = (1e6, -1e6, 10**9, 10**30, -(10**30))
 
 
@@ -230,11 +242,12 @@ def test_traced_shifts_of_any_integer_type(dtype):
     x = np.random.default_rng(0).normal(size=(300, 2))
     cut = jax.jit(lambda t: crop_translate(x, (t,), size=40, axes=(0,)))
     moves = {m: jax.jit(lambda t, m=m: translate(x, (t,), axes=(0,), mode=m)) for m in PAD_MODES}
-    for t in (-128, -3, 0, 3, 127, 130):
+    for t in (-(2**31), -128, -3, 0, 3, 127, 130, 2**31 - 1):
         if not np.iinfo(dtype).min <= t <= np.iinfo(dtype).max:
             continue
         traced = np.asarray(t, dtype)
-        np.testing.assert_array_equal(cut(traced), crop_translate(x, (t,), size=40, axes=(0,)))
+        if abs(t) <= 130:
+            np.testing.assert_array_equal(cut(traced), crop_translate(x, (t,), size=40, axes=(0,)))
         for mode, move in moves.items():
             np.testing.assert_array_equal(move(traced), translate(x, (t,), axes=(0,), mode=mode))
 

@@ -19,6 +19,9 @@ from jaxinv.shift_options import Mode, check_max_shift
 
 Images = Num[Array, "n h w c"]
 
+# One more is the end of the whole numbers that are drawn from, in 32 bits.
+_FARTHEST = 2**31 - 2
+
 
 def _each(key: PRNGKeyArray, images: Images, distort: Callable[[PRNGKeyArray, Array], Array]):
     check_key(key)
@@ -88,6 +91,8 @@ def _translate(key, images, max_shift, *, mode, name, subpixel=False):
     if subpixel and len(size) != 2:
         raise ValueError(f"subpixel shifts are for images; these have {len(size)} spatial axes")
     low, high = (0, np.array(size)) if reach is None else (-np.array(reach), np.array(reach))
+    if max(high) > _FARTHEST:
+        raise ValueError(f"{name} is {max_shift}; allowed are numbers up to {_FARTHEST}")
     if mode == "constant" and np.any(high > np.array(size)):
         raise ValueError(
             f"{name} is {max_shift}, beyond images of {size}; allowed are numbers up to their sizes"

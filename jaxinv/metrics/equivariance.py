@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, per_axis
 from jaxinv.magnitudes import directions, norm, quotient
-from jaxinv.metrics.numbers import index_of, two_alike
+from jaxinv.metrics.numbers import as_index, index_of, two_alike
 from jaxinv.shifts import subpixel_translate, translate
 
 
@@ -184,7 +184,7 @@ def invariance_error_map(
       https://papers.nips.cc/paper/2009/hash/428fca9bc1921c25c5121f9da7815cde-Abstract.html.
     """
     outputs = as_inexact(outputs, "outputs")
-    origin = (0,) * (outputs.ndim - 2) if origin is None else tuple(origin)
+    origin = (0,) * (outputs.ndim - 2) if origin is None else as_index(origin)
     if not 0 < len(origin) <= outputs.ndim - 1:
         raise ValueError(
             f"origin {origin} must index the axes of shifts of outputs {outputs.shape}"

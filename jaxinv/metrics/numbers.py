@@ -29,13 +29,21 @@ def two_alike(first: Any, second: Any, what: str) -> tuple[Array, Array]:
     return one, other
 
 
+def as_index(origin: Sequence[int]) -> tuple[int, ...]:
+    """The entries of an index of a shift; raises ValueError for a single number."""
+    try:
+        return tuple(origin)
+    except TypeError:
+        raise ValueError(f"origin is {origin!r}; allowed is one whole number per axis") from None
+
+
 def index_of(origin: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """The index of a shift, which JAX would move inside where it is out of range.
 
     Raises:
       ValueError: if an entry is out of range.
     """
-    index = per_axis(tuple(origin), len(shape), "origin")
+    index = per_axis(as_index(origin), len(shape), "origin")
     if any(not 0 <= i < size for i, size in zip(index, shape, strict=True)):
         raise ValueError(f"origin is {index}; allowed are indices of {tuple(shape)} shifts, from 0")
     return index

@@ -1,11 +1,14 @@
 """From an orbit's outputs to predicted classes, with the checks that all metrics share."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
-from jaxinv.arguments import as_array, as_inexact, check_classes, is_known
+from jaxinv.arguments import as_array, as_inexact, check_callable, check_classes, is_known
 
 
 def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
@@ -39,6 +42,43 @@ def predicted_classes(outputs: Shaped[Array, "..."]) -> Int[Array, "*shifts n"]:
     if outputs.ndim < 1:
         raise ValueError("predictions are a single number; allowed is shape (*shifts, images)")
     return outputs
+
+
+def classifier(fun: Callable, *, logits: bool = False) -> Callable:
+    """The function of a batch of images, which is to say one class of each.
+
+    Others would be read as more shifts, and one of their axes as that of the images.
+
+    Args:
+      fun: the function.
+      logits: whether it has to return logits, of which class numbers say too little.
+
+    Returns:
+      The same function; it raises ValueError where it returns anything but logits (n, classes) of n
+      images, or class numbers (n,).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> classifier(lambda x: x[:, 0])(jnp.ones((2, 3)))
+      Traceback (most recent call last):
+      ValueError: outputs are float32 of (2,); allowed are logits (2, classes) or class numbers (2,)
+    """
+    check_callable(fun)
+
+    @functools.wraps(fun, updated=())
+    def of_images(images):
+        n, which = jnp.shape(images)[0], "logits or class numbers"
+        outputs = as_array(fun(images), "outputs", which)
+        scores = bool(jnp.issubdtype(outputs.dtype, jnp.floating))
+        if outputs.shape[:1] != (n,) or outputs.ndim != 1 + scores or (logits and not scores):
+            numbers = "" if logits else f" or class numbers ({n},)"
+            raise ValueError(
+                f"outputs are {outputs.dtype} of {outputs.shape}; allowed are logits "
+                f"({n}, classes){numbers}"
+            )
+        return outputs
+
+    return of_images
 
 
 def correct_predictions(

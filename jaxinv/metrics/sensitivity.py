@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact
 from jaxinv.magnitudes import divided, norm
-from jaxinv.metrics.numbers import index_of
+from jaxinv.metrics.numbers import as_index, index_of
 from jaxinv.shifts import centred_shift
 
 
@@ -61,7 +61,7 @@ def sensitivity_map(
                 f"outputs have shape {outputs.shape}; allowed is (*shifts, n, features)"
             )
         origin = (0,) * (outputs.ndim - 2)
-    origin = tuple(origin)
+    origin = as_index(origin)
     if not 0 < len(origin) <= outputs.ndim - 2:
         raise ValueError(
             f"origin {origin} must index each axis of shifts in outputs of shape {outputs.shape}"

@@ -177,6 +177,8 @@ def mcnemar(first: Bool[Array, " n"], second: Bool[Array, " n"]) -> PairedTest:
       McNemar, "Note on the sampling error of the difference between correlated proportions"
       (1947), https://doi.org/10.1007/BF02295996.
     """
+    if not is_known(first, second):
+        raise ValueError("results are traced; allowed are known ones, outside jit, vmap and grad")
     a, b = np.asarray(first), np.asarray(second)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(

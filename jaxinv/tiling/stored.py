@@ -1,6 +1,7 @@
 """A function tile by tile on whatever can be sliced, written to whatever can be assigned to."""
 
 import contextlib
+import itertools
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,8 +39,9 @@ def evaluated(
       progress: whether to show a bar.
 
     Raises:
-      ValueError: if `out` does not fit the outputs or shares memory with what is cut, that changes
-        its size, or the file of finished tiles is that of another run.
+      ValueError: if `out` does not fit the outputs, has one array for two of them or shares memory
+        with what is cut, that changes its size or cannot be sliced, or the file of finished tiles
+        is that of another run.
     """
     from jaxinv.progress import counting, progress_bar  # rich is not needed by what has no bar
 
@@ -48,6 +50,8 @@ def evaluated(
         raise ValueError(
             "out shares memory or a file with the image, which is read while out is written"
         )
+    if any(_is_part_of(one, two) for one, two in itertools.combinations(outputs.arrays, 2)):
+        raise ValueError("out has one array for two outputs, of which the last would stand there")
     every = parts(tiles.cuts)
     args = call.with_sizes([cut.size for cut in tiles.cuts])
     bar = progress_bar() if progress else None
@@ -87,7 +91,7 @@ class _Outputs:
     def write(self, part: Sequence[int], made: Sequence[np.ndarray]) -> None:
         """Writes what is kept of a tile."""
         for target, array, (kept, put) in zip(self.arrays, made, self._boxes(part), strict=True):
-            target[put] = array[kept]
+            target[put] = _held(array[kept], target.dtype)
 
     def checksum(self, part: Sequence[int]) -> int:
         """That of what stands there where a tile is written."""
@@ -103,12 +107,32 @@ class _Outputs:
                 target.flush()
 
 
-def _share_memory(one: Any, two: Any) -> bool:
-    """Whether two arrays are one, or parts of one, or maps of the same file."""
+def _held(made: np.ndarray, dtype: Any) -> np.ndarray:
+    """Numbers in the dtype of what they are written to.
+
+    Raises:
+      ValueError: if it does not hold a whole number, or is too small for another.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        held = made.astype(getattr(dtype, "numpy_dtype", dtype), copy=False)
+    whole = jnp.issubdtype(made.dtype, np.integer)
+    lost = held != made if whole else np.isfinite(made) & ~np.isfinite(held)
+    if lost.any():
+        raise ValueError(f"out holds {held.dtype}, and an output is {made[lost][0]}; cast it")
+    return held
+
+
+def _is_part_of(one: Any, two: Any) -> bool:
+    """Whether two arrays are one, or have parts in common."""
     if not (isinstance(one, np.ndarray) and isinstance(two, np.ndarray)):
         return one is two
+    return np.shares_memory(one, two)
+
+
+def _share_memory(one: Any, two: Any) -> bool:
+    """Whether two arrays are one, or have parts in common, or are maps of the same file."""
     file, other = getattr(one, "filename", None), getattr(two, "filename", None)
-    return np.shares_memory(one, two) or (file is not None and file == other)
+    return _is_part_of(one, two) or (file is not None and file == other)
 
 
 def _written_to(out: Any, tiles: Tiles, *, readable: bool) -> list[Any]:

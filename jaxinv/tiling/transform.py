@@ -77,8 +77,8 @@ def tiled(
 
     Raises:
       ValueError: if `fun` is not callable, an option is unknown or out of range, an argument has no
-        such axes, no halo suffices, `fun` reads the size of its image, or `resume` is the file of
-        another function, tile, halo or shape.
+        such axes, no halo suffices, `fun` reads the size of its image, `out` does not hold what is
+        written to it, or `resume` is the file of another function, tile, halo or shape.
 
     Example:
       >>> import jax.numpy as jnp, numpy as np
@@ -116,6 +116,8 @@ def tiled(
     def tile_by_tile(*args, **kwargs):
         call = Call(fun, args, kwargs, argnums, axes)
         leaves, static = split_arguments(args, kwargs)
+        if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
+            raise ValueError("tiles are evaluated; give arrays, not shapes")
         if any(0 in getattr(leaf, "shape", ()) for leaf in call.leaves):
             return whole(*args, **kwargs)  # Nothing to cut.
         of_jax = out is None and all(isinstance(leaf, jax.Array) for leaf in call.leaves)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -14,6 +15,7 @@ from jaxinv.arguments import as_inexact, is_known, number_or_nan
 from jaxinv.data.source import VOID
 from jaxinv.metrics.predictions import check_labels
 from jaxinv.orbit import OrbitMode, orbit, shift_set
+from jaxinv.shift_options import check_axes
 from jaxinv.shifts import crop_translate, translate
 from jaxinv.training.label_maps import per_image
 
@@ -92,10 +94,13 @@ class Objective:
           NaN where a logit is not finite.
 
         Raises:
-          ValueError: there are no images.
+          ValueError: there are no images, or it is their axis that is translated.
         """
         if not len(images):
             raise ValueError("there are no images")
+        for image in jax.tree.leaves(images) if self.at != "identity" else ():
+            if 0 in check_axes(self.axes, np.ndim(image), "images"):
+                raise ValueError(f"axes is {self.axes}; axis 0 is that of the images, not of space")
         if self.at == "orbit":
             # Without sharing, the backward pass repeats the forward pass of each chunk instead of
             # keeping the activations of all shifts.
@@ -124,9 +129,12 @@ class Objective:
     def _score(
         self, logits: Array, labels: Array, *, unshifted: bool = False
     ) -> tuple[Array, Array]:
-        classes = logits.shape[-1] if logits.ndim else 0
-        shape = logits.shape[:-1] if unshifted else logits.shape[-2:-1]
-        void = VOID if labels.ndim > 1 else None
+        logits = as_inexact(logits, "logits")
+        axes = 0 if unshifted else len(self.axes)
+        if not unshifted and logits.ndim != axes + 2:
+            raise ValueError(f"logits have shape {logits.shape[axes:]}; allowed is (n, classes)")
+        classes, shape = logits.shape[-1] if logits.ndim else 0, logits.shape[axes:-1]
+        void = VOID if np.ndim(labels) > 1 else None
         labels = check_labels(labels, shape, classes=classes, void=void)
         labels = jnp.broadcast_to(labels, logits.shape[:-1])
         losses = cross_entropy(logits, labels, label_smoothing=self.label_smoothing, void=void)

@@ -154,6 +154,24 @@ def test_what_is_read_is_not_written(x, tmp_path):
             jaxinv.tiled(lambda x: conv(x, 0, 2), tile=8, out=out)(given)
 
 
+def test_out_holds_each_output_as_it_is(x):
+    x = np.asarray(x)
+    scaled = lambda x: (100 * x, (100 * x).astype(np.int32))  # noqa: E731
+    by_tile = lambda out: jaxinv.tiled(scaled, tile=8, out=out)(x)  # noqa: E731
+    one, wide, short = (np.zeros(x.shape, kind) for kind in ("f4", "i4", "i2"))
+    both = np.zeros((*x.shape, 2), np.float32)  # without what they have in common
+    np.testing.assert_array_equal(by_tile((one, wide))[1], by_tile((one, short))[1])
+    same(by_tile((both[..., 0], both[..., 1])), scaled(x), atol=1e-4)
+    for out in ((one, one), (one, one[:, ::-1])):
+        with pytest.raises(ValueError, match="out has one array for two outputs"):
+            by_tile(out)
+    for kind in (np.uint8, bool):
+        with pytest.raises(ValueError, match=f"out holds {np.dtype(kind)}, and an output is "):
+            by_tile((one, np.zeros(x.shape, kind)))
+    with pytest.raises(ValueError, match="out holds float16, and an output is "):
+        jaxinv.tiled(lambda x: 1e8 * x, tile=8, out=one.astype(np.float16))(x)
+
+
 def test_the_imaginary_part_is_not_left_out(x):
     with pytest.raises(ValueError, match="out holds float64, and the output is complex128"):
         jaxinv.tiled(lambda x: 1j * x, tile=8, out=np.zeros(x.shape))(np.asarray(x))

@@ -11,6 +11,10 @@ HALF = np.array([0.0, 0.5], np.float32).reshape(2, 1, 1)
 ROW = jnp.array([1.0, 2, 3]).reshape(1, 1, 3, 1)
 
 REFUSED = {
+    "translate beyond 32 bits": (
+        lambda: augment.translate(KEY, np.ones((2, 5, 4, 1)), max_shift=2**40, mode="wrap"),
+        "max_shift is 1099511627776; allowed are numbers up to 2147483646",
+    ),
     "augment.translate of one image": (
         lambda: augment.translate(KEY, jnp.ones((8, 8, 3))),
         "images have shape (8, 8, 3); with axes (1, 2) allowed is (n, h, w, c)",

@@ -1,5 +1,7 @@
 """Bad calls of distances and accuracies."""
 
+import functools
+
 import numpy as np
 
 from jaxinv import metrics
@@ -271,7 +273,19 @@ _CLASSES = {
     ),
 }
 
-REFUSED = {**_DISTANCES, **_CLASSES}
+_ORIGINS = {
+    f"{metric.__name__}, the origin a number": (
+        functools.partial(metric, np.ones(shape), origin=1),
+        "origin is 1; allowed is one whole number per axis",
+    )
+    for metric, shape in (
+        (metrics.sensitivity_map, (3, 2, 2)),
+        (metrics.invariance_error_map, (3, 2, 2)),
+        (metrics.radial_profile, (3,)),
+        (metrics.maps.mean_absolute_change, (3, 2, 2, 2, 1)),
+    )
+}
+REFUSED = {**_DISTANCES, **_CLASSES, **_ORIGINS}
 
 ANSWERED = {
     "relative_error of two zero arrays": (

@@ -1,5 +1,8 @@
 """Bad calls of the published protocols."""
 
+import functools
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,7 +16,59 @@ LOGITS = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)  # shifts, images, c
 LABELS = np.array([0, 1, 3])
 PREDICTIONS = np.array([[0, 1, 3], [0, 2, 3]])
 
+# What is no classifier, and what an error calls its outputs.
+NO_CLASSES = {
+    "one number an image": (lambda x: x[:, 0, 0, 0], "float32 of (2,)"),
+    "maps": (same, "float32 of (2, "),
+    "maps of classes": (lambda x: x[..., 0].astype(int), "int32 of (2, "),
+    "whole logits": (lambda x: net(x).astype(int), "int32 of (2, 2)"),
+    "of one image": (lambda x: net(x)[:1], "float32 of (1, 2)"),
+}
+OF_CLASSES = {
+    "one_pixel_change": lambda f: protocols.one_pixel_change(f, IMAGES, size=6),
+    "diagonal_sweep": lambda f: protocols.diagonal_sweep(f, IMAGES, TWO, size=7),
+    "crop_consistency": lambda f: protocols.crop_consistency(f, IMAGES, size=7),
+    "circular_consistency": lambda f: protocols.circular_consistency(f, IMAGES, max_shift=1),
+    "random pairs": lambda f: protocols.circular_consistency(f, IMAGES, sample=Sample(KEY)),
+    "spatial_grid": lambda f: protocols.spatial_grid(f, IMAGES, TWO, grid=np.eye(3)),
+    "worst_of": lambda f: protocols.worst_of(KEY, f, IMAGES, TWO, tries=1),
+    "search_shifts": lambda f: protocols.search_shifts(f, IMAGES, TWO, radius=1),
+}
+
 REFUSED = {
+    **{
+        f"{name}, {what}": (functools.partial(protocol, fun), f"outputs are {says}")
+        for (what, (fun, says)), (name, protocol) in zip(
+            itertools.cycle(NO_CLASSES.items()), [*OF_CLASSES.items()] * 2, strict=False
+        )
+    },
+    **{
+        f"{name} of class numbers": (
+            functools.partial(OF_CLASSES[name], lambda x: net(x).argmax(-1)),
+            "outputs are int32 of (2,); allowed are logits (2, classes)",
+        )
+        for name in ("one_pixel_change", "diagonal_sweep")
+    },
+    "search_shifts, label 7 of 2 classes": (
+        lambda: protocols.search_shifts(net, IMAGES, np.array([0, 7]), radius=1),
+        "label 7 is no class",
+    ),
+    "worst_of, label 7 of 2 classes": (
+        lambda: protocols.worst_of(KEY, net, IMAGES, np.array([0, 7])),
+        "label 7 is no class",
+    ),
+    "worst_of a grid without angles": (
+        lambda: protocols.worst_of(KEY, net, IMAGES, TWO, grid=np.ones((3, 2))),
+        "grid has shape (3, 2); allowed is (transformations, 3)",
+    ),
+    "lanczos_translate without taps": (
+        lambda: protocols.lanczos_translate(IMAGES, (1, 1), a=0),
+        "a is 0; allowed are whole numbers from 1",
+    ),
+    "lie_derivative of class numbers": (
+        lambda: protocols.lie_derivative(lambda x: (x, net(x).argmax(-1)), IMAGES),
+        "an output has dtype int32, which has no derivative",
+    ),
     "adversarial_shift of other shifts": (
         lambda: protocols.adversarial_shift(PREDICTIONS, LABELS, shift_set((5,))),
         "those of 2 shifts; allowed are 5",

@@ -104,6 +104,10 @@ _INTERVALS = {
 }
 
 REFUSED = {**_STATISTICS, **_INTERVALS}
+REFUSED["mcnemar of traced results"] = (
+    lambda: jax.jit(lambda right: metrics.mcnemar(right, right))(np.ones(2, bool)),
+    "results are traced; allowed are known ones",
+)
 
 ANSWERED = {
     "mcnemar of zeros and ones": (

@@ -153,6 +153,10 @@ REFUSED = {
     ),
     "out of another structure": (lambda: by_tile(out=[LARGE], tile=8), "the outputs have"),
     "out of JAX": (lambda: by_tile(out=jnp.zeros((1, 12, 10, 1)), tile=8), "cannot be assigned"),
+    "a shape": (
+        lambda: by_tile(x=jax.ShapeDtypeStruct(LARGE.shape, "float32"), tile=8),
+        "give arrays, not shapes",
+    ),
     "an error of shapes": (
         lambda: jaxinv.seam_error(
             blurred, jax.ShapeDtypeStruct(LARGE.shape, "float32"), overlaps=[1], tile=8

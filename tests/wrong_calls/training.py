@@ -1,5 +1,7 @@
 """Bad calls of the losses."""
 
+import functools
+
 import numpy as np
 
 from jaxinv import training
@@ -59,6 +61,18 @@ REFUSED = {
         lambda: training.orbit_loss(net, IMAGES, np.array([0, 7]), max_shift=1),
         "label 7 is no class",
     ),
+    **{
+        f"{loss.__name__}, {what}": (functools.partial(loss, fun, IMAGES, TWO, **options), message)
+        for loss in (training.orbit_loss, training.worst_shift_loss)
+        for what, fun, options, message in (
+            ("one number an image", lambda x: x[:, :2, 0, 0].sum(1), {}, "logits have shape (2,)"),
+            ("maps", lambda x: x, {}, "logits have shape (2, 8, 8, 1); allowed is (n, classes)"),
+            ("two outputs", lambda x: (net(x), x), {}, "logits is no array but a tuple"),
+            ("two alike", lambda x: (net(x), net(x)), {}, "allowed is (n, classes)"),
+            ("the axis of images", net, {"axes": (0,)}, "axis 0 is that of the images"),
+            ("that axis from the last", net, {"axes": (-4, 1)}, "axis 0 is that of the images"),
+        )
+    },
     "worst_shift_loss, zeros without a limit": (
         lambda: training.worst_shift_loss(net, IMAGES, TWO, mode="constant"),
         "needs max_shift",
@@ -69,5 +83,9 @@ ANSWERED = {
     "cross_entropy of NaN": (
         lambda: training.cross_entropy(np.array([[0.0, NAN]]), np.array([0])),
         [NAN],
+    ),
+    "orbit_loss of labels in a list": (
+        lambda: training.orbit_loss(net, IMAGES, [0, 1], max_shift=1),
+        training.orbit_loss(net, IMAGES, np.array([0, 1]), max_shift=1),
     ),
 }

@@ -331,6 +331,7 @@ def _counted(labels, void: int | None):
 def _right(outputs, labels, void: int | None):
     """1 at each shift and position that is right, 0 where it is wrong; and which of them count."""
     spatial = jnp.ndim(labels) - 1
+    outputs = as_array(outputs, "outputs", "logits or class numbers")
     maps = _label_maps(outputs, spatial)
     classes = jnp.shape(outputs)[-1] if jnp.issubdtype(outputs.dtype, jnp.floating) else None
     shape = maps.shape[maps.ndim - 1 - spatial :]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Num
 from jaxinv.arguments import as_inexact, real_number
 from jaxinv.magnitudes import magnitude, norm
 from jaxinv.metrics.maps.labels import shifts_joined
-from jaxinv.metrics.numbers import index_of
+from jaxinv.metrics.numbers import as_index, index_of
 
 
 def mean_absolute_change(
@@ -135,7 +135,7 @@ def _change(outputs, spatial: int, origin: Sequence[int] | None):
             f"with {spatial} axes of positions"
         )
     shifts = values.shape[:leading]
-    at = (0,) * leading if origin is None else tuple(origin)
+    at = (0,) * leading if origin is None else as_index(origin)
     if len(at) != leading:
         raise ValueError(f"origin {at} must index the {leading} axes of shifts of {values.shape}")
     return values - values[index_of(at, shifts)], shifts

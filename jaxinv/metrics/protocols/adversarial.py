@@ -12,12 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
 from jaxinv.arguments import as_inexact, is_known, whole_number
-from jaxinv.metrics.predictions import (
-    check_labels,
-    flatten_shifts,
-    nan_if_undefined,
-    predicted_classes,
-)
+from jaxinv.metrics.predictions import classifier, flatten_shifts, hits
 from jaxinv.orbit import OrbitMode, ShiftSet, orbit, shift_set
 from jaxinv.shift_options import check_axes
 from jaxinv.shifts import centred_shift
@@ -116,21 +111,17 @@ def adversarial_shift(
     Reference:
       Engstrom et al. (2019), https://arxiv.org/abs/1712.02779.
     """
-    predictions = flatten_shifts(predicted_classes(outputs))
-    labels = check_labels(labels, predictions.shape[1:])
-    if predictions.shape[0] != chosen.count:
+    right = flatten_shifts(hits(outputs, labels))
+    if right.shape[0] != chosen.count:
         raise ValueError(
-            f"outputs are those of {predictions.shape[0]} shifts; allowed are {chosen.count}, as "
+            f"outputs are those of {right.shape[0]} shifts; allowed are {chosen.count}, as "
             "many as were chosen"
         )
     table, lengths = shift_lengths(chosen, norm=norm, periodic=periodic)
-    wrong = predictions != labels
-    distances = jnp.where(wrong, lengths[:, None], jnp.inf)
-    nearest = jnp.argmin(distances, axis=0)
-    fooled = jnp.any(wrong, axis=0)
-    smallest = nan_if_undefined(jnp.min(distances, axis=0), predictions, axis=0)
-    fooled = fooled & ~jnp.isnan(smallest)
-    return AdversarialShift(smallest, jnp.where(fooled[:, None], jnp.asarray(table)[nearest], 0))
+    distances = jnp.where(right == 1, jnp.inf, lengths[:, None] + 0 * right)  # NaN stays
+    smallest, nearest = jnp.min(distances, axis=0), jnp.argmin(distances, axis=0)
+    fooled = jnp.isfinite(smallest)[:, None]
+    return AdversarialShift(smallest, jnp.where(fooled, jnp.asarray(table)[nearest], 0))
 
 
 def adversarial_accuracy(
@@ -223,6 +214,6 @@ def search_shifts(
         tuple(map(int, t)) for t, length in zip(table, lengths, strict=True) if length <= radius
     ]
     limit = radius if mode == "crop" else None
-    outputs = orbit(fun, axes=axes, mode=mode, max_shift=limit, shifts=inside)(images)
+    outputs = orbit(classifier(fun), axes=axes, mode=mode, max_shift=limit, shifts=inside)(images)
     chosen = shift_set(sizes, mode=mode, max_shift=limit, shifts=inside)
     return adversarial_shift(outputs, labels, chosen, norm=norm)

@@ -14,7 +14,12 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import per_axis
 from jaxinv.metrics.change import mean_absolute_change
-from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes, probabilities
+from jaxinv.metrics.predictions import (
+    classifier,
+    nan_if_undefined,
+    predicted_classes,
+    probabilities,
+)
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, at_crops, crop, mean_of_samples
 from jaxinv.shift_options import check_axes
 from jaxinv.symmetry.processor_convolution import quick_in_loops
@@ -118,7 +123,7 @@ def one_pixel_change(
     Reference:
       Azulay and Weiss (2019), https://arxiv.org/abs/1805.12177.
     """
-    places = _places(images, size, axes)
+    fun, places = classifier(fun, logits=True), _places(images, size, axes)
     if sample is None:
         starts = list(itertools.product(*(range(p + 1) for p in places)))
         logits = at_crops(fun, images, starts, size=size, axes=axes)

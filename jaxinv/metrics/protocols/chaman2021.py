@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import whole_number
 from jaxinv.metrics.consistency import consistency
+from jaxinv.metrics.predictions import classifier
 from jaxinv.metrics.protocols.pairs import Sample, SampleMean, check_all_pairs, sampled_consistency
 from jaxinv.orbit import orbit
 from jaxinv.shift_options import check_axes
@@ -74,7 +75,8 @@ def circular_consistency(
     end = max_shift if published else max_shift + 1
     if sample is None:
         shifts = list(itertools.product(range(low, end), repeat=len(dims)))
-        return consistency(orbit(fun, axes=axes, shifts=shifts)(images), per_image=per_image)
+        outputs = orbit(classifier(fun), axes=axes, shifts=shifts)(images)
+        return consistency(outputs, per_image=per_image)
     check_all_pairs(per_image)
     return sampled_consistency(
         sample.key,

@@ -15,7 +15,13 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from jaxinv.arguments import check_key, number_or_nan, per_axis, whole_number
 from jaxinv.metrics.accuracy import mean_accuracy, worst_case_accuracy
-from jaxinv.metrics.predictions import check_labels, correct_predictions, predicted_classes
+from jaxinv.metrics.predictions import (
+    check_labels,
+    classifier,
+    correct_predictions,
+    hits,
+    predicted_classes,
+)
 from jaxinv.metrics.protocols.pairs import SampleMean, mean_of_samples
 from jaxinv.symmetry.processor_convolution import quick_in_loops
 
@@ -179,9 +185,7 @@ def spatial_grid(
     Reference:
       Engstrom et al. (2019), section 4, https://arxiv.org/abs/1712.02779.
     """
-    grid = jnp.asarray(transformation_grid() if grid is None else grid, float)
-    if grid.ndim != 2 or grid.shape[1] != 3:
-        raise ValueError(f"grid has shape {grid.shape}; allowed is (transformations, 3)")
+    grid, fun = _rows(transformation_grid() if grid is None else grid), classifier(fun)
 
     def predict(g):
         return predicted_classes(fun(rotate_translate(images, g[:2], g[2])))
@@ -264,7 +268,8 @@ def worst_of(
       The accuracy, with its standard error (NaN for one repeat); NaN where an output is not finite.
 
     Raises:
-      ValueError: if there are not three limits, or a number is below 1.
+      ValueError: if there are not three limits, or three columns in the grid, a number is below 1,
+        or outputs or labels do not fit.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -280,9 +285,9 @@ def worst_of(
     if np.shape(limits) != (3,) or not np.isfinite(list(map(number_or_nan, limits))).all():
         raise ValueError(f"limits are {limits}; allowed are three finite numbers")
     images = jnp.asarray(images)
-    check_labels(labels, images.shape[:1])
+    labels = check_labels(labels, images.shape[:1])
     most = jnp.asarray(limits, float)
-    rows = None if grid is None else jnp.asarray(grid, float)
+    rows, fun = None if grid is None else _rows(grid), classifier(fun)
 
     def transform(image, g):
         return rotate_translate(image[None], g[:2], g[2])[0]
@@ -292,9 +297,17 @@ def worst_of(
             drawn = jax.random.uniform(one, (images.shape[0], 3), minval=-most, maxval=most)
         else:
             drawn = rows[jax.random.randint(one, (images.shape[0],), 0, rows.shape[0])]
-        return predicted_classes(fun(jax.vmap(transform)(images, drawn)))
+        return hits(fun(jax.vmap(transform)(images, drawn)), labels)
 
     check_key(key)
     keys = jax.random.split(key, (repeats, tries))
-    predictions = jax.lax.map(quick_in_loops(attempt), keys.reshape(-1)).reshape(repeats, tries, -1)
-    return mean_of_samples(jax.vmap(lambda tried: worst_case_accuracy(tried, labels))(predictions))
+    right = jax.lax.map(quick_in_loops(attempt), keys.reshape(-1)).reshape(repeats, tries, -1)
+    return mean_of_samples(jnp.mean(jnp.min(right, axis=1), axis=-1))
+
+
+def _rows(grid):
+    """Transformations, one a row."""
+    rows = jnp.asarray(grid, float)
+    if rows.ndim != 2 or rows.shape[1] != 3 or not len(rows):
+        raise ValueError(f"grid has shape {rows.shape}; allowed is (transformations, 3)")
+    return rows

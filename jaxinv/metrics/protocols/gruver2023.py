@@ -99,7 +99,7 @@ def lie_derivative(
       The derivative, per pixel of shift of the input; the outputs' structure and shapes.
 
     Raises:
-      ValueError: if the axis is out of range or the method unknown.
+      ValueError: if the axis is out of range, the method unknown, or an output of whole numbers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -120,6 +120,9 @@ def lie_derivative(
     def derivative(x):
         moving = translation_generator(x, axis=dim, method=method)
         outputs, tangents = jax.jvp(fun, (x,), (moving,))
+        for output in jax.tree.leaves(outputs):
+            if not jnp.issubdtype(output.dtype, jnp.inexact):
+                raise ValueError(f"an output has dtype {output.dtype}, which has no derivative")
         return jax.tree.map(lambda y, v: v - back(y), outputs, tangents)
 
     return derivative(x)

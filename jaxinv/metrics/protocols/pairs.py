@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
 from jaxinv.arguments import as_inexact, check_key, per_axis, whole_number
-from jaxinv.metrics.predictions import nan_if_undefined, predicted_classes
+from jaxinv.metrics.predictions import classifier, nan_if_undefined, predicted_classes
 from jaxinv.orbit import orbit
 from jaxinv.shift_options import check_axes
 from jaxinv.symmetry.processor_convolution import quick_in_loops
@@ -138,13 +138,15 @@ def sampled_consistency(
     if images.ndim == 0 or images.shape[0] == 0:
         raise ValueError(f"there are no images in an array of shape {images.shape}")
 
+    classes = classifier(fun)
+
     def predict(one):
         count = () if shared else (images.shape[0],)
         offsets = jax.random.randint(one, (*count, dimensions), lowest, highest)
         if shared:
-            return predicted_classes(fun(view(images, offsets)))
+            return predicted_classes(classes(view(images, offsets)))
         seen = jax.vmap(lambda image, offset: view(image[None], offset)[0])(images, offsets)
-        return predicted_classes(fun(seen))
+        return predicted_classes(classes(seen))
 
     def agreement(pair_key):
         first, second = jax.random.split(pair_key)

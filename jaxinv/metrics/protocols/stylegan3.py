@@ -101,6 +101,7 @@ def lanczos_translate(
         raise ValueError(f"shift has shape {steps.shape}; it needs one number per axis {dims}")
     mask = jnp.ones_like(x, dtype=jnp.promote_types(x.dtype, jnp.float32))
     moved = x.astype(mask.dtype)
+    a = whole_number(a, "a")
     taps = np.arange(1 - a, a + 1)
     for dim, step in zip(dims, steps, strict=True):
         whole = jnp.floor(step).astype(jnp.int32)

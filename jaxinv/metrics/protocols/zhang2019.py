@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxinv.arguments import per_axis
 from jaxinv.metrics.consistency import consistency
-from jaxinv.metrics.predictions import correct_predictions, probabilities
+from jaxinv.metrics.predictions import classifier, correct_predictions, probabilities
 from jaxinv.metrics.protocols.pairs import (
     Sample,
     SampleMean,
@@ -77,7 +77,7 @@ def crop_consistency(
       Zhang (2019), section 4.2, https://arxiv.org/abs/1904.11486; `validate_shift` of
       https://github.com/adobe/antialiased-cnns.
     """
-    counts = _offsets(images, size, offsets, axes)
+    fun, counts = classifier(fun), _offsets(images, size, offsets, axes)
     if sample is None:
         starts = list(itertools.product(*map(range, counts)))
         return consistency(at_crops(fun, images, starts, size=size, axes=axes), per_image=per_image)
@@ -162,7 +162,7 @@ def diagonal_sweep(
             "allowed are those no larger"
         )
     starts = [(d,) * len(dims) for d in range(steps)]
-    logits = at_crops(fun, images, starts, size=size, axes=axes)
+    logits = at_crops(classifier(fun, logits=True), images, starts, size=size, axes=axes)
     correct = correct_predictions(logits, labels)
     likely = probabilities(logits)
     truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
