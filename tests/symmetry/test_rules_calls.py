@@ -204,6 +204,16 @@ def test_loops(x):
             )[0],
             BROKEN,
         ),
+        "mapped, as long as each column needs": (
+            jax.vmap(jax.vmap(lambda v: lax.while_loop(lambda v: v.max() > 0.5, jnp.sin, v), 1, 1)),
+            EVERY,
+        ),
+        "mapped, of as many rounds as a table says": (
+            lambda x: jax.vmap(
+                lambda n, v: lax.fori_loop(0, n, lambda i, v: jnp.sin(v), v), (0, 2), 2
+            )(jnp.arange(4), x),
+            "1,4 | P2 W6 P4 P3",
+        ),
         "for": (
             lambda x: lax.fori_loop(0, 2, lambda i, c: circular(c, kernels[i]) * i, x),
             EVERY,

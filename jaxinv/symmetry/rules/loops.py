@@ -202,6 +202,9 @@ def _mapped(ctx: Context, equation: Equation, n_consts: int) -> Program | None:
 def while_(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
     """A loop that all shifts leave at the same time."""
     params = equation.params
+    (goes_on,) = open_jaxpr(params["cond_jaxpr"])[0].outvars
+    if goes_on.aval.shape:
+        return evaluate(ctx, _left_one_by_one(ctx, equation), operands)
     n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
     cond_consts, body_consts = operands[:n_cond], operands[n_cond : n_cond + n_body]
     carry = operands[n_cond + n_body :]
@@ -223,6 +226,31 @@ def while_(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
         [in_state(ctx, v, s).base for v, s in zip(carry, loop.carry, strict=True)],
     )
     return with_results(loop.carry, results)
+
+
+def _left_one_by_one(ctx: Context, equation: Equation) -> Program:
+    """A mapped loop, which each position leaves by itself, as one that keeps those that left."""
+    params = equation.params
+    n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
+    go_on, step = (jaxpr_as_fun(params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
+
+    def loop(*operands):
+        body_consts = operands[n_cond : n_cond + n_body]
+
+        def which(carry):
+            return go_on(*operands[:n_cond], *carry)[0]
+
+        def kept(carry):
+            going, after = which(carry), step(*body_consts, *carry)
+            return [
+                # (*mapped) -> (*mapped, 1, ..., 1)
+                jnp.where(going.reshape(going.shape + (1,) * (new.ndim - going.ndim)), new, old)
+                for new, old in zip(after, carry, strict=True)
+            ]
+
+        return lax.while_loop(lambda c: which(c).any(), kept, list(operands[n_cond + n_body :]))
+
+    return body_of(ctx, jax.make_jaxpr(loop)(*equation.in_avals), equation.ins)
 
 
 @rule("cond")
