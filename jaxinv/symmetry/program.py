@@ -336,7 +336,7 @@ def flatten(
     program.inputs = [number_of(var.aval) for var in body.invars]
     program.outside = dict(zip(program.inputs, outside, strict=False))
     program.outputs = inline(jaxpr, program.inputs, None)
-    program.equations = with_filters(program.equations)
+    program = dataclasses.replace(program, equations=with_filters(program))
     program = dataclasses.replace(program, equations=with_batched_lookups(program))
     translated = [True] * len(program.inputs) if translated is None else translated
     return dataclasses.replace(

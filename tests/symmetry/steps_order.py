@@ -142,6 +142,18 @@ def spectral(d, value, layout):
             return jnp.real(jnp.fft.ifft2(spectrum, axes=tuple(dims[:2]))).astype(v.dtype)
         return jnp.real(jnp.fft.ifft(jnp.fft.fft(v, axis=dim) * generic, axis=dim)).astype(v.dtype)
 
+    few = min(2, n // 2 + 1)
+    place = d.one_of((0, 0, n // 2 + 1 - few))
+    matrix = d.weights(value.shape[-1], value.shape[-1], scale=1.0)
+
+    def low(v):
+        return lax.slice_in_dim(jnp.fft.rfft(v, axis=dim), 0, few, axis=dim)
+
+    def among_zeros(v):
+        kept = low(v) @ (1j * matrix) if dim < v.ndim - 1 else low(v)
+        at = (slice(None),) * dim + (slice(place, place + few),)
+        return jnp.zeros_like(jnp.fft.rfft(v, axis=dim)).at[at].set(kept)
+
     kinds = {
         "filter": filtered,
         "real filter": lambda v: jnp.fft.irfft(
@@ -158,6 +170,12 @@ def spectral(d, value, layout):
         "cut spectrum": lambda v: jnp.fft.irfft(
             jnp.fft.rfft(v, axis=dim) * (along(np.arange(n // 2 + 1) < 2, dim)), n=n, axis=dim
         ).astype(v.dtype),
+        "first frequencies": lambda v: jnp.fft.irfft((1 + 0.5j) * low(v), n=n, axis=dim).astype(
+            v.dtype
+        ),
+        "frequencies among zeros": lambda v: jnp.fft.irfft(among_zeros(v), n=n, axis=dim).astype(
+            v.dtype
+        ),
     }  # fmt: skip
     # What is not linear in the spectrum has symmetries that no rule is to see.
     nonlinear = ("power", "correlation with itself")

@@ -322,3 +322,31 @@ def local_patches(d, value, layout):
         )
 
     return Step("patches", fun, layout)
+
+
+@rare
+def overlapping_blocks(d, value, layout):
+    """Blocks with a halo, gathered around the torus or not, from the map or from it flattened."""
+    dims = [i for i in positions(layout) if value.shape[i] > 3]
+    if not dims or value.size > 400:
+        return None
+    dim = d.one_of(dims)
+    n, halo = value.shape[dim], d.integer(0, 2)
+    size = d.one_of([k for k in (2, 3, 4, n // 2) if n % k == 0] or [2])
+    row = size * np.arange(n // size)[:, None] + np.arange(-halo, size + halo)
+    row = row % n if d.chance(70) else np.clip(row, 0, n - 1)
+    weights = d.weights(row.shape[1], size).astype(value.dtype)
+    flat = d.chance(40)
+
+    def blocks(v):
+        if not flat:
+            return jnp.take(v, row, axis=dim)
+        places = np.moveaxis(np.arange(v.size).reshape(v.shape), dim, 0)[row]
+        return v.reshape(-1)[np.moveaxis(places, (0, 1), (dim, dim + 1))]
+
+    def fun(v):
+        mixed = jnp.moveaxis(jnp.moveaxis(blocks(v), dim + 1, -1) @ weights, -1, dim + 1)
+        return mixed.reshape(*v.shape[:dim], -1, *v.shape[dim + 1 :])
+
+    name = f"blocks of {size} with a halo of {halo} along {layout[dim]}{' flattened' * flat}"
+    return Step(name, fun, layout)

@@ -7,7 +7,7 @@ import pytest
 from jax.numpy import fft
 
 import jaxinv
-from tests.symmetry.shifted import assert_states, drawn
+from tests.symmetry.shifted import assert_same_gradient, assert_states, drawn
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -89,6 +89,120 @@ def test_filters():
         "along channels": (lambda x: filtered(x, np.arange(3), (3,)), EVERY),
     }
     assert_states(cases, x)
+
+
+def neural_operator(x, axes=(1, 2), modes=2, start=0, fill=0.0):
+    """Low frequencies by a matrix each, put among zeros; all others are left out."""
+    spectrum = fft.rfftn(x, axes=axes)
+    axis = axes[0]
+    ends = [slice(0, modes)] if len(axes) == 1 else [slice(0, modes), slice(-modes, None)]
+    out = jnp.full(spectrum.shape, fill, spectrum.dtype)
+    for i, rows in enumerate(ends):
+        kept = (slice(None),) * axis + (rows, slice(0, modes))[: len(axes)]
+        low = spectrum[kept]
+        matrices = drawn(*low.shape[1:], 3, seed=i) + 1j * drawn(*low.shape[1:], 3, seed=7)
+        if len(axes) == 1:
+            matrices = matrices.mean((0, 1)) if axis == 1 else matrices[0]
+        if start:
+            kept = (slice(None),) * axis + (slice(start, start + modes),)
+        out = out.at[kept].set(jnp.einsum("...i,...io->...o", low, matrices))
+    return fft.irfftn(out, s=[x.shape[a] for a in axes], axes=axes)
+
+
+def test_frequencies_that_are_cut_out():
+    x = drawn(2, 6, 4, 3)
+    centred = lambda x: fft.fftshift(fft.rfft2(x, axes=(1, 2)), axes=1)  # noqa: E731
+    back = lambda f: fft.irfft2(fft.ifftshift(f, axes=1), s=(6, 4), axes=(1, 2))  # noqa: E731
+    low = lambda x: fft.rfft(x, axis=1)[:, :2]  # noqa: E731
+    cases = {
+        "a matrix for each of both": (neural_operator, EVERY),
+        "of one axis": (lambda x: neural_operator(x, (1,)), EVERY),
+        "of a coarse map, one axis": (
+            lambda x: neural_operator(x[:, :, ::2], (1,)),
+            "1,2 | P2 W6 W2 P3",
+        ),
+        "of part of the other axis": (
+            lambda x: neural_operator(x[:, :, 1:], (1,)),
+            "1,4 | P2 W6 P3 P3",
+        ),
+        "other channels": (
+            lambda x: fft.irfft(low(x) @ (drawn(3, 5) + 1j), n=6, axis=1),
+            "1,1 | P2 W6 W4 P5",
+        ),
+        "from the middle": (
+            lambda x: back(jnp.zeros((2, 6, 3, 3), complex).at[:, 2:5].set(centred(x)[:, 2:5])),
+            EVERY,
+        ),
+        "beside zeros": (
+            lambda x: fft.irfft(
+                jnp.concatenate([low(x), jnp.zeros((2, 2, 4, 3), complex)], 1), axis=1
+            ),
+            EVERY,
+        ),
+        "without the mean": (
+            lambda x: fft.irfft2(fft.rfft2(x, axes=(1, 2)).at[:, 0, 0].set(0), axes=(1, 2)),
+            EVERY,
+        ),
+        "some channels": (
+            lambda x: fft.irfft(low(x)[..., 1:] @ (drawn(2, 5) + 1j), n=6, axis=1),
+            "1,1 | P2 W6 W4 P5",
+        ),
+        "of tokens": (
+            lambda x: fft.irfft(
+                jnp.einsum(
+                    "bcf,cf->bf",
+                    low(jnp.swapaxes(x, 2, 3).reshape(2, 6, 12)).swapaxes(1, 2),
+                    drawn(12, 2) + 1j,
+                ),
+                n=6,
+                axis=1,
+            ),
+            "1,4 | P2 W6",
+        ),
+        "channels put elsewhere": (
+            lambda x: fft.irfft(jnp.roll(fft.rfft(x, axis=1), 1, 3), axis=1),
+            EVERY,
+        ),
+        "power": (lambda x: jnp.abs(low(x)), "1,1 | P2 P2 W4 P3"),
+        "power of sums over channels": (
+            lambda x: jnp.abs(low(x) @ (drawn(3, 5) + 1j)),
+            "1,1 | P2 P2 W4 P5",
+        ),
+        "at other places": (
+            lambda x: neural_operator(x, (1,), start=1),
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "among ones": (lambda x: neural_operator(x, (1,), fill=1.0), "6,1 | P2 P6 W4 P3"),
+        "in another order": (
+            lambda x: fft.irfft(jnp.roll(fft.rfft(x, axis=1), 1, 1), axis=1),
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "mixed with one another": (
+            lambda x: fft.irfft(jnp.einsum("nfwc,fg->ngwc", low(x), drawn(2, 4) + 1j), axis=1),
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "neighbours added": (
+            lambda x: fft.irfft(
+                fft.rfft(x, axis=1)[:, 1:] + fft.rfft(x, axis=1)[:, :-1], n=6, axis=1
+            ),
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "the other axis rolled": (
+            lambda x: fft.irfft(jnp.roll(fft.rfft(x, axis=1), 1, 2), axis=1),
+            "1,4 | P2 W6 P4 P3",
+        ),
+        "the other axis reversed": (
+            lambda x: fft.irfft(fft.rfft(x, axis=1)[:, :, ::-1], axis=1),
+            "6,1 | P2 P6 W4/-1 P3",
+        ),
+        "each part by itself": (
+            lambda x: fft.irfft(jax.lax.complex(jnp.tanh(low(x).real), low(x).imag), n=6, axis=1),
+            "6,1 | P2 P6 W4 P3",
+        ),
+        "to another length": (lambda x: fft.irfft(low(x), n=4, axis=1), "6,1 | P2 P4 W4 P3"),
+    }
+    assert_states(cases, x)
+    assert_same_gradient(lambda x: [neural_operator(x)], x)
 
 
 def test_power_spectra():

@@ -204,3 +204,32 @@ def test_the_interior_of_what_is_padded_at_the_border(mode, width):
 
     rows, _ = jaxinv.certify(net, x, mode="constant").interior
     assert (rows.start, rows.stop) == (width, 9 + width - 2)
+
+
+def halo_attention(x, mode="wrap", bias=0.0):
+    """Attention of blocks of 2 x 2 positions to themselves and what is around them."""
+    batch, rows, columns, channels = x.shape
+    blocks = (rows // 2, columns // 2)
+    queries = jnp.swapaxes(x.reshape(batch, blocks[0], 2, blocks[1], 2, channels), 2, 3)
+    padded = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode=mode)
+    i, j = (2 * np.arange(n)[:, None] + np.arange(4) for n in blocks)
+    keys = padded[:, i[:, None, :, None], j[None, :, None, :]]
+    logits = jnp.einsum("nijabc,nijklc->nijabkl", queries, keys) + bias
+    weights = jax.nn.softmax(logits.reshape(*logits.shape[:5], 16), -1).reshape(logits.shape)
+    mixed = jnp.einsum("nijabkl,nijklc->nijabc", weights, keys)
+    return jnp.swapaxes(mixed, 2, 3).reshape(x.shape)
+
+
+def test_blocks_that_attend_to_their_surroundings():
+    x = drawn(1, 6, 6, 2)
+    by_distance, by_block = drawn(2, 2, 4, 4), drawn(3, 1, 1, 1, 1, 1)
+    cases = {
+        "halo": (lambda x: halo_attention(x, bias=by_distance), "2,2 | 1 W3*P2 W3*P2 P2"),
+        "a bias of each row of blocks": (
+            lambda x: halo_attention(x, bias=by_block),
+            "6,2 | 1 P3*P2 W3*P2 P2",
+        ),
+    }
+    assert_states(cases, x)
+    padded = lambda x: halo_attention(x, mode="constant")  # noqa: E731
+    assert sound_interior(padded, (1, 8, 6, 1), (1, 2)) == [(2, 6, 2), (2, 4, 2)]

@@ -187,6 +187,19 @@ def test_a_derivative_that_jax_has_not_got_is_refused_in_its_words(x):
         jax.grad(loss)(x)
 
 
+def _wrapped(x, width):
+    """The map with rows of its other end around."""
+    return jnp.pad(x, [(0, 0), (width, width), (0, 0), (0, 0)], mode="wrap")
+
+
+def _strided(sizes, strides):
+    """What `as_strided` reads of a flattened map."""
+    return sum(
+        np.arange(n).reshape(-1, *[1] * i) * step
+        for i, (n, step) in enumerate(zip(reversed(sizes), reversed(strides), strict=True))
+    )
+
+
 def test_grids_of_known_places(x):
     i, j = np.array([1, 3, 5]), np.array([0, 2])
     around = np.arange(-1, 5) % 6
@@ -226,6 +239,34 @@ def test_grids_of_known_places(x):
         "patches with a stride": (
             lambda x: x[:, np.arange(0, 6, 2)[:, None] + np.arange(2)],
             "2,1 | P2 W3 P2 W4 P3",
+        ),
+        "blocks with halos": (
+            lambda x: x[:, (np.arange(0, 6, 2)[:, None] + np.arange(-1, 3)) % 6],
+            "2,1 | P2 W3 P4 W4 P3",
+        ),
+        "of a padded map": (
+            lambda x: jax.vmap(
+                lambda a: lax.dynamic_slice_in_dim(_wrapped(x, 2), a, 7, 1), out_axes=1
+            )(np.arange(0, 6, 3)),
+            "3,1 | P2 W2 P7 W4 P3",
+        ),
+        "of a flattened map": (
+            lambda x: _wrapped(x, 1).reshape(2, 96)[:, _strided((3, 4, 4, 3), (24, 12, 3, 1))],
+            "2,1 | P2 W3 P4 W4 P3",
+        ),
+        "blocks that do not go around": (
+            lambda x: x[:, np.arange(0, 6, 4)[:, None] + np.arange(-1, 2)],
+            "1,1 | P2 P2 W3 W4 P3",
+        ),
+        "blocks at uneven distances": (
+            lambda x: x[:, np.array([0, 2, 3])[:, None] + np.arange(2)],
+            "1,1 | P2 P3 W2 W4 P3",
+        ),
+        "blocks of a map with zeros around": (
+            lambda x: jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])[
+                :, np.arange(0, 6, 2)[:, None] + np.arange(4)
+            ],
+            "6,1 | P2 P3 P4 W4 P3",
         ),
         "windows": (
             lambda x: jax.vmap(lambda a: lax.dynamic_slice_in_dim(x, a, 3, 1))(np.arange(0, 4)),

@@ -19,17 +19,17 @@ def filtered(
     if whole.is_power:
         for dim in whole.along:
             signal = in_any_order(ctx, signal, dim)
-    for dim in (*whole.along, *whole.mixed):
-        window = None
-        if dim in whole.along and not whole.is_power:
+    seen_whole = range(len(signal.dims)) if whole.holds_sizes else whole.along
+    for dim in sorted({*seen_whole, *whole.mixed}):
+        if dim not in whole.mixed:
             signal = as_single(ctx, signal, dim, Cause.FOURIER())
-            window = window_of(signal, dim)
+        window = None if dim in whole.mixed else window_of(signal, dim)
         if window is None or not is_whole(ctx.torus, signal, window):
             signal = as_plain(ctx, signal, dim, Cause.FOURIER())
     values = align(ctx, [signal, *others], [])
     sizes = equation.out_avals[0].shape
     row = [
-        sizes[out] if whole.is_power and dim in whole.along else (0, dim)
+        sizes[out] if dim is None or dim in whole.mixed else (0, dim)
         for out, dim in enumerate(whole.dims)
     ]
     return results_of(ctx, values, [], whole, [row])

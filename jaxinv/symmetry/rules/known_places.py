@@ -1,7 +1,8 @@
 """Positions that are read at places known beforehand: slices and repeats under another name."""
 
+import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from jaxinv.symmetry.rules.per_position import still
 from jaxinv.symmetry.rules.pointwise import stretched
 from jaxinv.symmetry.rules.resampling import LONGEST_PATTERN, longest_pattern, resampled
 from jaxinv.symmetry.rules.windowed import window_of
-from jaxinv.symmetry.values import Plain, Uniform, Value, positions
+from jaxinv.symmetry.values import Plain, Uniform, Value, is_whole, positions
 
 ANOTHER_ORDER = Cause.REORDERED()
 # A look-up with more rows than this is no window that slides, and not worth a longer program.
@@ -48,34 +49,49 @@ def gathered_from(
         index = np.clip(index, 0, last)
     if index.min(initial=0) < 0 or (index > last).any():
         return None
-    axes = range(index.ndim - 1)
-    along = [
-        tuple(b for b in axes if np.diff(index[..., k], axis=b).any()) for k in range(len(named))
-    ]
-    if len({b for row in along for b in row}) < sum(map(len, along)):
+    value, columns = operand, {dim: [index[..., k]] for k, dim in enumerate(named)}
+    # Of a flattened map (`as_strided`) a place is one along each of its factors.
+    split = {d: v for d, v in columns.items() if d in numbers.collapsed_slice_dims}
+    for dim, (flat,) in split.items():
+        if value.moves_in(dim):
+            columns[dim] = [*np.unravel_index(flat, [f.size for f in value.dims[dim]])]
+    if not _are_a_grid(columns.values()):
+        columns |= split
+    if not _are_a_grid(columns.values()):
         return None
     shape = equation.out_avals[0].shape
     lookups = [dim for dim in range(len(shape)) if dim not in numbers.offset_dims]
     offsets = list(numbers.offset_dims)
-    value = operand
     goes_to: list[int] = []
     for dim in reversed(range(len(sizes))):
         kept = [] if dim in numbers.collapsed_slice_dims else [offsets.pop()]
-        row: np.ndarray = np.zeros((), int)
-        to: list[int] = []
-        if dim in named:
-            k = named.index(dim)
-            row = index[(*(slice(None) if b in along[k] else 0 for b in axes), k)]
-            to = [lookups[b] for b in along[k]]
-        if kept:
-            row = row[..., None] + np.arange(sizes[dim])
-        read = taken(ctx, value, dim, row)
-        if read is None:
-            return None
-        value = read
-        goes_to = [*to, *kept, *goes_to]
+        rows = columns.get(dim, [np.zeros((1,) * (index.ndim - 1), int)])
+        if len(rows) > 1:
+            apart = value.dims_with(dim, *((f,) for f in value.dims[dim]))
+            value = dataclasses.replace(value, dims=apart)
+        for at in reversed(range(len(rows))):
+            along = _varies_along(rows[at])
+            row = rows[at][tuple(slice(None) if b in along else 0 for b in range(index.ndim - 1))]
+            if kept:
+                row = row[..., None] + np.arange(sizes[dim])
+            read = taken(ctx, value, dim + at, row)
+            if read is None:
+                return None
+            value = read
+            goes_to = [*(lookups[b] for b in along), *kept, *goes_to]
     value = transposed(value, sorted(range(len(goes_to)), key=goes_to.__getitem__))
     return stretched(ctx, value, shape, sorted(goes_to))
+
+
+def _varies_along(places: np.ndarray) -> list[int]:
+    """The axes of an array along which anything in it varies."""
+    return [axis for axis in range(places.ndim) if np.diff(places, axis=axis).any()]
+
+
+def _are_a_grid(columns: Iterable[list[np.ndarray]]) -> bool:
+    """Whether no two arrays of places vary along one axis of the indices."""
+    axes = [axis for rows in columns for places in rows for axis in _varies_along(places)]
+    return len(set(axes)) == len(axes)
 
 
 def taken(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value | None:
@@ -95,8 +111,8 @@ def taken(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value | No
         return squeezed(ctx, value, [dim])
     if index.ndim == 1:
         return _row(ctx, value, dim, index)
-    # The longest even row is what may be a window; the others are stacked.
-    along = max(range(index.ndim), key=lambda i: (_is_even(index, i), index.shape[i], -i))
+    # One even row may be a window; the others are stacked.
+    along = max(range(index.ndim), key=lambda i: _fitness(ctx, value, dim, index, i))
     # (..., row, ...) -> (..., row) -> (rows, row)
     rows = np.moveaxis(index, along, -1).reshape(-1, index.shape[along])
     if len(rows) > MOST_ROWS:
@@ -109,10 +125,46 @@ def taken(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Value | No
     return transposed(value, [*range(dim), *order, *range(dim + index.ndim, len(value.dims))])
 
 
-def _is_even(index: np.ndarray, axis: int) -> bool:
-    """Whether the places along an axis are equally far from one another."""
-    steps = np.diff(index, axis=axis)
-    return steps.size > 0 and bool((steps == steps.flat[0]).all())
+def _fitness(
+    ctx: Context, value: Value, dim: int, index: np.ndarray, axis: int
+) -> tuple[bool, bool, bool, int, int]:
+    """How well the places along one axis of the indices serve as a window.
+
+    Best are even places that leave few rows. Overlapping blocks (halos) are even both from block
+    to block and inside: what goes all around counts blocks. Else the longest row is taken. Which
+    one is taken decides how the value is laid out, and never what is true of it.
+    """
+    window, size = window_of(value, dim), index.shape[axis]
+    steps = _steps(index, axis, 1, _around_whole(ctx, value, dim))
+    even = steps.size > 0 and bool((steps == steps.flat[0]).all())
+    all_around = False
+    if even and window is not None:
+        reach = abs(int(steps.flat[0])) * size
+        lo, hi = window.interior
+        is_turn = reach > 0 == reach % positions(ctx.torus, value, window)
+        all_around = is_turn or (ctx.torus.endless and reach >= hi - lo)
+    return even, index.size <= MOST_ROWS * size, all_around, size, -axis
+
+
+def _around_whole(ctx: Context, value: Value, dim: int) -> int | None:
+    """The positions of the torus that a dimension shows, if it shows each of them once."""
+    window = window_of(value, dim)
+    if window is None or not is_whole(ctx.torus, value, window):
+        return None
+    return window.size
+
+
+def _steps(index: np.ndarray, axis: int, count: int, around: int | None) -> np.ndarray:
+    """How much further on a place is read `count` places later; `around` a torus if there is one.
+
+    Of two ways around it is the shorter one.
+    """
+    index = np.moveaxis(index, axis, 0)
+    steps = index[count:] - index[:-count]
+    if around is None:
+        return steps
+    back = (around - 1) // 2
+    return (steps + back) % around - back
 
 
 def _stacked(ctx: Context, values: Sequence[Value], dim: int) -> Value:
@@ -177,9 +229,7 @@ def _steady_row(ctx: Context, value: Value, dim: int, index: np.ndarray) -> Valu
     """Places in a pattern around the torus: `count` places later, all are `step` further on."""
     window = window_of(value, dim)
     assert window is not None
-    m = positions(ctx.torus, value, window)
-    around = m if window.size == m and window.valid is None else None
-    pattern = _pattern(index, around)
+    pattern = _pattern(index, _around_whole(ctx, value, dim))
     if pattern is None:
         pieces = [sliced(ctx, value, dim, a, b) for a, b in _runs(index)]
         return concatenated(ctx, pieces, dim, _why_uneven(index, window.size))
@@ -209,10 +259,7 @@ def _why_uneven(index: np.ndarray, size: int) -> Reason:
 def _pattern(index: np.ndarray, around: int | None) -> tuple[int, int] | None:
     """The count of a pattern and its step, if it is one; on a torus of `around` positions."""
     for count in range(1, min(LONGEST_PATTERN, len(index) // 2) + 1):
-        steps = index[count:] - index[:-count]
-        if around is not None:
-            back = (around - 1) // 2
-            steps = (steps + back) % around - back
+        steps = _steps(index, 0, count, around)
         if len(index) % count == 0 and steps[0] != 0 and (steps == steps[0]).all():
             return count, int(steps[0])
     return None
