@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxinv.arguments import as_inexact, per_axis
-from jaxinv.magnitudes import directions, norm, quotient
+from jaxinv.magnitudes import magnitude, norm, quotient
 from jaxinv.metrics.numbers import as_index, index_of, two_alike
 from jaxinv.shifts import subpixel_translate, translate
 
@@ -234,7 +234,9 @@ def cosine_invariance(
         raise ValueError(
             f"activations have dtypes {a.dtype} and {b.dtype}; allowed are real numbers"
         )
-    cosines = jnp.clip(jnp.sum(directions(a) * directions(b), axis=-1), -1, 1)
-    both_zero = ~jnp.any(a, axis=-1) & ~jnp.any(b, axis=-1)
-    finite = jnp.all(jnp.isfinite(a) & jnp.isfinite(b), axis=-1)
-    return jnp.where(finite, jnp.where(both_zero, 1, cosines), jnp.nan)
+    a, b = (v / magnitude(v, (-1,)) for v in (a, b))
+    aa, bb, ab = (jnp.sum(product, axis=-1) for product in (a * a, b * b, a * b))
+    lengths = [jnp.sqrt(jnp.where(squares == 0, 1, squares)) for squares in (aa, bb)]
+    cosines = jnp.clip(ab / lengths[0] / lengths[1], -1, 1)
+    finite = jnp.isfinite(aa) & jnp.isfinite(bb)
+    return jnp.where(finite, jnp.where((aa == 0) & (bb == 0), 1, cosines), jnp.nan)

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Num, PyTree, Shaped
 
 from jaxinv.arguments import as_inexact
+from jaxinv.magnitudes import norm, quotient
 from jaxinv.metrics.equivariance import cosine_invariance, relative_error
 from jaxinv.metrics.spectrum import energy_above_nyquist
 from jaxinv.metrics.strides import proved_strides
@@ -140,7 +141,7 @@ def layerwise(
       One row per layer with floating-point output, in order.
 
     Raises:
-      ValueError: if an axis is out of range, or there are no images.
+      ValueError: if an axis is out of range, there are no images, or `layers` returns no mapping.
 
     Example:
       >>> import functools, flax.linen as nn, jax
@@ -167,6 +168,10 @@ def layerwise(
 
     def floating(image):
         outputs = layers(image)
+        if not isinstance(outputs, Mapping):
+            raise ValueError(
+                f"layers returns {type(outputs).__name__}; allowed is a mapping of names to arrays"
+            )
         kept = {k: v for k, v in outputs.items() if jnp.issubdtype(v.dtype, jnp.floating)}
         names[:] = kept  # compilation would return a dictionary sorted, not in order of calls
         return tuple(kept.values())
@@ -249,6 +254,7 @@ def window_error(
     Returns:
       The relative error; 0 if the windows show nothing in common.
     """
+    actual, base = as_inexact(actual), as_inexact(base)
     dims = check_axes(axes, base.ndim)
     widths = [(0, 0)] * base.ndim
     for dim, m in zip(dims, whole, strict=True):
@@ -259,7 +265,8 @@ def window_error(
         return wide[tuple(slice(n) for n in base.shape)]
 
     if all(low == high == 0 for low, high in widths):
-        return relative_error(actual, moved(base))
+        # A translation keeps the norm; the map itself need not be made for it.
+        return quotient(norm(actual - moved(base)), norm(base))
     seen = moved(jnp.ones(base.shape))
     return relative_error(actual * seen, moved(base))
 

@@ -62,14 +62,19 @@ def energy_above_nyquist(
     largest = jnp.max(jnp.abs(x))
     scaled = divided(x, largest)
     varying = scaled - scaled[tuple(slice(1) if d in dims else slice(None) for d in range(x.ndim))]
-    spectrum = jnp.fft.fftn(divided(varying, jnp.max(jnp.abs(varying))), axes=dims)
+    varying = divided(varying, jnp.max(jnp.abs(varying)))
+    halved = None if jnp.iscomplexobj(x) else dims[-1]
+    spectrum = (jnp.fft.fftn if halved is None else jnp.fft.rfftn)(varying, axes=dims)
     energy = jnp.abs(spectrum) ** 2
     above, constant = np.zeros((1,) * x.ndim, bool), np.ones((1,) * x.ndim, bool)
     for dim, p in zip(dims, coarse, strict=True):
         size = x.shape[dim]
-        k = np.fft.fftfreq(size, 1 / size).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
+        k = np.fft.rfftfreq(size, 1 / size) if dim == halved else np.fft.fftfreq(size, 1 / size)
+        k = k.reshape([-1 if d == dim else 1 for d in range(x.ndim)])
         above = above | (np.abs(k) > p / 2)
         constant = constant & (k == 0)
+        if dim == halved:  # of each pair k and -k that has two, one is there
+            energy = energy * np.where((k == 0) | (2 * k == size), 1, 2)
     total = jnp.sum(jnp.where(constant, 0, energy))
     share = jnp.sum(jnp.where(above, energy, 0)) / jnp.where(total == 0, 1, total)
     return jnp.where(jnp.isfinite(largest), share, jnp.nan)

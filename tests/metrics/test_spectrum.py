@@ -21,17 +21,22 @@ def test_a_wave_is_above_or_below(cycles, share):
     np.testing.assert_allclose(energy_above_nyquist(wave, 8, axes=(0,)), share, atol=1e-6)
 
 
-@pytest.mark.parametrize("positions", [3, (4, 2), (1, 7)])
-def test_by_definition(positions):
-    x = np.random.default_rng(0).normal(size=(2, 6, 7, 3))
+@pytest.mark.parametrize("part", [1, 1 + 2j], ids=["real", "complex"])
+@pytest.mark.parametrize(
+    ("positions", "sizes"), [(3, (6, 7)), ((4, 2), (7, 6)), ((1, 7), (6, 7)), ((6, 5), (7, 6))]
+)
+def test_by_definition(positions, sizes, part):
+    rng = np.random.default_rng(0)
+    x = part * rng.normal(size=(2, *sizes, 3)) + np.imag(part) * rng.normal(size=(2, *sizes, 3))
     coarse = (positions, positions) if isinstance(positions, int) else positions
     above = total = 0.0
-    for k, m in np.ndindex(6, 7):
-        wave = np.exp(-2j * np.pi * np.add.outer(k * np.arange(6) / 6, m * np.arange(7) / 7))
+    for frequency in np.ndindex(sizes):
+        turns = [k * np.arange(n) / n for k, n in zip(frequency, sizes, strict=True)]
+        wave = np.exp(-2j * np.pi * np.add.outer(*turns))
         energy = np.sum(np.abs(np.einsum("nhwc,hw->nc", x, wave)) ** 2)
-        signed = (k if k <= 3 else k - 6, m if m <= 3 else m - 7)
-        total += energy if (k, m) != (0, 0) else 0
-        if any(abs(f) > p / 2 for f, p in zip(signed, coarse, strict=True)):
+        signed = [min(k, n - k) for k, n in zip(frequency, sizes, strict=True)]
+        total += energy if any(frequency) else 0
+        if any(k > p / 2 for k, p in zip(signed, coarse, strict=True)):
             above += energy
     np.testing.assert_allclose(energy_above_nyquist(x, positions), above / total, rtol=1e-4)
 

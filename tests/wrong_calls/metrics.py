@@ -168,6 +168,10 @@ _DISTANCES = {
         lambda: metrics.layerwise(lambda x: {"same": x}, IMAGES, axes=(1, 1)),
         "names a dimension twice",
     ),
+    "layerwise of layers without names": (
+        lambda: metrics.layerwise(lambda x: [x], IMAGES),
+        "layers returns list; allowed is a mapping of names to arrays",
+    ),
     "layerwise of no images": (
         lambda: metrics.layerwise(lambda x: {"same": x}, IMAGES[:0]),
         "there is nothing to measure",
