@@ -19,6 +19,7 @@ from jaxinv.symmetry.relayout import (
     replace_factor,
 )
 from jaxinv.symmetry.rules.per_position import in_any_order, results_of
+from jaxinv.symmetry.signs import has_one_zero
 from jaxinv.symmetry.unread import without_unread
 from jaxinv.symmetry.values import Plain, Uniform, Value, Window, constant, positions
 
@@ -162,9 +163,12 @@ def argument(ctx: Context, equation: Equation, operand: Value) -> list[Value]:
 
 @rule("sort")
 def sort(ctx: Context, equation: Equation, *operands: Value) -> list[Value]:
-    """All positions of a torus have one order, wherever they start; else as running sums."""
+    """All positions of a torus have one order, wherever they start; else as running sums.
+
+    Zeros of both signs have none.
+    """
     dim = int(equation.params["dimension"])
-    if len(operands) == 1:
+    if len(operands) == 1 and has_one_zero(ctx.program, equation.outs[0]):
         operands = (in_any_order(ctx, operands[0], dim),)
     return along_dimension("dimension")(ctx, equation, *operands)
 
