@@ -37,7 +37,8 @@ def has_one_zero(program: Program, number: int) -> bool:
       >>> def middle(x, offset):
       ...     return x / (jnp.sort(x)[2] + offset)
       >>> for offset in (0.0, 1.0):
-      ...     program = trace(lambda x: middle(x, offset), (jnp.ones(5),), argnums=0, axes=(0,)).program
+      ...     of_image = lambda x: middle(x, offset)
+      ...     program = trace(of_image, (jnp.ones(5),), argnums=0, axes=(0,)).program
       ...     (sort,) = (e for e in program.equations if e.primitive.name == "sort")
       ...     print(has_one_zero(program, sort.outs[0]))
       False
