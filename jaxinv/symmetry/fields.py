@@ -92,7 +92,9 @@ def _windows(value: Value, axis: int) -> Iterator[tuple[Window, int]]:
     for row in value.dims:
         for index, factor in enumerate(row):
             if isinstance(factor, Window) and factor.axis == axis:
-                yield factor, math.prod(f.size for f in row[index + 1 :])
+                inner = row[index + 1 :]
+                still = not any(isinstance(f, Window) for f in inner)
+                yield factor, math.prod(f.size for f in inner) if still else 1
 
 
 def _strides(values: Sequence[Value], axis: int) -> set[Fraction]:
