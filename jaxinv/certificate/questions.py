@@ -85,8 +85,10 @@ class Questions:
     def _fields(self, numbers: Sequence[int]) -> tuple[ReceptiveField | None, ...]:
         """Per axis how far some values see, the furthest of them."""
         along = []
+        dims = next(dims for dims in self.walked.dims if dims is not None)
         for axis, size in enumerate(self.walked.sizes):
-            found = [field_of(self._fields_walk.values[number], axis, size) for number in numbers]
+            values = (self._fields_walk.values[number] for number in numbers)
+            found = [field_of(value, axis, size, dims[axis]) for value in values]
             known = [field for field in found if field is not None]
             everything = len(known) < len(found) or not known
             along.append(None if everything else max(known, key=lambda field: field.size))

@@ -41,5 +41,5 @@ def _stride_along(value: Value, axis: int, dim: int) -> int | None:
     row, windows = value.dims[dim], list(value.windows(axis))
     if len(windows) != 1 or row != (windows[0][1],) or windows[0][1].rate < 0:
         return None
-    field = field_of(value, axis, LINE_LENGTH)
+    field = field_of(value, axis, LINE_LENGTH, dim)
     return int(field.stride) if field and field.stride.denominator == 1 else None

@@ -1,14 +1,14 @@
 """How far one position of a value sees: its receptive field, stride and halo."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from jaxinv.symmetry.bounds import EachBorder
 from jaxinv.symmetry.tracing import Traced
-from jaxinv.symmetry.values import Value, Window
+from jaxinv.symmetry.values import Factor, Value, Window
 from jaxinv.symmetry.walk import Walked, line_of, walk
 
 EVERYTHING = "everything"
@@ -62,51 +62,47 @@ def far_walk(traced: Traced) -> Walked:
     return walk(traced, line_of(traced.sizes, bordered=False, places=places))
 
 
-def field_of(value: Value, axis: int, size: int) -> ReceptiveField | None:
+def field_of(value: Value, axis: int, size: int, dim: int) -> ReceptiveField | None:
     """The receptive field along an axis of a value on the line without borders.
 
     Args:
       value: the value, of `far_walk`.
       axis: the axis.
       size: positions of the input along it.
+      dim: the dimension of the input that it is. There, what a window holds are positions as well.
 
     Returns:
       The field, of several windows the largest; None where the value reads all of the axis, or
       nothing is known of what it reads.
     """
     fields: list[ReceptiveField] = []
-    for window, inner in _windows(value, axis):
-        if window.valid is None:
-            continue
-        stride = _stride(value, axis, window)
-        # Of `inner` positions that read the same, the last has most of it before its own.
-        more = stride * (inner - 1) / inner
-        for field in _fields_of_positions(window, stride, size):
-            before, after = field.halo
-            fields.append(ReceptiveField(field.size, stride / inner, (before + more, after + more)))
+    for at, row in enumerate(value.dims):
+        for index, window in enumerate(row):
+            if isinstance(window, Window) and window.axis == axis and window.valid is not None:
+                inner = row[index + 1 :] if at == dim else ()
+                fields += _fields_of_window(value, window, size, inner)
     return max(fields, key=lambda field: field.size, default=None)
 
 
-def _windows(value: Value, axis: int) -> Iterator[tuple[Window, int]]:
-    """The windows along an axis, and how many positions of its dimension each of theirs holds."""
-    for row in value.dims:
-        for index, factor in enumerate(row):
-            if isinstance(factor, Window) and factor.axis == axis:
-                inner = row[index + 1 :]
-                still = not any(isinstance(f, Window) for f in inner)
-                yield factor, math.prod(f.size for f in inner) if still else 1
+def _fields_of_window(
+    value: Value, window: Window, size: int, inner: Sequence[Factor]
+) -> list[ReceptiveField]:
+    stride = _stride(value, window)
+    count = 1 if any(isinstance(f, Window) for f in inner) else math.prod(f.size for f in inner)
+    # Of `count` positions that read the same, the last has most of it before its own.
+    more = stride * (count - 1) / count
+    return [
+        ReceptiveField(field.size, stride / count, (field.halo[0] + more, field.halo[1] + more))
+        for field in _fields_of_positions(window, stride, size)
+    ]
 
 
 def _strides(values: Sequence[Value], axis: int) -> set[Fraction]:
-    return {
-        _stride(value, axis, window) / inner
-        for value in values
-        for window, inner in _windows(value, axis)
-    }
+    return {_stride(value, window) for value in values for _, window in value.windows(axis)}
 
 
-def _stride(value: Value, axis: int, window: Window) -> Fraction:
-    return Fraction(value.period[axis]) / Fraction(window.pace)
+def _stride(value: Value, window: Window) -> Fraction:
+    return Fraction(value.period[window.axis]) / Fraction(window.pace)
 
 
 def _fields_of_positions(window: Window, stride: Fraction, size: int) -> list[ReceptiveField]:
