@@ -121,7 +121,8 @@ def _holds_custom_vjp(primitive, params: dict[str, Any]) -> bool:
 class Program:
     """A flat program: `constants` and `inputs` are known first, `equations` follow in order.
 
-    `outside` says of inputs of a body, a loop's say, which value of what program they always are.
+    `outside` says of inputs of a body, a loop's say, which value of what program they always are;
+    `is_body` that it is one.
     """
 
     inputs: list[int] = field(default_factory=list)
@@ -131,6 +132,7 @@ class Program:
     avals: dict[int, Any] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     outside: dict[int, tuple["Program", int]] = field(default_factory=dict)
+    is_body: bool = False
 
     @functools.cached_property
     def producers(self) -> dict[int, Equation]:

@@ -8,24 +8,33 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import primitives
 
 from jaxinv.symmetry.program import Equation, Program, inner_jaxprs
+from jaxinv.symmetry.registry import REGISTERED
 
 # Operands of which the sign of a zero decides more than that of another.
-_TELLING = {
-    "atan2": (0, 1),
-    "bitcast_convert_type": (0,),
-    "digamma": (0,),
-    "div": (1,),
-    "nextafter": (0, 1),
-    "pow": (0,),
-    "rsqrt": (0,),
+_TELLING: dict[Any, Sequence[int]] = {
+    primitives.atan2_p: (0, 1),
+    primitives.bitcast_convert_type_p: (0,),
+    primitives.digamma_p: (0,),
+    primitives.div_p: (1,),
+    primitives.nextafter_p: (0, 1),
+    primitives.pow_p: (0,),
+    primitives.rsqrt_p: (0,),
 }
+# What has no zeros of the other sign.
+_ONE_SIGN = {primitives.abs_p, primitives.exp_p, primitives.exp2_p, primitives.square_p}
 # What makes the same of both.
-_FORGETTING = frozenset(
-    {"abs", "argmax", "argmin", "cos", "cosh", "erfc", "exp", "exp2", "logistic", "reduce_sum"}
-    | {"square"}
-)
+_FORGETTING = _ONE_SIGN | {
+    primitives.argmax_p,
+    primitives.argmin_p,
+    primitives.cos_p,
+    primitives.cosh_p,
+    primitives.erfc_p,
+    primitives.logistic_p,
+    primitives.reduce_sum_p,
+}
 
 
 def has_one_zero(program: Program, number: int) -> bool:
@@ -39,7 +48,7 @@ def has_one_zero(program: Program, number: int) -> bool:
       >>> for offset in (0.0, 1.0):
       ...     of_image = lambda x: middle(x, offset)
       ...     program = trace(of_image, (jnp.ones(5),), argnums=0, axes=(0,)).program
-      ...     (sort,) = (e for e in program.equations if e.primitive.name == "sort")
+      ...     (sort,) = (e for e in program.equations if e.primitive is primitives.sort_p)
       ...     print(has_one_zero(program, sort.outs[0]))
       False
       True
@@ -47,10 +56,10 @@ def has_one_zero(program: Program, number: int) -> bool:
     if not jnp.issubdtype(program.avals[number].dtype, jnp.inexact):
         return True
     made = program.producers.get(number)
-    if made is not None and made.primitive.name == "sort":
+    if made is not None and made.primitive is primitives.sort_p:
         before = program.producers.get(made.ins[0])
-        if before is not None and before.primitive.name in ("abs", "exp", "exp2", "square"):
-            return True  # zeros of one sign
+        if before is not None and before.primitive in _ONE_SIGN:
+            return True
     both = {number}
     for equation in program.equations:
         if both.isdisjoint(equation.ins):
@@ -59,33 +68,32 @@ def has_one_zero(program: Program, number: int) -> bool:
             return False
         if not _forgets(program, equation, both):
             both.update(equation.outs)
-    return True
+    # What comes of the results of a body is not seen here.
+    return not program.is_body or both.isdisjoint(program.outputs)
 
 
 def _tells(equation: Equation, both: set[int]) -> bool:
-    name, params = equation.primitive.name, equation.params
-    operands: Sequence[int] = _TELLING.get(name, ())
-    if name == "integer_pow" and params["y"] < 0:
-        operands = (0,)
-    if "callback" in name or any(map(_holds_telling, inner_jaxprs(params))):
-        operands = range(len(equation.ins))
+    operands = _told_apart(equation.primitive, equation.params, len(equation.ins))
     return any(equation.ins[i] in both for i in operands)
 
 
-def _holds_telling(jaxpr: Any) -> bool:
-    return any(
-        eqn.primitive.name in (*_TELLING, "integer_pow")
-        or any(map(_holds_telling, inner_jaxprs(eqn.params)))
-        for eqn in jaxpr.eqns
-    )
+def _told_apart(primitive: Any, params: dict[str, Any], count: int) -> Sequence[int]:
+    """Of an equation's `count` operands, those of which the sign of a zero decides more."""
+    inside = (eqn for body in inner_jaxprs(params) for eqn in body.eqns)
+    if primitive not in REGISTERED or any(
+        _told_apart(eqn.primitive, eqn.params, len(eqn.invars)) for eqn in inside
+    ):
+        return range(count)  # It may do anything.
+    if primitive is primitives.integer_pow_p:
+        return (0,) if params["y"] < 0 else ()
+    return _TELLING.get(primitive, ())
 
 
 def _forgets(program: Program, equation: Equation, both: set[int]) -> bool:
     """Whether the results are the same for zeros of either sign."""
-    name = equation.primitive.name
-    if name in ("add", "sub"):
+    if equation.primitive in (primitives.add_p, primitives.sub_p):
         others = [i for i in equation.ins if i not in both]
         added = program.known_value(others[0]) if others else None
         return added is not None and bool(np.all(np.asarray(added) != 0))
     exact = all(not jnp.issubdtype(aval.dtype, jnp.inexact) for aval in equation.out_avals)
-    return name in _FORGETTING or exact
+    return equation.primitive in _FORGETTING or exact

@@ -22,6 +22,8 @@ TELLING = {
     "angles": lambda x: jnp.arctan2(ordered(x), -1),
     "its bits": lambda x: jnp.signbit(ordered(x)),
     "in a branch": lambda x: jax.lax.cond(True, lambda y: 1 / y, jnp.sin, ordered(x)),
+    "outside a loop": lambda x: 1 / jax.lax.map(lambda k: k * ordered(x), jnp.arange(1.0, 3.0)),
+    "outside a loop that sorts": lambda x: 1 / jax.lax.map(ordered, x),
     "the map by its median": lambda x: x / jnp.median(x),
 }
 ALIKE = {

@@ -38,11 +38,12 @@ def body_of(ctx: Context, jaxpr, same: Sequence[int] = ()) -> Program:
       same: the values of the context's program that its first inputs are, whenever it is entered.
     """
     # A derivative may call its own function, whose derivative calls it again: there it ends.
-    return flatten(
+    body = flatten(
         jaxpr,
         enter=not ctx.differentiated or ctx.order > 1,
         outside=[(ctx.program, number) for number in same],
     )
+    return dataclasses.replace(body, is_body=True)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
